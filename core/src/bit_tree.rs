@@ -1,0 +1,179 @@
+//! Bits whose next or previous set one is found in a step per level, and never by scanning.
+//!
+//! Above the words of bits stand words of summary, 64-ary: a bit of a level is set iff the word below it is not zero.
+//! (The bitmap version of van Emde Boas' idea, as in real-time schedulers' ready lists; with 64-bit words five levels
+//! hold 2^30 bits.)
+//!
+//! Complexity of every operation: O(levels), that is O(log64 of the bits).
+#![deny(unsafe_code)]
+
+use crate::region::Carver;
+
+/// 64^5 = 2^30 bits: the slots of 16 bytes in the quarter of 64 GiB, and more than its chunks.
+const LEVELS: usize = 5;
+
+const WORD: usize = u64::BITS as usize;
+
+/// Invariant: bit i of level k+1 is set iff word i of level k is not zero.
+#[derive(Debug)]
+pub(crate) struct BitTree<'a> {
+    /// Level 0 holds the bits. Levels above the first of a single word have no words.
+    pub(crate) levels: [&'a mut [u64]; LEVELS],
+    /// The level of a single word.
+    top: usize,
+}
+
+/// The bits of a word from `bit` up.
+pub(crate) const fn from_bit(bit: u32) -> u64 {
+    u64::MAX.wrapping_shl(bit)
+}
+
+/// The bits of a word above `bit`.
+pub(crate) const fn above_bit(bit: u32) -> u64 {
+    (u64::MAX - 1).wrapping_shl(bit)
+}
+
+/// The bits of a word up to `bit`.
+pub(crate) const fn up_to_bit(bit: u32) -> u64 {
+    !above_bit(bit)
+}
+
+/// The bits of a word below `bit`.
+pub(crate) const fn below_bit(bit: u32) -> u64 {
+    !from_bit(bit)
+}
+
+/// The highest set bit of a word that is not zero.
+pub(crate) const fn highest(word: u64) -> u32 {
+    word.leading_zeros() ^ (u64::BITS - 1)
+}
+
+const fn place(bit: usize) -> u32 {
+    (bit % WORD) as u32
+}
+
+impl<'a> BitTree<'a> {
+    /// A tree of no bits.
+    pub(crate) const fn empty() -> Self {
+        Self { levels: [&mut [], &mut [], &mut [], &mut [], &mut []], top: 0 }
+    }
+
+    /// Bytes that `bits` bits take.
+    pub(crate) const fn footprint(bits: usize) -> usize {
+        let mut words = 0usize;
+        let mut below = bits;
+        loop {
+            below = below.div_ceil(WORD);
+            words = words.saturating_add(below);
+            if below <= 1 {
+                return words.saturating_mul(size_of::<u64>());
+            }
+        }
+    }
+
+    /// A tree of `bits` clear bits, or `None` where the memory or the levels do not suffice.
+    pub(crate) fn new(bits: usize, memory: &mut Carver<'a>) -> Option<Self> {
+        let mut tree = Self::empty();
+        let mut below = bits;
+        for (level, words) in tree.levels.iter_mut().enumerate() {
+            below = below.div_ceil(WORD);
+            *words = memory.slice(below)?;
+            tree.top = level;
+            if below <= 1 {
+                return Some(tree);
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn word(&self, level: usize, index: usize) -> u64 {
+        self.levels.get(level).and_then(|words| words.get(index)).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn contains(&self, bit: usize) -> bool {
+        self.word(0, bit / WORD).wrapping_shr(place(bit)) & 1 != 0
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, bit: usize) {
+        let mut bit = bit;
+        for words in &mut self.levels {
+            let Some(word) = words.get_mut(bit / WORD) else { return };
+            let before = *word;
+            *word = before | 1u64.wrapping_shl(place(bit));
+            if before != 0 {
+                return;
+            }
+            bit /= WORD;
+        }
+    }
+
+    #[inline]
+    pub(crate) fn clear(&mut self, bit: usize) {
+        let mut bit = bit;
+        for words in &mut self.levels {
+            let Some(word) = words.get_mut(bit / WORD) else { return };
+            *word &= !1u64.wrapping_shl(place(bit));
+            if *word != 0 {
+                return;
+            }
+            bit /= WORD;
+        }
+    }
+
+    /// The first set bit.
+    #[inline]
+    pub(crate) fn first(&self) -> Option<usize> {
+        let mut index = 0usize;
+        for words in self.levels.iter().take(self.top.saturating_add(1)).rev() {
+            let word = *words.get(index)?;
+            if word == 0 {
+                return None;
+            }
+            index = index.wrapping_mul(WORD).wrapping_add(word.trailing_zeros() as usize);
+        }
+        Some(index)
+    }
+
+    /// The first set bit at or after `bit`.
+    #[inline]
+    pub(crate) fn next(&self, bit: usize) -> Option<usize> {
+        let mut bit = bit;
+        for (level, words) in self.levels.iter().enumerate() {
+            let found = words.get(bit / WORD)? & from_bit(place(bit));
+            if found != 0 {
+                let index = bit & !(WORD - 1) | found.trailing_zeros() as usize;
+                return self.descend(level, index, u64::trailing_zeros);
+            }
+            bit = (bit / WORD).wrapping_add(1);
+        }
+        None
+    }
+
+    /// The last set bit before `bit`.
+    #[inline]
+    pub(crate) fn previous(&self, bit: usize) -> Option<usize> {
+        let mut bit = bit;
+        for level in 0..LEVELS {
+            let found = self.word(level, bit / WORD) & below_bit(place(bit));
+            if found != 0 {
+                let index = bit & !(WORD - 1) | highest(found) as usize;
+                return self.descend(level, index, highest);
+            }
+            bit /= WORD;
+        }
+        None
+    }
+
+    /// From bit `index` of `level` down to the bit of level 0 that it stands for, by `pick` of each word.
+    #[inline]
+    fn descend(&self, level: usize, index: usize, pick: impl Fn(u64) -> u32) -> Option<usize> {
+        let mut index = index;
+        for words in self.levels.iter().take(level).rev() {
+            let word = *words.get(index)?;
+            index = index.wrapping_mul(WORD).wrapping_add(pick(word) as usize);
+        }
+        Some(index)
+    }
+}

@@ -1,0 +1,318 @@
+//! The block map: which granules of the next-fit segment are allocated. It is the truth; what lies in the heap is a copy.
+//!
+//! For every place between two granules there are two bits: "an allocated block starts here" and "an allocated block
+//! ends here", that is, the granule before was its last. What lies between an end and the next start is a hole, a free
+//! block, so that coalescing is no operation: it is what is left when two bits are cleared.
+//!
+//! ```text
+//! granules   | A  A  A | .  . | B  B | C  C  C | .  .  .  . |
+//! starts       1  0  0   0  0   1  0   1  0  0   0  0  0  0   1    (the last one is the segment's end, as if a block
+//! ends         1  0  0   1  0   0  0   1  0  0   1  0  0  0   0     started there; the first end is its beginning)
+//! holes        0  0  0   1  0   0  0   0  0  0   1  0  0  0   0    = ends & !starts
+//! ```
+//!
+//! The end bit stands behind the block's last granule, not on it as one might expect: the holes that start in a word of
+//! 64 granules (a chunk) are then one operation on its two words, and with the two outer bits every search for a
+//! neighbour finds something. Starts and ends alternate, so one summary serves both: from a start the next place that
+//! has any bit has the block's end, from a hole's start it has the next block's start.
+//!
+//! Complexity of every operation: O(log) in the segment's size.
+#![deny(unsafe_code)]
+
+use crate::bit_tree::{self, BitTree};
+use crate::max_tree::MaxTree;
+use crate::region::{CACHE_LINE, Carver};
+use crate::size::{Granules, Offset};
+
+/// The start word and the end word of 64 granules, side by side.
+type Chunk = [u64; 2];
+
+const fn holes_of([starts, ends]: Chunk) -> u64 {
+    ends & !starts
+}
+
+const fn is_empty([starts, ends]: Chunk) -> bool {
+    starts | ends == 0
+}
+
+/// A free block: the granules from `start` up to `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hole {
+    pub(crate) start: Offset,
+    pub(crate) end: Offset,
+}
+
+impl Hole {
+    pub(crate) const fn size(self) -> Granules {
+        self.start.up_to(self.end)
+    }
+}
+
+/// Invariants, with S and E for the two bits of a place:
+/// - E at place 0 and S at the last place are set; in between, starts and ends alternate, where both are set the end
+///   comes first.
+/// - A block is at least two granules, a hole too, unless it is the whole segment.
+/// - A chunk is in `boundaries` iff it has a bit set, and in `holes` iff a hole starts in it.
+/// - The number of a chunk in `maxima` is the size of the largest hole that starts in it, not counting the rover's,
+///   which its owner knows.
+#[derive(Debug)]
+pub(crate) struct BlockMap<'a> {
+    pub(crate) chunks: &'a mut [Chunk],
+    pub(crate) boundaries: BitTree<'a>,
+    pub(crate) holes: BitTree<'a>,
+    pub(crate) maxima: MaxTree<'a>,
+    end: Offset,
+}
+
+impl<'a> BlockMap<'a> {
+    /// The map of a segment of no granules.
+    pub(crate) const fn empty() -> Self {
+        Self {
+            chunks: &mut [],
+            boundaries: BitTree::empty(),
+            holes: BitTree::empty(),
+            maxima: MaxTree::empty(),
+            end: Offset::ZERO,
+        }
+    }
+
+    const fn chunks_of(granules: Granules) -> usize {
+        // One place more than granules.
+        Offset::ZERO.plus(granules).chunk().wrapping_add(1)
+    }
+
+    /// Bytes that the map of `granules` takes, with what aligning it costs.
+    pub(crate) const fn footprint(granules: Granules) -> usize {
+        let chunks = Self::chunks_of(granules);
+        CACHE_LINE
+            .saturating_add(MaxTree::footprint(chunks))
+            .saturating_add(chunks.saturating_mul(size_of::<Chunk>()))
+            .saturating_add(BitTree::footprint(chunks).saturating_mul(2))
+    }
+
+    /// The map of `granules` that are one hole, which is the rover's.
+    pub(crate) fn new(granules: Granules, memory: &mut Carver<'a>) -> Option<Self> {
+        let chunks = Self::chunks_of(granules);
+        memory.align()?;
+        let maxima = MaxTree::new(chunks, memory)?;
+        let mut map = Self {
+            maxima,
+            chunks: memory.slice(chunks)?,
+            boundaries: BitTree::new(chunks, memory)?,
+            holes: BitTree::new(chunks, memory)?,
+            end: Offset::ZERO.plus(granules),
+        };
+        map.edit(0, |[starts, ends]| [starts, ends | 1]);
+        let bit = 1u64.wrapping_shl(map.end.bit());
+        map.edit(map.end.chunk(), |[starts, ends]| [starts | bit, ends]);
+        Some(map)
+    }
+
+    /// The place behind the last granule.
+    pub(crate) fn end(&self) -> Offset {
+        self.end
+    }
+
+    #[inline]
+    pub(crate) fn chunk(&self, chunk: usize) -> Chunk {
+        self.chunks.get(chunk).copied().unwrap_or([0, 0])
+    }
+
+    /// Changes the words of a chunk and what the summaries say of it.
+    #[inline]
+    fn edit(&mut self, chunk: usize, change: impl FnOnce(Chunk) -> Chunk) {
+        let Some(words) = self.chunks.get_mut(chunk) else { return };
+        let before = *words;
+        let after = change(before);
+        *words = after;
+        if is_empty(before) != is_empty(after) {
+            if is_empty(after) { self.boundaries.clear(chunk) } else { self.boundaries.set(chunk) }
+        }
+        if (holes_of(before) == 0) != (holes_of(after) == 0) {
+            if holes_of(after) == 0 { self.holes.clear(chunk) } else { self.holes.set(chunk) }
+        }
+    }
+
+    /// Changes the start bit at one place and the end bit at another, by `change` of word and bit.
+    #[inline]
+    fn edit_both(&mut self, start: Offset, end: Offset, change: impl Fn(u64, u64) -> u64) {
+        let start_bit = 1u64.wrapping_shl(start.bit());
+        let end_bit = 1u64.wrapping_shl(end.bit());
+        if start.chunk() == end.chunk() {
+            self.edit(start.chunk(), |[s, e]| [change(s, start_bit), change(e, end_bit)]);
+        } else {
+            self.edit(start.chunk(), |[s, e]| [change(s, start_bit), e]);
+            self.edit(end.chunk(), |[s, e]| [s, change(e, end_bit)]);
+        }
+    }
+
+    /// The granules from `start` up to `end`, all of one hole, become a block.
+    #[inline]
+    pub(crate) fn allocate(&mut self, start: Offset, end: Offset) {
+        self.edit_both(start, end, |word, bit| word | bit);
+    }
+
+    /// The block from `start` up to `end` becomes free.
+    #[inline]
+    pub(crate) fn release(&mut self, start: Offset, end: Offset) {
+        self.edit_both(start, end, |word, bit| word & !bit);
+    }
+
+    /// The block that ends at `from` ends at `to` instead.
+    pub(crate) fn move_end(&mut self, from: Offset, to: Offset) {
+        let (old, new) = (1u64.wrapping_shl(from.bit()), 1u64.wrapping_shl(to.bit()));
+        self.edit(from.chunk(), |[s, e]| [s, e & !old]);
+        self.edit(to.chunk(), |[s, e]| [s, e | new]);
+    }
+
+    /// Whether a block starts at `at`. The segment's end is none.
+    #[inline]
+    pub(crate) fn is_start(&self, at: Offset) -> bool {
+        let [starts, _] = self.chunk(at.chunk());
+        starts.wrapping_shr(at.bit()) & 1 != 0 && at < self.end
+    }
+
+    /// The end of the block that starts at `start`.
+    #[inline]
+    pub(crate) fn block_end(&self, start: Offset) -> Offset {
+        let [_, ends] = self.chunk(start.chunk());
+        let here = ends & bit_tree::above_bit(start.bit());
+        if here != 0 {
+            return Offset::in_chunk(start.chunk(), here.trailing_zeros());
+        }
+        self.boundaries.next(start.chunk().wrapping_add(1)).map_or(self.end, |chunk| {
+            let [_, ends] = self.chunk(chunk);
+            Offset::in_chunk(chunk, ends.trailing_zeros())
+        })
+    }
+
+    /// The first start at or behind `at`, which is the end of a block or lies in a hole: where the hole ends.
+    #[inline]
+    pub(crate) fn hole_end(&self, at: Offset) -> Offset {
+        let [starts, _] = self.chunk(at.chunk());
+        let here = starts & bit_tree::from_bit(at.bit());
+        if here != 0 {
+            return Offset::in_chunk(at.chunk(), here.trailing_zeros());
+        }
+        self.boundaries.next(at.chunk().wrapping_add(1)).map_or(self.end, |chunk| {
+            let [starts, _] = self.chunk(chunk);
+            Offset::in_chunk(chunk, starts.trailing_zeros())
+        })
+    }
+
+    /// The last end at or before `at`, which is the start of a block or lies in a hole: where the hole starts.
+    #[inline]
+    pub(crate) fn hole_start(&self, at: Offset) -> Offset {
+        let [_, ends] = self.chunk(at.chunk());
+        let here = ends & bit_tree::up_to_bit(at.bit());
+        if here != 0 {
+            return Offset::in_chunk(at.chunk(), bit_tree::highest(here));
+        }
+        self.boundaries.previous(at.chunk()).map_or(Offset::ZERO, |chunk| {
+            let [_, ends] = self.chunk(chunk);
+            Offset::in_chunk(chunk, bit_tree::highest(ends))
+        })
+    }
+
+    /// Whether `at` lies in a block.
+    pub(crate) fn is_allocated(&self, at: Offset) -> bool {
+        let upto = bit_tree::up_to_bit(at.bit());
+        let [starts, ends] = self.chunk(at.chunk()).map(|word| word & upto);
+        let [starts, ends] = if is_empty([starts, ends]) {
+            self.boundaries.previous(at.chunk()).map_or([0, 1], |chunk| self.chunk(chunk))
+        } else {
+            [starts, ends]
+        };
+        // The later bit decides, and of two at one place that is the start.
+        starts.leading_zeros() <= ends.leading_zeros()
+    }
+
+    /// The hole that starts at `start`.
+    #[inline]
+    pub(crate) fn hole_at(&self, start: Offset) -> Hole {
+        Hole { start, end: self.hole_end(start) }
+    }
+
+    /// Where the first hole behind `at` starts.
+    #[inline]
+    pub(crate) fn next_hole(&self, at: Offset) -> Option<Offset> {
+        let here = holes_of(self.chunk(at.chunk())) & bit_tree::above_bit(at.bit());
+        if here != 0 {
+            return Some(Offset::in_chunk(at.chunk(), here.trailing_zeros()));
+        }
+        let chunk = self.holes.next(at.chunk().wrapping_add(1))?;
+        Some(Offset::in_chunk(chunk, holes_of(self.chunk(chunk)).trailing_zeros()))
+    }
+
+    /// Where the last hole before `at` starts.
+    #[inline]
+    pub(crate) fn previous_hole(&self, at: Offset) -> Option<Offset> {
+        let here = holes_of(self.chunk(at.chunk())) & bit_tree::below_bit(at.bit());
+        if here != 0 {
+            return Some(Offset::in_chunk(at.chunk(), bit_tree::highest(here)));
+        }
+        let chunk = self.holes.previous(at.chunk())?;
+        // `| 1` keeps the place in the chunk, whatever became of the map.
+        Some(Offset::in_chunk(chunk, bit_tree::highest(holes_of(self.chunk(chunk)) | 1)))
+    }
+
+    /// The first hole at or behind `from` of at least `size`. The rover's hole is found only where another one's size
+    /// led to its chunk: who searches looks at it first.
+    #[inline]
+    pub(crate) fn first_fit(&self, from: Offset, size: Granules) -> Option<Hole> {
+        let chunk = from.chunk();
+        if self.maxima.get(chunk) >= size.count() {
+            let holes = holes_of(self.chunk(chunk)) & bit_tree::from_bit(from.bit());
+            if let Some(hole) = self.first_fit_in(chunk, holes, size) {
+                return Some(hole);
+            }
+        }
+        let chunk = self.maxima.first(chunk.wrapping_add(1), size.count())?;
+        self.first_fit_in(chunk, holes_of(self.chunk(chunk)), size)
+    }
+
+    /// The first of the `holes` of a chunk of at least `size`: at most 32 are looked at.
+    #[inline]
+    fn first_fit_in(&self, chunk: usize, holes: u64, size: Granules) -> Option<Hole> {
+        let mut left = holes;
+        while left != 0 {
+            let hole = self.hole_at(Offset::in_chunk(chunk, left.trailing_zeros()));
+            if hole.size() >= size {
+                return Some(hole);
+            }
+            left &= left.wrapping_sub(1);
+        }
+        None
+    }
+
+    /// Counts a hole that is not the rover's.
+    #[inline]
+    pub(crate) fn count_hole(&mut self, hole: Hole) {
+        self.maxima.raise(hole.start.chunk(), hole.size().count());
+    }
+
+    /// Counts a hole no more, which started at `start` and had `size`; neither the hole at `rover`. The chunk is counted
+    /// anew only if its largest hole has left it.
+    #[inline]
+    pub(crate) fn discount_hole(&mut self, start: Offset, size: Granules, rover: Offset) {
+        let chunk = start.chunk();
+        if self.maxima.get(chunk) == size.count() {
+            let largest = self.largest_in(chunk, rover);
+            self.maxima.lower(chunk, largest.count());
+        }
+    }
+
+    /// The size of the largest hole that starts in `chunk`, but for the one at `rover`.
+    pub(crate) fn largest_in(&self, chunk: usize, rover: Offset) -> Granules {
+        let mut left = holes_of(self.chunk(chunk));
+        let mut largest = Granules::NONE;
+        while left != 0 {
+            let hole = self.hole_at(Offset::in_chunk(chunk, left.trailing_zeros()));
+            if hole.start != rover {
+                largest = largest.max(hole.size());
+            }
+            left &= left.wrapping_sub(1);
+        }
+        largest
+    }
+}

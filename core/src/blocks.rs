@@ -1,0 +1,160 @@
+//! Walks over the heap: every slot and every block, by the map, with no lock held between two steps.
+
+use crate::heap::{Heap, Segment};
+use crate::lock::RawLock;
+use crate::next_fit::NextFit;
+use crate::size::{Granules, Offset};
+use crate::slab::Slab;
+
+/// Whether a slot or block is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Allocated.
+    Used,
+    /// Free, or never used.
+    Free,
+}
+
+/// A slot of the slab, or a block of the next-fit segment with its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Address of its first byte: a slot's payload, a block's header.
+    pub address: usize,
+    /// Its bytes, the header included.
+    pub size: usize,
+    /// Whether it is in use.
+    pub state: State,
+    /// The segment it lies in.
+    pub segment: Segment,
+}
+
+/// A block on the way, and whether the header that lies in it is as it was written.
+pub(crate) struct Found {
+    pub(crate) block: Block,
+    pub(crate) intact: bool,
+    pub(crate) start: Offset,
+    /// Where the next one starts.
+    pub(crate) next: Offset,
+}
+
+/// Iterator over every slot and block of a heap in address order; see [`Heap::blocks`].
+#[derive(Debug)]
+pub struct Blocks<'h, 'a, L: RawLock> {
+    heap: &'h Heap<'a, L>,
+    segment: Segment,
+    at: Offset,
+}
+
+/// Iterator over the overwritten headers of a heap; see [`Heap::overwritten`].
+#[derive(Debug)]
+pub struct Overwritten<'h, 'a, L: RawLock> {
+    blocks: Blocks<'h, 'a, L>,
+}
+
+impl Slab<'_> {
+    /// The slot that starts at `at`.
+    pub(crate) fn found(&self, at: Offset) -> Option<Found> {
+        let slot = self.index(at);
+        if slot >= self.slots {
+            return None;
+        }
+        let returned = self.returned.contains(slot as usize);
+        let state = if slot < self.used && !returned { State::Used } else { State::Free };
+        let intact = !returned || self.region.free_is_intact(at, self.stride, self.next_free(slot));
+        let (address, size) = (self.region.address(at), self.stride.bytes());
+        let block = Block { address, size, state, segment: Segment::Slab };
+        Some(Found { block, intact, start: at, next: at.plus(self.stride) })
+    }
+}
+
+impl NextFit<'_> {
+    /// The block, free or not, that starts at `at`, or the next one if others have come to lie over it.
+    pub(crate) fn found(&self, at: Offset) -> Option<Found> {
+        let start = self.boundary_from(at);
+        if start >= self.map.end() {
+            return None;
+        }
+        let state = if self.map.is_start(start) { State::Used } else { State::Free };
+        let (end, intact) = match state {
+            State::Used => {
+                let end = self.map.block_end(start);
+                (end, self.region.allocated_is_intact(start, start.up_to(end)))
+            }
+            State::Free => {
+                let end = self.map.hole_end(start);
+                let length = start.up_to(end).minus(Granules::HEADER);
+                (end, self.region.free_is_intact(start, length, self.map.next_hole(start)))
+            }
+        };
+        // A destroyed map may say anything; the walk goes forward all the same.
+        let next = end.max(start.plus(Granules::HEADER));
+        let (address, size) = (self.region.address(start), start.up_to(end).bytes());
+        let block = Block { address, size, state, segment: Segment::NextFit };
+        Some(Found { block, intact, start, next })
+    }
+
+    /// The first place at or behind `at` where a block, free or not, starts.
+    fn boundary_from(&self, at: Offset) -> Offset {
+        if self.map.is_start(at) || self.map.hole_start(at) == at {
+            at
+        } else if self.map.is_allocated(at) {
+            self.map.block_end(at)
+        } else {
+            self.map.hole_end(at)
+        }
+    }
+}
+
+impl<L: RawLock> Blocks<'_, '_, L> {
+    fn step(&mut self) -> Option<Found> {
+        if self.segment == Segment::Slab {
+            if let Some(found) = self.heap.slab.with(|slab| slab.found(self.at)).ok()? {
+                self.at = found.next;
+                return Some(found);
+            }
+            self.segment = Segment::NextFit;
+            self.at = Offset::ZERO;
+        }
+        let found = self.heap.next_fit.with(|next_fit| next_fit.found(self.at)).ok()??;
+        self.at = found.next;
+        Some(found)
+    }
+}
+
+impl<L: RawLock> Iterator for Blocks<'_, '_, L> {
+    type Item = Block;
+
+    fn next(&mut self) -> Option<Block> {
+        self.step().map(|found| found.block)
+    }
+}
+
+impl<L: RawLock> Iterator for Overwritten<'_, '_, L> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        loop {
+            let found = self.blocks.step()?;
+            if !found.intact {
+                return Some(found.block.address);
+            }
+        }
+    }
+}
+
+impl<'a, L: RawLock> Heap<'a, L> {
+    /// Every slot and every block in address order, the slab's first.
+    ///
+    /// The lock is taken for each step and not held between them, so that the caller may do anything meanwhile; where
+    /// other threads do, the walk shows each block as it was when the walk came by. It ends early if this thread is in
+    /// the heap. Complexity: O(log) a step.
+    pub fn blocks(&self) -> Blocks<'_, 'a, L> {
+        Blocks { heap: self, segment: Segment::Slab, at: Offset::ZERO }
+    }
+
+    /// The address of every header in the heap that is not what the allocator wrote, live or free, by a walk like
+    /// [`blocks`](Self::blocks). [`repair`](Self::repair) puts them right.
+    pub fn overwritten(&self) -> Overwritten<'_, 'a, L> {
+        Overwritten { blocks: self.blocks() }
+    }
+}

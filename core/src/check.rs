@@ -1,0 +1,282 @@
+//! Whether everything is as it must be, and putting right what can be put right.
+//!
+//! `check` tests each invariant that is written at its type, in the plainest way that there is: by walking the bits
+//! from front to back.
+#![deny(unsafe_code)]
+
+use core::error::Error;
+use core::fmt;
+
+use crate::bit_tree::BitTree;
+use crate::block_map::{BlockMap, Hole};
+use crate::error::Reentered;
+use crate::heap::Heap;
+use crate::lock::RawLock;
+use crate::max_tree::MaxTree;
+use crate::next_fit::NextFit;
+use crate::size::{Granules, Offset};
+use crate::slab::Slab;
+
+/// An invariant of the heap that does not hold.
+///
+/// Only [`Overwritten`](Self::Overwritten) can come about from inside the region; every other one says that the
+/// bookkeeping was written over, or that this crate is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Violation {
+    /// The header at this address is not what the allocator wrote. [`Heap::repair`] puts it right.
+    Overwritten {
+        /// Address of the header.
+        address: usize,
+    },
+    /// Starts and ends of blocks do not alternate here, or leave the segment, or are too close.
+    Boundary {
+        /// Address of the granule.
+        address: usize,
+    },
+    /// A summary bit does not say what is below it.
+    Summary,
+    /// A maximum does not say what is below it.
+    Maximum,
+    /// The rover's free block or neighbours are not those that the map has.
+    Rover {
+        /// Address of the rover.
+        address: usize,
+    },
+    /// A count of objects, bytes or free blocks is wrong.
+    Count,
+    /// A block lies where none was ever allocated.
+    HighWater,
+    /// A slot was returned that was never used.
+    Returned,
+    /// The call came while this thread was inside the heap.
+    Reentered,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Overwritten { address } => write!(f, "{address:#x}: header overwritten"),
+            Self::Boundary { address } => write!(f, "{address:#x}: block boundaries do not alternate"),
+            Self::Summary => f.write_str("a summary bit is wrong"),
+            Self::Maximum => f.write_str("a maximum is wrong"),
+            Self::Rover { address } => write!(f, "{address:#x}: the rover's free block is not the map's"),
+            Self::Count => f.write_str("a count is wrong"),
+            Self::HighWater => f.write_str("a block lies above the high-water mark"),
+            Self::Returned => f.write_str("a slot was returned that was never used"),
+            Self::Reentered => Reentered.fmt(f),
+        }
+    }
+}
+
+impl Error for Violation {}
+
+impl From<Reentered> for Violation {
+    fn from(_: Reentered) -> Self {
+        Self::Reentered
+    }
+}
+
+fn demand(holds: bool, otherwise: Violation) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(otherwise) }
+}
+
+impl BitTree<'_> {
+    fn check(&self) -> Result<(), Violation> {
+        let pairs = self.levels.iter().zip(self.levels.iter().skip(1)).filter(|(_, above)| !above.is_empty());
+        for (below, above) in pairs {
+            for (index, &word) in below.iter().enumerate() {
+                let summary = above.get(index / 64).is_some_and(|word| word.wrapping_shr((index % 64) as u32) & 1 != 0);
+                demand(summary == (word != 0), Violation::Summary)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl MaxTree<'_> {
+    fn check(&self) -> Result<(), Violation> {
+        let pairs = self.levels.iter().zip(self.levels.iter().skip(1)).filter(|(_, above)| !above.is_empty());
+        for (below, above) in pairs {
+            for (index, node) in below.iter().enumerate() {
+                let number = above.get(index / 16).and_then(|node| node.get(index % 16));
+                demand(number == node.iter().max(), Violation::Maximum)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a walk over the map has counted.
+#[derive(Default)]
+struct Census {
+    holes: u32,
+    objects: u32,
+    live: u32,
+    last_end: u32,
+}
+
+impl BlockMap<'_> {
+    /// Walks all bits in order. `fail` makes the violation for a place.
+    fn census(&self, fail: impl Fn(Offset) -> Violation) -> Result<Census, Violation> {
+        let mut census = Census::default();
+        let (mut hole_start, mut block_start) = (None, Some(Offset::ZERO));
+        for (chunk, &[starts, ends]) in self.chunks.iter().enumerate() {
+            let mut left = starts | ends;
+            while left != 0 {
+                let bit = left.trailing_zeros();
+                left &= left.wrapping_sub(1);
+                let at = Offset::in_chunk(chunk, bit);
+                let is_set = |word: u64| word.wrapping_shr(bit) & 1 != 0;
+                if is_set(ends) {
+                    let start = block_start.take().ok_or(fail(at))?;
+                    if at > Offset::ZERO {
+                        demand(start.up_to(at) >= Granules::MIN_BLOCK, fail(at))?;
+                        census.objects = census.objects.wrapping_add(1);
+                        census.live = census.live.wrapping_add(start.up_to(at).count());
+                        census.last_end = at.index();
+                    }
+                    hole_start = Some(at);
+                }
+                if is_set(starts) {
+                    let hole = Hole { start: hole_start.take().ok_or(fail(at))?, end: at };
+                    demand(hole.size() != Granules::HEADER, fail(at))?;
+                    census.holes = census.holes.wrapping_add(u32::from(hole.size() > Granules::NONE));
+                    block_start = Some(at);
+                }
+            }
+        }
+        demand(block_start == Some(self.end()), fail(self.end()))?;
+        Ok(census)
+    }
+
+    fn check_summaries(&self, rover: Offset) -> Result<(), Violation> {
+        self.boundaries.check()?;
+        self.holes.check()?;
+        self.maxima.check()?;
+        for (chunk, &[starts, ends]) in self.chunks.iter().enumerate() {
+            demand(self.boundaries.contains(chunk) == (starts | ends != 0), Violation::Summary)?;
+            demand(self.holes.contains(chunk) == (ends & !starts != 0), Violation::Summary)?;
+            demand(self.maxima.get(chunk) == self.largest_in(chunk, rover).count(), Violation::Maximum)?;
+        }
+        Ok(())
+    }
+}
+
+impl NextFit<'_> {
+    fn check(&self) -> Result<(), Violation> {
+        if self.region.granules() == Granules::NONE {
+            return Ok(());
+        }
+        let census = self.map.census(|at| Violation::Boundary { address: self.region.address(at) })?;
+        self.map.check_summaries(self.rover.at)?;
+        self.check_rover()?;
+        let counters = &self.counters;
+        let counts = [census.holes, census.objects, census.live];
+        demand(counts == [self.holes, counters.objects, counters.live], Violation::Count)?;
+        demand(counters.peak >= counters.live && counters.peak_objects >= counters.objects, Violation::Count)?;
+        demand(census.last_end <= self.high_water.index(), Violation::HighWater)?;
+        self.first_overwritten()
+    }
+
+    fn check_rover(&self) -> Result<(), Violation> {
+        let rover = &self.rover;
+        let hole = self.map.hole_at(rover.at);
+        let neighbours = (self.map.previous_hole(rover.at), self.map.next_hole(rover.at));
+        let holds = if rover.hole > Granules::NONE {
+            self.map.hole_start(rover.at) == rover.at
+                && hole.size() == rover.hole
+                && neighbours == (rover.previous, rover.next)
+        } else {
+            rover.at == self.map.end() || self.map.is_start(rover.at)
+        };
+        demand(holds, Violation::Rover { address: self.region.address(rover.at) })
+    }
+
+    fn first_overwritten(&self) -> Result<(), Violation> {
+        let mut at = Offset::ZERO;
+        while let Some(found) = self.found(at) {
+            demand(found.intact, Violation::Overwritten { address: found.block.address })?;
+            at = found.next;
+        }
+        Ok(())
+    }
+
+    /// Writes every header that is not what the map says; answers how many.
+    fn repair(&mut self) -> usize {
+        let (mut at, mut repaired) = (Offset::ZERO, 0usize);
+        while let Some(found) = self.found(at) {
+            if !found.intact {
+                self.rewrite(found.start, Granules::within(found.block.size));
+                repaired = repaired.wrapping_add(1);
+            }
+            at = found.next;
+        }
+        repaired
+    }
+
+    fn rewrite(&mut self, start: Offset, size: Granules) {
+        if self.map.is_start(start) {
+            self.region.write_allocated(start, size);
+        } else {
+            self.region.write_free(start, size.minus(Granules::HEADER), self.map.next_hole(start));
+        }
+    }
+}
+
+impl Slab<'_> {
+    fn check(&self) -> Result<(), Violation> {
+        self.returned.check()?;
+        let mut returned = 0u32;
+        let mut at = Offset::ZERO;
+        while let Some(found) = self.found(at) {
+            demand(found.intact, Violation::Overwritten { address: found.block.address })?;
+            let slot = self.index(at);
+            if self.returned.contains(slot as usize) {
+                demand(slot < self.used, Violation::Returned)?;
+                returned = returned.wrapping_add(1);
+            }
+            at = found.next;
+        }
+        let live = self.used.wrapping_sub(returned);
+        let granules = live.wrapping_mul(self.stride.count());
+        demand(self.used <= self.slots && self.counters.objects == live, Violation::Count)?;
+        demand(self.counters.live == granules && self.counters.peak >= granules, Violation::Count)
+    }
+
+    /// Writes every header of a returned slot that is not what the tree says; answers how many.
+    fn repair(&mut self) -> usize {
+        let (mut at, mut repaired) = (Offset::ZERO, 0usize);
+        while let Some(found) = self.found(at) {
+            if !found.intact {
+                let next = self.next_free(self.index(at));
+                self.region.write_free(at, self.stride, next);
+                repaired = repaired.wrapping_add(1);
+            }
+            at = found.next;
+        }
+        repaired
+    }
+}
+
+impl<L: RawLock> Heap<'_, L> {
+    /// Whether every invariant holds. Linear in the region's size, with one lock held after the other.
+    ///
+    /// # Errors
+    /// The first violation found.
+    pub fn check(&self) -> Result<(), Violation> {
+        self.slab.with(|slab| slab.check())??;
+        self.next_fit.with(|next_fit| next_fit.check())?
+    }
+
+    /// Rewrites every header in the heap that was overwritten, from the map, and answers how many there were. Linear in
+    /// slots and blocks, with one lock held after the other.
+    ///
+    /// # Errors
+    /// [`Reentered`] if this thread is in the heap.
+    pub fn repair(&self) -> Result<usize, Reentered> {
+        let slots = self.slab.with(Slab::repair)?;
+        let blocks = self.next_fit.with(NextFit::repair)?;
+        Ok(slots.wrapping_add(blocks))
+    }
+}

@@ -1,0 +1,87 @@
+//! The heap as text: both segments, block by block.
+#![deny(unsafe_code)]
+
+use core::fmt::{self, Write};
+
+use crate::blocks::{Block, State};
+use crate::heap::{Heap, Segment};
+use crate::lock::RawLock;
+
+/// Slots or blocks side by side that are alike: a slab of thousands of free slots is one line.
+struct Run {
+    first: Block,
+    count: usize,
+}
+
+impl Run {
+    fn takes(&self, block: &Block) -> bool {
+        let Block { size, state, segment, .. } = self.first;
+        segment == Segment::Slab && block.segment == segment && block.state == state && block.size == size
+    }
+
+    fn write(&self, out: &mut impl Write) -> fmt::Result {
+        let state = match self.first.state {
+            State::Used => "used",
+            State::Free => "free",
+        };
+        write!(out, "  {:#x} {:>10} {state}", self.first.address, self.first.size)?;
+        if self.count > 1 {
+            write!(out, " x {}", self.count)?;
+        }
+        out.write_str("\n")
+    }
+}
+
+fn heading<L: RawLock>(heap: &Heap<'_, L>, segment: Segment, out: &mut impl Write) -> fmt::Result {
+    let range = heap.segment(segment);
+    let size = range.end.wrapping_sub(range.start);
+    match segment {
+        Segment::Slab => {
+            writeln!(out, "slab segment: {size} bytes at {:#x}, slots of {} bytes", range.start, heap.slab_size())
+        }
+        Segment::NextFit => {
+            write!(out, "next-fit segment: {size} bytes at {:#x}, rover at ", range.start)?;
+            writeln!(out, "{:#x}", heap.rover().unwrap_or(range.start))
+        }
+    }
+}
+
+impl<L: RawLock> Heap<'_, L> {
+    /// Writes both segments as text: a line for every block and for every run of like slots, with address, bytes and
+    /// state. No lock is held while `out` is written to, and what it shows comes from the map alone, so that it ends
+    /// whatever lies in the heap. Complexity: linear in slots and blocks.
+    ///
+    /// # Errors
+    /// What `out` answers.
+    pub fn dump(&self, out: &mut impl Write) -> fmt::Result {
+        heading(self, Segment::Slab, out)?;
+        let mut in_slab = true;
+        let mut run: Option<Run> = None;
+        for block in self.blocks() {
+            match &mut run {
+                Some(run) if run.takes(&block) => {
+                    run.count = run.count.wrapping_add(1);
+                    continue;
+                }
+                Some(run) => run.write(out)?,
+                None => {}
+            }
+            if in_slab && block.segment == Segment::NextFit {
+                in_slab = false;
+                heading(self, Segment::NextFit, out)?;
+            }
+            run = Some(Run { first: block, count: 1 });
+        }
+        run.map_or(Ok(()), |run| run.write(out))
+    }
+}
+
+impl<L: RawLock> fmt::Debug for Heap<'_, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Heap")
+            .field("base", &self.base())
+            .field("size", &self.size())
+            .field("slab_size", &self.slab_size())
+            .finish_non_exhaustive()
+    }
+}

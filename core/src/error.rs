@@ -1,0 +1,197 @@
+//! What can go wrong, as types: each says what was wrong, and none of them is ever a panic.
+#![deny(unsafe_code)]
+
+use core::error::Error;
+use core::fmt;
+
+/// This thread holds the heap's lock already: it was interrupted, by a signal handler say, inside the heap.
+///
+/// Only a lock that knows its owner can tell; see [`RawLock::lock`](crate::RawLock::lock).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reentered;
+
+/// Why no heap could be made of the memory that was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InitError {
+    /// The region is smaller than a heap needs. Both figures are bytes.
+    TooSmall {
+        /// Bytes that were given.
+        size: usize,
+        /// Bytes that are needed.
+        minimum: usize,
+    },
+    /// The region does not start at a multiple of [`GRANULE`](crate::GRANULE).
+    Unaligned {
+        /// Address of the region's first byte.
+        address: usize,
+    },
+    /// The region is larger than [`MAX_HEAP`](crate::MAX_HEAP).
+    TooLarge {
+        /// Bytes that were given.
+        size: usize,
+    },
+    /// A slot of zero bytes was asked for.
+    SlabSizeZero,
+    /// The second piece of memory cannot hold the bookkeeping. Both figures are bytes.
+    BookkeepingTooSmall {
+        /// Bytes that were given.
+        size: usize,
+        /// Bytes that are needed, as [`bookkeeping_size`](crate::bookkeeping_size) says.
+        needed: usize,
+    },
+    /// The heap was initialised before.
+    AlreadyInitialised,
+    /// The call came while this thread was inside the heap.
+    Reentered,
+}
+
+/// Why a request could not be served. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AllocError {
+    /// The heap has no memory yet.
+    NotInitialised,
+    /// Fewer bytes are free than the request needs.
+    Full,
+    /// Enough bytes are free, but no free block can hold the request.
+    Fragmented,
+    /// The call came while this thread was inside the heap.
+    Reentered,
+}
+
+/// What is wrong with an address that was to be freed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// It lies in neither segment.
+    OutsideHeap,
+    /// It is no multiple of [`GRANULE`](crate::GRANULE).
+    Misaligned,
+    /// It lies inside a live block or slot, or behind the last slot, and is no payload's first byte.
+    NotABlock,
+    /// It lies in memory that no block or slot has ever reached.
+    NeverAllocated,
+    /// It lies in free memory that was handed out before.
+    AlreadyFree,
+    /// It is a live block whose header is not what the allocator wrote. The block stays live.
+    HeaderOverwritten,
+    /// The call came while this thread was inside the heap.
+    Reentered,
+}
+
+/// A free or realloc that was refused. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongFree {
+    /// The address that was given.
+    pub address: usize,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+/// Why a realloc was refused or could not be served. The old object is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReallocError {
+    /// The old address is no live object's.
+    WrongFree(WrongFree),
+    /// No memory for the new size.
+    Alloc(AllocError),
+}
+
+impl fmt::Display for Reentered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("called while this thread holds the lock")
+    }
+}
+
+impl fmt::Display for InitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::TooSmall { size, minimum } => {
+                write!(f, "region of {size} bytes is too small, {minimum} are needed")
+            }
+            Self::Unaligned { address } => {
+                write!(f, "region at {address:#x} does not start at a multiple of 16")
+            }
+            Self::TooLarge { size } => write!(f, "region of {size} bytes is larger than 64 GiB"),
+            Self::SlabSizeZero => f.write_str("a slab size of 0 bytes"),
+            Self::BookkeepingTooSmall { size, needed } => {
+                write!(f, "{size} bytes of bookkeeping are too few, {needed} are needed")
+            }
+            Self::AlreadyInitialised => f.write_str("the heap is initialised already"),
+            Self::Reentered => Reentered.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for AllocError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotInitialised => f.write_str("the heap is not initialised"),
+            Self::Full => f.write_str("full"),
+            Self::Fragmented => f.write_str("fragmented"),
+            Self::Reentered => Reentered.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutsideHeap => f.write_str("outside the heap"),
+            Self::Misaligned => f.write_str("misaligned"),
+            Self::NotABlock => f.write_str("not the start of a block"),
+            Self::NeverAllocated => f.write_str("never allocated"),
+            Self::AlreadyFree => f.write_str("already free"),
+            Self::HeaderOverwritten => f.write_str("header overwritten"),
+            Self::Reentered => Reentered.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for WrongFree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}: {}", self.address, self.fault)
+    }
+}
+
+impl fmt::Display for ReallocError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WrongFree(wrong) => wrong.fmt(f),
+            Self::Alloc(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for Reentered {}
+impl Error for InitError {}
+impl Error for AllocError {}
+impl Error for Fault {}
+impl Error for WrongFree {}
+impl Error for ReallocError {}
+
+impl From<WrongFree> for ReallocError {
+    fn from(wrong: WrongFree) -> Self {
+        Self::WrongFree(wrong)
+    }
+}
+
+impl From<AllocError> for ReallocError {
+    fn from(error: AllocError) -> Self {
+        Self::Alloc(error)
+    }
+}
+
+impl From<Reentered> for InitError {
+    fn from(_: Reentered) -> Self {
+        Self::Reentered
+    }
+}
+
+impl From<Reentered> for AllocError {
+    fn from(_: Reentered) -> Self {
+        Self::Reentered
+    }
+}

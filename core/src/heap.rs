@@ -1,0 +1,462 @@
+//! The heap: one region cut in two, a lock for each part, and who serves what.
+
+use core::alloc::Layout;
+use core::ops::Range;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+use static_assertions::const_assert;
+
+use crate::block_map::BlockMap;
+use crate::error::{AllocError, Fault, InitError, ReallocError, Reentered, WrongFree};
+use crate::lock::{Locked, RawLock};
+use crate::next_fit::{NextFit, Placement};
+use crate::region::{self, Memory};
+use crate::size::{GRANULE, Granules, MAX_HEAP, Offset, Resize};
+use crate::slab::{self, Slab};
+use crate::stats::Stats;
+
+/// The lock of a heap whose type names none.
+#[cfg(target_has_atomic = "8")]
+pub type DefaultLock = crate::spin::SpinLock;
+/// The lock of a heap whose type names none: this target has no atomic swap, so the heap is one thread's.
+#[cfg(not(target_has_atomic = "8"))]
+pub type DefaultLock = crate::lock::NoLock;
+
+/// The fewest bytes of the two segments together: a slot of 16 bytes and a block of 48.
+pub const MIN_HEAP: usize = 64;
+
+/// The fewest bytes of a region that also holds the bookkeeping: any aligned region of this size or more makes a heap,
+/// whatever the slab size, and none of fewer does.
+pub const MIN_REGION: usize = MIN_HEAP + carved_size(MIN_HEAP, GRANULE);
+
+/// Bytes between the bookkeeping and the slab segment of a region that holds both. Nothing is ever stored in them: a
+/// write of up to so many bytes before the first slot hits nothing.
+const GUARD: usize = 64;
+
+// A minimal region's bookkeeping is that of a minimal heap: the map of one chunk and one word for the slots.
+const_assert!(carved_size(MIN_REGION, 1) == carved_size(MIN_HEAP, GRANULE));
+const_assert!(MIN_REGION % GRANULE == 0);
+
+/// What the parts of a heap are to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Bytes of the requests that the slab serves, at least 1. A slot is this rounded up to 16; if it is larger than the
+    /// slab segment there are none, and next fit serves everything.
+    pub slab_size: usize,
+    /// Where next fit starts its search.
+    pub placement: Placement,
+}
+
+impl Config {
+    /// Slots of `slab_size` bytes, and next fit.
+    pub const fn new(slab_size: usize) -> Self {
+        Self { slab_size, placement: Placement::NextFit }
+    }
+
+    /// The same with [`Placement::FirstFit`].
+    pub const fn first_fit(self) -> Self {
+        Self { placement: Placement::FirstFit, ..self }
+    }
+}
+
+/// A part of the heap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Segment {
+    /// The first quarter.
+    Slab,
+    /// The other three.
+    NextFit,
+}
+
+/// The slab segment of a heap of `size` bytes, in bytes.
+const fn slab_segment(size: usize) -> usize {
+    (size / 4) & !(GRANULE - 1)
+}
+
+/// Bytes that a second piece of memory must have to hold the bookkeeping of a heap of `heap_size` bytes: about 2% of it,
+/// of any alignment.
+pub const fn bookkeeping_size(heap_size: usize, slab_size: usize) -> usize {
+    let slab = slab_segment(heap_size);
+    let next_fit = Granules::within(heap_size).minus(Granules::within(slab));
+    // A word at least, so that the smallest region is the same for every slab size.
+    let slots = slab::slots_of(slab, slab_size);
+    BlockMap::footprint(next_fit).saturating_add(Slab::footprint(if slots == 0 { 1 } else { slots }))
+}
+
+/// Bytes that the bookkeeping takes of a region of `region_size` bytes, with the guard behind it.
+const fn carved_size(region_size: usize, slab_size: usize) -> usize {
+    bookkeeping_size(region_size, slab_size).saturating_add(GUARD).next_multiple_of(GRANULE)
+}
+
+/// A heap in the caller's memory: a slab and next fit side by side, each under a lock of its own.
+///
+/// The heap takes nothing on trust: it believes no byte that lies in its region, and [`free`](Self::free) and
+/// [`realloc`](Self::realloc) refuse every address that is not a live object's start. It never panics, prints or
+/// allocates, and its calls end whatever was written into the region.
+///
+/// Complexity: alloc, free and realloc are O(log) in the region's size (realloc beside its copying; for alignments above
+/// 16 see [`alloc_layout`](Self::alloc_layout)). `stats` is O(log) too; `check`, `repair` and the walks are linear.
+///
+/// ```
+/// use slabfit::{Config, Heap, RegionArray};
+///
+/// let mut array = RegionArray::<16384>::new();
+/// let heap: Heap = Heap::new(array.as_mut(), Config::new(64))?;
+/// let object = heap.alloc(100)?.as_ptr();
+/// // SAFETY: nobody uses the object afterwards.
+/// unsafe { heap.free(object) }?;
+/// // SAFETY: as above.
+/// let again = unsafe { heap.free(object) };
+/// assert_eq!(again.unwrap_err().fault, slabfit::Fault::AlreadyFree);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+///
+/// A `static` heap is made empty and gets its memory later, once:
+///
+/// ```
+/// use slabfit::{AllocError, Config, Heap, InitError, RegionArray};
+///
+/// static HEAP: Heap = Heap::empty();
+///
+/// assert_eq!(HEAP.alloc(1), Err(AllocError::NotInitialised));
+/// HEAP.init(Box::leak(Box::new(RegionArray::<8192>::new())).as_mut(), Config::new(32))?;
+/// assert!(HEAP.alloc(32).is_ok());
+/// # Ok::<(), InitError>(())
+/// ```
+pub struct Heap<'a, L: RawLock = DefaultLock> {
+    bounds: Bounds,
+    pub(crate) slab: Locked<L, Slab<'a>>,
+    pub(crate) next_fit: Locked<L, NextFit<'a>>,
+}
+
+/// Where the heap lies: written once, by `init`, and read without a lock.
+///
+/// Invariant: `size` is 0 before the others are set, and is set after them.
+#[repr(align(64))]
+struct Bounds {
+    base: AtomicPtr<u8>,
+    size: AtomicUsize,
+    slab_segment: AtomicUsize,
+    slab_size: AtomicUsize,
+}
+
+/// The two halves of a heap that is ready, and what `Bounds` is to say of it.
+struct Parts<'a> {
+    base: NonNull<u8>,
+    slab: Slab<'a>,
+    next_fit: NextFit<'a>,
+    slab_segment: usize,
+    size: usize,
+}
+
+fn divide<'a>(memory: Memory<'a>, config: Config) -> Result<Parts<'a>, InitError> {
+    let given = memory.size();
+    let carved = match memory.bookkeeping_size() {
+        None => carved_size(given, config.slab_size),
+        Some(_) => 0,
+    };
+    if config.slab_size == 0 {
+        return Err(InitError::SlabSizeZero);
+    }
+    let size = given.saturating_sub(carved) & !(GRANULE - 1);
+    if size < MIN_HEAP {
+        let minimum = if carved == 0 { MIN_HEAP } else { MIN_REGION };
+        return Err(InitError::TooSmall { size: given, minimum });
+    }
+    if memory.address() % GRANULE != 0 {
+        return Err(InitError::Unaligned { address: memory.address() });
+    }
+    if size > MAX_HEAP {
+        return Err(InitError::TooLarge { size: given });
+    }
+    let needed = bookkeeping_size(size, config.slab_size);
+    let bookkeeping = memory.bookkeeping_size().unwrap_or(carved);
+    let too_small = InitError::BookkeepingTooSmall { size: bookkeeping, needed };
+    if bookkeeping < needed {
+        return Err(too_small);
+    }
+    let slab_segment = slab_segment(size);
+    let (mut carver, slab, next_fit) =
+        memory.cut(carved, slab_segment, size.wrapping_sub(slab_segment)).ok_or(too_small)?;
+    let base = slab.base();
+    let next_fit = NextFit::new(next_fit, config.placement, &mut carver).ok_or(too_small)?;
+    let slab = Slab::new(slab, config.slab_size, &mut carver).ok_or(too_small)?;
+    Ok(Parts { base, slab, next_fit, slab_segment, size })
+}
+
+impl<'a, L: RawLock> Heap<'a, L> {
+    /// A heap without memory: every request fails with [`AllocError::NotInitialised`] until [`init`](Self::init).
+    pub const fn empty() -> Self {
+        Self {
+            bounds: Bounds {
+                base: AtomicPtr::new(ptr::null_mut()),
+                size: AtomicUsize::new(0),
+                slab_segment: AtomicUsize::new(0),
+                slab_size: AtomicUsize::new(0),
+            },
+            slab: Locked::new(Slab::empty()),
+            next_fit: Locked::new(NextFit::empty()),
+        }
+    }
+
+    /// A heap in `memory`: a slice, or a [`Memory`].
+    ///
+    /// # Errors
+    /// [`InitError`] says what is wrong with the memory or the slab size.
+    pub fn new(memory: impl Into<Memory<'a>>, config: Config) -> Result<Self, InitError> {
+        let heap = Self::empty();
+        heap.init(memory, config)?;
+        Ok(heap)
+    }
+
+    /// Gives an empty heap its memory, once. Of several threads that try, one succeeds.
+    ///
+    /// # Errors
+    /// [`InitError`] says what is wrong; the heap is then as before, and another call may succeed.
+    pub fn init(&self, memory: impl Into<Memory<'a>>, config: Config) -> Result<(), InitError> {
+        let Parts { base, slab, next_fit, slab_segment, size } = divide(memory.into(), config)?;
+        self.next_fit.with(|place| {
+            if place.region.granules() > Granules::NONE {
+                return Err(InitError::AlreadyInitialised);
+            }
+            *place = next_fit;
+            Ok(())
+        })??;
+        self.slab.with(|place| *place = slab)?;
+        self.bounds.base.store(base.as_ptr(), Ordering::Relaxed);
+        self.bounds.slab_segment.store(slab_segment, Ordering::Relaxed);
+        self.bounds.slab_size.store(config.slab_size, Ordering::Relaxed);
+        self.bounds.size.store(size, Ordering::Release);
+        Ok(())
+    }
+
+    /// An object of `size` bytes, at a multiple of 16: a slot if `size` is exactly the slab size and one is free, a
+    /// block otherwise. A size of 0 counts as 1.
+    ///
+    /// # Errors
+    /// [`AllocError::Full`] or [`AllocError::Fragmented`]; nothing has changed.
+    #[inline]
+    pub fn alloc(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
+        let for_slab = size == self.slab_size();
+        if for_slab {
+            if let Some(slot) = self.slab.with(Slab::alloc)? {
+                return Ok(slot);
+            }
+        }
+        let block = self.next_fit.with(|next_fit| {
+            let block = next_fit.alloc(size);
+            next_fit.spilled = next_fit.spilled.wrapping_add(u64::from(for_slab && block.is_ok()));
+            block
+        })?;
+        block.map_err(|error| self.unless_empty(error))
+    }
+
+    /// The same, with `size` zero bytes.
+    ///
+    /// # Errors
+    /// As [`alloc`](Self::alloc).
+    pub fn alloc_zeroed(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
+        let object = self.alloc(size)?;
+        // SAFETY: just handed out, of `size` bytes, and known to nobody yet.
+        unsafe { region::clear(object, size) };
+        Ok(object)
+    }
+
+    /// An object for `layout`. With an alignment above 16 it is always a block: slots are 16 apart or more, but not at
+    /// multiples of anything larger.
+    ///
+    /// Complexity: O(log), and above alignment 16 O(log) more for every free block that is large enough and holds no
+    /// aligned payload, and lies before the one that does: which of them comes first is specified, so each is looked at.
+    ///
+    /// # Errors
+    /// As [`alloc`](Self::alloc).
+    #[inline]
+    pub fn alloc_layout(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        if layout.align() <= GRANULE {
+            return self.alloc(layout.size());
+        }
+        let block = self.next_fit.with(|next_fit| next_fit.alloc_aligned(layout.size(), layout.align()))?;
+        block.map_err(|error| self.unless_empty(error))
+    }
+
+    #[cold]
+    fn unless_empty(&self, error: AllocError) -> AllocError {
+        if self.size() == 0 { AllocError::NotInitialised } else { error }
+    }
+
+    /// Frees the object at `ptr`. Any address may be passed: one that is not the start of a live object is refused.
+    ///
+    /// # Errors
+    /// [`WrongFree`] says what the address is; nothing has changed.
+    ///
+    /// # Safety
+    /// If `ptr` is the start of a live object, nobody uses that object afterwards. (An address that was freed and handed
+    /// out again is the start of a live object, its new owner's: no allocator can tell the two apart.)
+    #[inline]
+    pub unsafe fn free(&self, ptr: *mut u8) -> Result<(), WrongFree> {
+        let freed = match self.locate(ptr) {
+            Ok((Segment::Slab, at)) => self.slab.with(|slab| slab.free(at)),
+            Ok((Segment::NextFit, at)) => self.next_fit.with(|next_fit| next_fit.free(at)),
+            Err(fault) => self.refused_outside(fault),
+        };
+        freed.unwrap_or(Err(Fault::Reentered)).map_err(|fault| WrongFree { address: ptr.addr(), fault })
+    }
+
+    /// Counts a refused free that has not reached a segment's own counters.
+    #[cold]
+    fn refused_outside(&self, fault: Fault) -> Result<Result<(), Fault>, Reentered> {
+        self.next_fit.with(|next_fit| {
+            next_fit.refused_outside = next_fit.refused_outside.wrapping_add(1);
+            Err(fault)
+        })
+    }
+
+    /// Changes the size of the object at `ptr`: where it stands if it can, otherwise as alloc, copy and free. The bytes
+    /// up to the smaller size stay what they were.
+    ///
+    /// A slot stays while it is large enough. A block that shrinks by 32 bytes or more gives the rest back; one that
+    /// grows takes what it needs of a free block behind it.
+    ///
+    /// # Errors
+    /// The address is no live object's, or there is no memory; the object is then as it was.
+    ///
+    /// # Safety
+    /// As for [`free`](Self::free): if it succeeds, nobody uses the object at the old address afterwards, unless it is
+    /// the new one.
+    pub unsafe fn realloc(&self, ptr: *mut u8, size: usize) -> Result<NonNull<u8>, ReallocError> {
+        // SAFETY: as the caller promises.
+        unsafe { self.resize(ptr, size, GRANULE, || self.alloc(size)) }
+    }
+
+    /// The same for a layout: the new size, and the alignment that the object has afterwards.
+    ///
+    /// # Errors
+    /// As [`realloc`](Self::realloc).
+    ///
+    /// # Safety
+    /// As for [`realloc`](Self::realloc).
+    pub unsafe fn realloc_layout(&self, ptr: *mut u8, layout: Layout) -> Result<NonNull<u8>, ReallocError> {
+        // SAFETY: as the caller promises.
+        unsafe { self.resize(ptr, layout.size(), layout.align(), || self.alloc_layout(layout)) }
+    }
+
+    /// # Safety
+    /// As for `realloc`. `alloc` answers with a new object of `size` bytes.
+    unsafe fn resize(
+        &self,
+        ptr: *mut u8,
+        size: usize,
+        alignment: usize,
+        alloc: impl FnOnce() -> Result<NonNull<u8>, AllocError>,
+    ) -> Result<NonNull<u8>, ReallocError> {
+        let wrong = |fault| WrongFree { address: ptr.addr(), fault };
+        let old = NonNull::new(ptr).ok_or(wrong(Fault::OutsideHeap));
+        let stay = ptr.addr() & alignment.wrapping_sub(1) == 0;
+        let resized = match self.locate(ptr) {
+            Ok((Segment::Slab, at)) => self.slab.with(|slab| slab.resize(at, size, stay)),
+            Ok((Segment::NextFit, at)) => self.next_fit.with(|next_fit| next_fit.resize(at, size, stay)),
+            Err(fault) => self.refused_outside(fault).map(|refused| refused.map(|()| Resize::InPlace)),
+        };
+        let old_size = match resized.unwrap_or(Err(Fault::Reentered)).map_err(wrong)? {
+            Resize::InPlace => return Ok(old?),
+            Resize::Move(old_size) => old_size,
+        };
+        let (old, new) = (old?, alloc()?);
+        // SAFETY: both lie in the region: the old one was live with `old_size` bytes when the lock was held, the new
+        // one has `size`.
+        unsafe { region::copy(old, new, old_size.min(size)) };
+        // SAFETY: as the caller promises for the old object.
+        if let Err(error) = unsafe { self.free(ptr) } {
+            // Another thread has freed or overwritten it meanwhile. The new object is known to nobody yet.
+            // SAFETY: nobody uses the new object.
+            let _ = unsafe { self.free(new.as_ptr()) };
+            return Err(error.into());
+        }
+        Ok(new)
+    }
+
+    /// Bytes that the object at `ptr` can hold: those asked for, rounded up.
+    ///
+    /// # Errors
+    /// As [`free`](Self::free), but an overwritten header is not looked at.
+    pub fn usable_size(&self, ptr: *const u8) -> Result<usize, WrongFree> {
+        let size = match self.locate(ptr) {
+            Ok((Segment::Slab, at)) => self.slab.with(|slab| slab.live(at).map(|_| slab.stride.bytes())),
+            Ok((Segment::NextFit, at)) => {
+                self.next_fit.with(|next_fit| next_fit.live(at).map(|block| block.size().payload()))
+            }
+            Err(fault) => Ok(Err(fault)),
+        };
+        size.unwrap_or(Err(Fault::Reentered)).map_err(|fault| WrongFree { address: ptr.addr(), fault })
+    }
+
+    /// Which segment an address lies in, and where in it.
+    #[inline]
+    fn locate(&self, ptr: *const u8) -> Result<(Segment, Offset), Fault> {
+        let size = self.bounds.size.load(Ordering::Acquire);
+        let base = self.bounds.base.load(Ordering::Relaxed);
+        let at = ptr.addr().wrapping_sub(base.addr());
+        if at >= size {
+            return Err(Fault::OutsideHeap);
+        }
+        let split = self.bounds.slab_segment.load(Ordering::Relaxed);
+        let (segment, at) = if at < split { (Segment::Slab, at) } else { (Segment::NextFit, at.wrapping_sub(split)) };
+        match Offset::of_byte(at) {
+            Some(offset) if at % GRANULE == 0 => Ok((segment, offset)),
+            _ => Err(Fault::Misaligned),
+        }
+    }
+
+    /// Whether an address lies in one of the segments.
+    pub fn owns(&self, ptr: *const u8) -> bool {
+        self.locate(ptr) != Err(Fault::OutsideHeap)
+    }
+
+    /// The heap's first byte, where the slab segment starts; `None` before `init`.
+    pub fn base(&self) -> Option<NonNull<u8>> {
+        NonNull::new(self.bounds.base.load(Ordering::Acquire))
+    }
+
+    /// Bytes of both segments together; 0 before `init`.
+    pub fn size(&self) -> usize {
+        self.bounds.size.load(Ordering::Acquire)
+    }
+
+    /// Bytes of the requests that go to the slab; 0 before `init`.
+    #[inline]
+    pub fn slab_size(&self) -> usize {
+        self.bounds.slab_size.load(Ordering::Relaxed)
+    }
+
+    /// The addresses of a segment.
+    pub fn segment(&self, segment: Segment) -> Range<usize> {
+        let size = self.size();
+        let base = self.bounds.base.load(Ordering::Relaxed).addr();
+        let split = base.wrapping_add(self.bounds.slab_segment.load(Ordering::Relaxed));
+        match segment {
+            Segment::Slab => base..split,
+            Segment::NextFit => split..base.wrapping_add(size),
+        }
+    }
+
+    /// The rover's address; `None` before `init`, or if this thread is in the heap.
+    pub fn rover(&self) -> Option<usize> {
+        let address = self.next_fit.with(|next_fit| next_fit.region.address(next_fit.rover.at)).ok()?;
+        (self.size() > 0).then_some(address)
+    }
+
+    /// The heap's figures.
+    ///
+    /// # Errors
+    /// [`Reentered`] if this thread is in the heap.
+    pub fn stats(&self) -> Result<Stats, Reentered> {
+        let slab = self.slab.with(|slab| slab.stats())?;
+        self.next_fit.with(|next_fit| Stats {
+            slab,
+            next_fit: next_fit.stats(),
+            spilled: next_fit.spilled,
+            refused_outside: next_fit.refused_outside,
+        })
+    }
+}

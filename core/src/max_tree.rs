@@ -1,0 +1,151 @@
+//! A number for every chunk, and the first chunk at or after a place whose number is at least N, in a step up and a
+//! step down per level.
+//!
+//! Above the numbers stand maxima, 16-ary: a node is sixteen numbers, one cache line, and each number above level 0 is
+//! the largest of the node below it. (A segment tree with wide nodes.)
+//!
+//! Complexity of every operation: O(levels), that is O(log16 of the chunks).
+#![deny(unsafe_code)]
+
+use static_assertions::const_assert_eq;
+
+use crate::region::{CACHE_LINE, Carver};
+
+/// The numbers of a node.
+const FAN: usize = 16;
+
+type Node = [u32; FAN];
+
+const_assert_eq!(size_of::<Node>(), CACHE_LINE);
+
+/// 16^7 = 2^28 chunks: more than 64 GiB has.
+const LEVELS: usize = 7;
+
+/// Invariant: number i of level k+1 is the largest number of node i of level k.
+#[derive(Debug)]
+pub(crate) struct MaxTree<'a> {
+    /// Level 0 holds the numbers. Levels above the first of a single node have no nodes.
+    pub(crate) levels: [&'a mut [Node]; LEVELS],
+}
+
+fn largest(node: &Node) -> u32 {
+    node.iter().fold(0, |most, &number| most.max(number))
+}
+
+/// A bit for every number of the node that is at least `number`. Without a branch, so that it becomes vector code.
+#[inline]
+fn at_least(node: &Node, number: u32) -> u32 {
+    let mut bits = 0u32;
+    for (place, &value) in (0u32..).zip(node) {
+        bits |= u32::from(value >= number).wrapping_shl(place);
+    }
+    bits
+}
+
+impl<'a> MaxTree<'a> {
+    /// A tree of no numbers.
+    pub(crate) const fn empty() -> Self {
+        Self { levels: [&mut [], &mut [], &mut [], &mut [], &mut [], &mut [], &mut []] }
+    }
+
+    /// Bytes that the numbers of `chunks` chunks take.
+    pub(crate) const fn footprint(chunks: usize) -> usize {
+        let mut nodes = 0usize;
+        let mut below = chunks;
+        loop {
+            below = below.div_ceil(FAN);
+            nodes = nodes.saturating_add(below);
+            if below <= 1 {
+                return nodes.saturating_mul(CACHE_LINE);
+            }
+        }
+    }
+
+    /// A tree of `chunks` zeros, or `None` where the memory or the levels do not suffice.
+    pub(crate) fn new(chunks: usize, memory: &mut Carver<'a>) -> Option<Self> {
+        let mut tree = Self::empty();
+        let mut below = chunks;
+        for nodes in &mut tree.levels {
+            below = below.div_ceil(FAN);
+            *nodes = memory.slice(below)?;
+            if below <= 1 {
+                return Some(tree);
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn number(&mut self, level: usize, index: usize) -> Option<&mut u32> {
+        self.levels.get_mut(level)?.get_mut(index / FAN)?.get_mut(index % FAN)
+    }
+
+    /// The number of `chunk`, 0 where there is none.
+    #[inline]
+    pub(crate) fn get(&self, chunk: usize) -> u32 {
+        let [numbers, ..] = &self.levels;
+        numbers.get(chunk / FAN).and_then(|node| node.get(chunk % FAN)).copied().unwrap_or(0)
+    }
+
+    /// The largest number of all.
+    pub(crate) fn root(&self) -> u32 {
+        self.levels.iter().rev().find_map(|nodes| nodes.first()).map_or(0, largest)
+    }
+
+    /// Makes the number of `chunk` at least `number`.
+    #[inline]
+    pub(crate) fn raise(&mut self, chunk: usize, number: u32) {
+        let mut index = chunk;
+        for level in 0..LEVELS {
+            let Some(place) = self.number(level, index) else { return };
+            if *place >= number {
+                return;
+            }
+            *place = number;
+            index /= FAN;
+        }
+    }
+
+    /// Makes the number of `chunk`, which is no less, `number`.
+    pub(crate) fn lower(&mut self, chunk: usize, number: u32) {
+        let mut index = chunk;
+        let mut number = number;
+        for level in 0..LEVELS {
+            let Some(place) = self.number(level, index) else { return };
+            if *place == number {
+                return;
+            }
+            *place = number;
+            index /= FAN;
+            let Some(node) = self.levels.get(level).and_then(|nodes| nodes.get(index)) else { return };
+            number = largest(node);
+        }
+    }
+
+    /// The first chunk at or after `chunk` whose number is at least `number`.
+    #[inline]
+    pub(crate) fn first(&self, chunk: usize, number: u32) -> Option<usize> {
+        let mut index = chunk;
+        for (level, nodes) in self.levels.iter().enumerate() {
+            let place = (index % FAN) as u32;
+            let found = at_least(nodes.get(index / FAN)?, number) & u32::MAX.wrapping_shl(place);
+            if found != 0 {
+                let index = index & !(FAN - 1) | found.trailing_zeros() as usize;
+                return self.descend(level, index, number);
+            }
+            index = (index / FAN).wrapping_add(1);
+        }
+        None
+    }
+
+    /// From number `index` of `level` down to the first chunk below it whose number is at least `number`.
+    #[inline]
+    fn descend(&self, level: usize, index: usize, number: u32) -> Option<usize> {
+        let mut index = index;
+        for nodes in self.levels.iter().take(level).rev() {
+            let found = at_least(nodes.get(index)?, number);
+            index = index.wrapping_mul(FAN).wrapping_add(found.trailing_zeros() as usize);
+        }
+        Some(index)
+    }
+}

@@ -1,0 +1,410 @@
+//! Next fit: a moving pointer, the rover, from which the first block that fits is taken. It knows no locks and no slab.
+//!
+//! The block map says which blocks there are; here stands what next fit adds to it: the rover with its free block, the
+//! splitting, and the copies of it all that lie in the heap (headers and the list of free blocks), which are written and
+//! never believed.
+//!
+//! Complexity: alloc, free and realloc (less its copying) are O(log) in the segment's size, whatever the number of
+//! blocks. An aligned alloc (above 16 bytes) is O(log) for each free block that is large enough but holds no aligned
+//! payload and comes before the one that does; a free block of `size + alignment + 32` bytes always does.
+
+use core::ptr::NonNull;
+
+use crate::block_map::{BlockMap, Hole};
+use crate::error::{AllocError, Fault};
+use crate::region::{Carver, Region};
+use crate::size::{GRANULE, Granules, Offset, Resize};
+use crate::stats::{Counters, SegmentStats};
+
+/// Where the search for a free block begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Placement {
+    /// At the rover, just behind the block that was allocated last.
+    #[default]
+    NextFit,
+    /// At the segment's first byte: slower to fragment, and keeps to the front of the region.
+    FirstFit,
+}
+
+/// Where the rover stands, and the free block there if there is one.
+///
+/// This block is counted in no maximum of the map: while it lasts, an alloc is a comparison, two headers and two bits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rover {
+    pub(crate) at: Offset,
+    /// The size of the free block that starts at the rover, or none.
+    pub(crate) hole: Granules,
+    /// That block's neighbours in the list of free blocks. Without meaning where there is no such block.
+    pub(crate) previous: Option<Offset>,
+    pub(crate) next: Option<Offset>,
+}
+
+/// Invariants, beside those of the map:
+/// - The rover stands at the start of a free block, at the start of an allocated one or at the segment's end; `rover`
+///   says which, and the neighbours in the list.
+/// - `holes` is the number of free blocks.
+/// - Every free block begins with a `FreeHeader`, every allocated one with an `AllocatedHeader`, that say what the map
+///   says, unless the heap's user has written over them.
+/// - No block has ever reached the granules from `high_water` on.
+#[derive(Debug)]
+pub(crate) struct NextFit<'a> {
+    pub(crate) region: Region<'a>,
+    pub(crate) map: BlockMap<'a>,
+    pub(crate) rover: Rover,
+    pub(crate) holes: u32,
+    pub(crate) high_water: Offset,
+    placement: Placement,
+    pub(crate) counters: Counters,
+    /// Requests for a slot that came here because the slab was full.
+    pub(crate) spilled: u64,
+    /// Refused frees of addresses in no segment: they are counted here, as no segment has them.
+    pub(crate) refused_outside: u64,
+}
+
+impl<'a> NextFit<'a> {
+    /// A segment of no bytes.
+    pub(crate) const fn empty() -> Self {
+        Self::of(Region::EMPTY, BlockMap::empty(), Placement::NextFit)
+    }
+
+    const fn of(region: Region<'a>, map: BlockMap<'a>, placement: Placement) -> Self {
+        Self {
+            region,
+            map,
+            rover: Rover { at: Offset::ZERO, hole: Granules::NONE, previous: None, next: None },
+            holes: 0,
+            high_water: Offset::ZERO,
+            placement,
+            counters: Counters::ZERO,
+            spilled: 0,
+            refused_outside: 0,
+        }
+    }
+
+    /// A segment that is one free block, with the rover at its start.
+    pub(crate) fn new(region: Region<'a>, placement: Placement, memory: &mut Carver<'a>) -> Option<Self> {
+        let size = region.granules();
+        let mut new = Self::of(region, BlockMap::new(size, memory)?, placement);
+        new.rover.hole = size;
+        new.holes = 1;
+        new.region.write_free(Offset::ZERO, size.minus(Granules::HEADER), None);
+        Some(new)
+    }
+
+    /// A payload of `size` bytes.
+    #[inline]
+    pub(crate) fn alloc(&mut self, size: usize) -> Result<NonNull<u8>, AllocError> {
+        let Some(need) = Granules::of_block(size) else { return Err(self.failed(None)) };
+        if self.rover.hole < need || self.placement == Placement::FirstFit {
+            match self.find(need, |hole| Some(hole.start)) {
+                Some((hole, _)) => self.move_rover(hole),
+                None => return Err(self.failed(Some(need))),
+            }
+        }
+        self.carve(self.rover.at, need).ok_or(AllocError::Full)
+    }
+
+    /// A payload of `size` bytes at a multiple of `alignment`, a power of two.
+    pub(crate) fn alloc_aligned(&mut self, size: usize, alignment: usize) -> Result<NonNull<u8>, AllocError> {
+        let Some(need) = Granules::of_block(size) else { return Err(self.failed(None)) };
+        let Some((hole, at)) = self.find(need, |hole| self.aligned_in(hole, need, alignment)) else {
+            return Err(self.failed(Some(need)));
+        };
+        self.move_rover(hole);
+        self.carve(at, need).ok_or(AllocError::Full)
+    }
+
+    /// Counts a request that no block can serve and says why.
+    #[cold]
+    fn failed(&mut self, need: Option<Granules>) -> AllocError {
+        let free = self.region.granules().minus(Granules::new(self.counters.live));
+        let (error, count) = match need {
+            Some(need) if need <= free => (AllocError::Fragmented, &mut self.counters.failed_fragmented),
+            _ => (AllocError::Full, &mut self.counters.failed_full),
+        };
+        *count = count.wrapping_add(1);
+        error
+    }
+
+    /// The first free block of at least `need` in which `place` finds a place, and the place: from the rover or from
+    /// the segment's start, and wrapping once.
+    #[inline]
+    fn find(&self, need: Granules, place: impl Fn(Hole) -> Option<Offset>) -> Option<(Hole, Offset)> {
+        let start = match self.placement {
+            Placement::NextFit => self.rover.at,
+            Placement::FirstFit => Offset::ZERO,
+        };
+        let until_end = self.find_between(start, self.map.end(), need, &place);
+        until_end.or_else(|| self.find_between(Offset::ZERO, start, need, &place))
+    }
+
+    fn find_between(
+        &self,
+        start: Offset,
+        end: Offset,
+        need: Granules,
+        place: impl Fn(Hole) -> Option<Offset>,
+    ) -> Option<(Hole, Offset)> {
+        let mut from = start;
+        loop {
+            let hole = self.first_fit(from, need).filter(|hole| hole.start < end)?;
+            if let Some(at) = place(hole) {
+                return Some((hole, at));
+            }
+            from = hole.start.plus(Granules::HEADER);
+        }
+    }
+
+    /// The first free block of at least `need` that starts at or behind `from`, the rover's included.
+    #[inline]
+    fn first_fit(&self, from: Offset, need: Granules) -> Option<Hole> {
+        let counted = self.map.first_fit(from, need);
+        if self.rover.hole >= need && self.rover.at >= from {
+            let rovers = Hole { start: self.rover.at, end: self.rover.at.plus(self.rover.hole) };
+            return counted.filter(|hole| hole.start < rovers.start).or(Some(rovers));
+        }
+        counted
+    }
+
+    /// Where a block of `need` starts whose payload is aligned and that leaves before it no gap or one that can be a
+    /// free block, if the hole holds it.
+    fn aligned_in(&self, hole: Hole, need: Granules, alignment: usize) -> Option<Offset> {
+        let first = self.region.address(hole.start).checked_add(GRANULE)?;
+        let nearest = first.checked_next_multiple_of(alignment)?;
+        let payload = if nearest.wrapping_sub(first) == GRANULE { nearest.checked_add(alignment)? } else { nearest };
+        let gap = Granules::holding(payload.wrapping_sub(first));
+        let whole = gap.count().checked_add(need.count())?;
+        (whole <= hole.size().count()).then_some(hole.start.plus(gap))
+    }
+
+    /// Makes a free block the rover's.
+    #[inline]
+    fn move_rover(&mut self, hole: Hole) {
+        if hole.start == self.rover.at {
+            return;
+        }
+        let left = Hole { start: self.rover.at, end: self.rover.at.plus(self.rover.hole) };
+        if left.size() > Granules::NONE {
+            self.map.count_hole(left);
+        }
+        self.rover = Rover {
+            at: hole.start,
+            hole: hole.size(),
+            previous: self.map.previous_hole(hole.start),
+            next: self.map.next_hole(hole.start),
+        };
+        self.map.discount_hole(hole.start, hole.size(), hole.start);
+    }
+
+    /// Allocates `need` granules from `at` on out of the rover's free block. What is left before them stays a free
+    /// block, what is left behind becomes the rover's, unless it is too small for a block.
+    #[inline]
+    fn carve(&mut self, at: Offset, need: Granules) -> Option<NonNull<u8>> {
+        let Rover { at: start, hole, mut previous, next } = self.rover;
+        let hole_end = start.plus(hole);
+        let end = without_sliver(at.plus(need), hole_end);
+        // The one step that can fail, if the map was destroyed; nothing has changed before it.
+        let payload = self.region.write_allocated(at, at.up_to(end))?;
+        self.map.allocate(at, end);
+        let rest = end.up_to(hole_end);
+        if start < at {
+            self.map.count_hole(Hole { start, end: at });
+            self.region.set_length(start, start.up_to(at).minus(Granules::HEADER));
+            self.holes = self.holes.wrapping_add(1);
+            previous = Some(start);
+        }
+        self.list(previous, end, rest, next);
+        self.rover = Rover { at: end, hole: rest, previous, next };
+        if rest == Granules::NONE {
+            self.holes = self.holes.wrapping_sub(1);
+        }
+        self.high_water = self.high_water.max(end);
+        self.counters.allocated(at.up_to(end));
+        Some(payload)
+    }
+
+    /// Writes a free block of `size` granules (none: no block) into the list between its neighbours.
+    #[inline]
+    fn list(&mut self, previous: Option<Offset>, start: Offset, size: Granules, next: Option<Offset>) {
+        let mut follower = next;
+        if size > Granules::NONE {
+            self.region.write_free(start, size.minus(Granules::HEADER), next);
+            follower = Some(start);
+        }
+        if let Some(previous) = previous {
+            self.region.link(previous, follower);
+        }
+    }
+
+    /// The live block whose payload starts at `at`.
+    #[inline]
+    pub(crate) fn live(&self, at: Offset) -> Result<Hole, Fault> {
+        // A payload at the segment's first byte has no header; the difference wraps to where no block starts.
+        let start = at.minus(Granules::HEADER);
+        if self.map.is_start(start) { Ok(Hole { start, end: self.map.block_end(start) }) } else { Err(self.fault(at)) }
+    }
+
+    /// What `at` is if it is no payload's start.
+    #[cold]
+    fn fault(&self, at: Offset) -> Fault {
+        if self.map.is_allocated(at) {
+            Fault::NotABlock
+        } else if at >= self.high_water {
+            Fault::NeverAllocated
+        } else {
+            Fault::AlreadyFree
+        }
+    }
+
+    /// The live block whose payload starts at `at` and whose header is as it was written. A refusal is counted.
+    #[inline]
+    fn intact(&mut self, at: Offset) -> Result<Hole, Fault> {
+        let found = self.live(at).and_then(|block| {
+            let intact = self.region.allocated_is_intact(block.start, block.size());
+            if intact { Ok(block) } else { Err(Fault::HeaderOverwritten) }
+        });
+        found.inspect_err(|&fault| self.counters.refused(fault))
+    }
+
+    /// Frees the block whose payload starts at `at`.
+    #[inline]
+    pub(crate) fn free(&mut self, at: Offset) -> Result<(), Fault> {
+        let block = self.intact(at)?;
+        self.release(block.start, block.end);
+        self.counters.freed(block.size());
+        Ok(())
+    }
+
+    /// Gives the granules of a block back: the hole that they lie in afterwards is all there is to know.
+    #[inline]
+    fn release(&mut self, start: Offset, end: Offset) {
+        let hole = Hole { start: self.map.hole_start(start), end: self.map.hole_end(end) };
+        self.map.release(start, end);
+        let left = hole.start.up_to(start);
+        let right = end.up_to(hole.end);
+        if left == Granules::NONE {
+            self.holes = self.holes.wrapping_add(1);
+        }
+        if right > Granules::NONE {
+            self.holes = self.holes.wrapping_sub(1);
+        }
+        if hole.start <= self.rover.at && self.rover.at < hole.end {
+            self.release_at_rover(hole, left, right);
+        } else {
+            self.release_elsewhere(hole, left, right);
+        }
+    }
+
+    /// The free block of a release, which took up `left` and `right` granules, is the rover's.
+    fn release_at_rover(&mut self, hole: Hole, left: Granules, right: Granules) {
+        let before = self.rover;
+        let right_start = hole.end.minus(right);
+        let had_hole = before.hole > Granules::NONE;
+        let previous = if had_hole && (before.at == hole.start || left == Granules::NONE) {
+            before.previous
+        } else {
+            self.map.previous_hole(hole.start)
+        };
+        let next = if had_hole && (before.at == right_start || right == Granules::NONE) {
+            before.next
+        } else {
+            self.map.next_hole(hole.start)
+        };
+        self.rover = Rover { at: hole.start, hole: hole.size(), previous, next };
+        if left > Granules::NONE && before.at != hole.start {
+            self.map.discount_hole(hole.start, left, hole.start);
+        }
+        if right > Granules::NONE && before.at != right_start {
+            self.map.discount_hole(right_start, right, hole.start);
+        }
+        let linked = if left == Granules::NONE { previous } else { None };
+        self.list(linked, hole.start, hole.size(), next);
+    }
+
+    /// The free block of a release, which took up `left` and `right` granules, is not the rover's.
+    fn release_elsewhere(&mut self, hole: Hole, left: Granules, right: Granules) {
+        self.map.count_hole(hole);
+        if right > Granules::NONE {
+            self.map.discount_hole(hole.end.minus(right), right, self.rover.at);
+        } else if left > Granules::NONE {
+            // The left neighbour has grown and keeps its place in the list.
+            self.region.set_length(hole.start, hole.size().minus(Granules::HEADER));
+            return;
+        }
+        let next = self.map.next_hole(hole.start);
+        let previous = if left == Granules::NONE { self.map.previous_hole(hole.start) } else { None };
+        self.list(previous, hole.start, hole.size(), next);
+        if self.rover.hole > Granules::NONE {
+            if next == Some(self.rover.at) {
+                self.rover.previous = Some(hole.start);
+            }
+            if previous == Some(self.rover.at) {
+                self.rover.next = Some(hole.start);
+            }
+        }
+    }
+
+    /// Gives the block whose payload starts at `at` a size of `size` bytes, where it stands if `stay` and if it can.
+    pub(crate) fn resize(&mut self, at: Offset, size: usize, stay: bool) -> Result<Resize, Fault> {
+        let block = self.intact(at)?;
+        let need = Granules::of_block(size);
+        let fits = need.is_some_and(|need| stay && (need <= block.size() || self.grow(block, need)));
+        if !fits {
+            return Ok(Resize::Move(block.size().payload()));
+        }
+        if let Some(need) = need.filter(|need| need.plus(Granules::MIN_BLOCK) <= block.size()) {
+            let end = block.start.plus(need);
+            self.region.write_allocated(block.start, need);
+            // The tail becomes a block of its own first, so that its release is one like any other.
+            self.map.allocate(end, end);
+            self.release(end, block.end);
+            self.counters.resized(block.size(), need);
+        }
+        Ok(Resize::InPlace)
+    }
+
+    /// Lets a block grow to `need` granules into the free block behind it, if that suffices.
+    fn grow(&mut self, block: Hole, need: Granules) -> bool {
+        let hole = self.map.hole_at(block.end);
+        if block.start.up_to(hole.end) < need {
+            return false;
+        }
+        let end = without_sliver(block.start.plus(need), hole.end);
+        let (previous, next) = (self.map.previous_hole(hole.start), self.map.next_hole(hole.start));
+        self.map.move_end(block.end, end);
+        self.region.write_allocated(block.start, block.start.up_to(end));
+        let rest = Hole { start: end, end: hole.end };
+        self.list(previous, rest.start, rest.size(), next);
+        let left = (rest.size() > Granules::NONE).then_some(rest.start);
+        if left.is_none() {
+            self.holes = self.holes.wrapping_sub(1);
+        }
+        if self.rover.at == hole.start {
+            self.rover = Rover { at: end, hole: rest.size(), previous, next };
+        } else {
+            self.map.count_hole(rest);
+            self.map.discount_hole(hole.start, hole.size(), self.rover.at);
+            if self.rover.previous == Some(hole.start) {
+                self.rover.previous = left.or(previous);
+            }
+            if self.rover.next == Some(hole.start) {
+                self.rover.next = left.or(next);
+            }
+        }
+        self.high_water = self.high_water.max(end);
+        self.counters.resized(block.size(), block.start.up_to(end));
+        true
+    }
+
+    pub(crate) fn stats(&self) -> SegmentStats {
+        let size = self.region.granules();
+        let largest = Granules::new(self.map.maxima.root()).max(self.rover.hole);
+        self.counters.figures(size.bytes(), size, largest, self.holes)
+    }
+}
+
+/// The end of an allocation that was to end at `end`: a rest of one granule is too small for a block and stays with it.
+#[inline]
+fn without_sliver(end: Offset, hole_end: Offset) -> Offset {
+    if end.up_to(hole_end) < Granules::MIN_BLOCK { hole_end } else { end }
+}

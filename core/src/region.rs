@@ -1,0 +1,348 @@
+//! The caller's bytes, and the only raw pointers of the algorithms.
+//!
+//! A [`Memory`] is what the caller lends: it is cut here into the regions of the two segments and into the slices of the
+//! bookkeeping. A [`Region`] turns an offset into a pointer, after comparing it with its bounds, whatever the offset's
+//! origin; nothing else in the crate does.
+
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::ptr::{self, NonNull};
+use core::slice;
+
+use crate::header::{AllocatedHeader, FreeHeader};
+use crate::size::{GRANULE, Granules, Offset};
+
+/// Bytes of a cache line, to which the bookkeeping is aligned: a node of the max tree is one.
+pub(crate) const CACHE_LINE: usize = 64;
+
+/// The memory that a caller lends to a heap: a region, and possibly a second piece that holds the bookkeeping.
+///
+/// Of one piece (`Memory::from(&mut bytes[..])`) the bookkeeping takes the start, below the slab segment and apart from
+/// it by 64 guard bytes, so that a write past a payload's end moves away from it.
+#[derive(Debug)]
+pub struct Memory<'a> {
+    region: NonNull<u8>,
+    size: usize,
+    bookkeeping: Option<(NonNull<u8>, usize)>,
+    zeroed: bool,
+    lent: PhantomData<&'a mut [MaybeUninit<u8>]>,
+}
+
+impl<'a> From<&'a mut [MaybeUninit<u8>]> for Memory<'a> {
+    fn from(region: &'a mut [MaybeUninit<u8>]) -> Self {
+        let size = region.len();
+        Self { region: start_of(region), size, bookkeeping: None, zeroed: false, lent: PhantomData }
+    }
+}
+
+fn start_of(bytes: &mut [MaybeUninit<u8>]) -> NonNull<u8> {
+    NonNull::from(bytes).cast()
+}
+
+impl<'a> Memory<'a> {
+    /// A region that is the heap to its last byte, and `bookkeeping` of any alignment and of at least
+    /// [`bookkeeping_size`](crate::bookkeeping_size) bytes.
+    pub fn with_bookkeeping(region: &'a mut [MaybeUninit<u8>], bookkeeping: &'a mut [MaybeUninit<u8>]) -> Self {
+        let size = bookkeeping.len();
+        Self { bookkeeping: Some((start_of(bookkeeping), size)), ..Self::from(region) }
+    }
+
+    /// A region of `size` bytes, whose start holds the bookkeeping.
+    ///
+    /// A null pointer is taken as a region of no bytes, which no heap can be made of.
+    ///
+    /// # Safety
+    /// For as long as the heap lives, the `size` bytes at `region` are one allocated object, readable and writable
+    /// through `region`, and nothing else touches them but through pointers that the heap hands out.
+    pub unsafe fn from_raw(region: *mut u8, size: usize) -> Self {
+        let size = if region.is_null() { 0 } else { size };
+        let region = NonNull::new(region).unwrap_or(NonNull::dangling());
+        Self { region, size, bookkeeping: None, zeroed: false, lent: PhantomData }
+    }
+
+    /// A region that is the heap to its last byte, and the bookkeeping apart from it.
+    ///
+    /// With `zeroed` the bookkeeping is not cleared first: set-up then touches O(1) memory, whatever the size.
+    ///
+    /// # Safety
+    /// As for [`Self::from_raw`], for both pieces, which do not overlap. If `zeroed`, every byte of the bookkeeping is 0.
+    pub unsafe fn from_raw_parts(
+        region: *mut u8,
+        size: usize,
+        bookkeeping: *mut u8,
+        bookkeeping_size: usize,
+        zeroed: bool,
+    ) -> Self {
+        let bookkeeping = NonNull::new(bookkeeping).map_or((NonNull::dangling(), 0), |b| (b, bookkeeping_size));
+        // SAFETY: the region: as the caller promises for the first piece.
+        let memory = unsafe { Self::from_raw(region, size) };
+        Self { bookkeeping: Some(bookkeeping), zeroed, ..memory }
+    }
+
+    /// Address of the region's first byte.
+    pub(crate) fn address(&self) -> usize {
+        self.region.addr().get()
+    }
+
+    /// Bytes of the region.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Bytes of the second piece, if there is one.
+    pub(crate) fn bookkeeping_size(&self) -> Option<usize> {
+        self.bookkeeping.map(|(_, size)| size)
+    }
+
+    /// Cuts the memory into bookkeeping, slab segment and next-fit segment. `carved` bytes at the region's start go to
+    /// the bookkeeping where there is no second piece; both segments follow. `None` if the sizes do not fit.
+    pub(crate) fn cut(
+        self,
+        carved: usize,
+        slab: usize,
+        next_fit: usize,
+    ) -> Option<(Carver<'a>, Region<'a>, Region<'a>)> {
+        let heap = carved.checked_add(slab)?.checked_add(next_fit)?;
+        if heap > self.size {
+            return None;
+        }
+        let (start, size) = self.bookkeeping.unwrap_or((self.region, carved));
+        let carver = Carver { next: start, left: size, zeroed: self.zeroed, lent: PhantomData };
+        // SAFETY: in bounds: carved <= size of the region, which is one allocated object.
+        let slab_start = unsafe { self.region.add(carved) };
+        // SAFETY: in bounds: carved + slab <= size of the region.
+        let next_fit_start = unsafe { slab_start.add(slab) };
+        Some((carver, Region::new(slab_start, slab), Region::new(next_fit_start, next_fit)))
+    }
+}
+
+/// Cuts the bookkeeping's memory into slices, zeroed, one behind the other, from the first cache line on.
+pub(crate) struct Carver<'a> {
+    next: NonNull<u8>,
+    left: usize,
+    zeroed: bool,
+    lent: PhantomData<&'a mut [MaybeUninit<u8>]>,
+}
+
+/// What a slice of the bookkeeping may hold.
+///
+/// # Safety
+/// Zero bytes are a valid value, there is no padding and nothing to drop.
+pub(crate) unsafe trait Plain {}
+// SAFETY: integers: every bit pattern is valid, no padding, no drop.
+unsafe impl Plain for u64 {}
+// SAFETY: an array of integers, as above.
+unsafe impl Plain for [u64; 2] {}
+// SAFETY: an array of integers, as above.
+unsafe impl Plain for [u32; 16] {}
+
+impl<'a> Carver<'a> {
+    /// Moves to the next cache line.
+    pub(crate) fn align(&mut self) -> Option<()> {
+        let skip = self.next.align_offset(CACHE_LINE);
+        self.advance(skip).map(|_| ())
+    }
+
+    fn advance(&mut self, bytes: usize) -> Option<NonNull<u8>> {
+        let start = self.next;
+        self.left = self.left.checked_sub(bytes)?;
+        // SAFETY: in bounds: `bytes` were left of the one allocated object that `next` points into.
+        self.next = unsafe { start.add(bytes) };
+        Some(start)
+    }
+
+    /// A slice of `count` zeros, or `None` where the memory is too small for it or not aligned.
+    pub(crate) fn slice<T: Plain>(&mut self, count: usize) -> Option<&'a mut [T]> {
+        let bytes = count.checked_mul(size_of::<T>())?;
+        let start = self.advance(bytes)?.cast::<T>();
+        if !start.is_aligned() {
+            return None;
+        }
+        if !self.zeroed {
+            // SAFETY: valid for writes: `advance` has taken these bytes off the lent memory for this slice alone;
+            // aligned: just checked.
+            unsafe { start.write_bytes(0, count) };
+        }
+        // SAFETY: valid, exclusive, for 'a: the bytes are lent for 'a and `advance` gives each of them out once;
+        // aligned: just checked; initialised: zeros, written here or promised to `from_raw_parts`, which `Plain` allows.
+        Some(unsafe { slice::from_raw_parts_mut(start.as_ptr(), count) })
+    }
+}
+
+/// The bytes of one segment.
+///
+/// Every access compares its offset with the bounds first. Headers are written and read through raw pointers and no
+/// reference into the region is ever made, as its bytes belong to others too.
+#[derive(Debug)]
+pub(crate) struct Region<'a> {
+    base: NonNull<u8>,
+    granules: Granules,
+    lent: PhantomData<&'a mut [MaybeUninit<u8>]>,
+}
+
+// SAFETY: a region is the exclusive right to lent bytes, like `&mut [u8]`, which is Send.
+unsafe impl Send for Region<'_> {}
+// SAFETY: through `&Region` nothing is reached but header reads; writes take `&mut self`.
+unsafe impl Sync for Region<'_> {}
+
+impl<'a> Region<'a> {
+    /// A region of no bytes.
+    pub(crate) const EMPTY: Self = Self { base: NonNull::dangling(), granules: Granules::NONE, lent: PhantomData };
+
+    fn new(base: NonNull<u8>, bytes: usize) -> Self {
+        Self { base, granules: Granules::within(bytes), lent: PhantomData }
+    }
+
+    pub(crate) fn granules(&self) -> Granules {
+        self.granules
+    }
+
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    /// Address of the granule at `at`, or behind the last.
+    pub(crate) fn address(&self, at: Offset) -> usize {
+        self.base.addr().get().wrapping_add(at.bytes())
+    }
+
+    /// A pointer to `count` granules from `at`, if the region has them.
+    #[inline]
+    pub(crate) fn pointer(&self, at: Offset, count: Granules) -> Option<NonNull<u8>> {
+        let left = self.granules.count().checked_sub(at.index())?;
+        if count.count() > left {
+            return None;
+        }
+        // SAFETY: in bounds: at <= granules was just compared, and all granules lie in one allocated object.
+        Some(unsafe { self.base.add(at.bytes()) })
+    }
+
+    /// Writes the header of a free block or slot, whose header counts `length` granules.
+    #[inline]
+    pub(crate) fn write_free(&mut self, at: Offset, length: Granules, next: Option<Offset>) {
+        let header = FreeHeader::new(length, self.link_to(next));
+        if let Some(place) = self.pointer(at, Granules::HEADER) {
+            // SAFETY: valid for writes: 16 bytes of the region, which nobody else may touch while they are free;
+            // aligned: region and offset are multiples of 16 bytes.
+            unsafe { place.cast::<FreeHeader>().write(header) };
+        }
+    }
+
+    /// Points the free header at `at` to `next` and leaves its length.
+    #[inline]
+    pub(crate) fn link(&mut self, at: Offset, next: Option<Offset>) {
+        let next = self.link_to(next);
+        if let Some(place) = self.pointer(at, Granules::HEADER) {
+            let header = place.cast::<FreeHeader>().as_ptr();
+            // SAFETY: in bounds: 16 bytes of the region; a place, not a value, is computed.
+            let field = unsafe { &raw mut (*header).next };
+            // SAFETY: valid for writes and aligned: a field of a header that lies in the region at a multiple of 16.
+            unsafe { field.write(next) };
+        }
+    }
+
+    /// Sets the length of the free header at `at` and leaves its link.
+    #[inline]
+    pub(crate) fn set_length(&mut self, at: Offset, length: Granules) {
+        if let Some(place) = self.pointer(at, Granules::HEADER) {
+            // SAFETY: valid for writes and aligned: the header's first field, in the region at a multiple of 16.
+            unsafe { place.cast::<i32>().write(length.length()) };
+        }
+    }
+
+    /// Writes the header of an allocated block of `block` granules and answers with its payload.
+    #[inline]
+    pub(crate) fn write_allocated(&mut self, at: Offset, block: Granules) -> Option<NonNull<u8>> {
+        let place = self.pointer(at, block)?;
+        // SAFETY: valid for writes: the region has `block` granules here, of which the header is the first; aligned:
+        // region and offset are multiples of 16 bytes.
+        unsafe { place.cast::<AllocatedHeader>().write(AllocatedHeader::new(block)) };
+        // SAFETY: in bounds: the payload begins inside the block.
+        Some(unsafe { place.add(GRANULE) })
+    }
+
+    /// Whether the header of a live block of `block` granules is as it was written.
+    #[inline]
+    pub(crate) fn allocated_is_intact(&self, at: Offset, block: Granules) -> bool {
+        self.pointer(at, block).is_some_and(|place| {
+            // SAFETY: valid for reads: 16 bytes of the region, initialised when the block was allocated; aligned:
+            // region and offset are multiples of 16 bytes; any bits are a header. Volatile, as a wild write of the
+            // user's may come at any time.
+            let header = unsafe { place.cast::<AllocatedHeader>().read_volatile() };
+            header.is_of(block)
+        })
+    }
+
+    /// Whether the header of a free block or slot is as it was written.
+    pub(crate) fn free_is_intact(&self, at: Offset, length: Granules, next: Option<Offset>) -> bool {
+        self.pointer(at, Granules::HEADER).is_some_and(|place| {
+            // SAFETY: valid for reads, aligned, any bits: as for `allocated_is_intact`.
+            let header = unsafe { place.cast::<FreeHeader>().read_volatile() };
+            header.length == length.length() && header.next.addr() == self.link_to(next).addr()
+        })
+    }
+
+    /// What a free header's `next` is for a successor at `next`.
+    #[inline]
+    fn link_to(&self, next: Option<Offset>) -> *mut FreeHeader {
+        match next.and_then(|at| self.pointer(at, Granules::HEADER)) {
+            Some(place) => place.cast().as_ptr(),
+            None => ptr::null_mut(),
+        }
+    }
+}
+
+/// Clears `bytes` of an object.
+///
+/// # Safety
+/// The `bytes` at `object` were just handed out by the heap and nobody else knows them yet.
+pub(crate) unsafe fn clear(object: NonNull<u8>, bytes: usize) {
+    // SAFETY: valid for writes: as the caller promises; alignment of u8 is 1.
+    unsafe { object.write_bytes(0, bytes) };
+}
+
+/// Copies the bytes of one object into another.
+///
+/// # Safety
+/// Both lie in the heap's region with at least `bytes` bytes behind each. They may overlap.
+pub(crate) unsafe fn copy(from: NonNull<u8>, to: NonNull<u8>, bytes: usize) {
+    // SAFETY: valid for reads and writes: as the caller promises; overlap is allowed; alignment of u8 is 1.
+    unsafe { from.copy_to(to, bytes) };
+}
+
+/// An array that a heap can live in, on the stack or in a `static`: as aligned as the bookkeeping likes it.
+///
+/// ```
+/// use slabfit::{Config, Heap, RegionArray};
+/// let mut array = RegionArray::<4096>::new();
+/// let heap: Heap = Heap::new(array.as_mut(), Config::new(64))?;
+/// assert_eq!(heap.slab_size(), 64);
+/// # Ok::<(), slabfit::InitError>(())
+/// ```
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub struct RegionArray<const N: usize>([MaybeUninit<u8>; N]);
+
+impl<const N: usize> RegionArray<N> {
+    /// An array of `N` bytes, not initialised: in a `static` it costs nothing in the program file.
+    pub const fn new() -> Self {
+        Self([MaybeUninit::uninit(); N])
+    }
+
+    /// The bytes, to be lent to a heap.
+    pub const fn as_mut(&mut self) -> &mut [MaybeUninit<u8>] {
+        &mut self.0
+    }
+}
+
+impl<const N: usize> Default for RegionArray<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Leaves out the bytes before the first multiple of [`GRANULE`], for memory of unknown alignment, a `Vec` say.
+pub fn align_region(bytes: &mut [MaybeUninit<u8>]) -> &mut [MaybeUninit<u8>] {
+    let skip = bytes.as_ptr().align_offset(GRANULE);
+    bytes.get_mut(skip..).unwrap_or_default()
+}

@@ -1,0 +1,150 @@
+//! The slab: slots of one size, side by side, the lowest free one first. It knows no locks and no next fit.
+//!
+//! A slot is free if it was never used or was returned. The used ones are always the first few, as the lowest goes
+//! first, so a count says which they are, and a bit tree holds the returned ones: an empty one to begin with, so that
+//! set-up touches no slot. (One bit per slot, as for "allocated", but set the other way round: zeros are then the right
+//! bits for a slab that nobody has used yet, and the lowest returned slot is the tree's first set bit.)
+//!
+//! Complexity of alloc and free: O(log64 of the slots).
+
+use core::ptr::NonNull;
+
+use crate::bit_tree::BitTree;
+use crate::error::Fault;
+use crate::region::{Carver, Region};
+use crate::size::{Divisor, Granules, Offset, Resize};
+use crate::stats::{Counters, SegmentStats};
+
+/// Invariants:
+/// - `used <= slots`; a slot is live iff its index is below `used` and it is not in `returned`.
+/// - `returned` has bits below `used` only.
+/// - A returned slot begins with a `FreeHeader`: `length` is the slot's bytes, `next` is the next free slot, returned or
+///   not yet used, or null.
+#[derive(Debug)]
+pub(crate) struct Slab<'a> {
+    pub(crate) region: Region<'a>,
+    pub(crate) returned: BitTree<'a>,
+    pub(crate) slots: u32,
+    /// Slots that were ever used.
+    pub(crate) used: u32,
+    pub(crate) stride: Granules,
+    by_stride: Divisor,
+    pub(crate) counters: Counters,
+}
+
+/// How many slots of `slab_size` bytes a segment of `segment` bytes has.
+pub(crate) const fn slots_of(segment: usize, slab_size: usize) -> u32 {
+    match Granules::within(segment).count().checked_div(Granules::holding(slab_size).count()) {
+        Some(slots) => slots,
+        None => 0,
+    }
+}
+
+impl<'a> Slab<'a> {
+    /// A slab of no slots.
+    pub(crate) const fn empty() -> Self {
+        Self {
+            region: Region::EMPTY,
+            returned: BitTree::empty(),
+            slots: 0,
+            used: 0,
+            stride: Granules::MIN_SLOT,
+            by_stride: Divisor::new(Granules::MIN_SLOT),
+            counters: Counters::ZERO,
+        }
+    }
+
+    /// Bytes of bookkeeping for `slots` slots.
+    pub(crate) const fn footprint(slots: u32) -> usize {
+        BitTree::footprint(slots as usize)
+    }
+
+    /// A slab of slots of `slab_size` bytes, rounded up to granules.
+    pub(crate) fn new(region: Region<'a>, slab_size: usize, memory: &mut Carver<'a>) -> Option<Self> {
+        let stride = Granules::holding(slab_size);
+        let slots = slots_of(region.granules().bytes(), slab_size);
+        let returned = BitTree::new(slots as usize, memory)?;
+        let by_stride = Divisor::new(stride);
+        Some(Self { region, returned, slots, used: 0, stride, by_stride, counters: Counters::ZERO })
+    }
+
+    pub(crate) fn offset(&self, slot: u32) -> Offset {
+        Offset::new(slot.wrapping_mul(self.stride.count()))
+    }
+
+    /// The slot that `at` lies in.
+    pub(crate) fn index(&self, at: Offset) -> u32 {
+        self.by_stride.divide(at)
+    }
+
+    /// The lowest free slot, or `None` when all are live.
+    #[inline]
+    pub(crate) fn alloc(&mut self) -> Option<NonNull<u8>> {
+        let returned = self.returned.first();
+        let slot = match returned {
+            Some(slot) => slot as u32,
+            None if self.used < self.slots => self.used,
+            None => return None,
+        };
+        let pointer = self.region.pointer(self.offset(slot), self.stride)?;
+        match returned {
+            Some(slot) => self.returned.clear(slot),
+            None => self.used = self.used.wrapping_add(1),
+        }
+        self.counters.allocated(self.stride);
+        Some(pointer)
+    }
+
+    /// The live slot that starts at `at`.
+    #[inline]
+    pub(crate) fn live(&self, at: Offset) -> Result<u32, Fault> {
+        let slot = self.index(at);
+        if slot >= self.slots {
+            Err(Fault::NotABlock)
+        } else if slot >= self.used {
+            Err(Fault::NeverAllocated)
+        } else if self.returned.contains(slot as usize) {
+            Err(Fault::AlreadyFree)
+        } else if self.offset(slot) != at {
+            Err(Fault::NotABlock)
+        } else {
+            Ok(slot)
+        }
+    }
+
+    /// Frees the live slot that starts at `at`.
+    #[inline]
+    pub(crate) fn free(&mut self, at: Offset) -> Result<(), Fault> {
+        let slot = self.live(at).inspect_err(|&fault| self.counters.refused(fault))?;
+        self.returned.set(slot as usize);
+        self.region.write_free(at, self.stride, self.next_free(slot));
+        // The slot before in the list is a returned one: those never used come last.
+        if let Some(previous) = self.returned.previous(slot as usize) {
+            self.region.link(self.offset(previous as u32), Some(at));
+        }
+        self.counters.freed(self.stride);
+        Ok(())
+    }
+
+    /// Where the next free slot behind `slot` is.
+    #[inline]
+    pub(crate) fn next_free(&self, slot: u32) -> Option<Offset> {
+        let returned = self.returned.next((slot as usize).wrapping_add(1)).map(|slot| slot as u32);
+        let never_used = (self.used < self.slots).then_some(self.used);
+        returned.or(never_used).map(|slot| self.offset(slot))
+    }
+
+    /// Whether the slot that starts at `at` can hold `size` bytes where it stands, if `stay`.
+    pub(crate) fn resize(&mut self, at: Offset, size: usize, stay: bool) -> Result<Resize, Fault> {
+        self.live(at).inspect_err(|&fault| self.counters.refused(fault))?;
+        let slot = self.stride.bytes();
+        Ok(if stay && size <= slot { Resize::InPlace } else { Resize::Move(slot) })
+    }
+
+    pub(crate) fn stats(&self) -> SegmentStats {
+        let free = self.slots.wrapping_sub(self.counters.objects);
+        let usable = Granules::new(self.slots.wrapping_mul(self.stride.count()));
+        let largest = if free > 0 { self.stride } else { Granules::NONE };
+        self.counters.figures(self.region.granules().bytes(), usable, largest, free)
+    }
+}
