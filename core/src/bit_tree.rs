@@ -97,8 +97,20 @@ impl<'a> BitTree<'a> {
 
     #[inline]
     pub(crate) fn set(&mut self, bit: usize) {
-        let mut bit = bit;
-        for words in &mut self.levels {
+        let [words, ..] = &mut self.levels;
+        let Some(word) = words.get_mut(bit / WORD) else { return };
+        let before = *word;
+        *word = before | 1u64.wrapping_shl(place(bit));
+        if before == 0 {
+            self.set_above(bit);
+        }
+    }
+
+    /// Sets the summary of a bit, as far up as it is not set yet. Out of line: few calls come here.
+    #[inline(never)]
+    fn set_above(&mut self, bit: usize) {
+        let mut bit = bit / WORD;
+        for words in self.levels.iter_mut().skip(1) {
             let Some(word) = words.get_mut(bit / WORD) else { return };
             let before = *word;
             *word = before | 1u64.wrapping_shl(place(bit));
@@ -111,8 +123,19 @@ impl<'a> BitTree<'a> {
 
     #[inline]
     pub(crate) fn clear(&mut self, bit: usize) {
-        let mut bit = bit;
-        for words in &mut self.levels {
+        let [words, ..] = &mut self.levels;
+        let Some(word) = words.get_mut(bit / WORD) else { return };
+        *word &= !1u64.wrapping_shl(place(bit));
+        if *word == 0 {
+            self.clear_above(bit);
+        }
+    }
+
+    /// Clears the summary of a bit whose word has become zero, as far up as words do. Out of line: few calls come here.
+    #[inline(never)]
+    fn clear_above(&mut self, bit: usize) {
+        let mut bit = bit / WORD;
+        for words in self.levels.iter_mut().skip(1) {
             let Some(word) = words.get_mut(bit / WORD) else { return };
             *word &= !1u64.wrapping_shl(place(bit));
             if *word != 0 {
@@ -137,7 +160,7 @@ impl<'a> BitTree<'a> {
     }
 
     /// The first set bit at or after `bit`.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn next(&self, bit: usize) -> Option<usize> {
         let mut bit = bit;
         for (level, words) in self.levels.iter().enumerate() {
@@ -152,7 +175,7 @@ impl<'a> BitTree<'a> {
     }
 
     /// The last set bit before `bit`.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn previous(&self, bit: usize) -> Option<usize> {
         let mut bit = bit;
         for level in 0..LEVELS {

@@ -133,29 +133,42 @@ impl<'a> BlockMap<'a> {
         }
     }
 
-    /// Changes the start bit at one place and the end bit at another, by `change` of word and bit.
-    #[inline]
-    fn edit_both(&mut self, start: Offset, end: Offset, change: impl Fn(u64, u64) -> u64) {
-        let start_bit = 1u64.wrapping_shl(start.bit());
-        let end_bit = 1u64.wrapping_shl(end.bit());
-        if start.chunk() == end.chunk() {
-            self.edit(start.chunk(), |[s, e]| [change(s, start_bit), change(e, end_bit)]);
-        } else {
-            self.edit(start.chunk(), |[s, e]| [change(s, start_bit), e]);
-            self.edit(end.chunk(), |[s, e]| [s, change(e, end_bit)]);
-        }
-    }
-
     /// The granules from `start` up to `end`, all of one hole, become a block.
     #[inline]
     pub(crate) fn allocate(&mut self, start: Offset, end: Offset) {
-        self.edit_both(start, end, |word, bit| word | bit);
+        let (start_bit, end_bit) = (1u64.wrapping_shl(start.bit()), 1u64.wrapping_shl(end.bit()));
+        if start.chunk() == end.chunk() {
+            self.edit(start.chunk(), |[s, e]| [s | start_bit, e | end_bit]);
+        } else {
+            self.edit(start.chunk(), |[s, e]| [s | start_bit, e]);
+            self.edit(end.chunk(), |[s, e]| [s, e | end_bit]);
+        }
     }
 
-    /// The block from `start` up to `end` becomes free.
+    /// The block from `start` up to `end` becomes free. The answer is the hole that it lies in then.
     #[inline]
-    pub(crate) fn release(&mut self, start: Offset, end: Offset) {
-        self.edit_both(start, end, |word, bit| word & !bit);
+    pub(crate) fn release(&mut self, start: Offset, end: Offset) -> Hole {
+        let (start_bit, end_bit) = (1u64.wrapping_shl(start.bit()), 1u64.wrapping_shl(end.bit()));
+        let [_, ends] = self.chunk(start.chunk());
+        let [starts, _] = self.chunk(end.chunk());
+        if start.chunk() == end.chunk() {
+            self.edit(start.chunk(), |[s, e]| [s & !start_bit, e & !end_bit]);
+        } else {
+            self.edit(start.chunk(), |[s, e]| [s & !start_bit, e]);
+            self.edit(end.chunk(), |[s, e]| [s, e & !end_bit]);
+        }
+        let left = ends & bit_tree::up_to_bit(start.bit());
+        let right = starts & bit_tree::from_bit(end.bit());
+        Hole {
+            start: match left {
+                0 => self.end_before(start.chunk()),
+                _ => Offset::in_chunk(start.chunk(), bit_tree::highest(left)),
+            },
+            end: match right {
+                0 => self.start_behind(end.chunk()),
+                _ => Offset::in_chunk(end.chunk(), right.trailing_zeros()),
+            },
+        }
     }
 
     /// The block that ends at `from` ends at `to` instead.
@@ -186,6 +199,22 @@ impl<'a> BlockMap<'a> {
         })
     }
 
+    /// The first start in the chunks behind `chunk`, where nothing ends before it.
+    fn start_behind(&self, chunk: usize) -> Offset {
+        self.boundaries.next(chunk.wrapping_add(1)).map_or(self.end, |chunk| {
+            let [starts, _] = self.chunk(chunk);
+            Offset::in_chunk(chunk, starts.trailing_zeros())
+        })
+    }
+
+    /// The last end in the chunks before `chunk`, where nothing starts behind it.
+    fn end_before(&self, chunk: usize) -> Offset {
+        self.boundaries.previous(chunk).map_or(Offset::ZERO, |chunk| {
+            let [_, ends] = self.chunk(chunk);
+            Offset::in_chunk(chunk, bit_tree::highest(ends))
+        })
+    }
+
     /// The first start at or behind `at`, which is the end of a block or lies in a hole: where the hole ends.
     #[inline]
     pub(crate) fn hole_end(&self, at: Offset) -> Offset {
@@ -194,10 +223,7 @@ impl<'a> BlockMap<'a> {
         if here != 0 {
             return Offset::in_chunk(at.chunk(), here.trailing_zeros());
         }
-        self.boundaries.next(at.chunk().wrapping_add(1)).map_or(self.end, |chunk| {
-            let [starts, _] = self.chunk(chunk);
-            Offset::in_chunk(chunk, starts.trailing_zeros())
-        })
+        self.start_behind(at.chunk())
     }
 
     /// The last end at or before `at`, which is the start of a block or lies in a hole: where the hole starts.
@@ -208,10 +234,7 @@ impl<'a> BlockMap<'a> {
         if here != 0 {
             return Offset::in_chunk(at.chunk(), bit_tree::highest(here));
         }
-        self.boundaries.previous(at.chunk()).map_or(Offset::ZERO, |chunk| {
-            let [_, ends] = self.chunk(chunk);
-            Offset::in_chunk(chunk, bit_tree::highest(ends))
-        })
+        self.end_before(at.chunk())
     }
 
     /// Whether `at` lies in a block.
@@ -233,27 +256,28 @@ impl<'a> BlockMap<'a> {
         Hole { start, end: self.hole_end(start) }
     }
 
-    /// Where the first hole behind `at` starts.
+    /// Where the first hole behind `at` starts, or [`Offset::NONE`].
     #[inline]
-    pub(crate) fn next_hole(&self, at: Offset) -> Option<Offset> {
+    pub(crate) fn next_hole(&self, at: Offset) -> Offset {
         let here = holes_of(self.chunk(at.chunk())) & bit_tree::above_bit(at.bit());
         if here != 0 {
-            return Some(Offset::in_chunk(at.chunk(), here.trailing_zeros()));
+            return Offset::in_chunk(at.chunk(), here.trailing_zeros());
         }
-        let chunk = self.holes.next(at.chunk().wrapping_add(1))?;
-        Some(Offset::in_chunk(chunk, holes_of(self.chunk(chunk)).trailing_zeros()))
+        self.holes
+            .next(at.chunk().wrapping_add(1))
+            .map_or(Offset::NONE, |chunk| Offset::in_chunk(chunk, holes_of(self.chunk(chunk)).trailing_zeros()))
     }
 
-    /// Where the last hole before `at` starts.
+    /// Where the last hole before `at` starts, or [`Offset::NONE`].
     #[inline]
-    pub(crate) fn previous_hole(&self, at: Offset) -> Option<Offset> {
+    pub(crate) fn previous_hole(&self, at: Offset) -> Offset {
         let here = holes_of(self.chunk(at.chunk())) & bit_tree::below_bit(at.bit());
         if here != 0 {
-            return Some(Offset::in_chunk(at.chunk(), bit_tree::highest(here)));
+            return Offset::in_chunk(at.chunk(), bit_tree::highest(here));
         }
-        let chunk = self.holes.previous(at.chunk())?;
-        // `| 1` keeps the place in the chunk, whatever became of the map.
-        Some(Offset::in_chunk(chunk, bit_tree::highest(holes_of(self.chunk(chunk)) | 1)))
+        self.holes
+            .previous(at.chunk())
+            .map_or(Offset::NONE, |chunk| Offset::in_chunk(chunk, bit_tree::highest(holes_of(self.chunk(chunk)))))
     }
 
     /// The first hole at or behind `from` of at least `size`. The rover's hole is found only where another one's size

@@ -83,11 +83,13 @@ fn demand(holds: bool, otherwise: Violation) -> Result<(), Violation> {
 
 impl BitTree<'_> {
     fn check(&self) -> Result<(), Violation> {
-        let pairs = self.levels.iter().zip(self.levels.iter().skip(1)).filter(|(_, above)| !above.is_empty());
-        for (below, above) in pairs {
-            for (index, &word) in below.iter().enumerate() {
-                let summary = above.get(index / 64).is_some_and(|word| word.wrapping_shr((index % 64) as u32) & 1 != 0);
-                demand(summary == (word != 0), Violation::Summary)?;
+        for (below, above) in self.levels.iter().zip(self.levels.iter().skip(1)) {
+            for (index, &word) in above.iter().enumerate() {
+                for bit in 0..64u32 {
+                    let under = index.wrapping_mul(64).wrapping_add(bit as usize);
+                    let is_set = word.wrapping_shr(bit) & 1 != 0;
+                    demand(is_set == below.get(under).is_some_and(|&word| word != 0), Violation::Summary)?;
+                }
             }
         }
         Ok(())
@@ -96,11 +98,10 @@ impl BitTree<'_> {
 
 impl MaxTree<'_> {
     fn check(&self) -> Result<(), Violation> {
-        let pairs = self.levels.iter().zip(self.levels.iter().skip(1)).filter(|(_, above)| !above.is_empty());
-        for (below, above) in pairs {
-            for (index, node) in below.iter().enumerate() {
-                let number = above.get(index / 16).and_then(|node| node.get(index % 16));
-                demand(number == node.iter().max(), Violation::Maximum)?;
+        for (below, above) in self.levels.iter().zip(self.levels.iter().skip(1)) {
+            for (index, &number) in above.iter().flatten().enumerate() {
+                let largest = below.get(index).and_then(|node| node.iter().max()).copied().unwrap_or(0);
+                demand(number == largest, Violation::Maximum)?;
             }
         }
         Ok(())
@@ -154,9 +155,14 @@ impl BlockMap<'_> {
         self.boundaries.check()?;
         self.holes.check()?;
         self.maxima.check()?;
-        for (chunk, &[starts, ends]) in self.chunks.iter().enumerate() {
+        // Behind the last chunk, what fills the last word or node must be empty.
+        let chunks = self.chunks.len().next_multiple_of(64);
+        for chunk in 0..chunks {
+            let [starts, ends] = self.chunk(chunk);
             demand(self.boundaries.contains(chunk) == (starts | ends != 0), Violation::Summary)?;
             demand(self.holes.contains(chunk) == (ends & !starts != 0), Violation::Summary)?;
+        }
+        for chunk in 0..chunks {
             demand(self.maxima.get(chunk) == self.largest_in(chunk, rover).count(), Violation::Maximum)?;
         }
         Ok(())
@@ -227,21 +233,23 @@ impl NextFit<'_> {
 impl Slab<'_> {
     fn check(&self) -> Result<(), Violation> {
         self.returned.check()?;
-        let mut returned = 0u32;
-        let mut at = Offset::ZERO;
-        while let Some(found) = self.found(at) {
-            demand(found.intact, Violation::Overwritten { address: found.block.address })?;
-            let slot = self.index(at);
-            if self.returned.contains(slot as usize) {
-                demand(slot < self.used, Violation::Returned)?;
-                returned = returned.wrapping_add(1);
-            }
-            at = found.next;
+        let (mut returned, mut bit) = (0u32, 0usize);
+        while let Some(slot) = self.returned.next(bit) {
+            demand(slot < self.used as usize, Violation::Returned)?;
+            returned = returned.wrapping_add(1);
+            bit = slot.wrapping_add(1);
         }
         let live = self.used.wrapping_sub(returned);
         let granules = live.wrapping_mul(self.stride.count());
-        demand(self.used <= self.slots && self.counters.objects == live, Violation::Count)?;
-        demand(self.counters.live == granules && self.counters.peak >= granules, Violation::Count)
+        let counters = &self.counters;
+        demand(self.used <= self.slots && counters.objects == live && counters.live == granules, Violation::Count)?;
+        demand(counters.peak >= granules && counters.peak_objects >= live, Violation::Count)?;
+        let mut at = Offset::ZERO;
+        while let Some(found) = self.found(at) {
+            demand(found.intact, Violation::Overwritten { address: found.block.address })?;
+            at = found.next;
+        }
+        Ok(())
     }
 
     /// Writes every header of a returned slot that is not what the tree says; answers how many.

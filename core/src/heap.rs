@@ -102,7 +102,7 @@ const fn carved_size(region_size: usize, slab_size: usize) -> usize {
 /// use slabfit::{Config, Heap, RegionArray};
 ///
 /// let mut array = RegionArray::<16384>::new();
-/// let heap: Heap = Heap::new(array.as_mut(), Config::new(64))?;
+/// let heap: Heap = Heap::new(&mut array, Config::new(64))?;
 /// let object = heap.alloc(100)?.as_ptr();
 /// // SAFETY: nobody uses the object afterwards.
 /// unsafe { heap.free(object) }?;
@@ -120,7 +120,7 @@ const fn carved_size(region_size: usize, slab_size: usize) -> usize {
 /// static HEAP: Heap = Heap::empty();
 ///
 /// assert_eq!(HEAP.alloc(1), Err(AllocError::NotInitialised));
-/// HEAP.init(Box::leak(Box::new(RegionArray::<8192>::new())).as_mut(), Config::new(32))?;
+/// HEAP.init(Box::leak(Box::new(RegionArray::<8192>::new())), Config::new(32))?;
 /// assert!(HEAP.alloc(32).is_ok());
 /// # Ok::<(), InitError>(())
 /// ```
@@ -200,7 +200,7 @@ impl<'a, L: RawLock> Heap<'a, L> {
         }
     }
 
-    /// A heap in `memory`: a slice, or a [`Memory`].
+    /// A heap in `memory`: a slice of bytes, a [`RegionArray`](crate::RegionArray), or a [`Memory`].
     ///
     /// # Errors
     /// [`InitError`] says what is wrong with the memory or the slab size.

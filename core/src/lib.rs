@@ -13,22 +13,34 @@
 #[cfg(test)]
 extern crate std;
 
-mod bit_tree;
-mod block_map;
-mod blocks;
-mod check;
-mod dump;
-mod error;
-mod header;
-mod heap;
-mod lock;
-mod max_tree;
-mod next_fit;
-mod region;
+// In order of dependency: a file uses only what stands above it.
 mod size;
-mod slab;
-mod spin;
+mod header;
+mod error;
 mod stats;
+mod region;
+mod bit_tree;
+mod max_tree;
+mod block_map;
+mod slab;
+mod next_fit;
+mod lock;
+mod spin;
+mod heap;
+mod blocks;
+mod dump;
+mod check;
+mod adapter;
+
+#[cfg(feature = "critical-section")]
+pub use adapter::CriticalSectionLock;
+#[cfg(feature = "lock_api_04")]
+pub use adapter::LockApi04;
+#[cfg(feature = "lock_api_05")]
+pub use adapter::LockApi05;
+pub use adapter::{StaticArray, StaticHeap};
+#[cfg(test)]
+mod tests;
 
 pub use blocks::{Block, Blocks, Overwritten, State};
 pub use check::Violation;

@@ -95,18 +95,27 @@ impl<'a> MaxTree<'a> {
     /// Makes the number of `chunk` at least `number`.
     #[inline]
     pub(crate) fn raise(&mut self, chunk: usize, number: u32) {
-        let mut index = chunk;
-        for level in 0..LEVELS {
-            let Some(place) = self.number(level, index) else { return };
-            if *place >= number {
-                return;
-            }
+        let [numbers, ..] = &mut self.levels;
+        let place = numbers.get_mut(chunk / FAN).and_then(|node| node.get_mut(chunk % FAN));
+        let Some(place) = place.filter(|place| **place < number) else { return };
+        *place = number;
+        self.raise_above(chunk, number);
+    }
+
+    /// Raises the maxima above a number that was raised, as far up as they are lower.
+    #[inline(never)]
+    fn raise_above(&mut self, chunk: usize, number: u32) {
+        let mut index = chunk / FAN;
+        for level in 1..LEVELS {
+            let place = self.number(level, index);
+            let Some(place) = place.filter(|place| **place < number) else { return };
             *place = number;
             index /= FAN;
         }
     }
 
     /// Makes the number of `chunk`, which is no less, `number`.
+    #[inline(never)]
     pub(crate) fn lower(&mut self, chunk: usize, number: u32) {
         let mut index = chunk;
         let mut number = number;

@@ -34,9 +34,10 @@ pub(crate) struct Rover {
     pub(crate) at: Offset,
     /// The size of the free block that starts at the rover, or none.
     pub(crate) hole: Granules,
-    /// That block's neighbours in the list of free blocks. Without meaning where there is no such block.
-    pub(crate) previous: Option<Offset>,
-    pub(crate) next: Option<Offset>,
+    /// That block's neighbours in the list of free blocks, [`Offset::NONE`] at its ends. Without meaning where there is
+    /// no such block.
+    pub(crate) previous: Offset,
+    pub(crate) next: Offset,
 }
 
 /// Invariants, beside those of the map:
@@ -71,7 +72,7 @@ impl<'a> NextFit<'a> {
         Self {
             region,
             map,
-            rover: Rover { at: Offset::ZERO, hole: Granules::NONE, previous: None, next: None },
+            rover: Rover { at: Offset::ZERO, hole: Granules::NONE, previous: Offset::NONE, next: Offset::NONE },
             holes: 0,
             high_water: Offset::ZERO,
             placement,
@@ -87,7 +88,7 @@ impl<'a> NextFit<'a> {
         let mut new = Self::of(region, BlockMap::new(size, memory)?, placement);
         new.rover.hole = size;
         new.holes = 1;
-        new.region.write_free(Offset::ZERO, size.minus(Granules::HEADER), None);
+        new.region.write_free(Offset::ZERO, size.minus(Granules::HEADER), Offset::NONE);
         Some(new)
     }
 
@@ -211,7 +212,7 @@ impl<'a> NextFit<'a> {
             self.map.count_hole(Hole { start, end: at });
             self.region.set_length(start, start.up_to(at).minus(Granules::HEADER));
             self.holes = self.holes.wrapping_add(1);
-            previous = Some(start);
+            previous = start;
         }
         self.list(previous, end, rest, next);
         self.rover = Rover { at: end, hole: rest, previous, next };
@@ -223,17 +224,16 @@ impl<'a> NextFit<'a> {
         Some(payload)
     }
 
-    /// Writes a free block of `size` granules (none: no block) into the list between its neighbours.
+    /// Writes a free block of `size` granules (none: no block) into the list between its neighbours. Where `previous` is none, no
+    /// header is linked to it.
     #[inline]
-    fn list(&mut self, previous: Option<Offset>, start: Offset, size: Granules, next: Option<Offset>) {
+    fn list(&mut self, previous: Offset, start: Offset, size: Granules, next: Offset) {
         let mut follower = next;
         if size > Granules::NONE {
             self.region.write_free(start, size.minus(Granules::HEADER), next);
-            follower = Some(start);
+            follower = start;
         }
-        if let Some(previous) = previous {
-            self.region.link(previous, follower);
-        }
+        self.region.link(previous, follower);
     }
 
     /// The live block whose payload starts at `at`.
@@ -278,8 +278,7 @@ impl<'a> NextFit<'a> {
     /// Gives the granules of a block back: the hole that they lie in afterwards is all there is to know.
     #[inline]
     fn release(&mut self, start: Offset, end: Offset) {
-        let hole = Hole { start: self.map.hole_start(start), end: self.map.hole_end(end) };
-        self.map.release(start, end);
+        let hole = self.map.release(start, end);
         let left = hole.start.up_to(start);
         let right = end.up_to(hole.end);
         if left == Granules::NONE {
@@ -317,7 +316,7 @@ impl<'a> NextFit<'a> {
         if right > Granules::NONE && before.at != right_start {
             self.map.discount_hole(right_start, right, hole.start);
         }
-        let linked = if left == Granules::NONE { previous } else { None };
+        let linked = if left == Granules::NONE { previous } else { Offset::NONE };
         self.list(linked, hole.start, hole.size(), next);
     }
 
@@ -332,14 +331,14 @@ impl<'a> NextFit<'a> {
             return;
         }
         let next = self.map.next_hole(hole.start);
-        let previous = if left == Granules::NONE { self.map.previous_hole(hole.start) } else { None };
+        let previous = if left == Granules::NONE { self.map.previous_hole(hole.start) } else { Offset::NONE };
         self.list(previous, hole.start, hole.size(), next);
         if self.rover.hole > Granules::NONE {
-            if next == Some(self.rover.at) {
-                self.rover.previous = Some(hole.start);
+            if next == self.rover.at {
+                self.rover.previous = hole.start;
             }
-            if previous == Some(self.rover.at) {
-                self.rover.next = Some(hole.start);
+            if previous == self.rover.at {
+                self.rover.next = hole.start;
             }
         }
     }
@@ -375,8 +374,8 @@ impl<'a> NextFit<'a> {
         self.region.write_allocated(block.start, block.start.up_to(end));
         let rest = Hole { start: end, end: hole.end };
         self.list(previous, rest.start, rest.size(), next);
-        let left = (rest.size() > Granules::NONE).then_some(rest.start);
-        if left.is_none() {
+        let used_up = rest.size() == Granules::NONE;
+        if used_up {
             self.holes = self.holes.wrapping_sub(1);
         }
         if self.rover.at == hole.start {
@@ -384,11 +383,11 @@ impl<'a> NextFit<'a> {
         } else {
             self.map.count_hole(rest);
             self.map.discount_hole(hole.start, hole.size(), self.rover.at);
-            if self.rover.previous == Some(hole.start) {
-                self.rover.previous = left.or(previous);
+            if self.rover.previous == hole.start {
+                self.rover.previous = if used_up { previous } else { rest.start };
             }
-            if self.rover.next == Some(hole.start) {
-                self.rover.next = left.or(next);
+            if self.rover.next == hole.start {
+                self.rover.next = if used_up { next } else { rest.start };
             }
         }
         self.high_water = self.high_water.max(end);

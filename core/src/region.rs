@@ -35,6 +35,12 @@ impl<'a> From<&'a mut [MaybeUninit<u8>]> for Memory<'a> {
     }
 }
 
+impl<'a, const N: usize> From<&'a mut RegionArray<N>> for Memory<'a> {
+    fn from(array: &'a mut RegionArray<N>) -> Self {
+        Self::from(&mut array.0[..])
+    }
+}
+
 fn start_of(bytes: &mut [MaybeUninit<u8>]) -> NonNull<u8> {
     NonNull::from(bytes).cast()
 }
@@ -217,22 +223,32 @@ impl<'a> Region<'a> {
         Some(unsafe { self.base.add(at.bytes()) })
     }
 
+    /// A pointer to the header at `at`, if the region has it.
+    #[inline]
+    fn header(&self, at: Offset) -> Option<NonNull<u8>> {
+        if at.index() >= self.granules.count() {
+            return None;
+        }
+        // SAFETY: in bounds: at < granules was just compared, and all granules lie in one allocated object.
+        Some(unsafe { self.base.add(at.bytes()) })
+    }
+
     /// Writes the header of a free block or slot, whose header counts `length` granules.
     #[inline]
-    pub(crate) fn write_free(&mut self, at: Offset, length: Granules, next: Option<Offset>) {
+    pub(crate) fn write_free(&mut self, at: Offset, length: Granules, next: Offset) {
         let header = FreeHeader::new(length, self.link_to(next));
-        if let Some(place) = self.pointer(at, Granules::HEADER) {
+        if let Some(place) = self.header(at) {
             // SAFETY: valid for writes: 16 bytes of the region, which nobody else may touch while they are free;
             // aligned: region and offset are multiples of 16 bytes.
             unsafe { place.cast::<FreeHeader>().write(header) };
         }
     }
 
-    /// Points the free header at `at` to `next` and leaves its length.
+    /// Points the free header at `at`, if there is one, to `next` and leaves its length.
     #[inline]
-    pub(crate) fn link(&mut self, at: Offset, next: Option<Offset>) {
+    pub(crate) fn link(&mut self, at: Offset, next: Offset) {
         let next = self.link_to(next);
-        if let Some(place) = self.pointer(at, Granules::HEADER) {
+        if let Some(place) = self.header(at) {
             let header = place.cast::<FreeHeader>().as_ptr();
             // SAFETY: in bounds: 16 bytes of the region; a place, not a value, is computed.
             let field = unsafe { &raw mut (*header).next };
@@ -244,7 +260,7 @@ impl<'a> Region<'a> {
     /// Sets the length of the free header at `at` and leaves its link.
     #[inline]
     pub(crate) fn set_length(&mut self, at: Offset, length: Granules) {
-        if let Some(place) = self.pointer(at, Granules::HEADER) {
+        if let Some(place) = self.header(at) {
             // SAFETY: valid for writes and aligned: the header's first field, in the region at a multiple of 16.
             unsafe { place.cast::<i32>().write(length.length()) };
         }
@@ -274,21 +290,18 @@ impl<'a> Region<'a> {
     }
 
     /// Whether the header of a free block or slot is as it was written.
-    pub(crate) fn free_is_intact(&self, at: Offset, length: Granules, next: Option<Offset>) -> bool {
-        self.pointer(at, Granules::HEADER).is_some_and(|place| {
+    pub(crate) fn free_is_intact(&self, at: Offset, length: Granules, next: Offset) -> bool {
+        self.header(at).is_some_and(|place| {
             // SAFETY: valid for reads, aligned, any bits: as for `allocated_is_intact`.
             let header = unsafe { place.cast::<FreeHeader>().read_volatile() };
             header.length == length.length() && header.next.addr() == self.link_to(next).addr()
         })
     }
 
-    /// What a free header's `next` is for a successor at `next`.
+    /// What a free header's `next` is for a successor at `next`: null where there is none.
     #[inline]
-    fn link_to(&self, next: Option<Offset>) -> *mut FreeHeader {
-        match next.and_then(|at| self.pointer(at, Granules::HEADER)) {
-            Some(place) => place.cast().as_ptr(),
-            None => ptr::null_mut(),
-        }
+    fn link_to(&self, next: Offset) -> *mut FreeHeader {
+        self.header(next).map_or(ptr::null_mut(), |place| place.cast().as_ptr())
     }
 }
 
@@ -315,7 +328,7 @@ pub(crate) unsafe fn copy(from: NonNull<u8>, to: NonNull<u8>, bytes: usize) {
 /// ```
 /// use slabfit::{Config, Heap, RegionArray};
 /// let mut array = RegionArray::<4096>::new();
-/// let heap: Heap = Heap::new(array.as_mut(), Config::new(64))?;
+/// let heap: Heap = Heap::new(&mut array, Config::new(64))?;
 /// assert_eq!(heap.slab_size(), 64);
 /// # Ok::<(), slabfit::InitError>(())
 /// ```
@@ -329,7 +342,7 @@ impl<const N: usize> RegionArray<N> {
         Self([MaybeUninit::uninit(); N])
     }
 
-    /// The bytes, to be lent to a heap.
+    /// The bytes, to be lent to a heap beside bookkeeping of their own.
     pub const fn as_mut(&mut self) -> &mut [MaybeUninit<u8>] {
         &mut self.0
     }

@@ -27,6 +27,9 @@ pub(crate) struct Granules(u32);
 
 impl Offset {
     pub(crate) const ZERO: Self = Self(0);
+    /// No granule of any segment: a region refuses it as it refuses every offset beyond its end, so that "no next block"
+    /// needs no test of its own.
+    pub(crate) const NONE: Self = Self(u32::MAX);
 
     pub(crate) const fn new(index: u32) -> Self {
         Self(index)
@@ -122,8 +125,8 @@ impl Granules {
 
     /// What the C header's `length` says of this many granules: bytes, and `INT_MAX` where an `int` cannot say it.
     pub(crate) const fn length(self) -> i32 {
-        const MOST: u32 = i32::MAX as u32 / GRANULE as u32;
-        if self.0 > MOST { i32::MAX } else { (self.0 as i32).wrapping_mul(GRANULE as i32) }
+        let bytes = (self.0 as u64).wrapping_mul(GRANULE as u64);
+        if bytes > i32::MAX as u64 { i32::MAX } else { bytes as i32 }
     }
 
     pub(crate) const fn plus(self, count: Self) -> Self {

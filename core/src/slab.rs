@@ -120,7 +120,7 @@ impl<'a> Slab<'a> {
         self.region.write_free(at, self.stride, self.next_free(slot));
         // The slot before in the list is a returned one: those never used come last.
         if let Some(previous) = self.returned.previous(slot as usize) {
-            self.region.link(self.offset(previous as u32), Some(at));
+            self.region.link(self.offset(previous as u32), at);
         }
         self.counters.freed(self.stride);
         Ok(())
@@ -128,10 +128,12 @@ impl<'a> Slab<'a> {
 
     /// Where the next free slot behind `slot` is.
     #[inline]
-    pub(crate) fn next_free(&self, slot: u32) -> Option<Offset> {
-        let returned = self.returned.next((slot as usize).wrapping_add(1)).map(|slot| slot as u32);
-        let never_used = (self.used < self.slots).then_some(self.used);
-        returned.or(never_used).map(|slot| self.offset(slot))
+    pub(crate) fn next_free(&self, slot: u32) -> Offset {
+        match self.returned.next((slot as usize).wrapping_add(1)) {
+            Some(slot) => self.offset(slot as u32),
+            None if self.used < self.slots => self.offset(self.used),
+            None => Offset::NONE,
+        }
     }
 
     /// Whether the slot that starts at `at` can hold `size` bytes where it stands, if `stay`.

@@ -1,0 +1,69 @@
+//! The heap as a program's allocator.
+//!
+//! A refused free has nobody to be told to here; the heap counts it ([`Stats`](crate::Stats)) and stays as it was.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::{self, NonNull};
+
+use crate::adapter::{self, StaticHeap};
+use crate::heap::Heap;
+use crate::lock::RawLock;
+
+fn or_null<E>(object: Result<NonNull<u8>, E>) -> *mut u8 {
+    object.map_or(ptr::null_mut(), NonNull::as_ptr)
+}
+
+// SAFETY: an object is memory of the layout's size and alignment that is nobody else's until it is freed, and that
+// memory was lent for ever; what fails changes nothing and answers null; nothing unwinds, as no lock may.
+unsafe impl<L: RawLock> GlobalAlloc for Heap<'static, L> {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        or_null(self.alloc_layout(layout))
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        or_null(adapter::alloc_zeroed(self, layout))
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, ptr: *mut u8, _: Layout) {
+        // SAFETY: the caller gives the object up.
+        let _ = unsafe { self.free(ptr) };
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        let Ok(layout) = Layout::from_size_align(new_size, layout.align()) else { return ptr::null_mut() };
+        // SAFETY: the caller gives the object at `ptr` up, unless this fails.
+        or_null(unsafe { self.realloc_layout(ptr, layout) })
+    }
+}
+
+// SAFETY: the heap's own implementation, above, does everything; before the first request the heap is given memory that
+// is lent for ever, under a lock.
+unsafe impl<L: RawLock + 'static> GlobalAlloc for StaticHeap<L> {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as the caller promises.
+        unsafe { GlobalAlloc::alloc(&**self, layout) }
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as the caller promises.
+        unsafe { GlobalAlloc::alloc_zeroed(&**self, layout) }
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promises.
+        unsafe { GlobalAlloc::dealloc(self.as_is(), ptr, layout) }
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: as the caller promises.
+        unsafe { GlobalAlloc::realloc(self.as_is(), ptr, layout, new_size) }
+    }
+}

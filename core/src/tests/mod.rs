@@ -1,0 +1,16 @@
+//! Tests of what only the crate itself can reach: the trees against plain arrays, and the checker against broken heaps.
+
+mod checker;
+mod trees;
+
+/// A small generator for tests, replayable from its seed (xorshift64).
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % bound as u64) as usize
+    }
+}

@@ -1,0 +1,103 @@
+//! The bit tree and the max tree agree with a plain array at every step.
+
+use std::vec;
+use std::vec::Vec;
+
+use super::Random;
+use crate::bit_tree::BitTree;
+use crate::max_tree::MaxTree;
+use crate::region::{Memory, RegionArray};
+
+/// Sizes around the ends of words, nodes and levels.
+const SIZES: [usize; 14] = [1, 2, 15, 16, 17, 63, 64, 65, 255, 256, 257, 4095, 4097, 70_000];
+
+fn with_memory(test: impl FnOnce(&mut crate::region::Carver<'_>)) {
+    let mut array = std::boxed::Box::new(RegionArray::<600_000>::new());
+    let (mut carver, _, _) = Memory::from(array.as_mut()).cut(599_936, 0, 0).unwrap();
+    carver.align().unwrap();
+    test(&mut carver);
+}
+
+#[test]
+fn the_bit_tree_finds_what_a_scan_finds() {
+    for size in SIZES {
+        with_memory(|memory| {
+            let mut tree = BitTree::new(size, memory).unwrap();
+            let mut bits = vec![false; size];
+            let mut random = Random(size as u64 + 1);
+            assert_eq!(tree.first(), None);
+            for step in 0..3000 {
+                let bit = random.below(size);
+                // Phases of filling and of emptying, so that words and summaries become zero again.
+                let set = random.below(8) < if step / 500 % 2 == 0 { 6 } else { 1 };
+                if set {
+                    tree.set(bit)
+                } else {
+                    tree.clear(bit)
+                }
+                bits[bit] = set;
+                let at = random.below(size);
+                assert_eq!(tree.contains(at), bits[at], "bit {at} of {size}, step {step}");
+                assert_eq!(tree.first(), bits.iter().position(|&b| b), "first of {size}, step {step}");
+                let next = bits[at..].iter().position(|&b| b).map(|found| at + found);
+                assert_eq!(tree.next(at), next, "next from {at} of {size}, step {step}");
+                let previous = bits[..at].iter().rposition(|&b| b);
+                assert_eq!(tree.previous(at), previous, "previous before {at} of {size}, step {step}");
+            }
+            assert_eq!(tree.next(size + 64), None);
+        });
+    }
+}
+
+#[test]
+fn the_max_tree_finds_what_a_scan_finds() {
+    for size in SIZES {
+        with_memory(|memory| {
+            let mut tree = MaxTree::new(size, memory).unwrap();
+            let mut numbers = vec![0u32; size];
+            let mut random = Random(size as u64 + 1);
+            for step in 0..3000 {
+                let chunk = random.below(size);
+                let number = random.below(50) as u32;
+                if number > numbers[chunk] {
+                    tree.raise(chunk, number)
+                } else {
+                    tree.lower(chunk, number)
+                }
+                tree.raise(chunk, number);
+                numbers[chunk] = number;
+                assert_eq!(tree.get(chunk), number);
+                if step % 50 == 0 {
+                    assert_eq!(tree.root(), numbers.iter().copied().max().unwrap(), "root of {size}, step {step}");
+                }
+                let (at, least) = (random.below(size), 1 + random.below(50) as u32);
+                let first = numbers[at..].iter().position(|&n| n >= least).map(|found| at + found);
+                assert_eq!(tree.first(at, least), first, "{least} from {at} of {size}, step {step}");
+            }
+            assert_eq!(tree.first(size, 1), None);
+        });
+    }
+}
+
+#[test]
+fn the_footprint_is_what_the_trees_take() {
+    for size in SIZES {
+        for slack in [0usize, 8] {
+            let footprints = [BitTree::footprint(size), MaxTree::footprint(size)];
+            let fits: Vec<bool> = footprints
+                .iter()
+                .enumerate()
+                .map(|(which, bytes)| {
+                    let mut array = std::boxed::Box::new(RegionArray::<600_000>::new());
+                    let (mut carver, _, _) = Memory::from(array.as_mut()).cut(bytes - slack, 0, 0).unwrap();
+                    if which == 0 {
+                        BitTree::new(size, &mut carver).is_some()
+                    } else {
+                        MaxTree::new(size, &mut carver).is_some()
+                    }
+                })
+                .collect();
+            assert_eq!(fits, [slack == 0; 2], "{size} with {slack} bytes fewer than the footprint");
+        }
+    }
+}
