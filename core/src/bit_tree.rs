@@ -45,7 +45,7 @@ pub(crate) const fn below_bit(bit: u32) -> u64 {
 
 /// The highest set bit of a word that is not zero.
 pub(crate) const fn highest(word: u64) -> u32 {
-    word.leading_zeros() ^ (u64::BITS - 1)
+    (u64::BITS - 1).wrapping_sub(word.leading_zeros())
 }
 
 const fn place(bit: usize) -> u32 {

@@ -48,6 +48,16 @@ impl Hole {
     }
 }
 
+/// What became of a release.
+pub(crate) enum Release {
+    /// No block starts there.
+    NotAStart,
+    /// The block is as it was.
+    Refused,
+    /// The block that ended at `end` is free and lies in `hole`.
+    Done { end: Offset, hole: Hole },
+}
+
 /// Invariants, with S and E for the two bits of a place:
 /// - E at place 0 and S at the last place are set; in between, starts and ends alternate, where both are set the end
 ///   comes first.
@@ -125,11 +135,17 @@ impl<'a> BlockMap<'a> {
         let before = *words;
         let after = change(before);
         *words = after;
-        if is_empty(before) != is_empty(after) {
-            if is_empty(after) { self.boundaries.clear(chunk) } else { self.boundaries.set(chunk) }
-        }
+        self.summarise(chunk, before, after);
+    }
+
+    /// Makes the summaries say of a chunk what its words say now.
+    #[inline(always)]
+    fn summarise(&mut self, chunk: usize, before: Chunk, after: Chunk) {
         if (holes_of(before) == 0) != (holes_of(after) == 0) {
             if holes_of(after) == 0 { self.holes.clear(chunk) } else { self.holes.set(chunk) }
+        }
+        if is_empty(before) != is_empty(after) {
+            if is_empty(after) { self.boundaries.clear(chunk) } else { self.boundaries.set(chunk) }
         }
     }
 
@@ -145,30 +161,56 @@ impl<'a> BlockMap<'a> {
         }
     }
 
-    /// The block from `start` up to `end` becomes free. The answer is the hole that it lies in then.
+    /// Frees the block that starts at `start`, if one does and `accept` agrees to where it ends. All that is near is
+    /// read off one pair of words: most blocks end in the chunk in which they start.
     #[inline]
-    pub(crate) fn release(&mut self, start: Offset, end: Offset) -> Hole {
-        let (start_bit, end_bit) = (1u64.wrapping_shl(start.bit()), 1u64.wrapping_shl(end.bit()));
-        let [_, ends] = self.chunk(start.chunk());
-        let [starts, _] = self.chunk(end.chunk());
-        if start.chunk() == end.chunk() {
-            self.edit(start.chunk(), |[s, e]| [s & !start_bit, e & !end_bit]);
-        } else {
-            self.edit(start.chunk(), |[s, e]| [s & !start_bit, e]);
-            self.edit(end.chunk(), |[s, e]| [s, e & !end_bit]);
+    pub(crate) fn release(&mut self, start: Offset, accept: impl FnOnce(Offset) -> bool) -> Release {
+        let chunk = start.chunk();
+        let start_bit = 1u64.wrapping_shl(start.bit());
+        let Some(words) = self.chunks.get_mut(chunk) else { return Release::NotAStart };
+        let before @ [starts, ends] = *words;
+        if starts & start_bit == 0 || start == self.end {
+            return Release::NotAStart;
         }
-        let left = ends & bit_tree::up_to_bit(start.bit());
-        let right = starts & bit_tree::from_bit(end.bit());
-        Hole {
+        // The bits above the start's: all but those up to it.
+        let end_bits = ends & start_bit.wrapping_neg() & !start_bit;
+        if end_bits == 0 {
+            return self.release_far(start, accept);
+        }
+        let end = Offset::in_chunk(chunk, end_bits.trailing_zeros());
+        if !accept(end) {
+            return Release::Refused;
+        }
+        let end_bit = end_bits & end_bits.wrapping_neg();
+        let after @ [starts, ends_after] = [starts & !start_bit, ends & !end_bit];
+        *words = after;
+        self.summarise(chunk, before, after);
+        let left = ends_after & (start_bit | start_bit.wrapping_sub(1));
+        let right = starts & end_bit.wrapping_neg();
+        let hole = Hole {
             start: match left {
-                0 => self.end_before(start.chunk()),
-                _ => Offset::in_chunk(start.chunk(), bit_tree::highest(left)),
+                0 => self.end_before(chunk),
+                _ => Offset::in_chunk(chunk, bit_tree::highest(left)),
             },
             end: match right {
-                0 => self.start_behind(end.chunk()),
-                _ => Offset::in_chunk(end.chunk(), right.trailing_zeros()),
+                0 => self.start_behind(chunk),
+                _ => Offset::in_chunk(chunk, right.trailing_zeros()),
             },
+        };
+        Release::Done { end, hole }
+    }
+
+    /// The same for a block that ends in another chunk.
+    #[inline(never)]
+    fn release_far(&mut self, start: Offset, accept: impl FnOnce(Offset) -> bool) -> Release {
+        let end = self.block_end(start);
+        if !accept(end) {
+            return Release::Refused;
         }
+        let (start_bit, end_bit) = (1u64.wrapping_shl(start.bit()), 1u64.wrapping_shl(end.bit()));
+        self.edit(start.chunk(), |[s, e]| [s & !start_bit, e]);
+        self.edit(end.chunk(), |[s, e]| [s, e & !end_bit]);
+        Release::Done { end, hole: Hole { start: self.hole_start(start), end: self.hole_end(end) } }
     }
 
     /// The block that ends at `from` ends at `to` instead.

@@ -141,6 +141,14 @@ struct Bounds {
     slab_size: AtomicUsize,
 }
 
+/// Where an address lies.
+enum Place {
+    Slab(Offset),
+    NextFit(Offset),
+    /// Outside the heap, or not the first byte of a granule.
+    Nowhere,
+}
+
 /// The two halves of a heap that is ready, and what `Bounds` is to say of it.
 struct Parts<'a> {
     base: NonNull<u8>,
@@ -296,20 +304,25 @@ impl<'a, L: RawLock> Heap<'a, L> {
     #[inline]
     pub unsafe fn free(&self, ptr: *mut u8) -> Result<(), WrongFree> {
         let freed = match self.locate(ptr) {
-            Ok((Segment::Slab, at)) => self.slab.with(|slab| slab.free(at)),
-            Ok((Segment::NextFit, at)) => self.next_fit.with(|next_fit| next_fit.free(at)),
-            Err(fault) => self.refused_outside(fault),
+            Place::Slab(at) => self.slab.with(|slab| slab.free(at)),
+            Place::NextFit(at) => self.next_fit.with(|next_fit| next_fit.free(at)),
+            Place::Nowhere => self.refuse(ptr),
         };
         freed.unwrap_or(Err(Fault::Reentered)).map_err(|fault| WrongFree { address: ptr.addr(), fault })
     }
 
-    /// Counts a refused free that has not reached a segment's own counters.
+    /// Refuses an address that is no granule's, and counts it where it belongs.
     #[cold]
-    fn refused_outside(&self, fault: Fault) -> Result<Result<(), Fault>, Reentered> {
-        self.next_fit.with(|next_fit| {
-            next_fit.refused_outside = next_fit.refused_outside.wrapping_add(1);
-            Err(fault)
-        })
+    fn refuse(&self, ptr: *const u8) -> Result<Result<(), Fault>, Reentered> {
+        let fault = self.misplaced(ptr);
+        if fault == Fault::OutsideHeap {
+            self.next_fit.with(|next_fit| next_fit.refused_outside = next_fit.refused_outside.wrapping_add(1))?;
+        } else if self.segment(Segment::Slab).contains(&ptr.addr()) {
+            self.slab.with(|slab| slab.counters.refused(fault))?;
+        } else {
+            self.next_fit.with(|next_fit| next_fit.counters.refused(fault))?;
+        }
+        Ok(Err(fault))
     }
 
     /// Changes the size of the object at `ptr`: where it stands if it can, otherwise as alloc, copy and free. The bytes
@@ -354,9 +367,9 @@ impl<'a, L: RawLock> Heap<'a, L> {
         let old = NonNull::new(ptr).ok_or(wrong(Fault::OutsideHeap));
         let stay = ptr.addr() & alignment.wrapping_sub(1) == 0;
         let resized = match self.locate(ptr) {
-            Ok((Segment::Slab, at)) => self.slab.with(|slab| slab.resize(at, size, stay)),
-            Ok((Segment::NextFit, at)) => self.next_fit.with(|next_fit| next_fit.resize(at, size, stay)),
-            Err(fault) => self.refused_outside(fault).map(|refused| refused.map(|()| Resize::InPlace)),
+            Place::Slab(at) => self.slab.with(|slab| slab.resize(at, size, stay)),
+            Place::NextFit(at) => self.next_fit.with(|next_fit| next_fit.resize(at, size, stay)),
+            Place::Nowhere => self.refuse(ptr).map(|refused| refused.map(|()| Resize::InPlace)),
         };
         let old_size = match resized.unwrap_or(Err(Fault::Reentered)).map_err(wrong)? {
             Resize::InPlace => return Ok(old?),
@@ -382,35 +395,38 @@ impl<'a, L: RawLock> Heap<'a, L> {
     /// As [`free`](Self::free), but an overwritten header is not looked at.
     pub fn usable_size(&self, ptr: *const u8) -> Result<usize, WrongFree> {
         let size = match self.locate(ptr) {
-            Ok((Segment::Slab, at)) => self.slab.with(|slab| slab.live(at).map(|_| slab.stride.bytes())),
-            Ok((Segment::NextFit, at)) => {
-                self.next_fit.with(|next_fit| next_fit.live(at).map(|block| block.size().payload()))
-            }
-            Err(fault) => Ok(Err(fault)),
+            Place::Slab(at) => self.slab.with(|slab| slab.live(at).map(|_| slab.stride.bytes())),
+            Place::NextFit(at) => self.next_fit.with(|next_fit| next_fit.live(at).map(|block| block.size().payload())),
+            Place::Nowhere => Ok(Err(self.misplaced(ptr))),
         };
         size.unwrap_or(Err(Fault::Reentered)).map_err(|fault| WrongFree { address: ptr.addr(), fault })
     }
 
-    /// Which segment an address lies in, and where in it.
+    /// Which segment's granule an address is the first byte of.
     #[inline]
-    fn locate(&self, ptr: *const u8) -> Result<(Segment, Offset), Fault> {
+    fn locate(&self, ptr: *const u8) -> Place {
         let size = self.bounds.size.load(Ordering::Acquire);
-        let base = self.bounds.base.load(Ordering::Relaxed);
-        let at = ptr.addr().wrapping_sub(base.addr());
-        if at >= size {
-            return Err(Fault::OutsideHeap);
+        let at = ptr.addr().wrapping_sub(self.bounds.base.load(Ordering::Relaxed).addr());
+        if at >= size || at % GRANULE != 0 {
+            return Place::Nowhere;
         }
         let split = self.bounds.slab_segment.load(Ordering::Relaxed);
-        let (segment, at) = if at < split { (Segment::Slab, at) } else { (Segment::NextFit, at.wrapping_sub(split)) };
-        match Offset::of_byte(at) {
-            Some(offset) if at % GRANULE == 0 => Ok((segment, offset)),
-            _ => Err(Fault::Misaligned),
+        if at < split {
+            Place::Slab(Offset::of_byte(at))
+        } else {
+            Place::NextFit(Offset::of_byte(at.wrapping_sub(split)))
         }
+    }
+
+    /// What is wrong with an address that is no granule's.
+    fn misplaced(&self, ptr: *const u8) -> Fault {
+        if self.owns(ptr) { Fault::Misaligned } else { Fault::OutsideHeap }
     }
 
     /// Whether an address lies in one of the segments.
     pub fn owns(&self, ptr: *const u8) -> bool {
-        self.locate(ptr) != Err(Fault::OutsideHeap)
+        let size = self.size();
+        ptr.addr().wrapping_sub(self.bounds.base.load(Ordering::Relaxed).addr()) < size
     }
 
     /// The heap's first byte, where the slab segment starts; `None` before `init`.

@@ -10,7 +10,7 @@
 
 use core::ptr::NonNull;
 
-use crate::block_map::{BlockMap, Hole};
+use crate::block_map::{BlockMap, Hole, Release};
 use crate::error::{AllocError, Fault};
 use crate::region::{Carver, Region};
 use crate::size::{GRANULE, Granules, Offset, Resize};
@@ -269,24 +269,34 @@ impl<'a> NextFit<'a> {
     /// Frees the block whose payload starts at `at`.
     #[inline]
     pub(crate) fn free(&mut self, at: Offset) -> Result<(), Fault> {
-        let block = self.intact(at)?;
-        self.release(block.start, block.end);
-        self.counters.freed(block.size());
-        Ok(())
+        let start = at.minus(Granules::HEADER);
+        let region = &self.region;
+        let intact = |end| region.allocated_is_intact(start, start.up_to(end));
+        match self.map.release(start, intact) {
+            Release::Done { end, hole } => {
+                self.counters.freed(start.up_to(end));
+                self.released(start, end, hole);
+                Ok(())
+            }
+            Release::Refused => Err(self.refused(Fault::HeaderOverwritten)),
+            Release::NotAStart => Err(self.refused(self.fault(at))),
+        }
     }
 
-    /// Gives the granules of a block back: the hole that they lie in afterwards is all there is to know.
+    #[cold]
+    fn refused(&mut self, fault: Fault) -> Fault {
+        self.counters.refused(fault);
+        fault
+    }
+
+    /// The granules from `start` up to `end` were given back to the map: the hole that they lie in now is all there is
+    /// to know.
     #[inline]
-    fn release(&mut self, start: Offset, end: Offset) {
-        let hole = self.map.release(start, end);
+    fn released(&mut self, start: Offset, end: Offset, hole: Hole) {
         let left = hole.start.up_to(start);
         let right = end.up_to(hole.end);
-        if left == Granules::NONE {
-            self.holes = self.holes.wrapping_add(1);
-        }
-        if right > Granules::NONE {
-            self.holes = self.holes.wrapping_sub(1);
-        }
+        let absorbed = u32::from(left > Granules::NONE).wrapping_add(u32::from(right > Granules::NONE));
+        self.holes = self.holes.wrapping_add(1).wrapping_sub(absorbed);
         if hole.start <= self.rover.at && self.rover.at < hole.end {
             self.release_at_rover(hole, left, right);
         } else {
@@ -356,7 +366,9 @@ impl<'a> NextFit<'a> {
             self.region.write_allocated(block.start, need);
             // The tail becomes a block of its own first, so that its release is one like any other.
             self.map.allocate(end, end);
-            self.release(end, block.end);
+            if let Release::Done { end: tail_end, hole } = self.map.release(end, |_| true) {
+                self.released(end, tail_end, hole);
+            }
             self.counters.resized(block.size(), need);
         }
         Ok(Resize::InPlace)

@@ -35,9 +35,9 @@ impl Offset {
         Self(index)
     }
 
-    /// The granule that `bytes` falls into, or `None` past 2^32 granules.
-    pub(crate) fn of_byte(bytes: usize) -> Option<Self> {
-        u32::try_from(bytes / GRANULE).ok().map(Self)
+    /// The granule that a byte of a segment, which has no more than [`MAX_HEAP`], falls into.
+    pub(crate) const fn of_byte(byte: usize) -> Self {
+        Self((byte / GRANULE) as u32)
     }
 
     pub(crate) const fn index(self) -> u32 {

@@ -3,35 +3,67 @@
 //! The trait is that of crate allocator-api2, whose versions are different traits to the compiler: one feature each.
 
 use core::alloc::Layout;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 use crate::adapter;
 use crate::heap::Heap;
 use crate::lock::RawLock;
 use crate::region;
 
-/// What is handed out is as long as it was asked to be: what rounding adds to it is the heap's own affair.
-fn bytes(object: NonNull<u8>, layout: Layout) -> NonNull<[u8]> {
-    NonNull::slice_from_raw_parts(object, layout.size())
+/// An object for `layout`, known to be zeros where `zeroed`. One of no bytes is no object: it takes no memory, and a free
+/// of it is none, as some collections count on.
+#[inline]
+fn allocate<L: RawLock>(heap: &Heap<'_, L>, layout: Layout, zeroed: bool) -> Option<NonNull<[u8]>> {
+    let object = match layout.size() {
+        0 => NonNull::new(ptr::without_provenance_mut(layout.align()))?,
+        _ if zeroed => adapter::alloc_zeroed(heap, layout).ok()?,
+        _ => heap.alloc_layout(layout).ok()?,
+    };
+    // As long as it was asked to be: what rounding adds is the heap's own affair.
+    Some(NonNull::slice_from_raw_parts(object, layout.size()))
 }
 
-/// [`Heap::realloc_layout`], with zeros behind the old size.
+/// Frees an object of layout `layout`. A refusal is counted by the heap; there is nobody to be told to.
 ///
 /// # Safety
-/// As for `realloc_layout`; and the object has the layout `old`, whose size is no more than that of `new`.
-unsafe fn grow_zeroed<L: RawLock>(
+/// Nobody uses the object afterwards.
+#[inline]
+unsafe fn deallocate<L: RawLock>(heap: &Heap<'_, L>, object: NonNull<u8>, layout: Layout) {
+    if layout.size() > 0 {
+        // SAFETY: as the caller promises.
+        let _ = unsafe { heap.free(object.as_ptr()) };
+    }
+}
+
+/// Gives an object of layout `old` the layout `new`, with zeros behind the old size where `zeroed`.
+///
+/// # Safety
+/// The object has the layout `old`. If this succeeds nobody uses it afterwards, but for what is returned.
+#[inline]
+unsafe fn resize<L: RawLock>(
     heap: &Heap<'_, L>,
     object: NonNull<u8>,
     old: Layout,
     new: Layout,
-) -> Option<NonNull<u8>> {
+    zeroed: bool,
+) -> Option<NonNull<[u8]>> {
+    if old.size() == 0 {
+        return allocate(heap, new, zeroed);
+    }
+    if new.size() == 0 {
+        // SAFETY: as the caller promises.
+        unsafe { deallocate(heap, object, old) };
+        return allocate(heap, new, zeroed);
+    }
     // SAFETY: as the caller promises.
     let object = unsafe { heap.realloc_layout(object.as_ptr(), new) }.ok()?;
-    // SAFETY: in bounds: the object has the new size, which is no less than the old one.
-    let tail = unsafe { object.add(old.size()) };
-    // SAFETY: the bytes behind the old size belong to the object now, and the caller does not know them yet.
-    unsafe { region::clear(tail, new.size().wrapping_sub(old.size())) };
-    Some(object)
+    if zeroed && old.size() < new.size() {
+        // SAFETY: in bounds: the object has the new size, which is more than the old one.
+        let tail = unsafe { object.add(old.size()) };
+        // SAFETY: the bytes behind the old size belong to the object now, and nobody knows them yet.
+        unsafe { region::clear(tail, new.size().wrapping_sub(old.size())) };
+    }
+    Some(NonNull::slice_from_raw_parts(object, new.size()))
 }
 
 macro_rules! allocator_for {
@@ -43,32 +75,29 @@ macro_rules! allocator_for {
         unsafe impl<L: RawLock> $api::alloc::Allocator for &Heap<'_, L> {
             #[inline]
             fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, $api::alloc::AllocError> {
-                let object = self.alloc_layout(layout).map_err(|_| $api::alloc::AllocError)?;
-                Ok(bytes(object, layout))
+                allocate(self, layout, false).ok_or($api::alloc::AllocError)
             }
 
             #[inline]
             fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<[u8]>, $api::alloc::AllocError> {
-                let object = adapter::alloc_zeroed(self, layout).map_err(|_| $api::alloc::AllocError)?;
-                Ok(bytes(object, layout))
+                allocate(self, layout, true).ok_or($api::alloc::AllocError)
             }
 
             #[inline]
-            unsafe fn deallocate(&self, object: NonNull<u8>, _: Layout) {
-                // SAFETY: the caller gives the object up. A refusal is counted by the heap.
-                let _ = unsafe { self.free(object.as_ptr()) };
+            unsafe fn deallocate(&self, object: NonNull<u8>, layout: Layout) {
+                // SAFETY: the caller gives the object up.
+                unsafe { deallocate(self, object, layout) };
             }
 
             #[inline]
             unsafe fn grow(
                 &self,
                 object: NonNull<u8>,
-                _: Layout,
+                old: Layout,
                 new: Layout,
             ) -> Result<NonNull<[u8]>, $api::alloc::AllocError> {
-                // SAFETY: the caller gives the object up, unless this fails.
-                let object = unsafe { self.realloc_layout(object.as_ptr(), new) };
-                object.map(|object| bytes(object, new)).map_err(|_| $api::alloc::AllocError)
+                // SAFETY: the caller gives the object up, which has the layout `old`, unless this fails.
+                unsafe { resize(self, object, old, new, false) }.ok_or($api::alloc::AllocError)
             }
 
             #[inline]
@@ -78,9 +107,8 @@ macro_rules! allocator_for {
                 old: Layout,
                 new: Layout,
             ) -> Result<NonNull<[u8]>, $api::alloc::AllocError> {
-                // SAFETY: as the caller promises: it gives the object up, whose layout is `old`, no larger than `new`.
-                let object = unsafe { grow_zeroed(self, object, old, new) };
-                object.map(|object| bytes(object, new)).ok_or($api::alloc::AllocError)
+                // SAFETY: as for `grow`.
+                unsafe { resize(self, object, old, new, true) }.ok_or($api::alloc::AllocError)
             }
 
             #[inline]
@@ -90,8 +118,8 @@ macro_rules! allocator_for {
                 old: Layout,
                 new: Layout,
             ) -> Result<NonNull<[u8]>, $api::alloc::AllocError> {
-                // SAFETY: to a heap, giving an object another size is the same in both directions.
-                unsafe { self.grow(object, old, new) }
+                // SAFETY: as for `grow`.
+                unsafe { resize(self, object, old, new, false) }.ok_or($api::alloc::AllocError)
             }
         }
     };

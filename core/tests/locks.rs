@@ -1,0 +1,135 @@
+//! Every lock keeps the threads of a heap apart.
+#![allow(missing_docs)]
+
+mod common;
+
+use common::threads_share_a_heap;
+
+#[test]
+fn threads_share_a_heap_under_a_spin_lock() {
+    threads_share_a_heap::<slabfit::SpinLock>();
+}
+
+#[cfg(feature = "critical-section")]
+mod critical_section {
+    use slabfit::{AllocError, Config, CriticalSectionLock, Heap, RawLock, Reentered, RegionArray};
+
+    #[test]
+    fn threads_share_a_heap_under_a_critical_section() {
+        super::threads_share_a_heap::<CriticalSectionLock>();
+    }
+
+    #[test]
+    fn a_heap_may_be_used_inside_a_critical_section_of_the_callers() {
+        let mut array = RegionArray::<4096>::new();
+        let heap: Heap<'_, CriticalSectionLock> = Heap::new(array.as_mut(), Config::new(64)).unwrap();
+        assert_eq!(critical_section::with(|_| heap.alloc(64).map(drop)), Ok::<(), AllocError>(()));
+    }
+
+    #[test]
+    fn a_lock_is_not_taken_twice_although_critical_sections_nest() {
+        let lock = CriticalSectionLock::INIT;
+        let token = lock.lock().unwrap();
+        assert_eq!(lock.lock().map(drop), Err(Reentered));
+        // SAFETY: the token is from the lock above.
+        unsafe { lock.unlock(token) };
+        assert!(lock.lock().is_ok_and(|token| {
+            // SAFETY: as above.
+            unsafe { lock.unlock(token) };
+            true
+        }));
+    }
+}
+
+/// A mutex as a program might have one of its own: those who wait are served in the order in which they came.
+#[cfg(any(feature = "lock_api_04", feature = "lock_api_05"))]
+mod tickets {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    pub struct Tickets {
+        next: AtomicUsize,
+        served: AtomicUsize,
+    }
+
+    impl Tickets {
+        pub const NEW: Self = Self { next: AtomicUsize::new(0), served: AtomicUsize::new(0) };
+
+        pub fn acquire(&self) {
+            let ticket = self.next.fetch_add(1, Ordering::Relaxed);
+            while self.served.load(Ordering::Acquire) != ticket {
+                thread::yield_now();
+            }
+        }
+
+        pub fn release(&self) {
+            self.served.fetch_add(1, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(feature = "lock_api_04")]
+mod lock_api_04 {
+    use super::tickets::Tickets;
+    use lock_api_04::{GuardNoSend, RawMutex};
+
+    // SAFETY: exclusive: a ticket is served once, after the one before it was given back.
+    unsafe impl RawMutex for Tickets {
+        const INIT: Self = Self::NEW;
+        type GuardMarker = GuardNoSend;
+
+        fn lock(&self) {
+            self.acquire();
+        }
+
+        fn try_lock(&self) -> bool {
+            unreachable!("a heap waits for its lock")
+        }
+
+        unsafe fn unlock(&self) {
+            self.release();
+        }
+    }
+
+    #[test]
+    fn threads_share_a_heap_under_a_mutex_of_lock_api_04() {
+        super::threads_share_a_heap::<slabfit::LockApi04<Tickets>>();
+    }
+}
+
+#[cfg(feature = "lock_api_05")]
+mod lock_api_05 {
+    use super::tickets::Tickets;
+    use lock_api_05::RawMutex;
+
+    /// Not `Copy`, so that whoever unlocks must have locked.
+    pub struct Ticket(());
+
+    // SAFETY: exclusive, acquiring and releasing: a ticket is served once, after the one before it was given back.
+    unsafe impl RawMutex for Tickets {
+        const INIT: Self = Self::NEW;
+        type Guard = Ticket;
+
+        fn lock(&self) -> Ticket {
+            self.acquire();
+            Ticket(())
+        }
+
+        fn try_lock(&self) -> Option<Ticket> {
+            unreachable!("a heap waits for its lock")
+        }
+
+        unsafe fn unlock(&self, Ticket(()): Ticket) {
+            self.release();
+        }
+
+        fn is_locked(&self) -> bool {
+            unreachable!("a heap does not ask")
+        }
+    }
+
+    #[test]
+    fn threads_share_a_heap_under_a_mutex_of_lock_api_05() {
+        super::threads_share_a_heap::<slabfit::LockApi05<Tickets>>();
+    }
+}

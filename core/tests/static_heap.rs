@@ -1,0 +1,152 @@
+//! A static heap is there when it is wanted, for one of those who want it.
+#![allow(missing_docs)]
+
+use std::collections::BTreeSet;
+use std::sync::Barrier;
+use std::thread;
+
+use slabfit::{Config, Fault, Heap, InitError, MIN_REGION, SpinLock, StaticArray, StaticHeap};
+
+type Array = StaticArray<{ 64 << 10 }>;
+
+fn leaked<const N: usize>() -> &'static StaticArray<N> {
+    Box::leak(Box::new(StaticArray::new()))
+}
+
+#[test]
+fn the_first_request_finds_a_heap() {
+    static ARRAY: Array = StaticArray::new();
+    static HEAP: StaticHeap = StaticHeap::new(&ARRAY, Config::new(64));
+
+    let object = HEAP.alloc(100).unwrap();
+    assert!(HEAP.owns(object.as_ptr()));
+    assert_eq!(HEAP.slab_size(), 64);
+    assert_eq!(HEAP.set_up(), Ok(()));
+    assert_eq!(HEAP.check(), Ok(()));
+}
+
+#[test]
+fn of_threads_that_come_first_together_one_sets_the_heap_up_and_all_are_served() {
+    const THREADS: usize = 4;
+    for _ in 0..300 {
+        let heap: StaticHeap = StaticHeap::new(leaked::<4096>(), Config::new(64));
+        let barrier = Barrier::new(THREADS);
+        let objects: BTreeSet<usize> = thread::scope(|scope| {
+            let first_use = || {
+                barrier.wait();
+                let object = heap.alloc(64).expect("a fresh heap has room for all").as_ptr();
+                // SAFETY: nobody uses the object afterwards.
+                unsafe { heap.free(object) }.expect("whoever has an object can free it");
+                heap.alloc(100).expect("a fresh heap has room for all").addr().get()
+            };
+            let threads = [(); THREADS].map(|()| scope.spawn(first_use));
+            threads.map(|thread| thread.join().unwrap()).into_iter().collect()
+        });
+        assert_eq!(objects.len(), THREADS);
+        assert_eq!(heap.stats().unwrap().next_fit.live_objects, THREADS);
+        assert_eq!(heap.check(), Ok(()));
+    }
+}
+
+#[test]
+fn an_array_is_one_heaps() {
+    let array = leaked::<4096>();
+    let (one, other): (StaticHeap, StaticHeap) =
+        (StaticHeap::new(array, Config::new(64)), StaticHeap::new(array, Config::new(64)));
+    assert!(one.alloc(1).is_ok());
+    assert!(other.alloc(1).is_err());
+    assert_eq!(other.set_up(), Err(InitError::TooSmall { size: 0, minimum: MIN_REGION }));
+    assert!(array.take().is_none());
+    assert!(one.alloc(1).is_ok());
+}
+
+#[test]
+fn an_array_that_was_taken_is_no_heaps() {
+    let array = leaked::<4096>();
+    let region = array.take().unwrap();
+    assert_eq!(region.len(), 4096);
+    let late: StaticHeap = StaticHeap::new(array, Config::new(64));
+    assert!(late.alloc(1).is_err());
+    let heap: Heap<'static, SpinLock> = Heap::new(region, Config::new(64)).unwrap();
+    assert!(heap.alloc(1).is_ok());
+}
+
+#[test]
+fn a_heap_that_cannot_be_says_why_and_leaves_the_array_to_others() {
+    let array = leaked::<4096>();
+    let heap: StaticHeap = StaticHeap::new(array, Config::new(0));
+    assert!(heap.alloc(1).is_err());
+    assert_eq!(heap.set_up(), Err(InitError::SlabSizeZero));
+    assert!(array.take().is_some());
+}
+
+#[test]
+fn the_smallest_array_makes_a_heap() {
+    let heap: StaticHeap = StaticHeap::new(leaked::<MIN_REGION>(), Config::new(16));
+    assert!(heap.alloc(1).is_ok());
+}
+
+/// What a global allocator is asked, through the trait.
+mod as_global_allocator {
+    use super::*;
+    use std::alloc::{GlobalAlloc, Layout};
+
+    const WORDS: Layout = Layout::new::<[u64; 100]>();
+
+    #[test]
+    fn zeros_are_zeros_in_memory_that_was_used() {
+        let heap: StaticHeap = StaticHeap::new(leaked::<4096>(), Config::new(64));
+        for _ in 0..10 {
+            // SAFETY: the layout has a size.
+            let words = unsafe { heap.alloc_zeroed(WORDS) }.cast::<[u64; 100]>();
+            // SAFETY: a live object of that layout, all written.
+            assert_eq!(unsafe { words.read() }, [0; 100]);
+            // SAFETY: a live object of that layout.
+            unsafe { words.write([u64::MAX; 100]) };
+            // SAFETY: nobody uses the object afterwards.
+            unsafe { heap.dealloc(words.cast(), WORDS) };
+        }
+        assert_eq!(heap.stats().unwrap().next_fit.live_objects, 0);
+    }
+
+    #[test]
+    fn an_object_is_resized_where_it_stands() {
+        let heap: StaticHeap = StaticHeap::new(leaked::<8192>(), Config::new(64));
+        // SAFETY: the layout has a size.
+        let words = unsafe { heap.alloc(WORDS) };
+        // SAFETY: a live object of that layout.
+        unsafe { words.cast::<[u64; 100]>().write([7; 100]) };
+        for size in [1600, 100, 800] {
+            // SAFETY: a live object, known by this pointer alone.
+            assert_eq!(unsafe { heap.realloc(words, WORDS, size) }, words, "{size} bytes");
+        }
+        // SAFETY: no shorter than that since the words were written.
+        assert_eq!(unsafe { words.cast::<[u64; 12]>().read() }, [7; 12]);
+        assert_eq!(heap.check(), Ok(()));
+    }
+
+    #[test]
+    fn what_cannot_be_served_is_null_and_changes_nothing() {
+        let heap: StaticHeap = StaticHeap::new(leaked::<4096>(), Config::new(64));
+        // SAFETY: the layout has a size.
+        let words = unsafe { heap.alloc(WORDS) };
+        // SAFETY: a live object, known by this pointer alone.
+        assert!(unsafe { heap.realloc(words, WORDS, 1 << 20) }.is_null());
+        // SAFETY: as above.
+        assert!(unsafe { heap.realloc(words, WORDS, usize::MAX) }.is_null());
+        assert_eq!(heap.usable_size(words), Ok(WORDS.size()));
+    }
+
+    #[test]
+    fn a_wrong_dealloc_is_refused_and_counted() {
+        let heap: StaticHeap = StaticHeap::new(leaked::<4096>(), Config::new(64));
+        // SAFETY: the layout has a size.
+        let words = unsafe { heap.alloc(WORDS) };
+        for _ in 0..3 {
+            // SAFETY: nobody uses the object; the second time and the third there is none.
+            unsafe { heap.dealloc(words, WORDS) };
+        }
+        assert_eq!(heap.usable_size(words).map_err(|wrong| wrong.fault), Err(Fault::AlreadyFree));
+        assert_eq!(heap.stats().unwrap().next_fit.refused_frees, 2);
+    }
+}
