@@ -27,6 +27,7 @@ struct Node<'h> {
 }
 
 /// Puts a value into the arena. It is not dropped, so that it should own nothing outside.
+#[expect(clippy::mut_from_ref, reason = "every call gives out another object")]
 fn put<'h, T>(arena: &'h Heap<'_>, value: T) -> Result<&'h mut T, AllocError> {
     let place = arena.alloc_layout(Layout::new::<T>())?.cast::<T>();
     // SAFETY: memory of the layout of a `T` that nobody else has.

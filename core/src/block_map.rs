@@ -326,14 +326,17 @@ impl<'a> BlockMap<'a> {
     /// led to its chunk: who searches looks at it first.
     #[inline]
     pub(crate) fn first_fit(&self, from: Offset, size: Granules) -> Option<Hole> {
-        let chunk = from.chunk();
-        if self.maxima.get(chunk) >= size.count() {
-            let holes = holes_of(self.chunk(chunk)) & bit_tree::from_bit(from.bit());
-            if let Some(hole) = self.first_fit_in(chunk, holes, size) {
-                return Some(hole);
+        let mut chunk = from.chunk();
+        if from.bit() > 0 {
+            if self.maxima.get(chunk) >= size.count() {
+                let holes = holes_of(self.chunk(chunk)) & bit_tree::from_bit(from.bit());
+                if let Some(hole) = self.first_fit_in(chunk, holes, size) {
+                    return Some(hole);
+                }
             }
+            chunk = chunk.wrapping_add(1);
         }
-        let chunk = self.maxima.first(chunk.wrapping_add(1), size.count())?;
+        let chunk = self.maxima.first(chunk, size.count())?;
         self.first_fit_in(chunk, holes_of(self.chunk(chunk)), size)
     }
 

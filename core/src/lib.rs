@@ -1,5 +1,124 @@
-//! A heap in one region of memory that takes nothing on trust.
+//! A heap in one region of memory that the caller lends: a slab for objects of one size, next fit for all others.
+//!
+//! It needs no operating system and no `std`, never asks anybody for more memory, and takes nothing on trust: what is
+//! allocated is known from a bitmap outside the heap's segments, so that an address that is wrong to free is refused,
+//! whatever it is, and no byte that is written over in a segment can lead the allocator astray.
+//!
+//! ```
+//! use slabfit::{Config, Heap, RegionArray};
+//!
+//! let mut array = RegionArray::<16384>::new();
+//! let heap: Heap = Heap::new(&mut array, Config::new(64))?; // requests of 64 bytes go to the slab
+//! let object = heap.alloc(100)?;
+//! // SAFETY: nobody uses the object afterwards.
+//! unsafe { heap.free(object.as_ptr()) }?;
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+//!
+//! As a program's allocator, in a static array, with nothing to call first: [`StaticHeap`]. For memory that is mapped,
+//! on Linux, and for C programs: the crate `slabfit-linux` and the libraries beside it.
+//!
+//! # A region, a block, the map
+//! ```text
+//!               base                                                                  base + size
+//! +-------------+------------------------+----------------------------------------------+
+//! | bookkeeping | slab segment: 1/4      | next-fit segment: 3/4                        |   the region
+//! +-------------+------------------------+----------------------------------------------+
+//!   a guard of    slots, side by side:     blocks, header H (16 bytes) before payload:
+//!   64 bytes at   | used | free | used |   | H payload | H payload  | free    | H pay.. |
+//!   its end                                                         ^ rover
+//!
+//! granules of 16 bytes  | H  A  A | H  B | .  .  . | H  C  C  C |
+//! a block starts here     1  0  0   1  0   0  0  0   1  0  0  0     the block map: two bits for a granule,
+//! a block ended before    1  0  0   1  0   1  0  0   0  0  0  0     in the bookkeeping
+//! ```
+//! What lies between the end of a block and the next start is a free block, a gap. To free `B` is to clear its two bits,
+//! and the gap is then two granules longer: coalescing is not an operation. The bookkeeping also holds one bit for every
+//! slot, and the sizes of the largest gaps in a tree, which finds the first gap that is large enough.
+//! How all this works, with an example step by step, is told in [INTERNALS].
+//!
+//! Headers in the heap say the same in the form of a C struct ([`AllocatedHeader`], [`FreeHeader`]), for C programs,
+//! debuggers and students who walk it. The allocator writes them, and reads one only to compare it: a live block whose
+//! header is not what was written is not freed, but reported.
+//!
+//! # Words
+//! | word | is |
+//! |---|---|
+//! | region | the caller's bytes |
+//! | segment | the slab part or the next-fit part of the region |
+//! | slot | a unit of the slab |
+//! | block | a unit of next fit, its header included |
+//! | payload | the caller's part of a block |
+//! | granule | 16 bytes, the unit of every size and offset |
+//! | `length` | the field of the C headers, in bytes |
+//! | size | a `usize`, in bytes |
+//! | rover | next fit's moving pointer, at which the search for a free block begins |
+//! | block map | the bits that say where allocated blocks start and end |
+//! | gap | what lies between two blocks: a free block |
+//!
+//! # What holds
+//! - An object is at a multiple of 16, or of the alignment asked for, and nobody else's until it is freed.
+//! - A request that cannot be served is an error, and nothing has changed. The heap never grows.
+//! - [`free`](Heap::free) and [`realloc`](Heap::realloc) refuse every address that is not the first byte of a live
+//!   object, and say what is wrong with it ([`Fault`]): outside the heap, misaligned, inside a block, never allocated,
+//!   already free. An address that was freed and handed out again is live: no allocator can tell it from its new owner's.
+//! - No byte of the two segments, however it was overwritten, makes a call read or write outside them, loop, panic, or
+//!   hand memory out twice. [`check`](Heap::check) finds what was overwritten and [`repair`](Heap::repair) restores it.
+//! - Where the region is one piece, the bookkeeping lies below the segments, so that a write past an object's end moves
+//!   away from it. A wild write can still hit it: lend it a piece of its own where that matters
+//!   ([`Memory::with_bookkeeping`]), between guard pages where there are any.
+//! - Nothing allocates, panics, prints or calls out while a lock is held.
+//! - Free blocks are always coalesced. When everything is freed, in any order, one block is left.
+//! - Which address a request gets is specified and reproducible: the lowest free slot; the first gap that fits, from the
+//!   rover on ([`Placement`]).
+//!
+//! # What it costs
+//! | operation | steps |
+//! |---|---|
+//! | `alloc`, `free`, `realloc` (beside its copying), `usable_size` | O(log) in the region's size, however many blocks |
+//! | `alloc_layout` with an alignment above 16 | the same for every gap passed over that is large enough but not aligned |
+//! | `stats`; a step of `blocks` or `overwritten` | O(log) |
+//! | `check`, `repair`, `dump` | linear |
+//! | set-up | the bookkeeping is cleared, if it is not zero already; no slot is touched |
+//!
+//! The bookkeeping takes 1.6% of a large heap, 1.9% of 64 KiB and 5% of 4 KiB; [`bookkeeping_size`] is exact. A block
+//! costs its header, 16 bytes, and is 32 bytes at least; a slot costs nothing. [`MIN_REGION`] is the least that makes a
+//! heap.
+//!
+//! The two segments have a lock each, which are never held together. There are no caches per thread: threads that
+//! allocate all the time wait for each other.
+//!
+//! # Which lock
+//! The type of a heap names its lock: `Heap<'_, L>`.
+//!
+//! | where | lock |
+//! |---|---|
+//! | one thread | [`NoLock`]: the heap is not `Sync`, so that the compiler knows |
+//! | threads that have a core each and are not interrupted by handlers that allocate | [`SpinLock`] |
+//! | interrupt handlers that allocate; kernels; a single core without threads | `CriticalSectionLock` |
+//! | threads of a Linux program | `slabfit_linux::FutexLock`: sleeps, and refuses a signal handler |
+//! | a system that has a mutex of its own | `LockApi04`, `LockApi05`, or [`RawLock`] for it |
+//!
+//! **A spin lock is wrong under interrupts.** A handler runs on the core that it interrupts. If the code it interrupts
+//! holds the lock, the handler spins until that code gives it back, and that code runs on when the handler is done:
+//! never. It is the same for signal handlers in a thread, and, for a while at least, for threads of higher priority on
+//! one core. Nor does it help that the heap holds its lock for a few nanoseconds: that makes the hang rare, not
+//! impossible. Where handlers allocate, the lock must keep them out (mask interrupts) or know its owner and refuse.
+//!
+//! # Features
+//! All off by default; without them the crate needs nothing but `core`.
+//!
+//! | feature | gives |
+//! |---|---|
+//! | `allocator-api2-02`, `-03`, `-04` | `Allocator` of crate allocator-api2 0.2, 0.3, 0.4 for `&Heap`: a `Vec`, or a map of hashbrown (0.2), in a heap |
+//! | `critical-section` | `CriticalSectionLock`, the critical section of crate critical-section 1 |
+//! | `lock_api_04`, `lock_api_05` | `LockApi04`, `LockApi05`: any `RawMutex` of crate lock_api 0.4, 0.5 (which needs Rust 1.95) |
+//!
+//! Rust 1.85 and later. On targets that have no atomic swap (thumbv6m) there is no [`SpinLock`]; name another lock.
+//!
+//! [INTERNALS]: internals
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
@@ -32,6 +151,9 @@ mod dump;
 mod check;
 mod adapter;
 
+#[cfg(test)]
+mod tests;
+
 #[cfg(feature = "critical-section")]
 pub use adapter::CriticalSectionLock;
 #[cfg(feature = "lock_api_04")]
@@ -39,9 +161,6 @@ pub use adapter::LockApi04;
 #[cfg(feature = "lock_api_05")]
 pub use adapter::LockApi05;
 pub use adapter::{StaticArray, StaticHeap};
-#[cfg(test)]
-mod tests;
-
 pub use blocks::{Block, Blocks, Overwritten, State};
 pub use check::Violation;
 pub use error::{AllocError, Fault, InitError, ReallocError, Reentered, WrongFree};
@@ -54,3 +173,7 @@ pub use size::{GRANULE, MAX_HEAP};
 #[cfg(target_has_atomic = "8")]
 pub use spin::SpinLock;
 pub use stats::{SegmentStats, Stats};
+
+#[cfg(doc)]
+#[doc = include_str!("../INTERNALS.md")]
+pub mod internals {}

@@ -7,6 +7,8 @@
 //! Complexity of every operation: O(levels), that is O(log16 of the chunks).
 #![deny(unsafe_code)]
 
+use core::mem;
+
 use static_assertions::const_assert_eq;
 
 use crate::region::{CACHE_LINE, Carver};
@@ -26,6 +28,8 @@ const LEVELS: usize = 7;
 pub(crate) struct MaxTree<'a> {
     /// Level 0 holds the numbers. Levels above the first of a single node have no nodes.
     pub(crate) levels: [&'a mut [Node]; LEVELS],
+    /// The level of a single node.
+    top: usize,
 }
 
 fn largest(node: &Node) -> u32 {
@@ -45,7 +49,7 @@ fn at_least(node: &Node, number: u32) -> u32 {
 impl<'a> MaxTree<'a> {
     /// A tree of no numbers.
     pub(crate) const fn empty() -> Self {
-        Self { levels: [&mut [], &mut [], &mut [], &mut [], &mut [], &mut [], &mut []] }
+        Self { levels: [&mut [], &mut [], &mut [], &mut [], &mut [], &mut [], &mut []], top: 0 }
     }
 
     /// Bytes that the numbers of `chunks` chunks take.
@@ -65,9 +69,10 @@ impl<'a> MaxTree<'a> {
     pub(crate) fn new(chunks: usize, memory: &mut Carver<'a>) -> Option<Self> {
         let mut tree = Self::empty();
         let mut below = chunks;
-        for nodes in &mut tree.levels {
+        for (level, nodes) in tree.levels.iter_mut().enumerate() {
             below = below.div_ceil(FAN);
             *nodes = memory.slice(below)?;
+            tree.top = level;
             if below <= 1 {
                 return Some(tree);
             }
@@ -89,7 +94,7 @@ impl<'a> MaxTree<'a> {
 
     /// The largest number of all.
     pub(crate) fn root(&self) -> u32 {
-        self.levels.iter().rev().find_map(|nodes| nodes.first()).map_or(0, largest)
+        self.levels.get(self.top).and_then(|nodes| nodes.first()).map_or(0, largest)
     }
 
     /// Makes the number of `chunk` at least `number`.
@@ -114,20 +119,20 @@ impl<'a> MaxTree<'a> {
         }
     }
 
-    /// Makes the number of `chunk`, which is no less, `number`.
+    /// Makes the number of `chunk`, which is no less, `number`. A maximum is taken anew only where it was this number.
     #[inline(never)]
     pub(crate) fn lower(&mut self, chunk: usize, number: u32) {
         let mut index = chunk;
-        let mut number = number;
-        for level in 0..LEVELS {
-            let Some(place) = self.number(level, index) else { return };
-            if *place == number {
+        let Some(place) = self.number(0, index) else { return };
+        let before = mem::replace(place, number);
+        for level in 1..LEVELS {
+            index /= FAN;
+            let [below, above] = self.levels.get_mut(level.wrapping_sub(1)..=level).unwrap_or_default() else { return };
+            let Some(place) = above.get_mut(index / FAN).and_then(|node| node.get_mut(index % FAN)) else { return };
+            if *place != before {
                 return;
             }
-            *place = number;
-            index /= FAN;
-            let Some(node) = self.levels.get(level).and_then(|nodes| nodes.get(index)) else { return };
-            number = largest(node);
+            *place = below.get(index).map_or(0, largest);
         }
     }
 
