@@ -1,10 +1,11 @@
 //! Walks over the heap: every slot and every block, by the map, with no lock held between two steps.
 
-use crate::heap::{Heap, Segment};
+use crate::heap::Heap;
 use crate::lock::RawLock;
 use crate::next_fit::NextFit;
 use crate::size::{Granules, Offset};
 use crate::slab::Slab;
+use crate::split::Segment;
 
 /// Whether a slot or block is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,14 +109,14 @@ impl NextFit<'_> {
 impl<L: RawLock> Blocks<'_, '_, L> {
     fn step(&mut self) -> Option<Found> {
         if self.segment == Segment::Slab {
-            if let Some(found) = self.heap.slab.with(|slab| slab.found(self.at)).ok()? {
+            if let Some(found) = self.heap.with_slab(|slab| slab.found(self.at)).ok()? {
                 self.at = found.next;
                 return Some(found);
             }
             self.segment = Segment::NextFit;
             self.at = Offset::ZERO;
         }
-        let found = self.heap.next_fit.with(|next_fit| next_fit.found(self.at)).ok()??;
+        let found = self.heap.with_next_fit(|next_fit| next_fit.found(self.at)).ok()??;
         self.at = found.next;
         Some(found)
     }

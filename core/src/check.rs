@@ -273,8 +273,8 @@ impl<L: RawLock> Heap<'_, L> {
     /// # Errors
     /// The first violation found.
     pub fn check(&self) -> Result<(), Violation> {
-        self.slab.with(|slab| slab.check())??;
-        self.next_fit.with(|next_fit| next_fit.check())?
+        self.with_slab(|slab| slab.check())??;
+        self.with_next_fit(|next_fit| next_fit.check())?
     }
 
     /// Rewrites every header in the heap that was overwritten, from the map, and answers how many there were. Linear in
@@ -283,8 +283,8 @@ impl<L: RawLock> Heap<'_, L> {
     /// # Errors
     /// [`Reentered`] if this thread is in the heap.
     pub fn repair(&self) -> Result<usize, Reentered> {
-        let slots = self.slab.with(Slab::repair)?;
-        let blocks = self.next_fit.with(NextFit::repair)?;
+        let slots = self.with_slab(Slab::repair)?;
+        let blocks = self.with_next_fit(NextFit::repair)?;
         Ok(slots.wrapping_add(blocks))
     }
 }

@@ -4,8 +4,9 @@
 use core::fmt::{self, Write};
 
 use crate::blocks::{Block, State};
-use crate::heap::{Heap, Segment};
+use crate::heap::Heap;
 use crate::lock::RawLock;
+use crate::split::Segment;
 
 /// Slots or blocks side by side that are alike: a slab of thousands of free slots is one line.
 struct Run {

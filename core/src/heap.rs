@@ -5,15 +5,13 @@ use core::ops::Range;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-use static_assertions::const_assert;
-
-use crate::block_map::BlockMap;
 use crate::error::{AllocError, Fault, InitError, ReallocError, Reentered, WrongFree};
 use crate::lock::{Locked, RawLock};
-use crate::next_fit::{NextFit, Placement};
+use crate::next_fit::NextFit;
 use crate::region::{self, Memory};
-use crate::size::{GRANULE, Granules, MAX_HEAP, Offset, Resize};
-use crate::slab::{self, Slab};
+use crate::size::{GRANULE, Granules, Offset, Resize};
+use crate::slab::Slab;
+use crate::split::{Config, Segment, split};
 use crate::stats::Stats;
 
 /// The lock of a heap whose type names none.
@@ -22,72 +20,6 @@ pub type DefaultLock = crate::spin::SpinLock;
 /// The lock of a heap whose type names none: this target has no atomic swap, so the heap is one thread's.
 #[cfg(not(target_has_atomic = "8"))]
 pub type DefaultLock = crate::lock::NoLock;
-
-/// The fewest bytes of the two segments together: a slot of 16 bytes and a block of 48.
-pub const MIN_HEAP: usize = 64;
-
-/// The fewest bytes of a region that also holds the bookkeeping: any aligned region of this size or more makes a heap,
-/// whatever the slab size, and none of fewer does.
-pub const MIN_REGION: usize = MIN_HEAP + carved_size(MIN_HEAP, GRANULE);
-
-/// Bytes between the bookkeeping and the slab segment of a region that holds both. Nothing is ever stored in them: a
-/// write of up to so many bytes before the first slot hits nothing.
-const GUARD: usize = 64;
-
-// A minimal region's bookkeeping is that of a minimal heap: the map of one chunk and one word for the slots.
-const_assert!(carved_size(MIN_REGION, 1) == carved_size(MIN_HEAP, GRANULE));
-const_assert!(MIN_REGION % GRANULE == 0);
-
-/// What the parts of a heap are to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// Bytes of the requests that the slab serves, at least 1. A slot is this rounded up to 16; if it is larger than the
-    /// slab segment there are none, and next fit serves everything.
-    pub slab_size: usize,
-    /// Where next fit starts its search.
-    pub placement: Placement,
-}
-
-impl Config {
-    /// Slots of `slab_size` bytes, and next fit.
-    pub const fn new(slab_size: usize) -> Self {
-        Self { slab_size, placement: Placement::NextFit }
-    }
-
-    /// The same with [`Placement::FirstFit`].
-    pub const fn first_fit(self) -> Self {
-        Self { placement: Placement::FirstFit, ..self }
-    }
-}
-
-/// A part of the heap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Segment {
-    /// The first quarter.
-    Slab,
-    /// The other three.
-    NextFit,
-}
-
-/// The slab segment of a heap of `size` bytes, in bytes.
-const fn slab_segment(size: usize) -> usize {
-    (size / 4) & !(GRANULE - 1)
-}
-
-/// Bytes that a second piece of memory must have to hold the bookkeeping of a heap of `heap_size` bytes: about 2% of it,
-/// of any alignment.
-pub const fn bookkeeping_size(heap_size: usize, slab_size: usize) -> usize {
-    let slab = slab_segment(heap_size);
-    let next_fit = Granules::within(heap_size).minus(Granules::within(slab));
-    // A word at least, so that the smallest region is the same for every slab size.
-    let slots = slab::slots_of(slab, slab_size);
-    BlockMap::footprint(next_fit).saturating_add(Slab::footprint(if slots == 0 { 1 } else { slots }))
-}
-
-/// Bytes that the bookkeeping takes of a region of `region_size` bytes, with the guard behind it.
-const fn carved_size(region_size: usize, slab_size: usize) -> usize {
-    bookkeeping_size(region_size, slab_size).saturating_add(GUARD).next_multiple_of(GRANULE)
-}
 
 /// A heap in the caller's memory: a slab and next fit side by side, each under a lock of its own.
 ///
@@ -141,56 +73,21 @@ struct Bounds {
     slab_size: AtomicUsize,
 }
 
+impl Bounds {
+    fn set(&self, base: NonNull<u8>, slab_segment: usize, slab_size: usize, size: usize) {
+        self.base.store(base.as_ptr(), Ordering::Relaxed);
+        self.slab_segment.store(slab_segment, Ordering::Relaxed);
+        self.slab_size.store(slab_size, Ordering::Relaxed);
+        self.size.store(size, Ordering::Release);
+    }
+}
+
 /// Where an address lies.
 enum Place {
     Slab(Offset),
     NextFit(Offset),
     /// Outside the heap, or not the first byte of a granule.
     Nowhere,
-}
-
-/// The two halves of a heap that is ready, and what `Bounds` is to say of it.
-struct Parts<'a> {
-    base: NonNull<u8>,
-    slab: Slab<'a>,
-    next_fit: NextFit<'a>,
-    slab_segment: usize,
-    size: usize,
-}
-
-fn divide<'a>(memory: Memory<'a>, config: Config) -> Result<Parts<'a>, InitError> {
-    let given = memory.size();
-    let carved = match memory.bookkeeping_size() {
-        None => carved_size(given, config.slab_size),
-        Some(_) => 0,
-    };
-    if config.slab_size == 0 {
-        return Err(InitError::SlabSizeZero);
-    }
-    let size = given.saturating_sub(carved) & !(GRANULE - 1);
-    if size < MIN_HEAP {
-        let minimum = if carved == 0 { MIN_HEAP } else { MIN_REGION };
-        return Err(InitError::TooSmall { size: given, minimum });
-    }
-    if memory.address() % GRANULE != 0 {
-        return Err(InitError::Unaligned { address: memory.address() });
-    }
-    if size > MAX_HEAP {
-        return Err(InitError::TooLarge { size: given });
-    }
-    let needed = bookkeeping_size(size, config.slab_size);
-    let bookkeeping = memory.bookkeeping_size().unwrap_or(carved);
-    let too_small = InitError::BookkeepingTooSmall { size: bookkeeping, needed };
-    if bookkeeping < needed {
-        return Err(too_small);
-    }
-    let slab_segment = slab_segment(size);
-    let (mut carver, slab, next_fit) =
-        memory.cut(carved, slab_segment, size.wrapping_sub(slab_segment)).ok_or(too_small)?;
-    let base = slab.base();
-    let next_fit = NextFit::new(next_fit, config.placement, &mut carver).ok_or(too_small)?;
-    let slab = Slab::new(slab, config.slab_size, &mut carver).ok_or(too_small)?;
-    Ok(Parts { base, slab, next_fit, slab_segment, size })
 }
 
 impl<'a, L: RawLock> Heap<'a, L> {
@@ -223,20 +120,30 @@ impl<'a, L: RawLock> Heap<'a, L> {
     /// # Errors
     /// [`InitError`] says what is wrong; the heap is then as before, and another call may succeed.
     pub fn init(&self, memory: impl Into<Memory<'a>>, config: Config) -> Result<(), InitError> {
-        let Parts { base, slab, next_fit, slab_segment, size } = divide(memory.into(), config)?;
-        self.next_fit.with(|place| {
+        let parts = split(memory.into(), config)?;
+        // If this thread is in the slab, nothing may change: this finds it out.
+        self.with_slab(|_| ())?;
+        self.with_next_fit(|place| {
             if place.region.granules() > Granules::NONE {
                 return Err(InitError::AlreadyInitialised);
             }
-            *place = next_fit;
+            // Before the first object is handed out, so that its free finds the heap.
+            self.bounds.set(parts.base, parts.slab_segment, config.slab_size, parts.size);
+            *place = parts.next_fit;
             Ok(())
         })??;
-        self.slab.with(|place| *place = slab)?;
-        self.bounds.base.store(base.as_ptr(), Ordering::Relaxed);
-        self.bounds.slab_segment.store(slab_segment, Ordering::Relaxed);
-        self.bounds.slab_size.store(config.slab_size, Ordering::Relaxed);
-        self.bounds.size.store(size, Ordering::Release);
+        self.with_slab(|place| *place = parts.slab)?;
         Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn with_slab<R>(&self, work: impl FnOnce(&mut Slab<'a>) -> R) -> Result<R, Reentered> {
+        self.slab.with_beside(&self.next_fit, work)
+    }
+
+    #[inline]
+    pub(crate) fn with_next_fit<R>(&self, work: impl FnOnce(&mut NextFit<'a>) -> R) -> Result<R, Reentered> {
+        self.next_fit.with_beside(&self.slab, work)
     }
 
     /// An object of `size` bytes, at a multiple of 16: a slot if `size` is exactly the slab size and one is free, a
@@ -248,11 +155,11 @@ impl<'a, L: RawLock> Heap<'a, L> {
     pub fn alloc(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
         let for_slab = size == self.slab_size();
         if for_slab {
-            if let Some(slot) = self.slab.with(Slab::alloc)? {
+            if let Some(slot) = self.with_slab(Slab::alloc)? {
                 return Ok(slot);
             }
         }
-        let block = self.next_fit.with(|next_fit| {
+        let block = self.with_next_fit(|next_fit| {
             let block = next_fit.alloc(size);
             next_fit.spilled = next_fit.spilled.wrapping_add(u64::from(for_slab && block.is_ok()));
             block
@@ -284,7 +191,7 @@ impl<'a, L: RawLock> Heap<'a, L> {
         if layout.align() <= GRANULE {
             return self.alloc(layout.size());
         }
-        let block = self.next_fit.with(|next_fit| next_fit.alloc_aligned(layout.size(), layout.align()))?;
+        let block = self.with_next_fit(|next_fit| next_fit.alloc_aligned(layout.size(), layout.align()))?;
         block.map_err(|error| self.unless_empty(error))
     }
 
@@ -304,25 +211,25 @@ impl<'a, L: RawLock> Heap<'a, L> {
     #[inline]
     pub unsafe fn free(&self, ptr: *mut u8) -> Result<(), WrongFree> {
         let freed = match self.locate(ptr) {
-            Place::Slab(at) => self.slab.with(|slab| slab.free(at)),
-            Place::NextFit(at) => self.next_fit.with(|next_fit| next_fit.free(at)),
-            Place::Nowhere => self.refuse(ptr),
+            Place::Slab(at) => self.with_slab(|slab| slab.free(at)),
+            Place::NextFit(at) => self.with_next_fit(|next_fit| next_fit.free(at)),
+            Place::Nowhere => Ok(Err(self.refuse(ptr))),
         };
         freed.unwrap_or(Err(Fault::Reentered)).map_err(|fault| WrongFree { address: ptr.addr(), fault })
     }
 
-    /// Refuses an address that is no granule's, and counts it where it belongs.
+    /// Refuses an address that is no granule's, and counts it where it belongs, unless this thread is there.
     #[cold]
-    fn refuse(&self, ptr: *const u8) -> Result<Result<(), Fault>, Reentered> {
+    fn refuse(&self, ptr: *const u8) -> Fault {
         let fault = self.misplaced(ptr);
-        if fault == Fault::OutsideHeap {
-            self.next_fit.with(|next_fit| next_fit.refused_outside = next_fit.refused_outside.wrapping_add(1))?;
+        let _ = if fault == Fault::OutsideHeap {
+            self.with_next_fit(|next_fit| next_fit.refused_outside = next_fit.refused_outside.wrapping_add(1))
         } else if self.segment(Segment::Slab).contains(&ptr.addr()) {
-            self.slab.with(|slab| slab.counters.refused(fault))?;
+            self.with_slab(|slab| slab.counters.refused(fault))
         } else {
-            self.next_fit.with(|next_fit| next_fit.counters.refused(fault))?;
-        }
-        Ok(Err(fault))
+            self.with_next_fit(|next_fit| next_fit.counters.refused(fault))
+        };
+        fault
     }
 
     /// Changes the size of the object at `ptr`: where it stands if it can, otherwise as alloc, copy and free. The bytes
@@ -367,9 +274,9 @@ impl<'a, L: RawLock> Heap<'a, L> {
         let old = NonNull::new(ptr).ok_or(wrong(Fault::OutsideHeap));
         let stay = ptr.addr() & alignment.wrapping_sub(1) == 0;
         let resized = match self.locate(ptr) {
-            Place::Slab(at) => self.slab.with(|slab| slab.resize(at, size, stay)),
-            Place::NextFit(at) => self.next_fit.with(|next_fit| next_fit.resize(at, size, stay)),
-            Place::Nowhere => self.refuse(ptr).map(|refused| refused.map(|()| Resize::InPlace)),
+            Place::Slab(at) => self.with_slab(|slab| slab.resize(at, size, stay)),
+            Place::NextFit(at) => self.with_next_fit(|next_fit| next_fit.resize(at, size, stay)),
+            Place::Nowhere => Ok(Err(self.refuse(ptr))),
         };
         let old_size = match resized.unwrap_or(Err(Fault::Reentered)).map_err(wrong)? {
             Resize::InPlace => return Ok(old?),
@@ -395,8 +302,8 @@ impl<'a, L: RawLock> Heap<'a, L> {
     /// As [`free`](Self::free), but an overwritten header is not looked at.
     pub fn usable_size(&self, ptr: *const u8) -> Result<usize, WrongFree> {
         let size = match self.locate(ptr) {
-            Place::Slab(at) => self.slab.with(|slab| slab.live(at).map(|_| slab.stride.bytes())),
-            Place::NextFit(at) => self.next_fit.with(|next_fit| next_fit.live(at).map(|block| block.size().payload())),
+            Place::Slab(at) => self.with_slab(|slab| slab.live(at).map(|_| slab.stride.bytes())),
+            Place::NextFit(at) => self.with_next_fit(|next_fit| next_fit.live(at).map(|block| block.size().payload())),
             Place::Nowhere => Ok(Err(self.misplaced(ptr))),
         };
         size.unwrap_or(Err(Fault::Reentered)).map_err(|fault| WrongFree { address: ptr.addr(), fault })
@@ -458,7 +365,7 @@ impl<'a, L: RawLock> Heap<'a, L> {
 
     /// The rover's address; `None` before `init`, or if this thread is in the heap.
     pub fn rover(&self) -> Option<usize> {
-        let address = self.next_fit.with(|next_fit| next_fit.region.address(next_fit.rover.at)).ok()?;
+        let address = self.with_next_fit(|next_fit| next_fit.region.address(next_fit.rover.at)).ok()?;
         (self.size() > 0).then_some(address)
     }
 
@@ -467,8 +374,8 @@ impl<'a, L: RawLock> Heap<'a, L> {
     /// # Errors
     /// [`Reentered`] if this thread is in the heap.
     pub fn stats(&self) -> Result<Stats, Reentered> {
-        let slab = self.slab.with(|slab| slab.stats())?;
-        self.next_fit.with(|next_fit| Stats {
+        let slab = self.with_slab(|slab| slab.stats())?;
+        self.with_next_fit(|next_fit| Stats {
             slab,
             next_fit: next_fit.stats(),
             spilled: next_fit.spilled,

@@ -101,9 +101,10 @@
 //!
 //! **A spin lock is wrong under interrupts.** A handler runs on the core that it interrupts. If the code it interrupts
 //! holds the lock, the handler spins until that code gives it back, and that code runs on when the handler is done:
-//! never. It is the same for signal handlers in a thread, and, for a while at least, for threads of higher priority on
-//! one core. Nor does it help that the heap holds its lock for a few nanoseconds: that makes the hang rare, not
-//! impossible. Where handlers allocate, the lock must keep them out (mask interrupts) or know its owner and refuse.
+//! never. It is the same for a signal handler and its thread, and for a thread of higher priority that spins on the one
+//! core that the holder needs. Nor does it help that the heap holds its lock for nanoseconds only: that makes the hang
+//! rare, not impossible. Where handlers allocate, the lock must keep them out (mask interrupts) or know its owner and
+//! refuse.
 //!
 //! # Features
 //! All off by default; without them the crate needs nothing but `core`.
@@ -143,12 +144,14 @@ mod max_tree;
 mod block_map;
 mod slab;
 mod next_fit;
+mod split;
 mod lock;
 mod spin;
 mod heap;
 mod blocks;
 mod dump;
 mod check;
+mod fork;
 mod adapter;
 
 #[cfg(test)]
@@ -164,14 +167,16 @@ pub use adapter::{StaticArray, StaticHeap};
 pub use blocks::{Block, Blocks, Overwritten, State};
 pub use check::Violation;
 pub use error::{AllocError, Fault, InitError, ReallocError, Reentered, WrongFree};
+pub use fork::Held;
 pub use header::{AllocatedHeader, FreeHeader, MAGIC};
-pub use heap::{Config, DefaultLock, Heap, MIN_HEAP, MIN_REGION, Segment, bookkeeping_size};
+pub use heap::{DefaultLock, Heap};
 pub use lock::{NoLock, RawLock};
 pub use next_fit::Placement;
 pub use region::{Memory, RegionArray, align_region};
 pub use size::{GRANULE, MAX_HEAP};
 #[cfg(target_has_atomic = "8")]
 pub use spin::SpinLock;
+pub use split::{Config, MIN_HEAP, MIN_REGION, Segment, bookkeeping_size};
 pub use stats::{SegmentStats, Stats};
 
 #[cfg(doc)]

@@ -1,6 +1,7 @@
 //! The lock that a heap asks for, and the value behind it.
 
 use core::cell::{Cell, UnsafeCell};
+use core::marker::PhantomData;
 
 use crate::error::Reentered;
 
@@ -29,6 +30,20 @@ pub unsafe trait RawLock {
     /// [`Reentered`] if the calling thread holds the lock already, for locks that know their owner: the caller is then a
     /// signal or interrupt handler, and waiting would never end.
     fn lock(&self) -> Result<Self::Token, Reentered>;
+
+    /// The same, for a thread that must not wait while it holds `other`.
+    ///
+    /// A heap has two locks and never waits for one while it holds the other, but a signal handler may interrupt it in
+    /// one and wait for the other. Two threads that do so crosswise would wait for ever, so a lock that knows its owner
+    /// refuses to wait then.
+    ///
+    /// # Errors
+    /// [`Reentered`] if the calling thread holds this lock, or if it holds `other` and would have to wait.
+    #[inline]
+    fn lock_beside(&self, other: &Self) -> Result<Self::Token, Reentered> {
+        let _ = other;
+        self.lock()
+    }
 
     /// Gives the lock back.
     ///
@@ -68,7 +83,7 @@ pub(crate) struct Locked<L, T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the value is reached by `with` alone, which excludes other threads by `L`'s contract; so it is as if sent from
+// SAFETY: the value is reached by `with_token` alone, which excludes other threads by `L`'s contract; so it is as if sent from
 // thread to thread, which T: Send allows. The lock itself is shared, which L: Sync allows.
 unsafe impl<L: Sync, T: Send> Sync for Locked<L, T> {}
 
@@ -80,12 +95,57 @@ impl<L: RawLock, T> Locked<L, T> {
     /// Runs `work` on the value. It must not call out: it holds the lock.
     #[inline]
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Result<R, Reentered> {
-        let token = self.lock.lock()?;
-        // SAFETY: exclusive: between `lock` and `unlock` no other call of `with` is here, by `RawLock`'s contract, and
+        self.with_token(self.lock.lock(), work)
+    }
+
+    /// The same, for a thread that must not wait while it holds the lock of `other`.
+    #[inline]
+    pub(crate) fn with_beside<U, R>(
+        &self,
+        other: &Locked<L, U>,
+        work: impl FnOnce(&mut T) -> R,
+    ) -> Result<R, Reentered> {
+        self.with_token(self.lock.lock_beside(&other.lock), work)
+    }
+
+    /// `token` is what this value's lock has just answered.
+    #[inline]
+    fn with_token<R>(
+        &self,
+        token: Result<L::Token, Reentered>,
+        work: impl FnOnce(&mut T) -> R,
+    ) -> Result<R, Reentered> {
+        let token = token?;
+        // SAFETY: exclusive: between `lock` and `unlock` no other call is here, by `RawLock`'s contract, and
         // `work` gets no way back to `self.value` but through `lock`.
         let result = work(unsafe { &mut *self.value.get() });
-        // SAFETY: the token is from the `lock` above, in this thread.
+        // SAFETY: the token is from the `lock` just before, in this thread.
         unsafe { self.lock.unlock(token) };
         Ok(result)
+    }
+
+    /// Takes the lock and leaves the value alone, until the answer is dropped.
+    pub(crate) fn hold(&self) -> Result<Hold<'_, L>, Reentered> {
+        let token = self.lock.lock()?;
+        Ok(Hold { lock: &self.lock, token: Some(token), of_this_thread: PhantomData })
+    }
+}
+
+/// A lock that is given back when this is dropped.
+///
+/// Invariants: `token` is from the last `lock` of `lock`, and is there until the drop; this stays on the thread that took
+/// it, which the pointer says: it is not Send.
+pub(crate) struct Hold<'l, L: RawLock> {
+    lock: &'l L,
+    token: Option<L::Token>,
+    of_this_thread: PhantomData<*mut ()>,
+}
+
+impl<L: RawLock> Drop for Hold<'_, L> {
+    fn drop(&mut self) {
+        if let Some(token) = self.token.take() {
+            // SAFETY: the token is from the last `lock`, in this thread, by the invariants.
+            unsafe { self.lock.unlock(token) };
+        }
     }
 }

@@ -4,15 +4,27 @@
 mod common;
 
 use common::threads_share_a_heap;
+use slabfit::{Heap, NoLock, SpinLock, StaticArray, StaticHeap};
+use static_assertions::{assert_impl_all, assert_not_impl_any};
+
+// Threads share what is safe to share, and a heap without a lock is one thread's by its type.
+assert_impl_all!(Heap<'static, SpinLock>: Send, Sync);
+assert_impl_all!(StaticHeap<SpinLock>: Send, Sync);
+assert_impl_all!(StaticArray<64, SpinLock>: Send, Sync);
+assert_impl_all!(Heap<'static, NoLock>: Send);
+assert_not_impl_any!(Heap<'static, NoLock>: Sync);
+assert_not_impl_any!(StaticHeap<NoLock>: Sync);
+assert_not_impl_any!(StaticArray<64, NoLock>: Sync);
 
 #[test]
 fn threads_share_a_heap_under_a_spin_lock() {
-    threads_share_a_heap::<slabfit::SpinLock>();
+    threads_share_a_heap::<SpinLock>();
 }
 
 #[cfg(feature = "critical-section")]
 mod critical_section {
     use slabfit::{AllocError, Config, CriticalSectionLock, Heap, RawLock, Reentered, RegionArray};
+    use slabfit::{StaticArray, StaticHeap};
 
     #[test]
     fn threads_share_a_heap_under_a_critical_section() {
@@ -24,6 +36,16 @@ mod critical_section {
         let mut array = RegionArray::<4096>::new();
         let heap: Heap<'_, CriticalSectionLock> = Heap::new(&mut array, Config::new(64)).unwrap();
         assert_eq!(critical_section::with(|_| heap.alloc(64).map(drop)), Ok::<(), AllocError>(()));
+    }
+
+    #[test]
+    fn a_static_heap_sets_itself_up_inside_a_critical_section() {
+        static ARRAY: StaticArray<4096, CriticalSectionLock> = StaticArray::new();
+        static HEAP: StaticHeap<CriticalSectionLock> = StaticHeap::new(&ARRAY, Config::new(64));
+
+        assert!(HEAP.alloc(100).is_ok());
+        assert_eq!(HEAP.check(), Ok(()));
+        assert!(ARRAY.take().is_none());
     }
 
     #[test]
@@ -53,7 +75,9 @@ mod tickets {
     }
 
     impl Tickets {
-        pub const NEW: Self = Self { next: AtomicUsize::new(0), served: AtomicUsize::new(0) };
+        pub const fn new() -> Self {
+            Self { next: AtomicUsize::new(0), served: AtomicUsize::new(0) }
+        }
 
         pub fn acquire(&self) {
             let ticket = self.next.fetch_add(1, Ordering::Relaxed);
@@ -75,7 +99,7 @@ mod lock_api_04 {
 
     // SAFETY: exclusive: a ticket is served once, after the one before it was given back.
     unsafe impl RawMutex for Tickets {
-        const INIT: Self = Self::NEW;
+        const INIT: Self = Self::new();
         type GuardMarker = GuardNoSend;
 
         fn lock(&self) {
@@ -107,7 +131,7 @@ mod lock_api_05 {
 
     // SAFETY: exclusive, acquiring and releasing: a ticket is served once, after the one before it was given back.
     unsafe impl RawMutex for Tickets {
-        const INIT: Self = Self::NEW;
+        const INIT: Self = Self::new();
         type Guard = Ticket;
 
         fn lock(&self) -> Ticket {

@@ -90,6 +90,7 @@ fn the_smallest_array_makes_a_heap() {
 mod as_global_allocator {
     use super::*;
     use std::alloc::{GlobalAlloc, Layout};
+    use std::slice;
 
     const WORDS: Layout = Layout::new::<[u64; 100]>();
 
@@ -107,6 +108,35 @@ mod as_global_allocator {
             unsafe { heap.dealloc(words.cast(), WORDS) };
         }
         assert_eq!(heap.stats().unwrap().next_fit.live_objects, 0);
+    }
+
+    #[test]
+    fn zeros_are_zeros_whatever_was_written_before_and_wherever_they_lie() {
+        let heap: StaticHeap = StaticHeap::new(leaked::<{ 32 << 10 }>(), Config::new(64));
+        let mut objects = Vec::new();
+        let mut random = 0x2545_F491_4F6C_DD1D_u64;
+        for step in 0..20_000 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let size = if random & 1 == 0 { 64 } else { (random >> 16) as usize % 700 + 1 };
+            let layout = Layout::from_size_align(size, 8 << ((random >> 8) % 7)).expect("a power of two");
+            // SAFETY: the layout has a size.
+            let object = unsafe { heap.alloc_zeroed(layout) };
+            if !object.is_null() {
+                // SAFETY: a live object of that layout, all written.
+                let bytes = unsafe { slice::from_raw_parts_mut(object, size) };
+                assert!(bytes.iter().all(|&byte| byte == 0), "{layout:?} in step {step}");
+                bytes.fill(0xFF);
+                objects.push((object, layout));
+            }
+            if object.is_null() || random & 6 == 0 {
+                let (object, layout) = objects.swap_remove((random >> 40) as usize % objects.len());
+                // SAFETY: nobody uses the object afterwards.
+                unsafe { heap.dealloc(object, layout) };
+            }
+        }
+        assert_eq!(heap.check(), Ok(()));
     }
 
     #[test]

@@ -11,6 +11,9 @@ use crate::lock::RawLock;
 /// The critical section that the program has chosen by the crate critical-section: on a single core it masks interrupts,
 /// so that a handler may allocate too.
 ///
+/// While the heap is in use interrupts wait: for the few steps of a request or a free, but all the way through
+/// [`check`](crate::Heap::check) and [`repair`](crate::Heap::repair), which look at everything.
+///
 /// What it does not mask, a non-maskable interrupt or a fault handler, is refused when it comes while the heap is in use.
 #[derive(Debug)]
 pub struct CriticalSectionLock {

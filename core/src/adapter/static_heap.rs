@@ -11,9 +11,10 @@ use core::ops::Deref;
 use static_assertions::const_assert_eq;
 
 use crate::error::InitError;
-use crate::heap::{Config, DefaultLock, Heap, MIN_REGION};
+use crate::heap::{DefaultLock, Heap};
 use crate::lock::{Locked, NoLock, RawLock};
 use crate::region::CACHE_LINE;
+use crate::split::{Config, MIN_REGION};
 
 /// `N` bytes for a `static`, from which one heap takes its memory: no `static mut`, no `unsafe`.
 ///
@@ -88,6 +89,9 @@ impl<const N: usize, L: RawLock> fmt::Debug for StaticArray<N, L> {
 /// threads that come first at the same time one sets it up, under the array's lock, and the others wait for it, so with
 /// a lock that masks interrupts they are masked for as long: until about 2% of the array are cleared.
 ///
+/// Another lock is named in both types: `StaticArray<4096, L>` and `StaticHeap<L>`. Without one that threads can share the
+/// statics do not compile.
+///
 /// If there is no heap to be made, every request fails; [`set_up`](Self::set_up) says why.
 ///
 /// ```
@@ -111,7 +115,13 @@ pub struct StaticHeap<L: RawLock + 'static = DefaultLock> {
 }
 
 impl<L: RawLock + 'static> StaticHeap<L> {
-    /// A heap that will have the array. An array too small for any heap does not compile.
+    /// A heap that will have the array. An array too small for any heap does not compile:
+    ///
+    /// ```compile_fail,E0080
+    /// # use slabfit::{Config, StaticArray, StaticHeap};
+    /// static ARRAY: StaticArray<{ slabfit::MIN_REGION - 1 }> = StaticArray::new();
+    /// static HEAP: StaticHeap = StaticHeap::new(&ARRAY, Config::new(64));
+    /// ```
     pub const fn new<const N: usize>(array: &'static StaticArray<N, L>, config: Config) -> Self {
         const { assert!(N >= MIN_REGION, "an array of fewer than MIN_REGION bytes") };
         Self { heap: Heap::empty(), array: &array.0, config }

@@ -5,12 +5,13 @@ use std::boxed::Box;
 use std::vec::Vec;
 
 use crate::check::Violation;
-use crate::heap::{Config, Heap};
+use crate::heap::Heap;
 use crate::next_fit::NextFit;
 use crate::region::RegionArray;
 use crate::size::{Granules, Offset};
 use crate::slab::Slab;
 use crate::spin::SpinLock;
+use crate::split::Config;
 
 type Region = RegionArray<140_000>;
 
@@ -56,7 +57,7 @@ fn kind(violation: Violation) -> Option<Kind> {
 fn next_fit_reports(what: &str, expected: &[Kind], break_it: impl FnOnce(&mut NextFit<'_>)) {
     let mut region = Box::new(Region::new());
     let heap = busy_heap(&mut region);
-    heap.next_fit.with(break_it).unwrap();
+    heap.with_next_fit(break_it).unwrap();
     let found = heap.check().err().and_then(kind);
     assert!(found.is_some_and(|found| expected.contains(&found)), "{what}: {found:?}, not one of {expected:?}");
 }
@@ -64,7 +65,7 @@ fn next_fit_reports(what: &str, expected: &[Kind], break_it: impl FnOnce(&mut Ne
 fn slab_reports(what: &str, expected: &[Kind], break_it: impl FnOnce(&mut Slab<'_>)) {
     let mut region = Box::new(Region::new());
     let heap = busy_heap(&mut region);
-    heap.slab.with(break_it).unwrap();
+    heap.with_slab(break_it).unwrap();
     let found = heap.check().err().and_then(kind);
     assert!(found.is_some_and(|found| expected.contains(&found)), "{what}: {found:?}, not one of {expected:?}");
 }
@@ -73,14 +74,14 @@ fn slab_reports(what: &str, expected: &[Kind], break_it: impl FnOnce(&mut Slab<'
 fn every_bit_of_the_map_that_is_flipped_is_reported() {
     let mut region = Box::new(Region::new());
     let heap = busy_heap(&mut region);
-    let chunks = heap.next_fit.with(|next_fit| next_fit.map.chunks.len()).unwrap();
+    let chunks = heap.with_next_fit(|next_fit| next_fit.map.chunks.len()).unwrap();
     for chunk in 0..chunks {
         for bit in 0..64u32 {
             for word in 0..2 {
                 let flip = |next_fit: &mut NextFit<'_>| next_fit.map.chunks[chunk][word] ^= 1 << bit;
-                heap.next_fit.with(flip).unwrap();
+                heap.with_next_fit(flip).unwrap();
                 assert!(heap.check().is_err(), "bit {bit} of word {word} of chunk {chunk}");
-                heap.next_fit.with(flip).unwrap();
+                heap.with_next_fit(flip).unwrap();
             }
         }
     }
@@ -157,7 +158,7 @@ fn every_byte_of_every_header_that_counts_is_reported_and_repaired() {
         let returned = |block: &crate::Block| {
             let at = block.address - heap.segment(crate::Segment::Slab).start;
             let slot = at / block.size;
-            heap.slab.with(|slab| slab.returned.contains(slot)).unwrap()
+            heap.with_slab(|slab| slab.returned.contains(slot)).unwrap()
         };
         heap.blocks().filter(|b| b.segment == crate::Segment::NextFit || returned(b)).map(|b| b.address).collect()
     };

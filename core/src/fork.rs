@@ -1,0 +1,44 @@
+//! Both locks at once, for `fork`.
+
+use crate::heap::Heap;
+use crate::lock::{Hold, RawLock};
+
+/// A heap that no other thread is in, for as long as this lives; see [`Heap::hold`].
+///
+/// It stays on the thread that made it, whose locks they are.
+#[must_use = "dropping it lets the other threads in again"]
+pub struct Held<'h, L: RawLock> {
+    _slab: Option<Hold<'h, L>>,
+    _next_fit: Option<Hold<'h, L>>,
+}
+
+impl<L: RawLock> Heap<'_, L> {
+    /// Waits until no other thread is in the heap, and keeps them out until the answer is dropped.
+    ///
+    /// What for: `fork` copies the memory of a process, but of its threads only the caller. A heap that another thread is
+    /// in at that moment stays locked in the child for ever, and half changed. So hold it before the fork and drop
+    /// it after, in the parent and in the child.
+    ///
+    /// Meanwhile the calling thread is in the heap itself: its calls are refused as [`Reentered`](crate::Reentered) by a
+    /// lock that knows its owner, and wait for ever with one that does not. A lock that this thread has already, because it
+    /// forks in a signal handler that interrupted the heap, is left to whom it belongs.
+    ///
+    /// ```
+    /// use slabfit::{AllocError, Config, Heap, NoLock, RegionArray};
+    ///
+    /// let mut array = RegionArray::<4096>::new();
+    /// let heap: Heap<'_, NoLock> = Heap::new(&mut array, Config::new(64))?;
+    /// let held = heap.hold();
+    /// drop(heap.hold()); // has taken nothing and gives nothing back
+    /// assert_eq!(heap.alloc(64), Err(AllocError::Reentered));
+    /// assert_eq!(heap.alloc(65), Err(AllocError::Reentered));
+    /// drop(held);
+    /// assert!(heap.alloc(64).is_ok() && heap.alloc(65).is_ok());
+    /// # Ok::<(), slabfit::InitError>(())
+    /// ```
+    pub fn hold(&self) -> Held<'_, L> {
+        // Nobody else takes one of the two while it has the other, so the order is of no consequence but to callers of
+        // this, for whom it is always the same.
+        Held { _slab: self.slab.hold().ok(), _next_fit: self.next_fit.hold().ok() }
+    }
+}

@@ -1,0 +1,45 @@
+//! Keeps the heap whole over a fork: no other thread is in it while the process is copied.
+//!
+//! The handlers are registered when the heap is made, in the dynamic loader, before any other library can register its
+//! own. Handlers before a fork run in reverse order: ours comes last, so that those of others may allocate; and those
+//! behind it in order: ours comes first.
+#![allow(unsafe_code)]
+
+use core::cell::UnsafeCell;
+
+use slabfit::Held;
+use slabfit_linux::FutexLock;
+
+use crate::heap::HEAP;
+use crate::libc;
+
+/// The hold on the heap, from before a fork until after it.
+///
+/// Invariant: the content is reached by a thread that has both locks, and no other.
+struct Hold(UnsafeCell<Option<Held<'static, FutexLock>>>);
+
+// SAFETY: one thread at a time reaches the content, by the invariant, and what it leaves there it takes away itself: in the
+// parent it is the same thread, and in the child the only one, which goes by the same thread pointer.
+unsafe impl Sync for Hold {}
+
+static HOLD: Hold = Hold(UnsafeCell::new(None));
+
+/// Once, when there is a heap. May allocate.
+pub(crate) fn register() {
+    libc::at_fork(hold, let_go, let_go);
+}
+
+extern "C" fn hold() {
+    let held = HEAP.hold();
+    // SAFETY: this thread has both locks: `hold` has taken them, or this thread had them before.
+    let place = unsafe { &mut *HOLD.0.get() };
+    // If there is one, a signal handler forks inside a fork. Its own has taken nothing.
+    place.get_or_insert(held);
+}
+
+extern "C" fn let_go() {
+    // SAFETY: this thread has both locks since `hold`.
+    let held = unsafe { &mut *HOLD.0.get() }.take();
+    // Here, and not before the content is taken away, the locks go.
+    drop(held);
+}

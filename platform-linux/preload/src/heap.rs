@@ -1,0 +1,27 @@
+//! The heap of the process, and what becomes of wrong frees.
+#![deny(unsafe_code)]
+
+use core::fmt::Write;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use slabfit::{Fault, WrongFree};
+use slabfit_linux::ProcessHeap;
+
+use crate::libc;
+use crate::output::{Output, STDERR};
+
+/// Without memory until the first request: see `start`.
+pub(crate) static HEAP: ProcessHeap = ProcessHeap::empty();
+
+/// Whether a wrong free ends the process. Set before the heap has memory.
+pub(crate) static ABORT: AtomicBool = AtomicBool::new(false);
+
+/// Says in one line what was wrong with an address that `function` was given.
+#[cold]
+pub(crate) fn refused(function: &str, wrong: WrongFree) {
+    let _ = writeln!(Output::to(STDERR), "slabfit: {function}({:#x}): {}", wrong.address, wrong.fault);
+    // An interrupted heap does not know the address to be wrong.
+    if ABORT.load(Ordering::Relaxed) && wrong.fault != Fault::Reentered {
+        libc::abort();
+    }
+}

@@ -1,0 +1,61 @@
+//! `libmem_preload.so`: malloc and its family on one heap of a fixed size, in place of libc's, for any program.
+//!
+//! ```text
+//! SLABFIT_HEAP=256M SLABFIT_SLAB=64 LD_PRELOAD=/path/to/libmem_preload.so program
+//! ```
+//! The heap is mapped at the first call, as large as it will ever be. When it is full a request gets null and `ENOMEM`, and
+//! no other memory is mapped for it. (What a program maps itself, by `mmap`, is no concern of malloc's.)
+//!
+//! # Settings
+//! All from the environment that the process began with. A wrong one ends the process with a line on standard error and
+//! status 127, as a shell does for a program that it cannot start.
+//!
+//! | variable | is | if absent |
+//! |---|---|---|
+//! | `SLABFIT_HEAP` | bytes of the heap, as `268435456`, `256M` or `2GiB`; rounded up to whole pages, at most 64 GiB | 256M |
+//! | `SLABFIT_SLAB` | bytes of the requests that the slab serves, in the first quarter of the heap | 64 |
+//! | `SLABFIT_PLACEMENT` | `first` or `next`: where the search for a free block starts | `first` |
+//! | `SLABFIT_ABORT` | `1`: a wrong `free` aborts the process; `0`: it is refused | `0` |
+//! | `SLABFIT_STATS` | `1`: a report at exit, on standard error; `json`: the same in one line for machines; `0`: none | `0` |
+//!
+//! # What C programs are promised
+//! - Every object is aligned to 16, two live ones never overlap, and `malloc(0)` is an object like any other.
+//! - `free` of an address that is no live object's is refused, with one line on standard error: `slabfit: free(0x..): ` and
+//!   what is wrong. So it is in `realloc`, which answers null and `EINVAL`. `free` leaves `errno` alone.
+//! - `realloc(p, 0)` frees and answers null, as glibc's does. A realloc that fails leaves the object as it was.
+//! - `posix_memalign` and `aligned_alloc` refuse an alignment that is no power of two (`EINVAL`; the former also one below
+//!   the size of a pointer); `memalign` takes the next power of two, as glibc's does.
+//! - All of it works in every thread, and on both sides of a fork. In a signal handler that interrupted the heap itself
+//!   a request gets null and `ENOMEM`, and a free is refused: no thread ever waits for itself.
+//!
+//! # How it is made
+//! No `std` (with `panic = "abort"`, as the release profile has it): the first call comes from the dynamic loader, when
+//! nothing of a Rust program's or of libc's own start has happened, and whatever allocates would come back here. Of libc
+//! only what `libc.rs` lists is used. A file may use only those before it:
+//! - `libc`: libc's own things: `errno`, the environment, `abort`, fork handlers;
+//! - `output`: text to standard error;
+//! - `settings`: what the environment says;
+//! - `heap`: the heap of the process, and what becomes of wrong frees;
+//! - `fork`: keeps the heap whole over a fork;
+//! - `report`: the figures at exit;
+//! - `start`: makes the heap at its first use;
+//! - `malloc`: the functions that C finds by name.
+#![cfg_attr(panic = "abort", no_std)]
+#![cfg(target_os = "linux")]
+#![deny(unsafe_code)]
+
+mod libc;
+mod output;
+mod settings;
+mod heap;
+mod fork;
+mod report;
+mod start;
+mod malloc;
+
+/// The compiler asks for one, and the linker leaves it out again: nothing in here panics.
+#[cfg(panic = "abort")]
+#[panic_handler]
+fn unreachable(_: &core::panic::PanicInfo<'_>) -> ! {
+    libc::abort()
+}

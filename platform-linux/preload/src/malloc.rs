@@ -1,0 +1,169 @@
+//! The functions that C finds by name. None calls another of them by its name: the name may be another library's.
+#![allow(unsafe_code)]
+
+use core::alloc::Layout;
+use core::ffi::{c_int, c_void};
+use core::ptr::{self, NonNull};
+
+use rustix::io::Errno;
+use slabfit::{AllocError, GRANULE, ReallocError};
+
+use crate::heap::{HEAP, refused};
+use crate::libc::{page_size, set_errno};
+use crate::start::heap;
+
+/// What a request came to.
+type Answer = Result<NonNull<u8>, AllocError>;
+
+/// An object, as C is told of it.
+#[inline]
+fn object(answer: Answer) -> *mut c_void {
+    match answer {
+        Ok(object) => object.as_ptr().cast(),
+        Err(_) => failed(Errno::NOMEM),
+    }
+}
+
+#[cold]
+fn failed(errno: Errno) -> *mut c_void {
+    set_errno(errno);
+    ptr::null_mut()
+}
+
+#[inline]
+fn alloc(size: usize) -> Answer {
+    heap()?.alloc(size)
+}
+
+/// `alignment` is a power of two.
+fn alloc_aligned(alignment: usize, size: usize) -> Answer {
+    // The layout is refused where the size would overflow.
+    let layout = Layout::from_size_align(size, alignment).map_err(|_| AllocError::Full)?;
+    heap()?.alloc_layout(layout)
+}
+
+/// # Safety
+/// The object is not used after this.
+#[inline]
+unsafe fn give_back(function: &str, ptr: *mut c_void) {
+    // SAFETY: any address may be passed, and that the object is no longer used is the caller's promise.
+    if let Err(wrong) = unsafe { HEAP.free(ptr.cast()) } {
+        refused(function, wrong);
+    }
+}
+
+/// An object of `size` bytes, or null and `ENOMEM`.
+// SAFETY: the name is libc's, whose function this stands in for, with the same signature; so below.
+#[unsafe(no_mangle)]
+pub extern "C" fn malloc(size: usize) -> *mut c_void {
+    object(alloc(size))
+}
+
+/// An object of `count * size` zero bytes, or null and `ENOMEM`.
+// SAFETY: as for `malloc`.
+#[unsafe(no_mangle)]
+pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
+    let bytes = count.checked_mul(size).ok_or(AllocError::Full);
+    object(bytes.and_then(|bytes| heap()?.alloc_zeroed(bytes)))
+}
+
+/// Frees an object. Null is none; any other address is refused and reported.
+///
+/// # Safety
+/// The object is not used after this.
+// SAFETY: as for `malloc`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn free(ptr: *mut c_void) {
+    if !ptr.is_null() {
+        // SAFETY: as the caller promises.
+        unsafe { give_back("free", ptr) };
+    }
+}
+
+/// Changes an object's size, where it stands or by moving it; without an object, makes one; with a size of 0, frees it
+/// and answers null. Null and `ENOMEM`, or for a wrong address `EINVAL`: nothing has changed.
+///
+/// # Safety
+/// Unless the answer is null, the object is not used by its old address after this; for a size of 0 not either.
+// SAFETY: as for `malloc`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
+    if ptr.is_null() {
+        return object(alloc(size));
+    }
+    if size == 0 {
+        // SAFETY: as the caller promises.
+        unsafe { give_back("realloc", ptr) };
+        return ptr::null_mut();
+    }
+    // SAFETY: as the caller promises.
+    match unsafe { HEAP.realloc(ptr.cast(), size) } {
+        Ok(object) => object.as_ptr().cast(),
+        Err(ReallocError::WrongFree(wrong)) => {
+            refused("realloc", wrong);
+            failed(Errno::INVAL)
+        }
+        Err(_) => failed(Errno::NOMEM),
+    }
+}
+
+/// Stores an object at a multiple of `alignment`: 0. `EINVAL` for an alignment that is no power of two or smaller than a
+/// pointer, `ENOMEM` when the heap is full; nothing is stored then, and `errno` is left alone.
+///
+/// # Safety
+/// `place` can be written to.
+// SAFETY: as for `malloc`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn posix_memalign(place: *mut *mut c_void, alignment: usize, size: usize) -> c_int {
+    if !alignment.is_power_of_two() || alignment < size_of::<*mut c_void>() {
+        return Errno::INVAL.raw_os_error();
+    }
+    match alloc_aligned(alignment, size) {
+        Ok(object) => {
+            // SAFETY: as the caller promises.
+            unsafe { place.write(object.as_ptr().cast()) };
+            0
+        }
+        Err(_) => Errno::NOMEM.raw_os_error(),
+    }
+}
+
+/// An object at a multiple of `alignment`, or null and `ENOMEM`, or `EINVAL` for one that is no power of two.
+// SAFETY: as for `malloc`.
+#[unsafe(no_mangle)]
+pub extern "C" fn aligned_alloc(alignment: usize, size: usize) -> *mut c_void {
+    if alignment.is_power_of_two() { object(alloc_aligned(alignment, size)) } else { failed(Errno::INVAL) }
+}
+
+/// The same for the next power of two from `alignment` on, of which there may be none: `EINVAL`.
+// SAFETY: as for `malloc`.
+#[unsafe(no_mangle)]
+pub extern "C" fn memalign(alignment: usize, size: usize) -> *mut c_void {
+    match alignment.max(GRANULE).checked_next_power_of_two() {
+        Some(alignment) => object(alloc_aligned(alignment, size)),
+        None => failed(Errno::INVAL),
+    }
+}
+
+/// An object at the start of a page, or null and `ENOMEM`.
+// SAFETY: as for `malloc`.
+#[unsafe(no_mangle)]
+pub extern "C" fn valloc(size: usize) -> *mut c_void {
+    object(alloc_aligned(page_size(), size))
+}
+
+/// An object of whole pages, one at least, at the start of a page, or null and `ENOMEM`.
+// SAFETY: as for `malloc`.
+#[unsafe(no_mangle)]
+pub extern "C" fn pvalloc(size: usize) -> *mut c_void {
+    let page = page_size();
+    let pages = size.max(1).checked_next_multiple_of(page).ok_or(AllocError::Full);
+    object(pages.and_then(|size| alloc_aligned(page, size)))
+}
+
+/// Bytes that the object at `ptr` can hold; 0 for null and for any other address that is no object's.
+// SAFETY: as for `malloc`.
+#[unsafe(no_mangle)]
+pub extern "C" fn malloc_usable_size(ptr: *mut c_void) -> usize {
+    HEAP.usable_size(ptr.cast()).unwrap_or(0)
+}

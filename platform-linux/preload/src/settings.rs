@@ -1,0 +1,98 @@
+//! What the environment says about the heap.
+#![deny(unsafe_code)]
+
+use core::fmt::Write;
+
+use slabfit::{Config, MAX_HEAP, Placement};
+
+use crate::libc;
+use crate::output::{Output, STDERR};
+
+const HEAP: usize = 256 << 20;
+const SLAB: usize = 64;
+
+/// All binary: a heap is made of pages.
+const UNITS: [(&[u8], u32); 8] =
+    [(b"", 0), (b"b", 0), (b"k", 10), (b"kib", 10), (b"m", 20), (b"mib", 20), (b"g", 30), (b"gib", 30)];
+
+/// What is reported at exit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Report {
+    Nothing,
+    Text,
+    Json,
+}
+
+pub(crate) struct Settings {
+    /// Bytes of the heap.
+    pub(crate) heap: usize,
+    pub(crate) config: Config,
+    /// Whether a wrong free ends the process.
+    pub(crate) abort: bool,
+    pub(crate) report: Report,
+}
+
+impl Settings {
+    /// Reads them, and ends the process where one is wrong.
+    pub(crate) fn read() -> Self {
+        let size = "bytes from 1 to 64G, as 268435456, 256M or 2GiB";
+        Self {
+            heap: setting("SLABFIT_HEAP", HEAP, size, |value| bytes(value).filter(|&size| size <= MAX_HEAP)),
+            config: Config {
+                slab_size: setting("SLABFIT_SLAB", SLAB, size, bytes),
+                placement: setting("SLABFIT_PLACEMENT", Placement::FirstFit, "first or next", placement),
+            },
+            abort: setting("SLABFIT_ABORT", false, "0 or 1", switch),
+            report: setting("SLABFIT_STATS", Report::Nothing, "0, 1 or json", report),
+        }
+    }
+}
+
+fn setting<T>(name: &str, otherwise: T, expected: &str, read: impl FnOnce(&[u8]) -> Option<T>) -> T {
+    let value = libc::variable(name, |value| {
+        read(value).unwrap_or_else(|| {
+            let shown = value.get(..SHOWN).unwrap_or(value).escape_ascii();
+            let _ = writeln!(Output::to(STDERR), "slabfit: {name}={shown}: not {expected}");
+            libc::refuse_to_start()
+        })
+    });
+    value.unwrap_or(otherwise)
+}
+
+/// Bytes of a wrong value that are shown: the line stays a line.
+const SHOWN: usize = 64;
+
+fn bytes(value: &[u8]) -> Option<usize> {
+    let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, unit) = value.split_at_checked(digits)?;
+    let number = digits.iter().try_fold(0usize, |number, &digit| {
+        number.checked_mul(10)?.checked_add(usize::from(digit.wrapping_sub(b'0')))
+    })?;
+    let (_, shift) = UNITS.iter().find(|(name, _)| unit.eq_ignore_ascii_case(name))?;
+    number.checked_mul(1usize.checked_shl(*shift)?).filter(|&bytes| bytes > 0)
+}
+
+fn placement(value: &[u8]) -> Option<Placement> {
+    match value {
+        b"first" => Some(Placement::FirstFit),
+        b"next" => Some(Placement::NextFit),
+        _ => None,
+    }
+}
+
+fn switch(value: &[u8]) -> Option<bool> {
+    match value {
+        b"0" => Some(false),
+        b"1" => Some(true),
+        _ => None,
+    }
+}
+
+fn report(value: &[u8]) -> Option<Report> {
+    match value {
+        b"0" => Some(Report::Nothing),
+        b"1" => Some(Report::Text),
+        b"json" => Some(Report::Json),
+        _ => None,
+    }
+}

@@ -1,0 +1,59 @@
+//! Makes the heap at the first request, which comes from the dynamic loader, when there is one thread. Should there be
+//! more, one makes it and the others wait.
+#![allow(unsafe_code)]
+
+use core::fmt::Write;
+use core::sync::atomic::Ordering;
+
+use slabfit::{AllocError, RawLock};
+use slabfit_linux::{FutexLock, ProcessHeap};
+
+use crate::heap::{ABORT, HEAP};
+use crate::output::{Output, STDERR};
+use crate::settings::{Report, Settings};
+use crate::{fork, libc, report};
+
+/// Held by who makes the heap.
+static STARTING: FutexLock = FutexLock::INIT;
+
+/// The heap, with its memory.
+///
+/// # Errors
+/// [`AllocError::Reentered`] in a signal handler that has interrupted the making.
+#[inline]
+pub(crate) fn heap() -> Result<&'static ProcessHeap, AllocError> {
+    if HEAP.size() == 0 {
+        start()?;
+    }
+    Ok(&HEAP)
+}
+
+#[cold]
+fn start() -> Result<(), AllocError> {
+    STARTING.lock()?;
+    let first = HEAP.size() == 0;
+    if first {
+        make();
+    }
+    // SAFETY: from the `lock` above, in this thread.
+    unsafe { STARTING.unlock(()) };
+    if first {
+        // Not under the lock: libc may allocate for it.
+        fork::register();
+    }
+    Ok(())
+}
+
+/// Makes the heap, or ends the process. Under `STARTING`.
+fn make() {
+    let settings = Settings::read();
+    ABORT.store(settings.abort, Ordering::Relaxed);
+    if settings.report != Report::Nothing {
+        // SAFETY: the heap has no memory, and this thread alone, under `STARTING`, is about to give it some.
+        unsafe { report::order(settings.report, settings.config.placement) };
+    }
+    if let Err(error) = HEAP.init(settings.heap, settings.config) {
+        let _ = writeln!(Output::to(STDERR), "slabfit: no heap of {} bytes: {error}", settings.heap);
+        libc::refuse_to_start();
+    }
+}

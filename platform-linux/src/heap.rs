@@ -1,0 +1,171 @@
+//! Heaps over mapped memory: one that is a value, and one that is the process's.
+#![allow(unsafe_code)]
+
+use core::error::Error;
+use core::fmt;
+use core::mem;
+use core::ops::Deref;
+use core::ptr::NonNull;
+
+use slabfit::{Config, Heap, InitError, MAX_HEAP, MIN_HEAP, Memory, bookkeeping_size};
+
+use crate::futex::FutexLock;
+use crate::mapping::{Mapping, SystemError, page_size};
+
+/// Why there is no heap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MapError {
+    /// The kernel gave no memory for it.
+    System(SystemError),
+    /// What was asked for is no heap, or there is one already.
+    Init(InitError),
+}
+
+/// A heap in memory of its own, which goes back to the system when this is dropped.
+///
+/// All that a heap can do is reached by dereferencing. Its objects end with it: they are raw memory, and no lifetime
+/// holds them.
+pub struct MappedHeap {
+    // Above the mapping, so that it is dropped first.
+    heap: Heap<'static, FutexLock>,
+    mapping: Mapping,
+}
+
+impl MappedHeap {
+    /// Maps a heap of `size` bytes, rounded up to whole pages; its bookkeeping is mapped beside it and not part of them.
+    ///
+    /// # Errors
+    /// The kernel's refusal, or what is wrong with the size or the configuration.
+    pub fn new(size: usize, config: Config) -> Result<Self, MapError> {
+        let mapping = map(size, config)?;
+        // SAFETY: the heap stands beside the mapping and is dropped before it.
+        let memory = unsafe { memory(&mapping) };
+        Ok(Self { heap: Heap::new(memory, config)?, mapping })
+    }
+
+    /// The memory that the heap and its bookkeeping live in.
+    pub fn mapping(&self) -> &Mapping {
+        &self.mapping
+    }
+}
+
+impl Deref for MappedHeap {
+    type Target = Heap<'static, FutexLock>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.heap
+    }
+}
+
+impl fmt::Debug for MappedHeap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MappedHeap").field("mapping", &self.mapping).finish_non_exhaustive()
+    }
+}
+
+/// A heap for a `static`: without memory until [`init`](Self::init), and with the same memory from then on.
+pub struct ProcessHeap {
+    heap: Heap<'static, FutexLock>,
+}
+
+impl ProcessHeap {
+    /// A heap that has no memory yet and serves nothing.
+    pub const fn empty() -> Self {
+        Self { heap: Heap::empty() }
+    }
+
+    /// Maps the memory, as [`MappedHeap::new`] does, and returns the heap's first byte. It is never unmapped: any thread
+    /// may use the heap until the process ends.
+    ///
+    /// Of several threads that call this at once exactly one succeeds.
+    ///
+    /// # Errors
+    /// The kernel's refusal, or what is wrong with the size or the configuration, or
+    /// [`InitError::AlreadyInitialised`]. The heap is then what it was before, and no memory stays mapped.
+    pub fn init(&self, size: usize, config: Config) -> Result<NonNull<u8>, MapError> {
+        if self.heap.base().is_some() {
+            return Err(InitError::AlreadyInitialised.into());
+        }
+        let mapping = map(size, config)?;
+        // SAFETY: a heap that takes the memory keeps it, and only one that does not lets the mapping be dropped.
+        let memory = unsafe { memory(&mapping) };
+        self.heap.init(memory, config)?;
+        let first = mapping.heap().cast();
+        mem::forget(mapping);
+        Ok(first)
+    }
+}
+
+impl Deref for ProcessHeap {
+    type Target = Heap<'static, FutexLock>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.heap
+    }
+}
+
+impl fmt::Debug for ProcessHeap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessHeap").field("base", &self.heap.base()).finish_non_exhaustive()
+    }
+}
+
+/// Memory for a heap and its bookkeeping. What no heap can be made of is refused before the kernel is asked.
+fn map(size: usize, config: Config) -> Result<Mapping, MapError> {
+    if size == 0 {
+        return Err(InitError::TooSmall { size, minimum: MIN_HEAP }.into());
+    }
+    if size > MAX_HEAP {
+        return Err(InitError::TooLarge { size }.into());
+    }
+    if config.slab_size == 0 {
+        return Err(InitError::SlabSizeZero.into());
+    }
+    let page = page_size()?;
+    let size = size.checked_next_multiple_of(page).ok_or(InitError::TooLarge { size })?;
+    Ok(Mapping::new(size, bookkeeping_size(size, config.slab_size))?)
+}
+
+/// A mapping's two parts, as a heap takes them.
+///
+/// # Safety
+/// The heap must not outlive the mapping, and of one mapping there must be one heap.
+unsafe fn memory(mapping: &Mapping) -> Memory<'static> {
+    let (heap, bookkeeping) = (mapping.heap(), mapping.bookkeeping());
+    // SAFETY: both parts are readable, writable and nobody else's, for as long as the mapping lives, which the caller
+    // answers for; and the kernel hands out anonymous pages zeroed.
+    unsafe {
+        Memory::from_raw_parts(heap.cast().as_ptr(), heap.len(), bookkeeping.cast().as_ptr(), bookkeeping.len(), true)
+    }
+}
+
+impl From<SystemError> for MapError {
+    fn from(error: SystemError) -> Self {
+        Self::System(error)
+    }
+}
+
+impl From<InitError> for MapError {
+    fn from(error: InitError) -> Self {
+        Self::Init(error)
+    }
+}
+
+impl fmt::Display for MapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System(error) => error.fmt(f),
+            Self::Init(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for MapError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::System(error) => Some(error),
+            Self::Init(error) => Some(error),
+        }
+    }
+}

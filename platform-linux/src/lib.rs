@@ -1,0 +1,30 @@
+//! [`slabfit`] heaps for Linux programs: memory mapped between guard pages, and a lock that sleeps instead of spinning.
+//!
+//! Needs neither `std` nor libc: the kernel is asked directly, through rustix. Three files, each of which may use only
+//! the ones before it:
+//! - `futex`: [`FutexLock`], the lock of a heap that several threads share;
+//! - `mapping`: [`Mapping`], a heap's pages and its bookkeeping's, apart from each other and from everything else;
+//! - `heap`: [`MappedHeap`], which gives its memory back when it is dropped, and [`ProcessHeap`], which lives in a
+//!   `static` for as long as the process does.
+//!
+//! ```
+//! use slabfit::Config;
+//! use slabfit_linux::{MapError, MappedHeap};
+//!
+//! let heap = MappedHeap::new(1 << 20, Config::new(64))?;
+//! let object = heap.alloc(100).expect("the heap is empty");
+//! // SAFETY: `object` is not used after this.
+//! assert_eq!(unsafe { heap.free(object.as_ptr()) }, Ok(()));
+//! # Ok::<(), MapError>(())
+//! ```
+#![no_std]
+#![cfg(target_os = "linux")]
+#![deny(unsafe_code)]
+
+mod futex;
+mod heap;
+mod mapping;
+
+pub use futex::FutexLock;
+pub use heap::{MapError, MappedHeap, ProcessHeap};
+pub use mapping::{Mapping, SystemError};

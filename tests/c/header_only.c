@@ -1,0 +1,6 @@
+/* The headers alone, under either name and under both, in any language that reads them. */
+#include "mem.h"
+#include "mymem.h"
+
+struct FreeHeader in_free_memory;
+struct AllocatedHeader in_front_of_a_block;

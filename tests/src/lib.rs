@@ -1,0 +1,10 @@
+//! What the tests of slabfit share: the reference model, a heap run beside it, memory for it, pictures of it; and the
+//! tester.
+
+pub mod arena;
+pub mod model;
+pub mod pair;
+pub mod picture;
+pub mod program;
+pub mod scene;
+pub mod tester;

@@ -1,0 +1,43 @@
+//! The tester: `cargo run --release -- 1MiB`.
+//!
+//! Exit status 0: all held. 1: something did not. 2: there was nothing to test, and one line on stderr says why.
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+use slabfit_tests::tester::args::{Arguments, Command, one_line};
+use slabfit_tests::tester::run::test;
+use slabfit_tests::tester::supervisor::carry_out_assignment;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse_or_help(&error),
+    };
+    match (arguments.command, arguments.test) {
+        (Some(_), Some(_)) => stop("a SIZE and a subcommand are too much at once"),
+        (Some(Command::Step { assignment }), None) => match carry_out_assignment(&assignment) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => stop(&format!("this step has no parent process: {error}")),
+        },
+        (None, Some(arguments)) => match test(&arguments, &mut io::stdout()) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => stop(&error.to_string()),
+        },
+        (None, None) => stop("nothing to do; for a start, try: tester 1MiB"),
+    }
+}
+
+fn refuse_or_help(error: &clap::Error) -> ExitCode {
+    match one_line(error) {
+        Some(line) => stop(&line),
+        None => error.print().map_or_else(|error| stop(&error.to_string()), |()| ExitCode::SUCCESS),
+    }
+}
+
+fn stop(why: &str) -> ExitCode {
+    eprintln!("tester: {why}");
+    ExitCode::from(2)
+}

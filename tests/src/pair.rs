@@ -1,0 +1,460 @@
+//! A heap and the reference model beside it, driven as one: every answer of the heap is held against the model's, and
+//! every object is filled when it is handed out and read back before it is given up.
+
+use std::alloc::Layout;
+use std::collections::{BTreeSet, VecDeque};
+use std::fmt::{self, Debug};
+use std::ptr::{NonNull, without_provenance_mut};
+
+use slabfit::{
+    AllocError, Block, GRANULE, Heap, InitError, MAGIC, ReallocError, Segment, SegmentStats, SpinLock, State, WrongFree,
+};
+
+use crate::arena::{Arena, Setup};
+use crate::model::{Header, Model};
+use crate::picture;
+
+/// Operations that a disagreement tells of.
+const REMEMBERED: usize = 12;
+/// Addresses of objects that were given up, to be freed again.
+const STALE: usize = 64;
+
+/// What the heap did otherwise than the model, with a picture of the heap.
+pub struct Disagreement(String);
+
+/// The result of an operation that the heap and the model agree on.
+pub type Agreed<T> = Result<T, Disagreement>;
+
+/// A heap, its memory, and its model.
+pub struct Pair {
+    setup: Setup,
+    heap: Heap<'static, SpinLock>,
+    model: Model,
+    objects: Vec<Object>,
+    stale: VecDeque<usize>,
+    /// Headers that somebody overwrote and that the heap need not have written since.
+    scribbled: BTreeSet<usize>,
+    recent: VecDeque<String>,
+    next_tag: u8,
+    arena: Arena,
+}
+
+/// A live object: all its usable bytes hold the pattern of its tag.
+#[derive(Clone, Copy, Debug)]
+pub struct Object {
+    /// Its first byte.
+    pub address: usize,
+    /// Bytes that may be written.
+    pub usable: usize,
+    tag: u8,
+}
+
+impl Pair {
+    /// A fresh heap and its model.
+    ///
+    /// # Errors
+    /// The heap's own.
+    pub fn new(setup: Setup) -> Result<Self, InitError> {
+        let arena = setup.arena();
+        // SAFETY: this is the arena's only heap; both stay in the pair, which drops the heap first.
+        let memory = unsafe { arena.memory() };
+        let heap = Heap::new(memory, setup.config())?;
+        let base = heap.base().expect("an initialised heap has a base").addr().get();
+        let model = Model::new(base, heap.size(), setup.config());
+        Ok(Self {
+            setup,
+            heap,
+            model,
+            objects: Vec::new(),
+            stale: VecDeque::new(),
+            scribbled: BTreeSet::new(),
+            recent: VecDeque::new(),
+            next_tag: 0,
+            arena,
+        })
+    }
+
+    /// The heap.
+    pub fn heap(&self) -> &Heap<'static, SpinLock> {
+        &self.heap
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The live objects.
+    pub fn objects(&self) -> &[Object] {
+        &self.objects
+    }
+
+    /// Addresses that were handed out and given up, the last one first.
+    pub fn stale(&self) -> &VecDeque<usize> {
+        &self.stale
+    }
+
+    /// What the setup was.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// Requests memory: through `alloc` for an alignment of 16, else through `alloc_layout`.
+    ///
+    /// # Errors
+    /// A disagreement. The inner result is what both say.
+    pub fn alloc(&mut self, size: usize, align: usize) -> Agreed<Result<usize, AllocError>> {
+        self.remember(format_args!("alloc {size} aligned to {align}"));
+        let pointer = match Layout::from_size_align(size, align) {
+            Ok(layout) if align != GRANULE => self.heap.alloc_layout(layout),
+            _ => self.heap.alloc(size),
+        };
+        let address = self.served(pointer, size, align)?;
+        address.map_or(Ok(()), |address| self.add_object(address))?;
+        Ok(address)
+    }
+
+    /// Requests memory that is all zero.
+    ///
+    /// # Errors
+    /// A disagreement. The inner result is what both say.
+    pub fn alloc_zeroed(&mut self, size: usize) -> Agreed<Result<usize, AllocError>> {
+        self.remember(format_args!("alloc {size} zeroed"));
+        let pointer = self.heap.alloc_zeroed(size);
+        let address = self.served(pointer, size, GRANULE)?;
+        if let Ok(address) = address {
+            if self.arena.view(address, size).iter().any(|&byte| byte != 0) {
+                return Err(self.disagreement("zeroed memory is not zero"));
+            }
+            self.add_object(address)?;
+        }
+        Ok(address)
+    }
+
+    /// Resizes an object, or whatever else is at the address.
+    ///
+    /// # Errors
+    /// A disagreement. The inner result is what both say.
+    pub fn realloc(&mut self, address: usize, size: usize, align: usize) -> Agreed<Result<usize, ReallocError>> {
+        self.remember(format_args!("realloc {address:#x} to {size} aligned to {align}"));
+        let old = self.take_object(address)?;
+        let pointer = without_provenance_mut(address);
+        let moved = match Layout::from_size_align(size, align) {
+            // SAFETY: the pair holds no reference into the object.
+            Ok(layout) if align != GRANULE => unsafe { self.heap.realloc_layout(pointer, layout) },
+            // SAFETY: as above.
+            _ => unsafe { self.heap.realloc(pointer, size) },
+        };
+        let align = if Layout::from_size_align(size, align).is_ok() { align } else { GRANULE };
+        let moved = moved.map(|pointer| pointer.addr().get());
+        let expected = self.model.realloc(address, size, align);
+        self.same("realloc", moved, expected)?;
+        let Ok(new) = moved else {
+            self.objects.extend(old);
+            return Ok(moved);
+        };
+        let old = old.ok_or_else(|| self.disagreement("both resized what nobody was given"))?;
+        let kept = old.usable.min(size);
+        if !self.arena.is_filled(new, kept, old.tag) {
+            return Err(self.disagreement("realloc lost the object's bytes"));
+        }
+        if new != address {
+            self.stale.push_front(address);
+        }
+        self.add_object(new)?;
+        Ok(moved)
+    }
+
+    /// Frees an object, or whatever else is at the address.
+    ///
+    /// # Errors
+    /// A disagreement. The inner result is what both say.
+    pub fn free(&mut self, address: usize) -> Agreed<Result<(), WrongFree>> {
+        self.remember(format_args!("free {address:#x}"));
+        let old = self.take_object(address)?;
+        // SAFETY: the pair holds no reference into the object.
+        let freed = unsafe { self.heap.free(without_provenance_mut(address)) };
+        let expected = self.model.free(address);
+        self.same("free", freed, expected)?;
+        let owned = self.heap.owns(without_provenance_mut(address));
+        self.same("owns", owned, self.model.owns(address))?;
+        if freed.is_err() {
+            self.objects.extend(old);
+            return Ok(freed);
+        }
+        if old.is_none() {
+            return Err(self.disagreement("both freed what nobody was given"));
+        }
+        self.stale.push_front(address);
+        self.stale.truncate(STALE);
+        Ok(freed)
+    }
+
+    /// Writes a header that looks right into an object's payload, `granules` behind its start, and frees and resizes
+    /// what it claims to be a block.
+    ///
+    /// # Errors
+    /// A disagreement.
+    pub fn forge(&mut self, object: Object, granules: usize) -> Agreed<()> {
+        let header = object.address + granules * GRANULE;
+        let room = (object.usable).saturating_sub((granules + 1) * GRANULE);
+        if room == 0 {
+            return Ok(());
+        }
+        self.remember(format_args!("forge a header at {header:#x}"));
+        let length = i32::try_from(room).unwrap_or(i32::MAX);
+        self.arena.write(header, &length.to_ne_bytes());
+        self.arena.write(header + 8, &MAGIC.to_ne_bytes());
+        let freed = self.free(header + GRANULE)?;
+        let moved = self.realloc(header + GRANULE, 1, GRANULE)?;
+        if freed.is_ok() || moved.is_ok() {
+            return Err(self.disagreement("both believed a forged header"));
+        }
+        self.arena.fill(object.address, object.usable, object.tag);
+        Ok(())
+    }
+
+    /// Overwrites one byte of a header, used or free, as a program that writes past its object's end would.
+    pub fn overwrite(&mut self, header: Header, at: usize, byte: u8) {
+        self.remember(format_args!("write {byte:#x} at {:#x} + {at}", header.address));
+        self.arena.write(header.address + at, &[byte]);
+        self.note_scribbled(header);
+    }
+
+    /// Writes random bytes over the whole heap, then the objects' patterns again: every header is lost.
+    pub fn scribble(&mut self, seed: u64) {
+        self.remember(format_args!("scribble from seed {seed}"));
+        let base = self.heap.base().map_or(0, |base| base.addr().get());
+        fastrand::Rng::with_seed(seed).fill(self.arena.view_mut(base, self.heap.size()));
+        for object in &self.objects {
+            self.arena.fill(object.address, object.usable, object.tag);
+        }
+        for header in self.model.headers() {
+            self.note_scribbled(header);
+        }
+    }
+
+    /// Has every header rewritten.
+    ///
+    /// # Errors
+    /// A disagreement.
+    pub fn repair(&mut self) -> Agreed<()> {
+        self.remember(format_args!("repair"));
+        let wrong = self.wrong_headers().len();
+        self.same("headers repaired", self.heap.repair(), Ok(wrong))?;
+        self.model.overwritten.clear();
+        self.scribbled.clear();
+        self.same("headers still wrong", self.wrong_headers().len(), 0)
+    }
+
+    /// Frees every byte address in and around the heap that is no live object's start.
+    ///
+    /// # Errors
+    /// A disagreement.
+    pub fn free_every_wrong_address(&mut self) -> Agreed<()> {
+        let base = self.heap.base().map_or(0, |base| base.addr().get());
+        for address in base - 3 * GRANULE..base + self.heap.size() + 3 * GRANULE {
+            if self.model.usable_size(address).is_err() && self.free(address)?.is_ok() {
+                return Err(self.disagreement("a wrong free was accepted"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares what an operation may have changed everywhere: rover, blocks, figures, headers, what the checker says.
+    ///
+    /// # Errors
+    /// A disagreement.
+    pub fn compare(&mut self) -> Agreed<()> {
+        self.compare_rover()?;
+        let mut expected = self.model.blocks();
+        for (nth, block) in self.heap.blocks().enumerate() {
+            let expected = expected.next();
+            if expected != Some(block) {
+                self.same(&format!("block {nth}"), Some(block), expected)?;
+            }
+        }
+        self.same("a block behind the last", None, expected.next())?;
+        self.compare_stats()?;
+        self.same("live objects", self.objects.len(), live_objects(&self.model))?;
+        drop(expected);
+        let wrong = self.wrong_headers();
+        if let Some(header) = wrong.iter().find(|&header| !self.scribbled.contains(header)) {
+            return Err(self.disagreement(&format!("the header at {header:#x} is wrong")));
+        }
+        let found: BTreeSet<usize> = self.heap.overwritten().collect();
+        self.same("overwritten headers", &found, &wrong)?;
+        let checked = self.heap.check();
+        if checked.is_ok() != wrong.is_empty() {
+            return Err(self.disagreement(&format!("check: {checked:?}, wrong headers: {wrong:x?}")));
+        }
+        self.scribbled = wrong;
+        self.same("memory outside is as it was", self.arena.is_intact(), true)
+    }
+
+    fn compare_stats(&self) -> Agreed<()> {
+        let model = self.model.stats();
+        let Ok(heap) = self.heap.stats() else {
+            return Err(self.disagreement("nobody is in the heap, but no figures can be had"));
+        };
+        self.same_figures("slab", heap.slab, model.slab)?;
+        self.same_figures("next fit", heap.next_fit, model.next_fit)?;
+        self.same("spilled", heap.spilled, model.spilled)?;
+        self.same("refused outside", heap.refused_outside, model.refused_outside)
+    }
+
+    /// Compares figures and names those that differ.
+    fn same_figures(&self, segment: &str, heap: SegmentStats, model: SegmentStats) -> Agreed<()> {
+        if heap == model {
+            return Ok(());
+        }
+        let (heap, model) = (format!("{heap:#?}"), format!("{model:#?}"));
+        let differing = heap.lines().zip(model.lines()).filter(|(heap, model)| heap != model);
+        let lines = differing.map(|(heap, model)| format!("\n  heap {} model {}", heap.trim(), model.trim()));
+        Err(self.disagreement(&format!("figures of {segment}:{}", lines.collect::<String>())))
+    }
+
+    /// Compares the rover only, which costs next to nothing.
+    ///
+    /// # Errors
+    /// A disagreement.
+    pub fn compare_rover(&self) -> Agreed<()> {
+        self.same("rover", self.heap.rover(), Some(self.model.rover()))
+    }
+
+    /// Requires what must be true once every object is freed: nothing is live, and next fit is one free block.
+    ///
+    /// # Errors
+    /// A disagreement.
+    pub fn expect_empty(&self) -> Agreed<()> {
+        let segment = self.heap.segment(Segment::NextFit);
+        let all =
+            [Block { address: segment.start, size: segment.len(), state: State::Free, segment: Segment::NextFit }];
+        let (slots, blocks): (Vec<_>, Vec<_>) = self.heap.blocks().partition(|block| block.segment == Segment::Slab);
+        match slots.iter().all(|slot| slot.state == State::Free) && blocks == all {
+            true => Ok(()),
+            false => Err(self.disagreement("everything is freed, but next fit is not one free block")),
+        }
+    }
+
+    /// Reads every object back.
+    ///
+    /// # Errors
+    /// A disagreement.
+    pub fn verify_objects(&self) -> Agreed<()> {
+        self.objects.iter().try_for_each(|&object| self.verify(object))
+    }
+
+    /// The `int` and the pointer of a header as they stand in memory.
+    pub fn header_at(&self, address: usize) -> (i32, usize) {
+        let length = i32::from_ne_bytes(self.arena.read(address));
+        (length, usize::from_ne_bytes(self.arena.read(address + 8)))
+    }
+
+    /// The heap as blocks.
+    pub fn picture(&self) -> String {
+        picture::heap(self.heap.blocks(), self.heap.rover())
+    }
+
+    fn served(
+        &mut self,
+        pointer: Result<NonNull<u8>, AllocError>,
+        size: usize,
+        align: usize,
+    ) -> Agreed<Result<usize, AllocError>> {
+        let address = pointer.map(|pointer| pointer.addr().get());
+        let expected = self.model.alloc(size, align);
+        self.same("alloc", address, expected)?;
+        Ok(address)
+    }
+
+    /// Fills what was handed out, to the last usable byte.
+    fn add_object(&mut self, address: usize) -> Agreed<()> {
+        let usable = self.model.usable_size(address);
+        let said = self.heap.usable_size(without_provenance_mut(address));
+        self.same("usable size", said.map_err(|wrong| wrong.fault), usable)?;
+        let usable = usable.map_err(|fault| self.disagreement(&format!("handed out: {fault}")))?;
+        self.next_tag = self.next_tag.wrapping_add(1);
+        let object = Object { address, usable, tag: self.next_tag };
+        self.arena.fill(address, usable, object.tag);
+        self.objects.push(object);
+        Ok(())
+    }
+
+    /// Removes the object at the address, if one is there, once its bytes are read back.
+    fn take_object(&mut self, address: usize) -> Agreed<Option<Object>> {
+        let index = self.objects.iter().position(|object| object.address == address);
+        let object = index.map(|index| self.objects.swap_remove(index));
+        object.map_or(Ok(()), |object| self.verify(object))?;
+        Ok(object)
+    }
+
+    fn verify(&self, object: Object) -> Agreed<()> {
+        match self.arena.is_filled(object.address, object.usable, object.tag) {
+            true => Ok(()),
+            false => Err(self.disagreement(&format!("bytes of {object:x?} were overwritten"))),
+        }
+    }
+
+    fn note_scribbled(&mut self, header: Header) {
+        self.scribbled.insert(header.address);
+        if header.live && self.is_wrong(header) {
+            self.model.overwritten.insert(header.address);
+        } else {
+            self.model.overwritten.remove(&header.address);
+        }
+    }
+
+    fn wrong_headers(&self) -> BTreeSet<usize> {
+        let headers = self.model.headers().into_iter();
+        headers.filter(|&header| self.is_wrong(header)).map(|header| header.address).collect()
+    }
+
+    /// Whether memory does not hold what the header should. Its padding is nobody's business.
+    fn is_wrong(&self, header: Header) -> bool {
+        self.header_at(header.address) != (header.length, header.link)
+    }
+
+    fn remember(&mut self, operation: fmt::Arguments<'_>) {
+        self.recent.push_back(operation.to_string());
+        if self.recent.len() > REMEMBERED {
+            self.recent.pop_front();
+        }
+    }
+
+    fn same<T: PartialEq + Debug>(&self, what: &str, heap: T, model: T) -> Agreed<()> {
+        if heap == model {
+            return Ok(());
+        }
+        Err(self.disagreement(&format!("{what}: the heap says {heap:x?}, the model {model:x?}")))
+    }
+
+    fn disagreement(&self, what: &str) -> Disagreement {
+        let recent: Vec<&str> = self.recent.iter().map(String::as_str).collect();
+        let model = picture::heap(self.model.blocks(), Some(self.model.rover()));
+        Disagreement(format!(
+            "{what}\n{:?}\nthe last operations:\n  {}\nthe heap now:\n{}the model now:\n{model}",
+            self.setup,
+            recent.join("\n  "),
+            self.picture(),
+        ))
+    }
+}
+
+impl Debug for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Disagreement {}
+
+fn live_objects(model: &Model) -> usize {
+    model.blocks().filter(|block| block.state == State::Used).count()
+}

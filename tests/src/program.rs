@@ -1,0 +1,275 @@
+//! Random programs: operations on a [`Pair`], chosen by a seed or by a property test, that never look at what they
+//! will meet. The same operation frees an object in one heap and nothing in another.
+
+use std::ops::RangeInclusive;
+
+use fastrand::Rng;
+use slabfit::{GRANULE, Placement, Stats};
+
+use crate::arena::{Bookkeeping, PAGE, Setup};
+use crate::pair::{Agreed, Object, Pair};
+
+/// Objects that one operation allocates at most. The model's time grows with the square of it.
+const MOST_AT_ONCE: usize = 2_000;
+
+/// Bytes of a request.
+#[derive(Clone, Copy, Debug)]
+pub enum Size {
+    /// So many.
+    Bytes(usize),
+    /// The heap's slab size.
+    Slab,
+    /// So many 65,536ths of the heap.
+    Share(u16),
+    /// So many fewer than could be addressed.
+    Huge(usize),
+}
+
+/// One operation. An object is named by any number, which is taken modulo the count of live objects; with no live
+/// object the operation does nothing.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names of the fields say it")]
+pub enum Op {
+    Alloc {
+        size: Size,
+        align: usize,
+    },
+    AllocZeroed {
+        size: Size,
+    },
+    Free {
+        object: usize,
+    },
+    Realloc {
+        object: usize,
+        size: Size,
+        align: usize,
+    },
+    /// Allocates until nothing of that size is left, or [`MOST_AT_ONCE`].
+    FillUp {
+        size: Size,
+    },
+    /// Frees every so many-th object.
+    FreeEvery {
+        nth: usize,
+    },
+    /// Frees the address so many bytes from the heap's first byte.
+    FreeAt {
+        offset: isize,
+    },
+    /// Frees the address so many bytes from an object's first byte.
+    FreeNear {
+        object: usize,
+        offset: isize,
+    },
+    /// Frees again what was given up.
+    FreeStale {
+        nth: usize,
+    },
+    /// Frees any number.
+    FreeAnything {
+        address: usize,
+    },
+    /// Resizes what may be no object at all.
+    ReallocAt {
+        offset: isize,
+        size: Size,
+    },
+    Forge {
+        object: usize,
+        granules: usize,
+    },
+    /// Overwrites one byte of a header, live or free.
+    Overwrite {
+        header: usize,
+        at: usize,
+        byte: u8,
+    },
+    Scribble {
+        seed: u64,
+    },
+    Repair,
+}
+
+impl Op {
+    /// Runs the operation on heap and model.
+    ///
+    /// # Errors
+    /// What they disagree on.
+    pub fn run(&self, pair: &mut Pair) -> Agreed<()> {
+        match *self {
+            Self::Alloc { size, align } => pair.alloc(size.bytes(pair), align).map(|_| ()),
+            Self::AllocZeroed { size } => pair.alloc_zeroed(size.bytes(pair)).map(|_| ()),
+            Self::FillUp { size } => {
+                let size = size.bytes(pair);
+                for _ in 0..MOST_AT_ONCE {
+                    if pair.alloc(size, GRANULE)?.is_err() {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            Self::FreeEvery { nth } => {
+                let objects = pair.objects().to_vec();
+                objects.iter().step_by(nth.max(1)).try_for_each(|object| pair.free(object.address).map(|_| ()))
+            }
+            Self::FreeAt { offset } => pair.free(base(pair).wrapping_add_signed(offset)).map(|_| ()),
+            Self::FreeAnything { address } => pair.free(address).map(|_| ()),
+            Self::FreeStale { nth } => match pair.stale().get(nth % pair.stale().len().max(1)) {
+                Some(&address) => pair.free(address).map(|_| ()),
+                None => Ok(()),
+            },
+            Self::ReallocAt { offset, size } => {
+                let address = base(pair).wrapping_add_signed(offset);
+                pair.realloc(address, size.bytes(pair), GRANULE).map(|_| ())
+            }
+            Self::Overwrite { header, at, byte } => {
+                let headers = pair.model().headers();
+                pair.overwrite(headers[header % headers.len()], at % GRANULE, byte);
+                Ok(())
+            }
+            Self::Scribble { seed } => {
+                pair.scribble(seed);
+                Ok(())
+            }
+            Self::Repair => pair.repair(),
+            Self::Free { object }
+            | Self::FreeNear { object, .. }
+            | Self::Realloc { object, .. }
+            | Self::Forge { object, .. } => match pair.objects().get(object % pair.objects().len().max(1)) {
+                Some(&object) => self.run_on(object, pair),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Runs an operation that needs an object.
+    fn run_on(&self, object: Object, pair: &mut Pair) -> Agreed<()> {
+        match *self {
+            Self::FreeNear { offset, .. } => pair.free(object.address.wrapping_add_signed(offset)).map(|_| ()),
+            Self::Realloc { size, align, .. } => pair.realloc(object.address, size.bytes(pair), align).map(|_| ()),
+            Self::Forge { granules, .. } => pair.forge(object, granules % (object.usable / GRANULE)),
+            _ => pair.free(object.address).map(|_| ()),
+        }
+    }
+
+    /// One operation of a program that allocates in so many of a hundred cases, and mostly frees in the others.
+    pub fn random(rng: &mut Rng, heap_size: usize, growing: u32) -> Self {
+        let object = rng.usize(..);
+        let near = isize::try_from(heap_size).unwrap_or(isize::MAX) + 64;
+        match rng.u32(..1000) {
+            0..30 => Self::FreeNear { object, offset: rng.isize(-64..128) },
+            30..45 => Self::FreeAt { offset: rng.isize(-64..near) },
+            45..60 => Self::FreeAt { offset: rng.isize(-4..near / 16) * 16 },
+            60..75 => Self::FreeStale { nth: rng.usize(..64) },
+            75..80 => Self::FreeAnything { address: rng.usize(..) },
+            80..85 => Self::ReallocAt { offset: rng.isize(-64..near), size: Size::random(rng) },
+            85..90 => Self::Forge { object, granules: rng.usize(..64) },
+            90..93 => Self::Overwrite { header: object, at: rng.usize(..16), byte: rng.u8(..) },
+            93 => Self::random_upheaval(rng),
+            94..98 => Self::Repair,
+            98..200 => Self::Realloc { object, size: Size::random(rng), align: align(rng) },
+            200..220 => Self::AllocZeroed { size: Size::random(rng) },
+            _ if rng.u32(..100) < growing => Self::Alloc { size: Size::random(rng), align: align(rng) },
+            _ => Self::Free { object },
+        }
+    }
+
+    /// One of the operations that change the whole heap.
+    fn random_upheaval(rng: &mut Rng) -> Self {
+        match rng.u32(..4) {
+            0 => Self::FillUp { size: Size::Share(rng.u16(32..2048)) },
+            1 => Self::FillUp { size: Size::Slab },
+            2 => Self::FreeEvery { nth: rng.usize(1..5) },
+            _ => Self::Scribble { seed: rng.u64(..) },
+        }
+    }
+}
+
+impl Size {
+    fn bytes(self, pair: &Pair) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Slab => pair.setup().slab_size,
+            Self::Share(share) => (pair.heap().size() * usize::from(share)) >> 16,
+            Self::Huge(fewer) => usize::MAX - fewer,
+        }
+    }
+
+    fn random(rng: &mut Rng) -> Self {
+        match rng.u32(..100) {
+            0..35 => Self::Slab,
+            35..75 => Self::Bytes(rng.usize(..100)),
+            75..92 => Self::Bytes(rng.usize(..600)),
+            92..99 => Self::Share(rng.u16(..8192)),
+            _ if rng.bool() => Self::Share(rng.u16(..)),
+            _ => Self::Huge(rng.usize(..64)),
+        }
+    }
+}
+
+impl Setup {
+    /// Any legal heap whose region has so many bytes, small ones as often as large ones.
+    pub fn random(rng: &mut Rng, sizes: RangeInclusive<usize>) -> Self {
+        let doublings = (sizes.end() / sizes.start()).ilog2();
+        let smallest = sizes.start() << rng.u32(..=doublings);
+        let any_slab_size = [1 << rng.u32(..7), rng.usize(1..=64), rng.usize(1..=4096)];
+        Self {
+            size: rng.usize(smallest..=*sizes.end().min(&(smallest * 2))),
+            offset: rng.usize(..PAGE / GRANULE) * GRANULE,
+            slab_size: any_slab_size[rng.usize(..3)],
+            placement: if rng.bool() { Placement::NextFit } else { Placement::FirstFit },
+            bookkeeping: match rng.u32(..3) {
+                0 => Bookkeeping::Carved,
+                1 => Bookkeeping::Separate(rng.usize(..64)),
+                _ => Bookkeeping::Zeroed,
+            },
+        }
+    }
+}
+
+/// Runs the random program of this seed: heaps that fill and empty by turns, until `ops` operations are done. The
+/// answer and the rover are compared after every operation, all the rest from time to time and at the end. Answers with
+/// the heap's figures.
+///
+/// # Errors
+/// What heap and model disagree on.
+pub fn drive(seed: u64, ops: usize, sizes: RangeInclusive<usize>) -> Agreed<Stats> {
+    let mut rng = Rng::with_seed(seed);
+    let setup = Setup::random(&mut rng, sizes);
+    let mut pair = Pair::new(setup).expect("every region of MIN_REGION bytes makes a heap");
+    let mut growing = 60;
+    for done in 1..=ops {
+        Op::random(&mut rng, setup.size, growing).run(&mut pair)?;
+        pair.compare_rover()?;
+        if done % 512 == 0 {
+            pair.compare()?;
+            growing = [40, 50, 60, 90][rng.usize(..4)];
+        }
+    }
+    finish(&mut pair, &mut rng)?;
+    Ok(pair.model().stats())
+}
+
+/// Frees every object in random order, which must leave one free block.
+///
+/// # Errors
+/// What heap and model disagree on.
+pub fn finish(pair: &mut Pair, rng: &mut Rng) -> Agreed<()> {
+    pair.compare()?;
+    pair.repair()?;
+    let mut objects = pair.objects().to_vec();
+    rng.shuffle(&mut objects);
+    objects.iter().try_for_each(|object| pair.free(object.address).map(|_| ()))?;
+    pair.compare()?;
+    pair.expect_empty()
+}
+
+fn base(pair: &Pair) -> usize {
+    pair.heap().base().map_or(0, |base| base.addr().get())
+}
+
+/// 16 four times in five, else any power of two up to two pages.
+fn align(rng: &mut Rng) -> usize {
+    if rng.u32(..5) > 0 { GRANULE } else { 1 << rng.u32(..14) }
+}

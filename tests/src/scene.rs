@@ -1,0 +1,165 @@
+//! Scenes: a next-fit segment is set up as a picture shows it, something happens, and the picture is compared.
+//!
+//! `"XX OOO |XX"` is a used block of two granules, a free one of three, and a used one of two at whose start the rover
+//! stands. Blocks are named by their place in the picture, counted from 0. A model runs beside every scene.
+
+use slabfit::{AllocError, Block, Config, GRANULE, Placement, Segment, State};
+
+use crate::arena::{Bookkeeping, PAGE, Setup};
+use crate::pair::Pair;
+use crate::picture;
+
+/// A heap in which a picture came true.
+pub struct Scene {
+    /// The heap and its model.
+    pub pair: Pair,
+}
+
+impl Scene {
+    /// A heap whose next-fit segment looks like this, at the start of a page, and whose slab has no slots.
+    #[track_caller]
+    pub fn drawn(picture: &str) -> Self {
+        Self::placed(picture, Placement::NextFit)
+    }
+
+    /// The same, under a placement.
+    #[track_caller]
+    pub fn placed(picture: &str, placement: Placement) -> Self {
+        let mut scene = Self::fresh(granules_in(picture), 1 << 20, placement);
+        let mut blocks = Vec::new();
+        for word in picture.split(' ') {
+            let (free, granules) = (word.contains('O'), granules_in(word));
+            // A rover at the segment's start can only come about when a block with the rover at its end is freed
+            // together with the next.
+            let parts =
+                if word.starts_with("|O") && blocks.is_empty() { vec![2, granules - 2] } else { vec![granules] };
+            for part in parts {
+                blocks.push((scene.alloc((part - 1) * GRANULE), part, free));
+            }
+        }
+        scene.set_rover(picture, &blocks);
+        for (address, _, _) in blocks.iter().filter(|(_, _, free)| *free) {
+            scene.pair.free(*address).unwrap().unwrap();
+        }
+        scene.shows(picture);
+        scene
+    }
+
+    /// A heap with so many granules of next fit, all free, and slots of `slab_size` bytes.
+    pub fn fresh(granules: usize, slab_size: usize, placement: Placement) -> Self {
+        // The slab takes a quarter of the whole, rounded down.
+        let whole =
+            (granules..granules * 2).rfind(|whole| whole - whole / 4 == granules).expect("a size that splits so");
+        let (size, slab) = (whole * GRANULE, whole / 4 * GRANULE);
+        let offset = slab.next_multiple_of(PAGE) - slab;
+        let setup = Setup { size, offset, slab_size, placement, bookkeeping: Bookkeeping::Separate(0) };
+        Self { pair: Pair::new(setup).expect("a legal heap") }
+    }
+
+    /// A heap of `size` bytes at the start of a page.
+    pub fn of_bytes(size: usize, config: Config) -> Self {
+        let Config { slab_size, placement } = config;
+        let setup = Setup { size, offset: 0, slab_size, placement, bookkeeping: Bookkeeping::Separate(0) };
+        Self { pair: Pair::new(setup).expect("a legal heap") }
+    }
+
+    /// The rover stands at the end of the block that was allocated last: while all blocks are used, the one before the
+    /// rover's place is freed and allocated again.
+    fn set_rover(&mut self, picture: &str, blocks: &[(usize, usize, bool)]) {
+        let place = picture.find('|').expect("a picture shows the rover");
+        let before = granules_in(&picture[..place]);
+        let wanted = if before == 0 { 2 } else { before };
+        let mut end = 0;
+        for &(address, granules, _) in blocks {
+            end += granules;
+            if end == wanted {
+                self.pair.free(address).unwrap().unwrap();
+                assert_eq!(self.alloc((granules - 1) * GRANULE), address);
+            }
+        }
+    }
+
+    /// Serves a request and answers with its address.
+    #[track_caller]
+    pub fn alloc(&mut self, size: usize) -> usize {
+        self.alloc_aligned(size, GRANULE)
+    }
+
+    /// The same, aligned.
+    #[track_caller]
+    pub fn alloc_aligned(&mut self, size: usize, align: usize) -> usize {
+        let served = self.pair.alloc(size, align).unwrap();
+        self.compare();
+        let address = served.unwrap_or_else(|error| panic!("{size} bytes: {error}\n{}", self.pair.picture()));
+        assert_eq!(address % align.max(GRANULE), 0);
+        address
+    }
+
+    /// Asks for what the heap cannot serve.
+    #[track_caller]
+    pub fn alloc_fails(&mut self, size: usize) -> AllocError {
+        let served = self.pair.alloc(size, GRANULE).unwrap();
+        self.compare();
+        served.expect_err("served what it could not")
+    }
+
+    /// Frees a block of the picture.
+    #[track_caller]
+    pub fn free(&mut self, nth: usize) {
+        let address = self.payload(nth);
+        self.pair.free(address).unwrap().unwrap();
+        self.compare();
+    }
+
+    /// Resizes a block of the picture and answers with its address.
+    #[track_caller]
+    pub fn realloc(&mut self, nth: usize, size: usize) -> usize {
+        let address = self.payload(nth);
+        let moved = self.pair.realloc(address, size, GRANULE).unwrap().unwrap();
+        self.compare();
+        moved
+    }
+
+    /// The address of the payload of a block of the picture.
+    pub fn payload(&self, nth: usize) -> usize {
+        self.next_fit()[nth].address + GRANULE
+    }
+
+    /// Compares the picture.
+    #[track_caller]
+    pub fn shows(&mut self, picture: &str) {
+        self.compare();
+        assert_eq!(picture::row(self.next_fit(), self.pair.heap().rover(), GRANULE), picture);
+    }
+
+    /// Compares the picture of the slab: one character a slot.
+    #[track_caller]
+    pub fn shows_slots(&mut self, picture: &str) {
+        self.compare();
+        let slots: Vec<Block> = self.pair.heap().blocks().filter(|block| block.segment == Segment::Slab).collect();
+        let unit = slots.first().map_or(1, |slot| slot.size);
+        assert_eq!(picture::row(slots, None, unit), picture);
+    }
+
+    /// Compares everything with the model.
+    #[track_caller]
+    pub fn compare(&mut self) {
+        self.pair.compare().unwrap();
+    }
+
+    /// The blocks of the next-fit segment.
+    pub fn next_fit(&self) -> Vec<Block> {
+        self.pair.heap().blocks().filter(|block| block.segment == Segment::NextFit).collect()
+    }
+
+    /// The live blocks of the next-fit segment.
+    pub fn live(&self) -> Vec<Block> {
+        let mut blocks = self.next_fit();
+        blocks.retain(|block| block.state == State::Used);
+        blocks
+    }
+}
+
+fn granules_in(picture: &str) -> usize {
+    picture.chars().filter(|mark| "XO".contains(*mark)).count()
+}

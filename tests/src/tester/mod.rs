@@ -1,0 +1,28 @@
+//! The tester: what runs against slabfit's own heap, and against any `libmem.so`. From the bottom to the top, each file
+//! using only what stands before it:
+//! - `size_arg`, `args`: the command line; `sys`: the operating system, where `std` ends;
+//! - `trace`, `recordings`: what programs did, read from bytes that nobody trusts;
+//! - `window`: the heap's memory; `allocator`, `own`: the three functions, and slabfit's heap behind them;
+//! - `drawing`: the heap as characters; `session`: an allocator with its heap, every answer doubted; `conformance`, `replay`, `stress`: the suites;
+//! - `runner`: a step of a suite in this process; `beacon`, `library`, `supervisor`: one in a child process, on a library;
+//! - `report`, `run`: all steps, and what came of them.
+
+pub mod allocator;
+pub mod args;
+pub mod beacon;
+pub mod conformance;
+pub mod drawing;
+pub mod library;
+pub mod own;
+pub mod recordings;
+pub mod replay;
+pub mod report;
+pub mod run;
+pub mod runner;
+pub mod session;
+pub mod size_arg;
+pub mod stress;
+pub mod supervisor;
+pub mod sys;
+pub mod trace;
+pub mod window;

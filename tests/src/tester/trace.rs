@@ -1,0 +1,498 @@
+//! Traces of real programs in the `.rep` text form of the malloc labs, plain or zstd-compressed.
+//!
+//! A trace is one operation a line: `a ID SIZE` allocates, `r ID SIZE` reallocates, `f ID` frees. Four lines of one
+//! number each may stand before them (suggested heap size, number of ids, number of operations, weight); blank lines
+//! and lines that begin with `#` are skipped. An id may be used again once it is free.
+//!
+//! Traces come from anywhere, so every byte of one is doubted: whatever the bytes, reading ends in a [`Trace`] whose
+//! operations make sense in their order, or in a [`TraceError`] that names the line.
+
+use core::fmt;
+use std::collections::HashMap;
+use std::io::{self, BufRead, Read};
+
+/// Longest line that is read. The longest that means anything has 43 characters; comments may be longer.
+const LONGEST_LINE: u64 = 4096;
+
+/// One step of a program. `object` counts the allocations of the trace from 0, whatever id the trace gave them, so that
+/// whoever replays it can keep them in an array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// The program asks for memory.
+    Allocate {
+        /// Which allocation of the trace this is.
+        object: u32,
+        /// Bytes asked for.
+        size: u64,
+    },
+    /// The program asks for a live object to have another size.
+    Reallocate {
+        /// The allocation that is resized.
+        object: u32,
+        /// Bytes asked for.
+        size: u64,
+    },
+    /// The program gives an object back.
+    Free {
+        /// The allocation that is freed.
+        object: u32,
+    },
+}
+
+/// A whole trace: every reallocate and free names an object that is live at that point.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    operations: Vec<Operation>,
+    ids: Vec<u64>,
+    peak_bytes: u128,
+    peak_at: usize,
+}
+
+impl Trace {
+    /// Reads the text form.
+    ///
+    /// # Errors
+    /// The first line that is malformed, or that could not be read.
+    pub fn read(text: impl BufRead) -> Result<Self, TraceError> {
+        let mut reader = Reader::default();
+        let mut lines = Lines { text, number: 0, line: Vec::new() };
+        while let Some(line) = lines.next_line()? {
+            reader.line(line).map_err(|fault| TraceError { line: lines.number, fault })?;
+        }
+        reader.finish().map_err(|fault| TraceError { line: lines.number, fault })
+    }
+
+    /// Reads a file's bytes: zstd where they begin as zstd does, else the text itself. `limit` bounds the text, because
+    /// a few kilobytes of zstd can claim terabytes.
+    ///
+    /// # Errors
+    /// As [`Trace::read`].
+    pub fn decode(bytes: &[u8], limit: u64) -> Result<Self, TraceError> {
+        let text: Box<dyn Read + '_> = if bytes.starts_with(&ZSTD_MAGIC) {
+            let unreadable =
+                |error: io::Error| TraceError { line: 1, fault: TraceFault::Unreadable(error.to_string()) };
+            Box::new(zstd::Decoder::with_buffer(bytes).map_err(unreadable)?)
+        } else {
+            Box::new(bytes)
+        };
+        Self::read(io::BufReader::new(Limited { inner: text, left: limit }))
+    }
+
+    /// The operations in their order.
+    #[must_use]
+    pub fn operations(&self) -> &[Operation] {
+        &self.operations
+    }
+
+    /// How many objects are ever allocated.
+    #[must_use]
+    pub fn objects(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Most bytes live at once, as the program asked for them.
+    #[must_use]
+    pub fn peak_bytes(&self) -> u128 {
+        self.peak_bytes
+    }
+
+    /// Index of the operation after which [`peak_bytes`](Self::peak_bytes) were live for the first time.
+    #[must_use]
+    pub fn peak_at(&self) -> usize {
+        self.peak_at
+    }
+
+    /// The operation at `index` as messages name it: its number, counted from 1, and how the trace writes it.
+    #[must_use]
+    pub fn describe(&self, index: usize) -> String {
+        let id = |object: u32| self.ids[object as usize];
+        let written = match self.operations.get(index) {
+            Some(&Operation::Allocate { object, size }) => format!("a {} {size}", id(object)),
+            Some(&Operation::Reallocate { object, size }) => format!("r {} {size}", id(object)),
+            Some(&Operation::Free { object }) => format!("f {}", id(object)),
+            None => return "after the last operation".to_owned(),
+        };
+        format!("at operation {}, '{written}'", index + 1)
+    }
+}
+
+/// Where a trace stopped making sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceError {
+    /// The line, counted from 1; the last line for what is missing at the end.
+    pub line: u64,
+    /// What is wrong with it.
+    pub fault: TraceFault,
+}
+
+/// What can be wrong with a line of a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TraceFault {
+    /// It begins with none of `a`, `r` and `f`.
+    UnknownOperation(String),
+    /// It ends before this field.
+    Missing(&'static str),
+    /// This field is no number.
+    NotANumber(&'static str, String),
+    /// This field does not fit into 64 bits.
+    NumberTooLarge(&'static str, String),
+    /// More follows where the line should end.
+    Surplus(String),
+    /// It allocates an id that is live.
+    AlreadyLive(u64),
+    /// It frees or resizes an id that is not live.
+    NotLive(u64),
+    /// The header has begun but has fewer than four lines.
+    HeaderCut,
+    /// The header promised another number of operations.
+    OperationCount {
+        /// What the header says.
+        promised: u64,
+        /// What there is.
+        found: u64,
+    },
+    /// More objects than can be counted.
+    TooManyObjects,
+    /// The line has no end in sight.
+    LineTooLong,
+    /// The text, or what it decompresses to, is longer than allowed.
+    TextTooLong,
+    /// The bytes could not be read or decompressed.
+    Unreadable(String),
+}
+
+impl fmt::Display for TraceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.fault)
+    }
+}
+
+impl fmt::Display for TraceFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownOperation(word) => write!(f, "unknown operation '{word}'; known are a, r and f"),
+            Self::Missing(field) => write!(f, "the {field} is missing"),
+            Self::NotANumber(field, word) => write!(f, "the {field} '{word}' is not a number"),
+            Self::NumberTooLarge(field, word) => write!(f, "the {field} '{word}' does not fit into 64 bits"),
+            Self::Surplus(word) => write!(f, "unexpected '{word}' at the end"),
+            Self::AlreadyLive(id) => write!(f, "id {id} is allocated while it is live"),
+            Self::NotLive(id) => write!(f, "id {id} is not live"),
+            Self::HeaderCut => f.write_str("the header has four lines of one number each, and this is none of them"),
+            Self::OperationCount { promised, found } => {
+                write!(f, "the header promises {promised} operations, but {found} follow")
+            }
+            Self::TooManyObjects => f.write_str("more objects than can be counted"),
+            Self::LineTooLong => write!(f, "longer than {LONGEST_LINE} bytes"),
+            Self::TextTooLong => f.write_str("the trace is longer than allowed"),
+            Self::Unreadable(why) => write!(f, "cannot be read: {why}"),
+        }
+    }
+}
+
+impl core::error::Error for TraceError {}
+
+/// What has been read so far.
+#[derive(Default)]
+struct Reader {
+    trace: Trace,
+    header: Vec<u64>,
+    /// Live ids: their object and its size.
+    live: HashMap<u64, (u32, u64)>,
+    live_bytes: u128,
+}
+
+impl Reader {
+    fn line(&mut self, line: &[u8]) -> Result<(), TraceFault> {
+        let mut fields = Fields { words: line };
+        let Some(first) = fields.next_word() else { return Ok(()) };
+        if first.starts_with(b"#") {
+            return Ok(());
+        }
+        if self.is_in_header(first) {
+            let number = number("header number", first)?;
+            fields.end()?;
+            self.header.push(number);
+            return Ok(());
+        }
+        match first {
+            b"a" => self.allocate(fields.number("id")?, fields.number("size")?)?,
+            b"r" => self.reallocate(fields.number("id")?, fields.number("size")?)?,
+            b"f" => self.free(fields.number("id")?)?,
+            other => return Err(TraceFault::UnknownOperation(printable(other))),
+        }
+        fields.end()
+    }
+
+    /// A header is there when the first line that says anything begins with a digit; it then has four lines.
+    fn is_in_header(&self, first: &[u8]) -> bool {
+        match self.header.len() {
+            0 => self.trace.operations.is_empty() && first[0].is_ascii_digit(),
+            1..=3 => true,
+            _ => false,
+        }
+    }
+
+    fn allocate(&mut self, id: u64, size: u64) -> Result<(), TraceFault> {
+        let object = u32::try_from(self.trace.ids.len()).map_err(|_| TraceFault::TooManyObjects)?;
+        if self.live.contains_key(&id) {
+            return Err(TraceFault::AlreadyLive(id));
+        }
+        self.live.insert(id, (object, size));
+        self.trace.ids.push(id);
+        self.live_bytes += u128::from(size);
+        self.push(Operation::Allocate { object, size });
+        Ok(())
+    }
+
+    fn reallocate(&mut self, id: u64, size: u64) -> Result<(), TraceFault> {
+        let (object, old) = self.live.get_mut(&id).ok_or(TraceFault::NotLive(id))?;
+        let object = *object;
+        self.live_bytes = self.live_bytes - u128::from(*old) + u128::from(size);
+        *old = size;
+        self.push(Operation::Reallocate { object, size });
+        Ok(())
+    }
+
+    fn free(&mut self, id: u64) -> Result<(), TraceFault> {
+        let (object, size) = self.live.remove(&id).ok_or(TraceFault::NotLive(id))?;
+        self.live_bytes -= u128::from(size);
+        self.push(Operation::Free { object });
+        Ok(())
+    }
+
+    fn push(&mut self, operation: Operation) {
+        if self.live_bytes > self.trace.peak_bytes {
+            self.trace.peak_bytes = self.live_bytes;
+            self.trace.peak_at = self.trace.operations.len();
+        }
+        self.trace.operations.push(operation);
+    }
+
+    fn finish(self) -> Result<Trace, TraceFault> {
+        let found = self.trace.operations.len() as u64;
+        match *self.header {
+            [] => Ok(self.trace),
+            [_, _, promised, _] if promised == found => Ok(self.trace),
+            [_, _, promised, _] => Err(TraceFault::OperationCount { promised, found }),
+            _ => Err(TraceFault::HeaderCut),
+        }
+    }
+}
+
+/// The words of a line.
+struct Fields<'a> {
+    words: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    fn next_word(&mut self) -> Option<&'a [u8]> {
+        let words = self.words.trim_ascii_start();
+        let end = words.iter().position(u8::is_ascii_whitespace).unwrap_or(words.len());
+        let (word, rest) = words.split_at(end);
+        self.words = rest;
+        (!word.is_empty()).then_some(word)
+    }
+
+    fn number(&mut self, field: &'static str) -> Result<u64, TraceFault> {
+        number(field, self.next_word().ok_or(TraceFault::Missing(field))?)
+    }
+
+    fn end(&mut self) -> Result<(), TraceFault> {
+        self.next_word().map_or(Ok(()), |word| Err(TraceFault::Surplus(printable(word))))
+    }
+}
+
+fn number(field: &'static str, word: &[u8]) -> Result<u64, TraceFault> {
+    if !word.iter().all(u8::is_ascii_digit) {
+        return Err(TraceFault::NotANumber(field, printable(word)));
+    }
+    printable(word).parse().map_err(|_| TraceFault::NumberTooLarge(field, printable(word)))
+}
+
+/// A word as a message can show it: no control characters, and not all of it when it is long.
+fn printable(word: &[u8]) -> String {
+    const SHOWN: usize = 32;
+    let mut text = word[..word.len().min(SHOWN)].escape_ascii().to_string();
+    if word.len() > SHOWN {
+        text.push_str("...");
+    }
+    text
+}
+
+/// Lines of bounded length, counted from 1.
+struct Lines<R> {
+    text: R,
+    number: u64,
+    line: Vec<u8>,
+}
+
+impl<R: BufRead> Lines<R> {
+    fn next_line(&mut self) -> Result<Option<&[u8]>, TraceError> {
+        let (line, mut text) = (&mut self.line, (&mut self.text).take(LONGEST_LINE));
+        line.clear();
+        let read = text.read_until(b'\n', line);
+        let fault = match read {
+            Ok(0) => return Ok(None),
+            Ok(_) if !line.ends_with(b"\n") && text.limit() == 0 => TraceFault::LineTooLong,
+            Ok(_) => {
+                self.number += 1;
+                return Ok(Some(line));
+            }
+            Err(error) if error.get_ref().is_some_and(|inner| inner.is::<TextTooLong>()) => TraceFault::TextTooLong,
+            Err(error) => TraceFault::Unreadable(error.to_string()),
+        };
+        Err(TraceError { line: self.number + 1, fault })
+    }
+}
+
+/// First bytes of every zstd frame.
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// A text that fails, instead of ending, where more than `left` bytes come: a trace cut short would be another trace.
+struct Limited<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(out)?;
+        self.left = self.left.checked_sub(read as u64).ok_or_else(|| io::Error::other(TextTooLong))?;
+        Ok(read)
+    }
+}
+
+/// Stands inside the `io::Error` that [`Limited`] ends a text with.
+#[derive(Debug)]
+struct TextTooLong;
+
+impl fmt::Display for TextTooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text too long")
+    }
+}
+
+impl core::error::Error for TextTooLong {}
+
+#[cfg(test)]
+mod tests {
+    use super::Operation::{Allocate, Free, Reallocate};
+    use super::*;
+
+    fn parse(text: &str) -> Result<Trace, TraceError> {
+        Trace::decode(text.as_bytes(), 1 << 20)
+    }
+
+    fn fault(text: &str) -> (u64, TraceFault) {
+        let error = parse(text).expect_err(text);
+        (error.line, error.fault)
+    }
+
+    #[test]
+    fn a_small_trace_is_read_as_it_stands() {
+        let trace = parse("a 7 100\n\n  # a comment\r\na 900 50 \r\nr 7 10\nf 900\na 900 1\nf 7").unwrap();
+        let expected = [
+            Allocate { object: 0, size: 100 },
+            Allocate { object: 1, size: 50 },
+            Reallocate { object: 0, size: 10 },
+            Free { object: 1 },
+            Allocate { object: 2, size: 1 },
+            Free { object: 0 },
+        ];
+        assert_eq!(trace.operations(), expected);
+        assert_eq!((trace.objects(), trace.peak_bytes(), trace.peak_at()), (3, 150, 1));
+        assert_eq!(trace.describe(4), "at operation 5, 'a 900 1'");
+    }
+
+    #[test]
+    fn the_header_is_optional_and_must_be_true() {
+        let body = "a 0 1\nf 0\n";
+        assert_eq!(parse(&format!("999\n1\n2\n1\n{body}")), parse(body));
+        assert_eq!(fault(&format!("9\n1\n3\n1\n{body}")), (6, TraceFault::OperationCount { promised: 3, found: 2 }));
+        assert_eq!(fault("9\n1\n2\n"), (3, TraceFault::HeaderCut));
+        assert_eq!(fault("9\n1\na 0 1"), (3, TraceFault::NotANumber("header number", "a".to_owned())));
+        assert_eq!(fault("9 1"), (1, TraceFault::Surplus("1".to_owned())));
+        assert_eq!(fault("a 0 1\n17\n"), (2, TraceFault::UnknownOperation("17".to_owned())));
+    }
+
+    #[test]
+    fn an_empty_text_is_a_trace_of_nothing() {
+        assert_eq!(parse("").unwrap(), Trace::default());
+        assert_eq!(parse("0\n0\n0\n0\n").unwrap(), Trace::default());
+    }
+
+    #[test]
+    fn every_fault_names_its_line() {
+        use TraceFault::*;
+        for (text, line, expected) in [
+            ("a 1 1\nx 1 1", 2, UnknownOperation("x".to_owned())),
+            ("a1 1", 1, UnknownOperation("a1".to_owned())),
+            ("\n\na", 3, Missing("id")),
+            ("a 1", 1, Missing("size")),
+            ("a 1 1\nr 1", 2, Missing("size")),
+            ("f", 1, Missing("id")),
+            ("a one 1", 1, NotANumber("id", "one".to_owned())),
+            ("a 1 -1", 1, NotANumber("size", "-1".to_owned())),
+            ("a 1 0x10", 1, NotANumber("size", "0x10".to_owned())),
+            ("a 18446744073709551616 1", 1, NumberTooLarge("id", "18446744073709551616".to_owned())),
+            ("a 1 1 1", 1, Surplus("1".to_owned())),
+            ("a 1 1\nf 1 1", 2, Surplus("1".to_owned())),
+            ("a 1 1\na 1 1", 2, AlreadyLive(1)),
+            ("a 1 1\nf 1\nf 1", 3, NotLive(1)),
+            ("r 1 1", 1, NotLive(1)),
+        ] {
+            assert_eq!(fault(text), (line, expected), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_and_ids_reach_64_bits() {
+        let trace = parse("a 18446744073709551615 18446744073709551615\na 0 18446744073709551615").unwrap();
+        assert_eq!(trace.peak_bytes(), 2 * u128::from(u64::MAX));
+        assert_eq!(trace.describe(0), "at operation 1, 'a 18446744073709551615 18446744073709551615'");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_shown_escaped_and_cut() {
+        assert_eq!(fault("a 1 1\n\u{1}\u{7f}"), (2, TraceFault::UnknownOperation("\\x01\\x7f".to_owned())));
+        let long = "y".repeat(100);
+        assert_eq!(fault(&long), (1, TraceFault::UnknownOperation(format!("{}...", &long[..32]))));
+    }
+
+    #[test]
+    fn a_line_without_end_is_refused_before_it_fills_memory() {
+        assert_eq!(fault(&format!("a 1 1\n#{}", "x".repeat(5000))), (2, TraceFault::LineTooLong));
+        let longest = format!("#{}\na 1 1", "x".repeat(LONGEST_LINE as usize - 2));
+        assert_eq!(parse(&longest).unwrap().objects(), 1);
+    }
+
+    #[test]
+    fn zstd_is_recognised_by_its_first_bytes_and_frames_may_follow_each_other() {
+        let frame = |text: &str| zstd::encode_all(text.as_bytes(), 1).unwrap();
+        let file = [frame("a 1 1\n"), frame("f 1\n")].concat();
+        assert_eq!(Trace::decode(&file, 100), parse("a 1 1\nf 1\n"));
+        let cut = Trace::decode(&file[..file.len() - 3], 100).unwrap_err();
+        assert!(matches!(cut, TraceError { line: 2, fault: TraceFault::Unreadable(_) }), "{cut}");
+    }
+
+    #[test]
+    fn a_text_that_swells_beyond_the_limit_is_refused() {
+        let bomb = zstd::encode_all("\n".repeat(1 << 20).as_bytes(), 19).unwrap();
+        assert!(bomb.len() < 1000);
+        assert_eq!(Trace::decode(&bomb, (1 << 20) - 1).unwrap_err().fault, TraceFault::TextTooLong);
+        assert_eq!(Trace::decode(&bomb, 1 << 20), Ok(Trace::default()));
+    }
+
+    #[test]
+    fn no_bytes_whatever_make_reading_panic() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let alphabet = b"arf 0123456789\n\n  #-\xff\0";
+        for _ in 0..20_000 {
+            let length = random.usize(..64);
+            let mut bytes: Vec<u8> = (0..length).map(|_| alphabet[random.usize(..alphabet.len())]).collect();
+            let _ = Trace::decode(&bytes, 1 << 10);
+            bytes.splice(0..0, ZSTD_MAGIC);
+            let _ = Trace::decode(&bytes, 1 << 10);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Requests aligned to more than 16 bytes, drawn as blocks. The segment starts at a multiple of 4096, and a block's
+//! payload one granule behind its start.
+
+use slabfit::{AllocError, GRANULE, Placement};
+use slabfit_tests::scene::Scene;
+
+#[test]
+fn needs_no_gap_when_the_payload_is_aligned_already() {
+    let mut scene = Scene::drawn("XXX |OOOOO");
+    scene.alloc_aligned(16, 64);
+    scene.shows("XXX XX |OOO");
+}
+
+#[test]
+fn leaves_a_gap_of_32_bytes_as_a_free_block() {
+    let mut scene = Scene::drawn("XXXXX |OOOOOO");
+    scene.alloc_aligned(16, 128);
+    scene.shows("XXXXX OO XX |OO");
+}
+
+#[test]
+fn skips_a_place_that_would_leave_a_gap_of_16_bytes() {
+    let mut scene = Scene::drawn("XX |OOOOOOOOOO");
+    scene.alloc_aligned(16, 64);
+    scene.shows("XX OOOOO XX |OOO");
+}
+
+#[test]
+fn passes_over_blocks_that_hold_no_aligned_payload() {
+    let mut scene = Scene::drawn("XX |OOOO XXX OO XX OOOOO XX");
+    scene.alloc_aligned(1, 128);
+    scene.shows("XX OOOO XXX OO XX OO XXX |XX");
+}
+
+#[test]
+fn keeps_a_remainder_of_16_bytes_behind_the_block() {
+    let mut scene = Scene::drawn("XXXXX |OOOOO XX");
+    scene.alloc_aligned(16, 128);
+    scene.shows("XXXXX OO XXX |XX");
+}
+
+#[test]
+fn wraps_like_any_request() {
+    let mut scene = Scene::drawn("XXX OOO XX |OO");
+    scene.alloc_aligned(32, 64);
+    scene.shows("XXX XXX |XX OO");
+}
+
+#[test]
+fn fails_when_every_free_block_is_crooked() {
+    let mut scene = Scene::drawn("XX |OOOO XX");
+    let failed = scene.pair.alloc(16, 256).unwrap();
+    assert_eq!(failed, Err(AllocError::Fragmented));
+    scene.shows("XX |OOOO XX");
+}
+
+#[test]
+fn every_alignment_from_1_to_two_pages_is_served_from_every_start() {
+    for shift in 0..=13 {
+        let align = 1 << shift;
+        for first in 0..18 {
+            let mut scene = Scene::fresh(1400, 1 << 20, Placement::NextFit);
+            scene.alloc(first * GRANULE);
+            let address = scene.alloc_aligned(48, align);
+            assert_eq!(address % align, 0);
+            assert_eq!(address % GRANULE, 0);
+            scene.alloc_aligned(48, align);
+            scene.pair.verify_objects().unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_alignment_larger_than_the_heap_fails() {
+    let mut scene = Scene::fresh(64, 1 << 20, Placement::NextFit);
+    for shift in 16..usize::BITS - 1 {
+        // The segment lies at the start of a page, which may be at a multiple of more than that.
+        if let Ok(address) = scene.pair.alloc(16, 1 << shift).unwrap() {
+            assert_eq!(address % (1 << shift), 0);
+        }
+    }
+    scene.compare();
+}

@@ -1,0 +1,327 @@
+//! Wrong frees of every kind, overwritten headers, and the figures that tell of them.
+
+use slabfit::{Fault, GRANULE, MAGIC, Placement, Segment, SegmentStats, Stats, Violation, WrongFree};
+use slabfit_tests::model::Header;
+use slabfit_tests::scene::Scene;
+
+/// Frees an address that must be refused for this reason, with no block changed.
+#[track_caller]
+fn refuses(scene: &mut Scene, address: usize, fault: Fault) {
+    let blocks: Vec<_> = scene.pair.heap().blocks().collect();
+    assert_eq!(scene.pair.free(address).unwrap(), Err(WrongFree { address, fault }));
+    scene.compare();
+    assert_eq!(scene.pair.heap().blocks().collect::<Vec<_>>(), blocks);
+}
+
+/// The header of a block of the picture, as it should be.
+fn header(scene: &Scene, nth: usize) -> Header {
+    let address = scene.next_fit()[nth].address;
+    let headers = scene.pair.model().headers();
+    *headers.iter().find(|header| header.address == address).expect("every block has a header")
+}
+
+mod a_free_is_refused {
+    use super::*;
+
+    #[test]
+    fn outside_the_heap() {
+        let mut scene = Scene::drawn("XX OOO XX|");
+        let base = scene.pair.heap().base().unwrap().addr().get();
+        let end = base + scene.pair.heap().size();
+        let local = 0u64;
+        for address in
+            [0, 16, base - 1, base - 16, end, end + 1, (&raw const local).addr(), usize::MAX, usize::MAX - 15]
+        {
+            refuses(&mut scene, address, Fault::OutsideHeap);
+        }
+    }
+
+    #[test]
+    fn of_a_misaligned_address_wherever_it_lies() {
+        let mut scene = Scene::fresh(24, 32, Placement::NextFit);
+        let slot = scene.alloc(32);
+        let block = scene.alloc(16);
+        let size = scene.pair.heap().size();
+        let base = scene.pair.heap().base().unwrap().addr().get();
+        for start in [slot, block, base + size - GRANULE] {
+            for by in 1..GRANULE {
+                refuses(&mut scene, start + by, Fault::Misaligned);
+            }
+        }
+    }
+
+    #[test]
+    fn inside_a_block_and_at_its_header() {
+        let mut scene = Scene::drawn("XX XXXX XX|");
+        let payload = scene.payload(1);
+        for address in [payload - 16, payload + 16, payload + 32] {
+            refuses(&mut scene, address, Fault::NotABlock);
+        }
+    }
+
+    #[test]
+    fn inside_a_slot() {
+        let mut scene = Scene::fresh(24, 64, Placement::NextFit);
+        let slot = scene.alloc(64);
+        for by in [16, 32, 48] {
+            refuses(&mut scene, slot + by, Fault::NotABlock);
+        }
+    }
+
+    #[test]
+    fn behind_the_last_slot() {
+        let mut scene = Scene::fresh(24, 80, Placement::NextFit);
+        let end = scene.pair.heap().segment(Segment::Slab).end;
+        for address in [end - 16, end - 32, end - 48] {
+            refuses(&mut scene, address, Fault::NotABlock);
+        }
+    }
+
+    #[test]
+    fn of_memory_that_was_never_allocated() {
+        let mut scene = Scene::fresh(24, 32, Placement::NextFit);
+        let slot = scene.alloc(32);
+        let block = scene.alloc(16);
+        for address in [slot + 32, slot + 48, slot + 96, block + 16, block + 32, block + 128] {
+            refuses(&mut scene, address, Fault::NeverAllocated);
+        }
+    }
+
+    #[test]
+    fn of_what_is_free_already() {
+        let mut scene = Scene::fresh(24, 32, Placement::NextFit);
+        for size in [32, 100] {
+            let object = scene.alloc(size);
+            scene.pair.free(object).unwrap().unwrap();
+            refuses(&mut scene, object, Fault::AlreadyFree);
+            refuses(&mut scene, object + 16, Fault::AlreadyFree);
+        }
+    }
+
+    #[test]
+    fn of_what_is_free_already_after_its_block_was_joined_with_others() {
+        let mut scene = Scene::drawn("XX XX XX XX XX|");
+        let payloads: Vec<usize> = (0..5).map(|nth| scene.payload(nth)).collect();
+        for nth in [1, 3, 2] {
+            scene.pair.free(payloads[nth]).unwrap().unwrap();
+        }
+        scene.shows("XX OOOOOO XX|");
+        for nth in [1, 2, 3] {
+            refuses(&mut scene, payloads[nth], Fault::AlreadyFree);
+        }
+    }
+
+    #[test]
+    fn of_a_block_that_another_has_come_to_lie_over() {
+        let mut scene = Scene::drawn("XX XX XX|");
+        let second = scene.payload(1);
+        scene.free(0);
+        scene.free(1);
+        assert_eq!(scene.alloc(48), second - 32);
+        scene.shows("XXXX |XX");
+        refuses(&mut scene, second, Fault::NotABlock);
+    }
+
+    #[test]
+    fn of_a_forged_header_in_a_payload() {
+        let mut scene = Scene::drawn("XX XXXXXXXX XX|");
+        let object = scene.pair.objects()[1];
+        for granules in 0..6 {
+            scene.pair.forge(object, granules).unwrap();
+            scene.compare();
+        }
+        let refused = scene.pair.heap().stats().unwrap().next_fit;
+        assert_eq!((refused.refused_frees, refused.corruptions), (12, 0));
+    }
+
+    #[test]
+    fn but_not_of_an_address_that_was_handed_out_again() {
+        let mut scene = Scene::drawn("XX XXX XX|");
+        let payload = scene.payload(1);
+        scene.free(1);
+        assert_eq!(scene.alloc(20), payload);
+        scene.pair.free(payload).unwrap().unwrap();
+        refuses(&mut scene, payload, Fault::AlreadyFree);
+    }
+
+    #[test]
+    fn at_every_byte_that_is_no_objects_first() {
+        let mut scene = Scene::drawn("XX OOO XXXX XX |OOOO XXX OO");
+        scene.pair.free_every_wrong_address().unwrap();
+        scene.shows("XX OOO XXXX XX |OOOO XXX OO");
+    }
+}
+
+mod an_overwritten_header {
+    use super::*;
+
+    #[test]
+    fn is_noticed_whichever_byte_of_length_or_magic_it_is() {
+        for at in (0..4).chain(8..16) {
+            let mut scene = Scene::drawn("XX XXXX XX|");
+            let header = header(&scene, 1);
+            let payload = scene.payload(1);
+            let bytes = [header.length.to_ne_bytes().as_slice(), &[0; 4], &MAGIC.to_ne_bytes()].concat();
+            scene.pair.overwrite(header, at, bytes[at] ^ 1);
+            refuses(&mut scene, payload, Fault::HeaderOverwritten);
+            assert!(scene.pair.realloc(payload, 1, GRANULE).unwrap().is_err());
+            let stats = scene.pair.heap().stats().unwrap().next_fit;
+            assert_eq!((stats.refused_frees, stats.corruptions), (2, 2));
+            assert_eq!(scene.pair.heap().check(), Err(Violation::Overwritten { address: header.address }));
+            assert_eq!(scene.pair.heap().overwritten().collect::<Vec<_>>(), [header.address]);
+            scene.pair.repair().unwrap();
+            scene.pair.free(payload).unwrap().unwrap();
+            scene.shows("XX OOOO XX|");
+        }
+    }
+
+    #[test]
+    fn is_not_one_whose_padding_alone_was_overwritten() {
+        for at in 4..8 {
+            let mut scene = Scene::drawn("XX XXXX XX|");
+            scene.pair.overwrite(header(&scene, 1), at, 0x5C);
+            scene.free(1);
+            scene.shows("XX OOOO XX|");
+        }
+    }
+
+    #[test]
+    fn does_not_keep_its_neighbours_from_being_freed() {
+        let mut scene = Scene::drawn("XX XX XX XX XX|");
+        let middle = scene.payload(2);
+        scene.pair.overwrite(header(&scene, 2), 0, 0xFF);
+        scene.free(3);
+        scene.free(1);
+        refuses(&mut scene, middle, Fault::HeaderOverwritten);
+        scene.pair.repair().unwrap();
+        scene.pair.free(middle).unwrap().unwrap();
+        scene.shows("XX OOOOOO XX|");
+    }
+
+    #[test]
+    fn of_a_free_block_changes_no_answer() {
+        let mut scene = Scene::drawn("XX OOOO XX OO XX |OOO XX");
+        for nth in [1, 3, 5] {
+            for at in 0..16 {
+                scene.pair.overwrite(header(&scene, nth), at, 0xEE);
+            }
+        }
+        let overwritten: Vec<usize> = scene.pair.heap().overwritten().collect();
+        assert_eq!(overwritten, [1, 3, 5].map(|nth| scene.next_fit()[nth].address));
+        scene.alloc(32);
+        scene.free(2);
+        scene.alloc(96);
+        assert_eq!(scene.pair.heap().repair(), Ok(0), "every header has been written anew by now");
+    }
+
+    #[test]
+    fn of_a_free_slot_changes_no_answer() {
+        let mut scene = Scene::fresh(48, 32, Placement::NextFit);
+        let slots: Vec<usize> = (0..6).map(|_| scene.alloc(32)).collect();
+        for nth in [1, 3] {
+            scene.pair.free(slots[nth]).unwrap().unwrap();
+        }
+        for header in scene.pair.model().headers().into_iter().take(2) {
+            scene.pair.overwrite(header, 8, 0x77);
+        }
+        assert_eq!(scene.pair.heap().overwritten().count(), 2);
+        scene.compare();
+        assert_eq!(scene.alloc(32), slots[1]);
+        assert_eq!(scene.alloc(32), slots[3]);
+        assert_eq!(scene.pair.heap().check(), Ok(()));
+    }
+
+    #[test]
+    fn of_every_block_at_once_is_repaired() {
+        let mut scene = Scene::drawn("XX OOO XXXX XX |OOOO XXX OO");
+        scene.pair.scribble(7);
+        assert_eq!(scene.pair.heap().overwritten().count(), 7);
+        for nth in [0, 2, 3, 5] {
+            let payload = scene.payload(nth);
+            refuses(&mut scene, payload, Fault::HeaderOverwritten);
+        }
+        scene.pair.repair().unwrap();
+        scene.compare();
+        scene.shows("XX OOO XXXX XX |OOOO XXX OO");
+    }
+}
+
+mod the_figures {
+    use super::*;
+
+    #[test]
+    fn of_a_fresh_heap_are_its_sizes() {
+        let scene = Scene::fresh(48, 32, Placement::NextFit);
+        let slab =
+            SegmentStats { size: 256, free_bytes: 256, largest_free: 32, free_blocks: 8, ..SegmentStats::default() };
+        let next_fit =
+            SegmentStats { size: 768, free_bytes: 768, largest_free: 768, free_blocks: 1, ..SegmentStats::default() };
+        assert_eq!(scene.pair.heap().stats(), Ok(Stats { slab, next_fit, ..Stats::default() }));
+    }
+
+    #[test]
+    fn count_what_happened() {
+        let mut scene = Scene::fresh(48, 60, Placement::NextFit);
+        let slots: Vec<usize> = (0..4).map(|_| scene.alloc(60)).collect();
+        let spilled = scene.alloc(60);
+        let small = scene.alloc(1);
+        scene.alloc(100);
+        scene.pair.free(slots[0]).unwrap().unwrap();
+        scene.pair.free(spilled).unwrap().unwrap();
+        scene.alloc_fails(600);
+        scene.alloc_fails(540);
+        for wrong in [0, slots[0], slots[1] + 1, spilled, small + 1, small - 16] {
+            assert!(scene.pair.free(wrong).unwrap().is_err());
+        }
+        scene.shows("OOOOO XX XXXXXXXX |OOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOO");
+        let slab = SegmentStats {
+            size: 256,
+            live_bytes: 192,
+            peak_bytes: 256,
+            live_objects: 3,
+            peak_objects: 4,
+            free_bytes: 64,
+            largest_free: 64,
+            free_blocks: 1,
+            allocs: 4,
+            frees: 1,
+            refused_frees: 2,
+            ..SegmentStats::default()
+        };
+        let next_fit = SegmentStats {
+            size: 768,
+            live_bytes: 160,
+            peak_bytes: 240,
+            live_objects: 2,
+            peak_objects: 3,
+            free_bytes: 608,
+            largest_free: 528,
+            free_blocks: 2,
+            allocs: 3,
+            frees: 1,
+            failed_full: 1,
+            failed_fragmented: 1,
+            refused_frees: 3,
+            ..SegmentStats::default()
+        };
+        let all = Stats { slab, next_fit, spilled: 1, refused_outside: 1 };
+        assert_eq!(scene.pair.heap().stats(), Ok(all));
+    }
+
+    #[test]
+    fn of_a_slab_with_a_tail_leave_the_tail_out_of_what_is_free() {
+        let scene = Scene::fresh(48, 100, Placement::NextFit);
+        let slab = scene.pair.heap().stats().unwrap().slab;
+        assert_eq!((slab.size, slab.free_bytes, slab.largest_free, slab.free_blocks), (256, 224, 112, 2));
+    }
+
+    #[test]
+    fn count_a_block_that_grows_in_its_peak() {
+        let mut scene = Scene::fresh(8, 1 << 20, Placement::NextFit);
+        scene.alloc(16);
+        scene.realloc(0, 64);
+        scene.realloc(0, 16);
+        let stats = scene.pair.heap().stats().unwrap().next_fit;
+        assert_eq!((stats.live_bytes, stats.peak_bytes, stats.peak_objects), (32, 80, 1));
+    }
+}

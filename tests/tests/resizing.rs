@@ -1,0 +1,230 @@
+//! Realloc, drawn as blocks. The bytes of every object are read back after each step.
+
+use slabfit::{AllocError, Fault, GRANULE, Placement, ReallocError};
+use slabfit_tests::scene::Scene;
+
+/// Resizes the first block of a picture, which must stay where it is.
+#[track_caller]
+fn resize_first_in_place(before: &str, size: usize, after: &str) {
+    let mut scene = Scene::drawn(before);
+    let address = scene.payload(0);
+    assert_eq!(scene.realloc(0, size), address);
+    scene.shows(after);
+}
+
+mod a_block_that_shrinks {
+    use super::*;
+
+    #[test]
+    fn frees_a_tail_of_32_bytes() {
+        resize_first_in_place("XXXXX XX|", 32, "XXX OO XX|");
+    }
+
+    #[test]
+    fn keeps_a_tail_of_16_bytes() {
+        resize_first_in_place("XXXX XX|", 32, "XXXX XX|");
+        resize_first_in_place("XXX OO XX|", 16, "XXX OO XX|");
+    }
+
+    #[test]
+    fn joins_its_tail_with_the_free_block_behind() {
+        resize_first_in_place("XXXX OO XX|", 16, "XX OOOO XX|");
+    }
+
+    #[test]
+    fn takes_the_rover_along_when_it_stood_at_the_free_block_behind() {
+        resize_first_in_place("XXXX |OO XX", 16, "XX |OOOO XX");
+    }
+
+    #[test]
+    fn leaves_the_rover_behind_it_when_the_next_block_is_used() {
+        resize_first_in_place("XXXX |XX XX", 16, "XX OO |XX XX");
+    }
+
+    #[test]
+    fn frees_a_tail_at_the_end_of_the_segment() {
+        resize_first_in_place("XXXXXX|", 16, "XX OOOO|");
+    }
+
+    #[test]
+    fn shrinks_to_a_block_of_32_bytes_for_a_size_of_0() {
+        resize_first_in_place("XXXXXX XX|", 0, "XX OOOO XX|");
+    }
+
+    #[test]
+    fn stays_when_the_size_stays() {
+        resize_first_in_place("XXX OO XX|", 32, "XXX OO XX|");
+    }
+}
+
+mod a_block_that_grows {
+    use super::*;
+
+    #[test]
+    fn takes_all_of_the_free_block_behind() {
+        resize_first_in_place("XX OOO XX|", 64, "XXXXX XX|");
+    }
+
+    #[test]
+    fn takes_a_remainder_of_16_bytes_too() {
+        resize_first_in_place("XX OOOO XX|", 64, "XXXXXX XX|");
+    }
+
+    #[test]
+    fn leaves_a_remainder_of_32_bytes_free() {
+        resize_first_in_place("XX OOOOO XX|", 64, "XXXXX OO XX|");
+    }
+
+    #[test]
+    fn moves_the_rover_out_of_its_way() {
+        resize_first_in_place("XX |OOO XX", 64, "XXXXX |XX");
+        resize_first_in_place("XX |OOOO XX", 64, "XXXXXX |XX");
+        resize_first_in_place("XX |OOOOO XX", 64, "XXXXX |OO XX");
+        resize_first_in_place("XX |OOO", 64, "XXXXX|");
+    }
+
+    #[test]
+    fn leaves_a_rover_elsewhere_alone() {
+        resize_first_in_place("XX OOO |XX OO", 64, "XXXXX |XX OO");
+        resize_first_in_place("XX OOO XX |OO", 64, "XXXXX XX |OO");
+        let mut scene = Scene::drawn("XXX |OO XX OOO XX");
+        scene.realloc(2, 64);
+        scene.shows("XXX |OO XXXXX XX");
+    }
+
+    #[test]
+    fn grows_into_the_end_of_the_segment() {
+        resize_first_in_place("XX OOO|", 64, "XXXXX|");
+    }
+
+    #[test]
+    fn moves_when_the_free_block_behind_is_too_small() {
+        let mut scene = Scene::drawn("XX OO XX |OOOOO XX");
+        scene.realloc(0, 64);
+        scene.shows("OOOO XX XXXXX |XX");
+    }
+
+    #[test]
+    fn moves_when_the_block_behind_is_used() {
+        let mut scene = Scene::drawn("XX XX |OOOOO XX");
+        scene.realloc(0, 32);
+        scene.shows("OO XX XXX |OO XX");
+    }
+
+    #[test]
+    fn does_not_grow_into_the_free_block_before_it() {
+        let mut scene = Scene::drawn("OOOOO XX XX|");
+        scene.realloc(1, 32);
+        scene.shows("XXX |OOOO XX");
+    }
+
+    #[test]
+    fn stays_as_it_was_when_there_is_no_room() {
+        let mut scene = Scene::drawn("XX XX OO XX OO XX|");
+        let address = scene.payload(0);
+        for (size, why) in [(48, AllocError::Fragmented), (64, AllocError::Full), (usize::MAX, AllocError::Full)] {
+            let failed = scene.pair.realloc(address, size, GRANULE).unwrap();
+            assert_eq!(failed, Err(ReallocError::Alloc(why)));
+        }
+        scene.shows("XX XX OO XX OO XX|");
+    }
+
+    #[test]
+    fn may_not_use_its_own_room_to_move_into() {
+        let mut scene = Scene::drawn("OO XXX OO XX|");
+        let address = scene.payload(1);
+        let failed = scene.pair.realloc(address, 80, GRANULE).unwrap();
+        assert_eq!(failed, Err(ReallocError::Alloc(AllocError::Full)));
+        scene.shows("OO XXX OO XX|");
+    }
+}
+
+mod an_object_of_the_slab_size {
+    use super::*;
+
+    #[test]
+    fn stays_in_its_slot_as_long_as_it_fits() {
+        let mut scene = Scene::fresh(24, 20, Placement::NextFit);
+        let slot = scene.alloc(20);
+        for size in [0, 1, 20, 21, 32] {
+            assert_eq!(scene.pair.realloc(slot, size, GRANULE).unwrap(), Ok(slot));
+        }
+        scene.shows_slots("X O O O");
+    }
+
+    #[test]
+    fn leaves_its_slot_when_it_grows_out_of_it() {
+        let mut scene = Scene::fresh(24, 20, Placement::NextFit);
+        let slot = scene.alloc(20);
+        scene.pair.realloc(slot, 33, GRANULE).unwrap().unwrap();
+        scene.shows_slots("O O O O");
+        assert_eq!(scene.live().len(), 1);
+    }
+
+    #[test]
+    fn is_what_a_block_becomes_that_grows_to_it_and_must_move() {
+        let mut scene = Scene::fresh(24, 100, Placement::NextFit);
+        let block = scene.alloc(16);
+        scene.alloc(16);
+        scene.pair.realloc(block, 100, GRANULE).unwrap().unwrap();
+        scene.shows_slots("X");
+        assert_eq!(scene.live().len(), 1);
+    }
+
+    #[test]
+    fn is_not_what_a_block_becomes_that_can_stay() {
+        let mut scene = Scene::fresh(24, 100, Placement::NextFit);
+        let block = scene.alloc(16);
+        assert_eq!(scene.pair.realloc(block, 100, GRANULE).unwrap(), Ok(block));
+        assert_eq!(scene.pair.realloc(block, 200, GRANULE).unwrap(), Ok(block));
+        assert_eq!(scene.pair.realloc(block, 100, GRANULE).unwrap(), Ok(block));
+        scene.shows_slots("O");
+    }
+}
+
+#[test]
+fn an_object_stays_only_where_the_new_alignment_allows_it() {
+    let mut scene = Scene::fresh(600, 1 << 20, Placement::NextFit);
+    let address = scene.alloc_aligned(100, 256);
+    scene.alloc(16);
+    for align in [1, 16, 64, 256] {
+        assert_eq!(scene.pair.realloc(address, 90, align).unwrap(), Ok(address));
+    }
+    let moved = scene.pair.realloc(address, 90, 4096).unwrap().unwrap();
+    assert_eq!(moved % 4096, 0);
+    assert_ne!(moved, address);
+    scene.compare();
+}
+
+#[test]
+fn a_wrong_address_is_refused_and_nothing_is_requested() {
+    let mut scene = Scene::drawn("XX OO XXX |OO");
+    let used = scene.payload(2);
+    for (address, fault) in [
+        (0, Fault::OutsideHeap),
+        (used + 8, Fault::Misaligned),
+        (used + 16, Fault::NotABlock),
+        (used - 16, Fault::NotABlock),
+        (scene.payload(1), Fault::AlreadyFree),
+    ] {
+        let refused = scene.pair.realloc(address, 16, GRANULE).unwrap();
+        assert!(
+            matches!(refused, Err(ReallocError::WrongFree(wrong)) if wrong.fault == fault && wrong.address == address)
+        );
+    }
+    scene.shows("XX OO XXX |OO");
+}
+
+#[test]
+fn growing_and_shrinking_in_place_counts_no_request_and_a_move_counts_two() {
+    let mut scene = Scene::drawn("XX OOO XX |OOOOOO");
+    let before = scene.pair.heap().stats().unwrap().next_fit;
+    scene.realloc(0, 64);
+    scene.realloc(0, 16);
+    let after = scene.pair.heap().stats().unwrap().next_fit;
+    assert_eq!((after.allocs, after.frees), (before.allocs, before.frees));
+    scene.realloc(2, 16);
+    scene.realloc(0, 80);
+    let after = scene.pair.heap().stats().unwrap().next_fit;
+    assert_eq!((after.allocs, after.frees), (before.allocs + 1, before.frees + 1));
+}

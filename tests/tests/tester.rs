@@ -1,0 +1,453 @@
+//! The tester as its users meet it: its command line, its messages and its exit status; on slabfit's own heap, on
+//! `libmem.so`, and on libraries that are broken in every way that matters.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+/// What a run printed, and how it ended.
+struct Run {
+    status: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+fn tester(arguments: &[&str]) -> Run {
+    let Output { status, stdout, stderr } =
+        Command::new(env!("CARGO_BIN_EXE_tester")).args(arguments).output().expect("the tester starts");
+    let text = |bytes| String::from_utf8(bytes).expect("the tester prints UTF-8");
+    Run { status: status.code(), stdout: text(stdout), stderr: text(stderr) }
+}
+
+impl Run {
+    /// One line on stderr, nothing on stdout, exit status 2.
+    fn refuses(&self, line: &str) {
+        assert_eq!((self.stdout.as_str(), self.stderr.as_str()), ("", format!("tester: {line}\n").as_str()));
+        assert_eq!(self.status, Some(2));
+    }
+
+    /// Nothing on stderr, exit status 0, and that it all held.
+    fn holds(&self) -> &Self {
+        assert_eq!((self.status, self.stderr.as_str()), (Some(0), ""), "{}", self.stdout);
+        assert!(self.stdout.ends_with("\nall held\n"), "{}", self.stdout);
+        self
+    }
+
+    /// Exit status 1, nothing on stderr, and every one of `texts` in the report.
+    fn fails(&self, texts: &[&str]) {
+        assert_eq!((self.status, self.stderr.as_str()), (Some(1), ""), "{}", self.stdout);
+        assert!(self.stdout.lines().last().is_some_and(|line| line.starts_with("FAILED: ")), "{}", self.stdout);
+        self.says(texts);
+    }
+
+    fn says(&self, texts: &[&str]) {
+        for text in texts {
+            assert!(self.stdout.contains(text), "no {text:?} in\n{}", self.stdout);
+        }
+    }
+}
+
+/// A file of this test, under a name of its own.
+fn file(name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tester");
+    fs::create_dir_all(&folder).expect("a folder for the test's files");
+    let path = folder.join(name);
+    fs::write(&path, content).expect("a file for the test");
+    path
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("the target folder's name is UTF-8")
+}
+
+// The command line.
+
+#[test]
+fn a_wrong_argument_is_one_line_and_status_2() {
+    for (arguments, line) in [
+        (&[][..], "<SIZE> is missing; for a start, try: tester 1MiB"),
+        (&["0"], "invalid value '0' for '<SIZE>': a size of 0 holds nothing"),
+        (&["ten"], "invalid value 'ten' for '<SIZE>': not a size; write bytes, or a unit as in 64K, 1MiB or 2G"),
+        (&["-1"], "invalid value '-1' for '<SIZE>': not a size; write bytes, or a unit as in 64K, 1MiB or 2G"),
+        (&["1MB"], "invalid value '1MB' for '<SIZE>': unknown unit 'MB'; the units are K, KiB, M, MiB, G and GiB"),
+        (&["99999999999G"], "invalid value '99999999999G' for '<SIZE>': more bytes than a 64-bit number can count"),
+        (&["65GiB"], "a heap of 69,793,218,560 bytes is too large; slabfit's heaps have 68,719,476,736 at most"),
+        (&["1M", "--slab-size", "0"], "invalid value '0' for '--slab-size <N>': a size of 0 holds nothing"),
+        (&["1M", "--threads", "0"], "invalid value '0' for '--threads <N>': not a number of threads from 1 to 1024"),
+        (&["1M", "--seed", "-1"], "invalid value '-1' for '--seed <N>': invalid digit found in string"),
+        (
+            &["1M", "--time-limit", "0"],
+            "invalid value '0' for '--time-limit <SECONDS>': not a number of seconds from 1 to 86400",
+        ),
+        (
+            &["1M", "--only", "none"],
+            "invalid value 'none' for '--only <SUITE>' [possible values: conformance, traces, stress]",
+        ),
+        (&["1M", "--verbose"], "unexpected argument '--verbose' found"),
+        (&["1M", "2M"], "unexpected argument '2M' found"),
+        (
+            &["1M", "--lib", "x", "--placement", "first"],
+            "the argument '--lib <PATH>' cannot be used with '--placement <POLICY>'",
+        ),
+        (
+            &["2GiB", "--lib", "x"],
+            "a heap of 2,147,483,648 bytes is too large; Mem_Init takes an int: 2,147,483,647 at most",
+        ),
+    ] {
+        tester(arguments).refuses(line);
+    }
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for argument in ["--help", "--version"] {
+        let run = tester(&[argument]);
+        assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""));
+        assert!(run.stdout.contains("tester"), "{}", run.stdout);
+        assert!(!run.stdout.contains("step"), "the way the tester starts itself is its own business: {}", run.stdout);
+    }
+}
+
+// Traces.
+
+#[test]
+fn a_malformed_trace_is_refused_with_its_line() {
+    for (name, content, line) in [
+        ("operation.rep", "a 1 10\n\nx 1\n", "line 3: unknown operation 'x'; known are a, r and f"),
+        ("missing.rep", "a 1 10\na 2\n", "line 2: the size is missing"),
+        ("number.rep", "a one 10\n", "line 1: the id 'one' is not a number"),
+        (
+            "large.rep",
+            "a 1 18446744073709551616\n",
+            "line 1: the size '18446744073709551616' does not fit into 64 bits",
+        ),
+        ("surplus.rep", "a 1 10 16\n", "line 1: unexpected '16' at the end"),
+        ("twice.rep", "a 1 10\na 1 10\n", "line 2: id 1 is allocated while it is live"),
+        ("free.rep", "a 1 10\nf 1\n# again\nf 1\n", "line 4: id 1 is not live"),
+        ("realloc.rep", "r 1 10\n", "line 1: id 1 is not live"),
+        ("count.rep", "99\n1\n3\n1\na 1 10\nf 1\n", "line 6: the header promises 3 operations, but 2 follow"),
+        ("header.rep", "99\n1\n", "line 2: the header has four lines of one number each, and this is none of them"),
+        ("binary.rep", "\u{1b}[2J\n", r"line 1: unknown operation '\x1b[2J'; known are a, r and f"),
+    ] {
+        let path = file(name, content);
+        tester(&["64K", "--trace", text(&path)]).refuses(&format!("{}: {line}", path.display()));
+    }
+}
+
+#[test]
+fn an_unreadable_trace_is_refused() {
+    let path = file("plain.rep", "a 1 1\n");
+    let missing = path.with_file_name("missing");
+    let line = format!("cannot read {}: No such file or directory (os error 2)", missing.display());
+    tester(&["64K", "--trace", text(&missing)]).refuses(&line);
+    let folder = path.parent().expect("a file lies in a folder");
+    let line = format!("cannot read {}: Is a directory (os error 21)", folder.display());
+    tester(&["64K", "--trace", text(folder)]).refuses(&line);
+}
+
+#[test]
+fn a_compressed_trace_that_was_cut_is_refused() {
+    let compressed = zstd::encode_all(&b"a 1 10\nf 1\n"[..], 3).expect("it compresses");
+    let path = file("cut.rep.zst", &compressed[..compressed.len() - 2]);
+    let run = tester(&["64K", "--trace", text(&path)]);
+    run.refuses(run.stderr.trim_end().trim_start_matches("tester: "));
+    assert!(run.stderr.contains("cut.rep.zst: line 2: cannot be read: "), "{}", run.stderr);
+}
+
+#[test]
+fn a_small_trace_is_replayed_and_counted() {
+    let trace = "100\n3\n7\n1\na 0 64\na 1 100\na 2 0\nr 1 5000\nf 0\nr 1 10\nf 1\n";
+    let plain = file("small.rep", trace);
+    let compressed = file("small.rep.zst", zstd::encode_all(trace.as_bytes(), 3).expect("it compresses"));
+    for path in [plain, compressed] {
+        let run = tester(&["64K", "--only", "traces", "--trace", text(&path)]);
+        let row = run.holds().stdout.lines().nth(3).expect("a row for the program").to_owned();
+        let cells: Vec<_> = row.split_whitespace().collect();
+        // The object of 0 bytes counts as one of 1: it has an address of its own.
+        let expected = ["small", "7", "5,065", "7.7", "%", "0", "1", "0", "2"];
+        assert_eq!([&cells[..2], &cells[3..]].concat(), expected, "{row}");
+        run.says(&["small, slab: 0.4 % of 16,384 bytes in use", "small, next fit: 10.3 % of 49,152 bytes in use"]);
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_counted_by_its_reason_and_no_failure() {
+    let fragmented = "a 0 1000\na 1 1000\na 2 1000\nf 0\nf 2\na 3 2000\nf 1\nf 3\n";
+    let full = "a 0 3000\na 1 3000\nr 1 10\nf 1\nr 0 18446744073709551615\nf 0\n";
+    let (fragmented, full) = (file("fragmented.rep", fragmented), file("full.rep", full));
+    let run = tester(&["4096", "--only", "traces", "--trace", text(&fragmented), "--trace", text(&full)]);
+    run.holds().says(&[
+        "fragmented: of 4 requests 1 failed (it was fragmented once); 1 operations had no object",
+        "full: of 3 requests 2 failed (the heap was full 2 times); 2 operations had no object",
+    ]);
+}
+
+// slabfit's own heap.
+
+#[test]
+fn everything_holds_on_64_kib() {
+    tester(&["64KiB", "--seed", "1"])
+        .holds()
+        .says(&["slabfit, next fit: a heap of 65,536 bytes, slab size 64, seed 1\n"]);
+}
+
+#[test]
+fn everything_holds_with_first_fit_and_another_slab_size() {
+    let run = tester(&["1MiB", "--placement", "first", "--slab-size", "48", "--threads", "8"]);
+    run.holds().says(&["slabfit, first fit: a heap of 1,048,576 bytes, slab size 48, seed ", "stress: 8 threads"]);
+}
+
+#[test]
+fn at_64_mib_every_request_of_every_shipped_trace_is_served() {
+    let run = tester(&["64MiB", "--only", "traces"]);
+    run.holds().says(&["gitlog", "cargometa", "gs", "sqlite"]);
+    assert!(!run.stdout.contains("failed ("), "{}", run.stdout);
+}
+
+#[test]
+fn one_page_is_a_heap_like_any_other() {
+    tester(&["1"]).holds();
+}
+
+#[test]
+fn a_suite_can_be_run_by_itself() {
+    for (suite, line) in [("conformance", "conformance: "), ("traces", "traces ("), ("stress", "stress: ")] {
+        let run = tester(&["64K", "--only", suite]);
+        run.holds().says(&[line]);
+        let others = ["conformance: ", "traces (", "stress: "].into_iter().filter(|&other| other != line);
+        assert!(others.into_iter().all(|other| !run.stdout.contains(other)), "{}", run.stdout);
+    }
+}
+
+// Libraries.
+
+/// What every broken library has that is not its fault: a heap of up to 64 KiB, whose next-fit segment `take` serves
+/// once from its first byte to its last.
+const BASICS: &str = r#"
+    #include <stddef.h>
+    #include <stdio.h>
+    #include <stdlib.h>
+    static _Alignas(4096) char heap[65536];
+    static size_t used, end;
+    void *Mem_Init(int size, int slab) {
+        if (size <= 0 || slab <= 0 || end != 0 || (size_t)size > sizeof heap) return NULL;
+        end = ((size_t)size + 4095) / 4096 * 4096;
+        used = end / 4;
+        return heap;
+    }
+    static void *take(int size) {
+        size_t need = 16 + ((size_t)size + 15) / 16 * 16;
+        if (size <= 0 || need > end - used) return NULL;
+        used += need;
+        return heap + used - need + 16;
+    }
+"#;
+
+/// Compiles a library out of [`BASICS`] and `source`; `None`, and a line that nobody overlooks, without a C compiler.
+fn compile(name: &str, source: &str) -> Option<PathBuf> {
+    let compiler = env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+    let (source, library) = (file(&format!("{name}.c"), format!("{BASICS}{source}")), file(&format!("{name}.so"), ""));
+    let mut command = Command::new(&compiler);
+    command.args(["-shared", "-fPIC", "-O1", "-w", "-o"]).arg(&library).arg(&source);
+    let Ok(output) = command.output() else {
+        eprintln!("SKIPPED: there is no {compiler}");
+        return None;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(library)
+}
+
+fn test_library(name: &str, source: &str, arguments: &[&str]) -> Option<Run> {
+    let library = compile(name, source)?;
+    Some(tester(&[&["64K", "--lib", text(&library)], arguments].concat()))
+}
+
+#[test]
+fn libmem_satisfies_every_suite() {
+    // Beside this test's own executable: cargo builds the libraries of a dependency there.
+    let built = env::current_exe().expect("a test has an executable").with_file_name("libmem.so");
+    let library = env::var_os("SLABFIT_LIBMEM").map_or(built, PathBuf::from);
+    let run = tester(&["1MiB", "--lib", text(&library)]);
+    run.holds()
+        .says(&[&format!("{}: a heap of 1,048,576 bytes", library.display()), "stress: 4 threads, 400,000 operations"]);
+    tester(&["64MiB", "--lib", text(&library), "--only", "traces"]).holds();
+}
+
+#[test]
+fn a_library_that_cannot_be_loaded_is_refused() {
+    let path = file("text.so", "no library");
+    let run = tester(&["64K", "--lib", text(&path)]);
+    run.refuses(&format!("cannot load the library: {}: file too short", path.display()));
+    let missing = path.with_file_name("missing.so");
+    let why = "cannot open shared object file: No such file or directory";
+    tester(&["64K", "--lib", text(&missing)])
+        .refuses(&format!("cannot load the library: {}: {why}", missing.display()));
+}
+
+#[test]
+fn a_library_without_one_of_the_functions_is_refused() {
+    let source = "void *Mem_Alloc(int size) { return take(size); }";
+    let Some(library) = compile("without_free", source) else { return };
+    let run = tester(&["64K", "--lib", text(&library)]);
+    run.refuses(&format!("cannot load the library: {}: undefined symbol: Mem_Free", library.display()));
+}
+
+#[test]
+fn a_library_that_crashes_fails_with_the_signal_and_the_call() {
+    let source = r"
+        void *Mem_Alloc(int size) { *(volatile int *)0 = 1; return NULL; }
+        int Mem_Free(void *address) { return -(address != NULL); }
+    ";
+    let Some(run) = test_library("crashes", source, &[]) else { return };
+    run.fails(&[
+        "crashes.so: a heap of 65,536 bytes",
+        "the library crashed: SIGSEGV, in Mem_Alloc(1), call 1",
+        "  FAILED: gitlog\n    the library crashed: SIGSEGV, in Mem_Alloc(5), call 2, at operation 1, 'a 0 5'",
+        "  FAILED: threads that allocate, pass on, verify and free\n    the library crashed: SIGSEGV, in Mem_Alloc(",
+    ]);
+}
+
+#[test]
+fn the_last_words_of_a_library_are_passed_on() {
+    let source = r#"
+        void *Mem_Alloc(int size) { return take(size); }
+        int Mem_Free(void *address) { puts("to stdout"); fputs("mem.c:17: no such block\n", stderr); abort(); }
+    "#;
+    let Some(run) = test_library("aborts", source, &["--only", "traces"]) else { return };
+    run.fails(&[
+        "the library crashed: SIGABRT, in Mem_Free(base + 16400), call 3, at operation 2, 'f 0'",
+        "\n    stderr: mem.c:17: no such block\n",
+    ]);
+    assert!(!run.stdout.contains("to stdout"), "{}", run.stdout);
+}
+
+#[test]
+fn a_library_that_crashes_while_it_is_loaded_fails() {
+    let source = r"
+        __attribute__((constructor)) static void crash(void) { abort(); }
+        void *Mem_Alloc(int size) { return take(size); }
+        int Mem_Free(void *address) { return 0; }
+    ";
+    let Some(run) = test_library("crashes_at_once", source, &[]) else { return };
+    run.fails(&["FAILED: the library can be loaded\n    the library crashed: SIGABRT, not in one of its functions\n"]);
+}
+
+#[test]
+fn a_library_that_ends_the_process_fails() {
+    let source = r"
+        void *Mem_Alloc(int size) { exit(0); }
+        int Mem_Free(void *address) { return 0; }
+    ";
+    let Some(run) = test_library("exits", source, &["--only", "stress"]) else { return };
+    run.fails(&["the library ended the process with exit status 0, in Mem_Alloc("]);
+}
+
+#[test]
+fn a_library_that_hangs_fails_and_is_given_up_after_three_times() {
+    let source = r"
+        void *Mem_Alloc(int size) { for (volatile int i = 0;; i++) ; }
+        int Mem_Free(void *address) { return 0; }
+    ";
+    let start = Instant::now();
+    let Some(run) = test_library("hangs", source, &["--time-limit", "1"]) else { return };
+    assert!(start.elapsed() < Duration::from_secs(30), "three times a second is not {:?}", start.elapsed());
+    run.fails(&[
+        "the library hangs: no call has returned for 1 s, in Mem_Alloc(1), call 1\n",
+        " scenarios hold; ",
+        " were not tried\n",
+        "FAILED: the test comes to its end\n    the library hung in 3 steps, and is tried no further\n",
+    ]);
+}
+
+#[test]
+fn a_library_that_deadlocks_some_threads_fails() {
+    let source = r"
+        #include <pthread.h>
+        static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+        static int calls;
+        void *Mem_Alloc(int size) {
+            pthread_mutex_lock(&lock);
+            void *object = take(size);
+            if (++calls != 100) pthread_mutex_unlock(&lock);
+            return object;
+        }
+        int Mem_Free(void *address) { return 0; }
+    ";
+    let Some(run) = test_library("deadlocks", source, &["--only", "stress", "--time-limit", "1"]) else { return };
+    run.fails(&["the library hangs: no call has returned for 1 s, in Mem_Alloc("]);
+}
+
+#[test]
+fn a_library_that_hands_out_overlapping_memory_fails() {
+    let source = r"
+        void *Mem_Alloc(int size) {
+            void *object = take(size);
+            if (object) used -= 32;
+            return object;
+        }
+        int Mem_Free(void *address) { return 0; }
+    ";
+    let Some(run) = test_library("overlaps", source, &[]) else { return };
+    run.fails(&[
+        "inside the live",
+        "its memory was handed out twice or written to",
+        "FAILED: sqlite\n    at operation ",
+        "FAILED: threads that allocate, pass on, verify and free\n    byte ",
+    ]);
+}
+
+#[test]
+fn a_library_that_never_frees_fails() {
+    let source = r"
+        void *Mem_Alloc(int size) { return take(size); }
+        int Mem_Free(void *address) { return 0; }
+    ";
+    let Some(run) = test_library("never_frees", source, &[]) else { return };
+    run.fails(&[
+        "a block already free, must return -1, but returned 0",
+        "everything is freed, yet 49136 bytes, all that next fit has, are refused",
+    ]);
+}
+
+#[test]
+fn a_library_that_serves_memory_outside_its_heap_fails_without_a_write_to_it() {
+    let source = r"
+        void *Mem_Alloc(int size) { return heap + sizeof heap - 16; }
+        int Mem_Free(void *address) { return 0; }
+    ";
+    let Some(run) = test_library("outside", source, &["--only", "traces"]) else { return };
+    run.fails(&["bytes were served at base + 65520, not inside the heap of 65536 bytes"]);
+}
+
+#[test]
+fn a_library_that_serves_misaligned_memory_fails() {
+    let source = r"
+        void *Mem_Alloc(int size) { return heap + 8; }
+        int Mem_Free(void *address) { return 0; }
+    ";
+    let Some(run) = test_library("misaligned", source, &["--only", "stress"]) else { return };
+    run.fails(&["bytes were served at base + 8, whose address 0x", " is no multiple of 16"]);
+}
+
+#[test]
+fn a_library_that_is_not_safe_for_threads_fails() {
+    // Two threads that are in there at once are served the same memory; that one of them waits makes it sure.
+    let source = r"
+        #include <sched.h>
+        void *Mem_Alloc(int size) {
+            size_t need = 16 + ((size_t)size + 15) / 16 * 16, at = used;
+            if (size <= 0 || need > end - at) return NULL;
+            sched_yield();
+            used = at + need;
+            return heap + at + 16;
+        }
+        int Mem_Free(void *address) { return 0; }
+    ";
+    let shared = "its memory was handed out twice or written to";
+    let Some(run) = test_library("races", source, &["--only", "stress"]) else { return };
+    run.fails(&[shared]);
+    let Some(run) = test_library("races", source, &["--only", "stress", "--threads", "1"]) else { return };
+    assert!(!run.stdout.contains(shared), "{}", run.stdout);
+}
