@@ -1,20 +1,20 @@
 //! The block map: which granules of the next-fit segment are allocated. It is the truth; what lies in the heap is a copy.
 //!
 //! For every place between two granules there are two bits: "an allocated block starts here" and "an allocated block
-//! ends here", that is, the granule before was its last. What lies between an end and the next start is a hole, a free
+//! ends here", that is, the granule before was its last. What lies between an end and the next start is a gap, a free
 //! block, so that coalescing is no operation: it is what is left when two bits are cleared.
 //!
 //! ```text
 //! granules   | A  A  A | .  . | B  B | C  C  C | .  .  .  . |
 //! starts       1  0  0   0  0   1  0   1  0  0   0  0  0  0   1    (the last one is the segment's end, as if a block
 //! ends         1  0  0   1  0   0  0   1  0  0   1  0  0  0   0     started there; the first end is its beginning)
-//! holes        0  0  0   1  0   0  0   0  0  0   1  0  0  0   0    = ends & !starts
+//! gaps        0  0  0   1  0   0  0   0  0  0   1  0  0  0   0    = ends & !starts
 //! ```
 //!
-//! The end bit stands behind the block's last granule, not on it as one might expect: the holes that start in a word of
+//! The end bit stands behind the block's last granule, not on it as one might expect: the gaps that start in a word of
 //! 64 granules (a chunk) are then one operation on its two words, and with the two outer bits every search for a
 //! neighbour finds something. Starts and ends alternate, so one summary serves both: from a start the next place that
-//! has any bit has the block's end, from a hole's start it has the next block's start.
+//! has any bit has the block's end, from a gap's start it has the next block's start.
 //!
 //! Complexity of every operation: O(log) in the segment's size.
 #![deny(unsafe_code)]
@@ -27,7 +27,7 @@ use crate::size::{Granules, Offset};
 /// The start word and the end word of 64 granules, side by side.
 type Chunk = [u64; 2];
 
-const fn holes_of([starts, ends]: Chunk) -> u64 {
+const fn gaps_of([starts, ends]: Chunk) -> u64 {
     ends & !starts
 }
 
@@ -37,12 +37,12 @@ const fn is_empty([starts, ends]: Chunk) -> bool {
 
 /// A free block: the granules from `start` up to `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Hole {
+pub(crate) struct Gap {
     pub(crate) start: Offset,
     pub(crate) end: Offset,
 }
 
-impl Hole {
+impl Gap {
     pub(crate) const fn size(self) -> Granules {
         self.start.up_to(self.end)
     }
@@ -54,22 +54,22 @@ pub(crate) enum Release {
     NotAStart,
     /// The block is as it was.
     Refused,
-    /// The block that ended at `end` is free and lies in `hole`.
-    Done { end: Offset, hole: Hole },
+    /// The block that ended at `end` is free and lies in `gap`.
+    Done { end: Offset, gap: Gap },
 }
 
 /// Invariants, with S and E for the two bits of a place:
 /// - E at place 0 and S at the last place are set; in between, starts and ends alternate, where both are set the end
 ///   comes first.
-/// - A block is at least two granules, a hole too, unless it is the whole segment.
-/// - A chunk is in `boundaries` iff it has a bit set, and in `holes` iff a hole starts in it.
-/// - The number of a chunk in `maxima` is the size of the largest hole that starts in it, not counting the rover's,
+/// - A block is at least two granules, a gap too, unless it is the whole segment.
+/// - A chunk is in `boundaries` iff it has a bit set, and in `gaps` iff a gap starts in it.
+/// - The number of a chunk in `maxima` is the size of the largest gap that starts in it, not counting the rover's,
 ///   which its owner knows.
 #[derive(Debug)]
 pub(crate) struct BlockMap<'a> {
     pub(crate) chunks: &'a mut [Chunk],
     pub(crate) boundaries: BitTree<'a>,
-    pub(crate) holes: BitTree<'a>,
+    pub(crate) gaps: BitTree<'a>,
     pub(crate) maxima: MaxTree<'a>,
     end: Offset,
 }
@@ -80,7 +80,7 @@ impl<'a> BlockMap<'a> {
         Self {
             chunks: &mut [],
             boundaries: BitTree::empty(),
-            holes: BitTree::empty(),
+            gaps: BitTree::empty(),
             maxima: MaxTree::empty(),
             end: Offset::ZERO,
         }
@@ -100,7 +100,7 @@ impl<'a> BlockMap<'a> {
             .saturating_add(BitTree::footprint(chunks).saturating_mul(2))
     }
 
-    /// The map of `granules` that are one hole, which is the rover's.
+    /// The map of `granules` that are one gap, which is the rover's.
     pub(crate) fn new(granules: Granules, memory: &mut Carver<'a>) -> Option<Self> {
         let chunks = Self::chunks_of(granules);
         memory.align()?;
@@ -109,7 +109,7 @@ impl<'a> BlockMap<'a> {
             maxima,
             chunks: memory.slice(chunks)?,
             boundaries: BitTree::new(chunks, memory)?,
-            holes: BitTree::new(chunks, memory)?,
+            gaps: BitTree::new(chunks, memory)?,
             end: Offset::ZERO.plus(granules),
         };
         map.edit(0, |[starts, ends]| [starts, ends | 1]);
@@ -141,15 +141,15 @@ impl<'a> BlockMap<'a> {
     /// Makes the summaries say of a chunk what its words say now.
     #[inline(always)]
     fn summarise(&mut self, chunk: usize, before: Chunk, after: Chunk) {
-        if (holes_of(before) == 0) != (holes_of(after) == 0) {
-            if holes_of(after) == 0 { self.holes.clear(chunk) } else { self.holes.set(chunk) }
+        if (gaps_of(before) == 0) != (gaps_of(after) == 0) {
+            if gaps_of(after) == 0 { self.gaps.clear(chunk) } else { self.gaps.set(chunk) }
         }
         if is_empty(before) != is_empty(after) {
             if is_empty(after) { self.boundaries.clear(chunk) } else { self.boundaries.set(chunk) }
         }
     }
 
-    /// The granules from `start` up to `end`, all of one hole, become a block.
+    /// The granules from `start` up to `end`, all of one gap, become a block.
     #[inline]
     pub(crate) fn allocate(&mut self, start: Offset, end: Offset) {
         let (start_bit, end_bit) = (1u64.wrapping_shl(start.bit()), 1u64.wrapping_shl(end.bit()));
@@ -187,7 +187,7 @@ impl<'a> BlockMap<'a> {
         self.summarise(chunk, before, after);
         let left = ends_after & (start_bit | start_bit.wrapping_sub(1));
         let right = starts & end_bit.wrapping_neg();
-        let hole = Hole {
+        let gap = Gap {
             start: match left {
                 0 => self.end_before(chunk),
                 _ => Offset::in_chunk(chunk, bit_tree::highest(left)),
@@ -197,7 +197,7 @@ impl<'a> BlockMap<'a> {
                 _ => Offset::in_chunk(chunk, right.trailing_zeros()),
             },
         };
-        Release::Done { end, hole }
+        Release::Done { end, gap }
     }
 
     /// The same for a block that ends in another chunk.
@@ -210,7 +210,7 @@ impl<'a> BlockMap<'a> {
         let (start_bit, end_bit) = (1u64.wrapping_shl(start.bit()), 1u64.wrapping_shl(end.bit()));
         self.edit(start.chunk(), |[s, e]| [s & !start_bit, e]);
         self.edit(end.chunk(), |[s, e]| [s, e & !end_bit]);
-        Release::Done { end, hole: Hole { start: self.hole_start(start), end: self.hole_end(end) } }
+        Release::Done { end, gap: Gap { start: self.gap_start(start), end: self.gap_end(end) } }
     }
 
     /// The block that ends at `from` ends at `to` instead.
@@ -257,9 +257,9 @@ impl<'a> BlockMap<'a> {
         })
     }
 
-    /// The first start at or behind `at`, which is the end of a block or lies in a hole: where the hole ends.
+    /// The first start at or behind `at`, which is the end of a block or lies in a gap: where the gap ends.
     #[inline]
-    pub(crate) fn hole_end(&self, at: Offset) -> Offset {
+    pub(crate) fn gap_end(&self, at: Offset) -> Offset {
         let [starts, _] = self.chunk(at.chunk());
         let here = starts & bit_tree::from_bit(at.bit());
         if here != 0 {
@@ -268,9 +268,9 @@ impl<'a> BlockMap<'a> {
         self.start_behind(at.chunk())
     }
 
-    /// The last end at or before `at`, which is the start of a block or lies in a hole: where the hole starts.
+    /// The last end at or before `at`, which is the start of a block or lies in a gap: where the gap starts.
     #[inline]
-    pub(crate) fn hole_start(&self, at: Offset) -> Offset {
+    pub(crate) fn gap_start(&self, at: Offset) -> Offset {
         let [_, ends] = self.chunk(at.chunk());
         let here = ends & bit_tree::up_to_bit(at.bit());
         if here != 0 {
@@ -292,78 +292,78 @@ impl<'a> BlockMap<'a> {
         starts.leading_zeros() <= ends.leading_zeros()
     }
 
-    /// The hole that starts at `start`.
+    /// The gap that starts at `start`.
     #[inline]
-    pub(crate) fn hole_at(&self, start: Offset) -> Hole {
-        Hole { start, end: self.hole_end(start) }
+    pub(crate) fn gap_at(&self, start: Offset) -> Gap {
+        Gap { start, end: self.gap_end(start) }
     }
 
-    /// Where the first hole behind `at` starts, or [`Offset::NONE`].
+    /// Where the first gap behind `at` starts, or [`Offset::NONE`].
     #[inline]
-    pub(crate) fn next_hole(&self, at: Offset) -> Offset {
-        let here = holes_of(self.chunk(at.chunk())) & bit_tree::above_bit(at.bit());
+    pub(crate) fn next_gap(&self, at: Offset) -> Offset {
+        let here = gaps_of(self.chunk(at.chunk())) & bit_tree::above_bit(at.bit());
         if here != 0 {
             return Offset::in_chunk(at.chunk(), here.trailing_zeros());
         }
-        self.holes
+        self.gaps
             .next(at.chunk().wrapping_add(1))
-            .map_or(Offset::NONE, |chunk| Offset::in_chunk(chunk, holes_of(self.chunk(chunk)).trailing_zeros()))
+            .map_or(Offset::NONE, |chunk| Offset::in_chunk(chunk, gaps_of(self.chunk(chunk)).trailing_zeros()))
     }
 
-    /// Where the last hole before `at` starts, or [`Offset::NONE`].
+    /// Where the last gap before `at` starts, or [`Offset::NONE`].
     #[inline]
-    pub(crate) fn previous_hole(&self, at: Offset) -> Offset {
-        let here = holes_of(self.chunk(at.chunk())) & bit_tree::below_bit(at.bit());
+    pub(crate) fn previous_gap(&self, at: Offset) -> Offset {
+        let here = gaps_of(self.chunk(at.chunk())) & bit_tree::below_bit(at.bit());
         if here != 0 {
             return Offset::in_chunk(at.chunk(), bit_tree::highest(here));
         }
-        self.holes
+        self.gaps
             .previous(at.chunk())
-            .map_or(Offset::NONE, |chunk| Offset::in_chunk(chunk, bit_tree::highest(holes_of(self.chunk(chunk)))))
+            .map_or(Offset::NONE, |chunk| Offset::in_chunk(chunk, bit_tree::highest(gaps_of(self.chunk(chunk)))))
     }
 
-    /// The first hole at or behind `from` of at least `size`. The rover's hole is found only where another one's size
+    /// The first gap at or behind `from` of at least `size`. The rover's gap is found only where another one's size
     /// led to its chunk: who searches looks at it first.
     #[inline]
-    pub(crate) fn first_fit(&self, from: Offset, size: Granules) -> Option<Hole> {
+    pub(crate) fn first_fit(&self, from: Offset, size: Granules) -> Option<Gap> {
         let mut chunk = from.chunk();
         if from.bit() > 0 {
             if self.maxima.get(chunk) >= size.count() {
-                let holes = holes_of(self.chunk(chunk)) & bit_tree::from_bit(from.bit());
-                if let Some(hole) = self.first_fit_in(chunk, holes, size) {
-                    return Some(hole);
+                let gaps = gaps_of(self.chunk(chunk)) & bit_tree::from_bit(from.bit());
+                if let Some(gap) = self.first_fit_in(chunk, gaps, size) {
+                    return Some(gap);
                 }
             }
             chunk = chunk.wrapping_add(1);
         }
         let chunk = self.maxima.first(chunk, size.count())?;
-        self.first_fit_in(chunk, holes_of(self.chunk(chunk)), size)
+        self.first_fit_in(chunk, gaps_of(self.chunk(chunk)), size)
     }
 
-    /// The first of the `holes` of a chunk of at least `size`: at most 32 are looked at.
+    /// The first of the `gaps` of a chunk of at least `size`: at most 32 are looked at.
     #[inline]
-    fn first_fit_in(&self, chunk: usize, holes: u64, size: Granules) -> Option<Hole> {
-        let mut left = holes;
+    fn first_fit_in(&self, chunk: usize, gaps: u64, size: Granules) -> Option<Gap> {
+        let mut left = gaps;
         while left != 0 {
-            let hole = self.hole_at(Offset::in_chunk(chunk, left.trailing_zeros()));
-            if hole.size() >= size {
-                return Some(hole);
+            let gap = self.gap_at(Offset::in_chunk(chunk, left.trailing_zeros()));
+            if gap.size() >= size {
+                return Some(gap);
             }
             left &= left.wrapping_sub(1);
         }
         None
     }
 
-    /// Counts a hole that is not the rover's.
+    /// Counts a gap that is not the rover's.
     #[inline]
-    pub(crate) fn count_hole(&mut self, hole: Hole) {
-        self.maxima.raise(hole.start.chunk(), hole.size().count());
+    pub(crate) fn count_gap(&mut self, gap: Gap) {
+        self.maxima.raise(gap.start.chunk(), gap.size().count());
     }
 
-    /// Counts a hole no more, which started at `start` and had `size`; neither the hole at `rover`. The chunk is counted
-    /// anew only if its largest hole has left it.
+    /// Counts a gap no more, which started at `start` and had `size`; neither the gap at `rover`. The chunk is counted
+    /// anew only if its largest gap has left it.
     #[inline]
-    pub(crate) fn discount_hole(&mut self, start: Offset, size: Granules, rover: Offset) {
+    pub(crate) fn discount_gap(&mut self, start: Offset, size: Granules, rover: Offset) {
         let chunk = start.chunk();
         if self.maxima.get(chunk) == size.count() {
             let largest = self.largest_in(chunk, rover);
@@ -371,14 +371,14 @@ impl<'a> BlockMap<'a> {
         }
     }
 
-    /// The size of the largest hole that starts in `chunk`, but for the one at `rover`.
+    /// The size of the largest gap that starts in `chunk`, but for the one at `rover`.
     pub(crate) fn largest_in(&self, chunk: usize, rover: Offset) -> Granules {
-        let mut left = holes_of(self.chunk(chunk));
+        let mut left = gaps_of(self.chunk(chunk));
         let mut largest = Granules::NONE;
         while left != 0 {
-            let hole = self.hole_at(Offset::in_chunk(chunk, left.trailing_zeros()));
-            if hole.start != rover {
-                largest = largest.max(hole.size());
+            let gap = self.gap_at(Offset::in_chunk(chunk, left.trailing_zeros()));
+            if gap.start != rover {
+                largest = largest.max(gap.size());
             }
             left &= left.wrapping_sub(1);
         }

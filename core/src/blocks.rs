@@ -82,9 +82,9 @@ impl NextFit<'_> {
                 (end, self.region.allocated_is_intact(start, start.up_to(end)))
             }
             State::Free => {
-                let end = self.map.hole_end(start);
+                let end = self.map.gap_end(start);
                 let length = start.up_to(end).minus(Granules::HEADER);
-                (end, self.region.free_is_intact(start, length, self.map.next_hole(start)))
+                (end, self.region.free_is_intact(start, length, self.map.next_gap(start)))
             }
         };
         // A destroyed map may say anything; the walk goes forward all the same.
@@ -96,12 +96,12 @@ impl NextFit<'_> {
 
     /// The first place at or behind `at` where a block, free or not, starts.
     fn boundary_from(&self, at: Offset) -> Offset {
-        if self.map.is_start(at) || self.map.hole_start(at) == at {
+        if self.map.is_start(at) || self.map.gap_start(at) == at {
             at
         } else if self.map.is_allocated(at) {
             self.map.block_end(at)
         } else {
-            self.map.hole_end(at)
+            self.map.gap_end(at)
         }
     }
 }

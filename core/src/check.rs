@@ -8,7 +8,7 @@ use core::error::Error;
 use core::fmt;
 
 use crate::bit_tree::BitTree;
-use crate::block_map::{BlockMap, Hole};
+use crate::block_map::{BlockMap, Gap};
 use crate::error::Reentered;
 use crate::heap::Heap;
 use crate::lock::RawLock;
@@ -111,7 +111,7 @@ impl MaxTree<'_> {
 /// What a walk over the map has counted.
 #[derive(Default)]
 struct Census {
-    holes: u32,
+    gaps: u32,
     objects: u32,
     live: u32,
     last_end: u32,
@@ -121,7 +121,7 @@ impl BlockMap<'_> {
     /// Walks all bits in order. `fail` makes the violation for a place.
     fn census(&self, fail: impl Fn(Offset) -> Violation) -> Result<Census, Violation> {
         let mut census = Census::default();
-        let (mut hole_start, mut block_start) = (None, Some(Offset::ZERO));
+        let (mut gap_start, mut block_start) = (None, Some(Offset::ZERO));
         for (chunk, &[starts, ends]) in self.chunks.iter().enumerate() {
             let mut left = starts | ends;
             while left != 0 {
@@ -137,12 +137,12 @@ impl BlockMap<'_> {
                         census.live = census.live.wrapping_add(start.up_to(at).count());
                         census.last_end = at.index();
                     }
-                    hole_start = Some(at);
+                    gap_start = Some(at);
                 }
                 if is_set(starts) {
-                    let hole = Hole { start: hole_start.take().ok_or(fail(at))?, end: at };
-                    demand(hole.size() != Granules::HEADER, fail(at))?;
-                    census.holes = census.holes.wrapping_add(u32::from(hole.size() > Granules::NONE));
+                    let gap = Gap { start: gap_start.take().ok_or(fail(at))?, end: at };
+                    demand(gap.size() != Granules::HEADER, fail(at))?;
+                    census.gaps = census.gaps.wrapping_add(u32::from(gap.size() > Granules::NONE));
                     block_start = Some(at);
                 }
             }
@@ -153,14 +153,14 @@ impl BlockMap<'_> {
 
     fn check_summaries(&self, rover: Offset) -> Result<(), Violation> {
         self.boundaries.check()?;
-        self.holes.check()?;
+        self.gaps.check()?;
         self.maxima.check()?;
         // Behind the last chunk, what fills the last word or node must be empty.
         let chunks = self.chunks.len().next_multiple_of(64);
         for chunk in 0..chunks {
             let [starts, ends] = self.chunk(chunk);
             demand(self.boundaries.contains(chunk) == (starts | ends != 0), Violation::Summary)?;
-            demand(self.holes.contains(chunk) == (ends & !starts != 0), Violation::Summary)?;
+            demand(self.gaps.contains(chunk) == (ends & !starts != 0), Violation::Summary)?;
         }
         for chunk in 0..chunks {
             demand(self.maxima.get(chunk) == self.largest_in(chunk, rover).count(), Violation::Maximum)?;
@@ -178,8 +178,8 @@ impl NextFit<'_> {
         self.map.check_summaries(self.rover.at)?;
         self.check_rover()?;
         let counters = &self.counters;
-        let counts = [census.holes, census.objects, census.live];
-        demand(counts == [self.holes, counters.objects, counters.live], Violation::Count)?;
+        let counts = [census.gaps, census.objects, census.live];
+        demand(counts == [self.gaps, counters.objects, counters.live], Violation::Count)?;
         demand(counters.peak >= counters.live && counters.peak_objects >= counters.objects, Violation::Count)?;
         demand(census.last_end <= self.high_water.index(), Violation::HighWater)?;
         self.first_overwritten()
@@ -187,11 +187,11 @@ impl NextFit<'_> {
 
     fn check_rover(&self) -> Result<(), Violation> {
         let rover = &self.rover;
-        let hole = self.map.hole_at(rover.at);
-        let neighbours = (self.map.previous_hole(rover.at), self.map.next_hole(rover.at));
-        let holds = if rover.hole > Granules::NONE {
-            self.map.hole_start(rover.at) == rover.at
-                && hole.size() == rover.hole
+        let gap = self.map.gap_at(rover.at);
+        let neighbours = (self.map.previous_gap(rover.at), self.map.next_gap(rover.at));
+        let holds = if rover.gap > Granules::NONE {
+            self.map.gap_start(rover.at) == rover.at
+                && gap.size() == rover.gap
                 && neighbours == (rover.previous, rover.next)
         } else {
             rover.at == self.map.end() || self.map.is_start(rover.at)
@@ -225,7 +225,7 @@ impl NextFit<'_> {
         if self.map.is_start(start) {
             self.region.write_allocated(start, size);
         } else {
-            self.region.write_free(start, size.minus(Granules::HEADER), self.map.next_hole(start));
+            self.region.write_free(start, size.minus(Granules::HEADER), self.map.next_gap(start));
         }
     }
 }

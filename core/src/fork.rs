@@ -8,11 +8,11 @@ use crate::lock::{Hold, RawLock};
 /// It stays on the thread that made it, whose locks they are.
 #[must_use = "dropping it lets the other threads in again"]
 pub struct Held<'h, L: RawLock> {
-    _slab: Option<Hold<'h, L>>,
     _next_fit: Option<Hold<'h, L>>,
+    _slab: Option<Hold<'h, L>>,
 }
 
-impl<L: RawLock> Heap<'_, L> {
+impl<L: RawLock<Token = ()>> Heap<'_, L> {
     /// Waits until no other thread is in the heap, and keeps them out until the answer is dropped.
     ///
     /// What for: `fork` copies the memory of a process, but of its threads only the caller. A heap that another thread is
@@ -22,6 +22,9 @@ impl<L: RawLock> Heap<'_, L> {
     /// Meanwhile the calling thread is in the heap itself: its calls are refused as [`Reentered`](crate::Reentered) by a
     /// lock that knows its owner, and wait for ever with one that does not. A lock that this thread has already, because it
     /// forks in a signal handler that interrupted the heap, is left to whom it belongs.
+    ///
+    /// Only locks whose tokens hold nothing can be held so: those that restore a state, as one that masks interrupts, must
+    /// be given back in the order in which they were taken, and nobody can promise that of a value.
     ///
     /// ```
     /// use slabfit::{AllocError, Config, Heap, NoLock, RegionArray};

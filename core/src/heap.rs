@@ -154,27 +154,60 @@ impl<'a, L: RawLock> Heap<'a, L> {
     #[inline]
     pub fn alloc(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
         let for_slab = size == self.slab_size();
+        self.serve(for_slab, Slab::alloc, |next_fit| next_fit.alloc(size))
+    }
+
+    /// Serves a request by `slot`, if it is one for the slab and the slab has one, or by `block`.
+    #[inline(always)]
+    fn serve<R>(
+        &self,
+        for_slab: bool,
+        slot: impl FnOnce(&mut Slab<'a>) -> Option<R>,
+        block: impl FnOnce(&mut NextFit<'a>) -> Result<R, AllocError>,
+    ) -> Result<R, AllocError> {
         if for_slab {
-            if let Some(slot) = self.with_slab(Slab::alloc)? {
+            if let Some(slot) = self.with_slab(slot)? {
                 return Ok(slot);
             }
         }
-        let block = self.with_next_fit(|next_fit| {
-            let block = next_fit.alloc(size);
+        self.with_next_fit(|next_fit| {
+            let block = block(next_fit);
             next_fit.spilled = next_fit.spilled.wrapping_add(u64::from(for_slab && block.is_ok()));
             block
-        })?;
-        block.map_err(|error| self.unless_empty(error))
+        })?
     }
 
-    /// The same, with `size` zero bytes.
+    /// The same, with `size` zero bytes. Every one of them is written, so that nothing in the heap can change this.
     ///
     /// # Errors
     /// As [`alloc`](Self::alloc).
     pub fn alloc_zeroed(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
         let object = self.alloc(size)?;
         // SAFETY: just handed out, of `size` bytes, and known to nobody yet.
-        unsafe { region::clear(object, size) };
+        unsafe { region::clear(object, size, usize::MAX) };
+        Ok(object)
+    }
+
+    /// The same for a layout, as fast as it can be: where the memory was lent as zeros
+    /// ([`Memory::assume_zeroed`]), bytes that no object has reached yet are not touched. What a write past an object's
+    /// end has left in them is then seen.
+    ///
+    /// # Errors
+    /// As [`alloc`](Self::alloc).
+    pub fn alloc_layout_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        let (size, alignment) = (layout.size(), layout.align());
+        let slot = |slab: &mut Slab<'a>| {
+            let zeros_from = slab.zeros_from();
+            slab.alloc().map(|slot| (slot, zeros_from))
+        };
+        let block = |next_fit: &mut NextFit<'a>| {
+            let zeros_from = next_fit.zeros_from();
+            next_fit.alloc_aligned(size, alignment).map(|block| (block, zeros_from))
+        };
+        let for_slab = size == self.slab_size() && alignment <= GRANULE;
+        let (object, zeros_from) = self.serve(for_slab, slot, block)?;
+        // SAFETY: just handed out, of the layout's size, and known to nobody yet.
+        unsafe { region::clear(object, size, zeros_from) };
         Ok(object)
     }
 
@@ -191,13 +224,7 @@ impl<'a, L: RawLock> Heap<'a, L> {
         if layout.align() <= GRANULE {
             return self.alloc(layout.size());
         }
-        let block = self.with_next_fit(|next_fit| next_fit.alloc_aligned(layout.size(), layout.align()))?;
-        block.map_err(|error| self.unless_empty(error))
-    }
-
-    #[cold]
-    fn unless_empty(&self, error: AllocError) -> AllocError {
-        if self.size() == 0 { AllocError::NotInitialised } else { error }
+        self.with_next_fit(|next_fit| next_fit.alloc_aligned(layout.size(), layout.align()))?
     }
 
     /// Frees the object at `ptr`. Any address may be passed: one that is not the start of a live object is refused.

@@ -16,6 +16,7 @@ use crate::error::Reentered;
 /// - After `lock` has answered with a token, no other call of `lock` on the same value does until that token was given
 ///   to `unlock`.
 /// - What was written before an `unlock` is seen after the `lock` that follows it: acquire and release ordering.
+/// - Where `Token` is `()`, locks may be given back in any order.
 /// - Neither panics.
 pub unsafe trait RawLock {
     /// An unlocked lock.
@@ -52,7 +53,8 @@ pub unsafe trait RawLock {
     unsafe fn unlock(&self, token: Self::Token);
 }
 
-/// No lock at all, for one thread: a heap with it is not `Sync`. An interrupt that comes in between is refused.
+/// No lock at all, for one thread and no interrupt handler: a heap with it is not `Sync`. A call from inside the heap is
+/// refused.
 #[derive(Debug)]
 pub struct NoLock {
     held: Cell<bool>,

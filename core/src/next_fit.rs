@@ -10,7 +10,7 @@
 
 use core::ptr::NonNull;
 
-use crate::block_map::{BlockMap, Hole, Release};
+use crate::block_map::{BlockMap, Gap, Release};
 use crate::error::{AllocError, Fault};
 use crate::region::{Carver, Region};
 use crate::size::{GRANULE, Granules, Offset, Resize};
@@ -33,7 +33,7 @@ pub enum Placement {
 pub(crate) struct Rover {
     pub(crate) at: Offset,
     /// The size of the free block that starts at the rover, or none.
-    pub(crate) hole: Granules,
+    pub(crate) gap: Granules,
     /// That block's neighbours in the list of free blocks, [`Offset::NONE`] at its ends. Without meaning where there is
     /// no such block.
     pub(crate) previous: Offset,
@@ -43,7 +43,7 @@ pub(crate) struct Rover {
 /// Invariants, beside those of the map:
 /// - The rover stands at the start of a free block, at the start of an allocated one or at the segment's end; `rover`
 ///   says which, and the neighbours in the list.
-/// - `holes` is the number of free blocks.
+/// - `gaps` is the number of free blocks.
 /// - Every free block begins with a `FreeHeader`, every allocated one with an `AllocatedHeader`, that say what the map
 ///   says, unless the heap's user has written over them.
 /// - No block has ever reached the granules from `high_water` on.
@@ -52,7 +52,7 @@ pub(crate) struct NextFit<'a> {
     pub(crate) region: Region<'a>,
     pub(crate) map: BlockMap<'a>,
     pub(crate) rover: Rover,
-    pub(crate) holes: u32,
+    pub(crate) gaps: u32,
     pub(crate) high_water: Offset,
     placement: Placement,
     pub(crate) counters: Counters,
@@ -72,8 +72,8 @@ impl<'a> NextFit<'a> {
         Self {
             region,
             map,
-            rover: Rover { at: Offset::ZERO, hole: Granules::NONE, previous: Offset::NONE, next: Offset::NONE },
-            holes: 0,
+            rover: Rover { at: Offset::ZERO, gap: Granules::NONE, previous: Offset::NONE, next: Offset::NONE },
+            gaps: 0,
             high_water: Offset::ZERO,
             placement,
             counters: Counters::ZERO,
@@ -86,8 +86,8 @@ impl<'a> NextFit<'a> {
     pub(crate) fn new(region: Region<'a>, placement: Placement, memory: &mut Carver<'a>) -> Option<Self> {
         let size = region.granules();
         let mut new = Self::of(region, BlockMap::new(size, memory)?, placement);
-        new.rover.hole = size;
-        new.holes = 1;
+        new.rover.gap = size;
+        new.gaps = 1;
         new.region.write_free(Offset::ZERO, size.minus(Granules::HEADER), Offset::NONE);
         Some(new)
     }
@@ -96,9 +96,9 @@ impl<'a> NextFit<'a> {
     #[inline]
     pub(crate) fn alloc(&mut self, size: usize) -> Result<NonNull<u8>, AllocError> {
         let Some(need) = Granules::of_block(size) else { return Err(self.failed(None)) };
-        if self.rover.hole < need || self.placement == Placement::FirstFit {
-            match self.find(need, |hole| Some(hole.start)) {
-                Some((hole, _)) => self.move_rover(hole),
+        if self.rover.gap < need || self.placement == Placement::FirstFit {
+            match self.find(need, |gap| Some(gap.start)) {
+                Some((gap, _)) => self.move_rover(gap),
                 None => return Err(self.failed(Some(need))),
             }
         }
@@ -107,17 +107,29 @@ impl<'a> NextFit<'a> {
 
     /// A payload of `size` bytes at a multiple of `alignment`, a power of two.
     pub(crate) fn alloc_aligned(&mut self, size: usize, alignment: usize) -> Result<NonNull<u8>, AllocError> {
+        if alignment <= GRANULE {
+            return self.alloc(size);
+        }
         let Some(need) = Granules::of_block(size) else { return Err(self.failed(None)) };
-        let Some((hole, at)) = self.find(need, |hole| self.aligned_in(hole, need, alignment)) else {
+        let Some((gap, at)) = self.find(need, |gap| self.aligned_in(gap, need, alignment)) else {
             return Err(self.failed(Some(need)));
         };
-        self.move_rover(hole);
+        self.move_rover(gap);
         self.carve(at, need).ok_or(AllocError::Full)
+    }
+
+    /// The address from which on the memory is zeros, if it was lent as such. A free block's header may stand at the
+    /// high-water mark itself, none has ever stood behind it.
+    pub(crate) fn zeros_from(&self) -> usize {
+        self.region.zeros_from(self.high_water.plus(Granules::HEADER))
     }
 
     /// Counts a request that no block can serve and says why.
     #[cold]
     fn failed(&mut self, need: Option<Granules>) -> AllocError {
+        if self.region.granules() == Granules::NONE {
+            return AllocError::NotInitialised;
+        }
         let free = self.region.granules().minus(Granules::new(self.counters.live));
         let (error, count) = match need {
             Some(need) if need <= free => (AllocError::Fragmented, &mut self.counters.failed_fragmented),
@@ -130,7 +142,7 @@ impl<'a> NextFit<'a> {
     /// The first free block of at least `need` in which `place` finds a place, and the place: from the rover or from
     /// the segment's start, and wrapping once.
     #[inline]
-    fn find(&self, need: Granules, place: impl Fn(Hole) -> Option<Offset>) -> Option<(Hole, Offset)> {
+    fn find(&self, need: Granules, place: impl Fn(Gap) -> Option<Offset>) -> Option<(Gap, Offset)> {
         let start = match self.placement {
             Placement::NextFit => self.rover.at,
             Placement::FirstFit => Offset::ZERO,
@@ -144,80 +156,80 @@ impl<'a> NextFit<'a> {
         start: Offset,
         end: Offset,
         need: Granules,
-        place: impl Fn(Hole) -> Option<Offset>,
-    ) -> Option<(Hole, Offset)> {
+        place: impl Fn(Gap) -> Option<Offset>,
+    ) -> Option<(Gap, Offset)> {
         let mut from = start;
         loop {
-            let hole = self.first_fit(from, need).filter(|hole| hole.start < end)?;
-            if let Some(at) = place(hole) {
-                return Some((hole, at));
+            let gap = self.first_fit(from, need).filter(|gap| gap.start < end)?;
+            if let Some(at) = place(gap) {
+                return Some((gap, at));
             }
-            from = hole.start.plus(Granules::HEADER);
+            from = gap.start.plus(Granules::HEADER);
         }
     }
 
     /// The first free block of at least `need` that starts at or behind `from`, the rover's included.
     #[inline]
-    fn first_fit(&self, from: Offset, need: Granules) -> Option<Hole> {
+    fn first_fit(&self, from: Offset, need: Granules) -> Option<Gap> {
         let counted = self.map.first_fit(from, need);
-        if self.rover.hole >= need && self.rover.at >= from {
-            let rovers = Hole { start: self.rover.at, end: self.rover.at.plus(self.rover.hole) };
-            return counted.filter(|hole| hole.start < rovers.start).or(Some(rovers));
+        if self.rover.gap >= need && self.rover.at >= from {
+            let rovers = Gap { start: self.rover.at, end: self.rover.at.plus(self.rover.gap) };
+            return counted.filter(|gap| gap.start < rovers.start).or(Some(rovers));
         }
         counted
     }
 
-    /// Where a block of `need` starts whose payload is aligned and that leaves before it no gap or one that can be a
-    /// free block, if the hole holds it.
-    fn aligned_in(&self, hole: Hole, need: Granules, alignment: usize) -> Option<Offset> {
-        let first = self.region.address(hole.start).checked_add(GRANULE)?;
+    /// Where a block of `need` starts whose payload is aligned and that leaves before it nothing or what can be a
+    /// free block, if the gap holds it.
+    fn aligned_in(&self, gap: Gap, need: Granules, alignment: usize) -> Option<Offset> {
+        let first = self.region.address(gap.start).checked_add(GRANULE)?;
         let nearest = first.checked_next_multiple_of(alignment)?;
         let payload = if nearest.wrapping_sub(first) == GRANULE { nearest.checked_add(alignment)? } else { nearest };
-        let gap = Granules::holding(payload.wrapping_sub(first));
-        let whole = gap.count().checked_add(need.count())?;
-        (whole <= hole.size().count()).then_some(hole.start.plus(gap))
+        let lead = Granules::holding(payload.wrapping_sub(first));
+        let whole = lead.count().checked_add(need.count())?;
+        (whole <= gap.size().count()).then_some(gap.start.plus(lead))
     }
 
     /// Makes a free block the rover's.
     #[inline]
-    fn move_rover(&mut self, hole: Hole) {
-        if hole.start == self.rover.at {
+    fn move_rover(&mut self, gap: Gap) {
+        if gap.start == self.rover.at {
             return;
         }
-        let left = Hole { start: self.rover.at, end: self.rover.at.plus(self.rover.hole) };
+        let left = Gap { start: self.rover.at, end: self.rover.at.plus(self.rover.gap) };
         if left.size() > Granules::NONE {
-            self.map.count_hole(left);
+            self.map.count_gap(left);
         }
         self.rover = Rover {
-            at: hole.start,
-            hole: hole.size(),
-            previous: self.map.previous_hole(hole.start),
-            next: self.map.next_hole(hole.start),
+            at: gap.start,
+            gap: gap.size(),
+            previous: self.map.previous_gap(gap.start),
+            next: self.map.next_gap(gap.start),
         };
-        self.map.discount_hole(hole.start, hole.size(), hole.start);
+        self.map.discount_gap(gap.start, gap.size(), gap.start);
     }
 
     /// Allocates `need` granules from `at` on out of the rover's free block. What is left before them stays a free
     /// block, what is left behind becomes the rover's, unless it is too small for a block.
     #[inline]
     fn carve(&mut self, at: Offset, need: Granules) -> Option<NonNull<u8>> {
-        let Rover { at: start, hole, mut previous, next } = self.rover;
-        let hole_end = start.plus(hole);
-        let end = without_sliver(at.plus(need), hole_end);
+        let Rover { at: start, gap, mut previous, next } = self.rover;
+        let gap_end = start.plus(gap);
+        let end = without_sliver(at.plus(need), gap_end);
         // The one step that can fail, if the map was destroyed; nothing has changed before it.
         let payload = self.region.write_allocated(at, at.up_to(end))?;
         self.map.allocate(at, end);
-        let rest = end.up_to(hole_end);
+        let rest = end.up_to(gap_end);
         if start < at {
-            self.map.count_hole(Hole { start, end: at });
+            self.map.count_gap(Gap { start, end: at });
             self.region.set_length(start, start.up_to(at).minus(Granules::HEADER));
-            self.holes = self.holes.wrapping_add(1);
+            self.gaps = self.gaps.wrapping_add(1);
             previous = start;
         }
         self.list(previous, end, rest, next);
-        self.rover = Rover { at: end, hole: rest, previous, next };
+        self.rover = Rover { at: end, gap: rest, previous, next };
         if rest == Granules::NONE {
-            self.holes = self.holes.wrapping_sub(1);
+            self.gaps = self.gaps.wrapping_sub(1);
         }
         self.high_water = self.high_water.max(end);
         self.counters.allocated(at.up_to(end));
@@ -238,10 +250,10 @@ impl<'a> NextFit<'a> {
 
     /// The live block whose payload starts at `at`.
     #[inline]
-    pub(crate) fn live(&self, at: Offset) -> Result<Hole, Fault> {
+    pub(crate) fn live(&self, at: Offset) -> Result<Gap, Fault> {
         // A payload at the segment's first byte has no header; the difference wraps to where no block starts.
         let start = at.minus(Granules::HEADER);
-        if self.map.is_start(start) { Ok(Hole { start, end: self.map.block_end(start) }) } else { Err(self.fault(at)) }
+        if self.map.is_start(start) { Ok(Gap { start, end: self.map.block_end(start) }) } else { Err(self.fault(at)) }
     }
 
     /// What `at` is if it is no payload's start.
@@ -258,7 +270,7 @@ impl<'a> NextFit<'a> {
 
     /// The live block whose payload starts at `at` and whose header is as it was written. A refusal is counted.
     #[inline]
-    fn intact(&mut self, at: Offset) -> Result<Hole, Fault> {
+    fn intact(&mut self, at: Offset) -> Result<Gap, Fault> {
         let found = self.live(at).and_then(|block| {
             let intact = self.region.allocated_is_intact(block.start, block.size());
             if intact { Ok(block) } else { Err(Fault::HeaderOverwritten) }
@@ -273,9 +285,9 @@ impl<'a> NextFit<'a> {
         let region = &self.region;
         let intact = |end| region.allocated_is_intact(start, start.up_to(end));
         match self.map.release(start, intact) {
-            Release::Done { end, hole } => {
+            Release::Done { end, gap } => {
                 self.counters.freed(start.up_to(end));
-                self.released(start, end, hole);
+                self.released(start, end, gap);
                 Ok(())
             }
             Release::Refused => Err(self.refused(Fault::HeaderOverwritten)),
@@ -289,66 +301,66 @@ impl<'a> NextFit<'a> {
         fault
     }
 
-    /// The granules from `start` up to `end` were given back to the map: the hole that they lie in now is all there is
+    /// The granules from `start` up to `end` were given back to the map: the gap that they lie in now is all there is
     /// to know.
     #[inline]
-    fn released(&mut self, start: Offset, end: Offset, hole: Hole) {
-        let left = hole.start.up_to(start);
-        let right = end.up_to(hole.end);
+    fn released(&mut self, start: Offset, end: Offset, gap: Gap) {
+        let left = gap.start.up_to(start);
+        let right = end.up_to(gap.end);
         let absorbed = u32::from(left > Granules::NONE).wrapping_add(u32::from(right > Granules::NONE));
-        self.holes = self.holes.wrapping_add(1).wrapping_sub(absorbed);
-        if hole.start <= self.rover.at && self.rover.at < hole.end {
-            self.release_at_rover(hole, left, right);
+        self.gaps = self.gaps.wrapping_add(1).wrapping_sub(absorbed);
+        if gap.start <= self.rover.at && self.rover.at < gap.end {
+            self.release_at_rover(gap, left, right);
         } else {
-            self.release_elsewhere(hole, left, right);
+            self.release_elsewhere(gap, left, right);
         }
     }
 
     /// The free block of a release, which took up `left` and `right` granules, is the rover's.
-    fn release_at_rover(&mut self, hole: Hole, left: Granules, right: Granules) {
+    fn release_at_rover(&mut self, gap: Gap, left: Granules, right: Granules) {
         let before = self.rover;
-        let right_start = hole.end.minus(right);
-        let had_hole = before.hole > Granules::NONE;
-        let previous = if had_hole && (before.at == hole.start || left == Granules::NONE) {
+        let right_start = gap.end.minus(right);
+        let had_gap = before.gap > Granules::NONE;
+        let previous = if had_gap && (before.at == gap.start || left == Granules::NONE) {
             before.previous
         } else {
-            self.map.previous_hole(hole.start)
+            self.map.previous_gap(gap.start)
         };
-        let next = if had_hole && (before.at == right_start || right == Granules::NONE) {
+        let next = if had_gap && (before.at == right_start || right == Granules::NONE) {
             before.next
         } else {
-            self.map.next_hole(hole.start)
+            self.map.next_gap(gap.start)
         };
-        self.rover = Rover { at: hole.start, hole: hole.size(), previous, next };
-        if left > Granules::NONE && before.at != hole.start {
-            self.map.discount_hole(hole.start, left, hole.start);
+        self.rover = Rover { at: gap.start, gap: gap.size(), previous, next };
+        if left > Granules::NONE && before.at != gap.start {
+            self.map.discount_gap(gap.start, left, gap.start);
         }
         if right > Granules::NONE && before.at != right_start {
-            self.map.discount_hole(right_start, right, hole.start);
+            self.map.discount_gap(right_start, right, gap.start);
         }
         let linked = if left == Granules::NONE { previous } else { Offset::NONE };
-        self.list(linked, hole.start, hole.size(), next);
+        self.list(linked, gap.start, gap.size(), next);
     }
 
     /// The free block of a release, which took up `left` and `right` granules, is not the rover's.
-    fn release_elsewhere(&mut self, hole: Hole, left: Granules, right: Granules) {
-        self.map.count_hole(hole);
+    fn release_elsewhere(&mut self, gap: Gap, left: Granules, right: Granules) {
+        self.map.count_gap(gap);
         if right > Granules::NONE {
-            self.map.discount_hole(hole.end.minus(right), right, self.rover.at);
+            self.map.discount_gap(gap.end.minus(right), right, self.rover.at);
         } else if left > Granules::NONE {
             // The left neighbour has grown and keeps its place in the list.
-            self.region.set_length(hole.start, hole.size().minus(Granules::HEADER));
+            self.region.set_length(gap.start, gap.size().minus(Granules::HEADER));
             return;
         }
-        let next = self.map.next_hole(hole.start);
-        let previous = if left == Granules::NONE { self.map.previous_hole(hole.start) } else { Offset::NONE };
-        self.list(previous, hole.start, hole.size(), next);
-        if self.rover.hole > Granules::NONE {
+        let next = self.map.next_gap(gap.start);
+        let previous = if left == Granules::NONE { self.map.previous_gap(gap.start) } else { Offset::NONE };
+        self.list(previous, gap.start, gap.size(), next);
+        if self.rover.gap > Granules::NONE {
             if next == self.rover.at {
-                self.rover.previous = hole.start;
+                self.rover.previous = gap.start;
             }
             if previous == self.rover.at {
-                self.rover.next = hole.start;
+                self.rover.next = gap.start;
             }
         }
     }
@@ -366,8 +378,8 @@ impl<'a> NextFit<'a> {
             self.region.write_allocated(block.start, need);
             // The tail becomes a block of its own first, so that its release is one like any other.
             self.map.allocate(end, end);
-            if let Release::Done { end: tail_end, hole } = self.map.release(end, |_| true) {
-                self.released(end, tail_end, hole);
+            if let Release::Done { end: tail_end, gap } = self.map.release(end, |_| true) {
+                self.released(end, tail_end, gap);
             }
             self.counters.resized(block.size(), need);
         }
@@ -375,30 +387,30 @@ impl<'a> NextFit<'a> {
     }
 
     /// Lets a block grow to `need` granules into the free block behind it, if that suffices.
-    fn grow(&mut self, block: Hole, need: Granules) -> bool {
-        let hole = self.map.hole_at(block.end);
-        if block.start.up_to(hole.end) < need {
+    fn grow(&mut self, block: Gap, need: Granules) -> bool {
+        let gap = self.map.gap_at(block.end);
+        if block.start.up_to(gap.end) < need {
             return false;
         }
-        let end = without_sliver(block.start.plus(need), hole.end);
-        let (previous, next) = (self.map.previous_hole(hole.start), self.map.next_hole(hole.start));
+        let end = without_sliver(block.start.plus(need), gap.end);
+        let (previous, next) = (self.map.previous_gap(gap.start), self.map.next_gap(gap.start));
         self.map.move_end(block.end, end);
         self.region.write_allocated(block.start, block.start.up_to(end));
-        let rest = Hole { start: end, end: hole.end };
+        let rest = Gap { start: end, end: gap.end };
         self.list(previous, rest.start, rest.size(), next);
         let used_up = rest.size() == Granules::NONE;
         if used_up {
-            self.holes = self.holes.wrapping_sub(1);
+            self.gaps = self.gaps.wrapping_sub(1);
         }
-        if self.rover.at == hole.start {
-            self.rover = Rover { at: end, hole: rest.size(), previous, next };
+        if self.rover.at == gap.start {
+            self.rover = Rover { at: end, gap: rest.size(), previous, next };
         } else {
-            self.map.count_hole(rest);
-            self.map.discount_hole(hole.start, hole.size(), self.rover.at);
-            if self.rover.previous == hole.start {
+            self.map.count_gap(rest);
+            self.map.discount_gap(gap.start, gap.size(), self.rover.at);
+            if self.rover.previous == gap.start {
                 self.rover.previous = if used_up { previous } else { rest.start };
             }
-            if self.rover.next == hole.start {
+            if self.rover.next == gap.start {
                 self.rover.next = if used_up { next } else { rest.start };
             }
         }
@@ -409,13 +421,13 @@ impl<'a> NextFit<'a> {
 
     pub(crate) fn stats(&self) -> SegmentStats {
         let size = self.region.granules();
-        let largest = Granules::new(self.map.maxima.root()).max(self.rover.hole);
-        self.counters.figures(size.bytes(), size, largest, self.holes)
+        let largest = Granules::new(self.map.maxima.root()).max(self.rover.gap);
+        self.counters.figures(size.bytes(), size, largest, self.gaps)
     }
 }
 
 /// The end of an allocation that was to end at `end`: a rest of one granule is too small for a block and stays with it.
 #[inline]
-fn without_sliver(end: Offset, hole_end: Offset) -> Offset {
-    if end.up_to(hole_end) < Granules::MIN_BLOCK { hole_end } else { end }
+fn without_sliver(end: Offset, gap_end: Offset) -> Offset {
+    if end.up_to(gap_end) < Granules::MIN_BLOCK { gap_end } else { end }
 }

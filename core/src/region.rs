@@ -24,14 +24,23 @@ pub struct Memory<'a> {
     region: NonNull<u8>,
     size: usize,
     bookkeeping: Option<(NonNull<u8>, usize)>,
+    /// Whether every byte of the bookkeeping is 0, and of the region.
     zeroed: bool,
+    region_zeroed: bool,
     lent: PhantomData<&'a mut [MaybeUninit<u8>]>,
 }
 
 impl<'a> From<&'a mut [MaybeUninit<u8>]> for Memory<'a> {
     fn from(region: &'a mut [MaybeUninit<u8>]) -> Self {
         let size = region.len();
-        Self { region: start_of(region), size, bookkeeping: None, zeroed: false, lent: PhantomData }
+        Self {
+            region: start_of(region),
+            size,
+            bookkeeping: None,
+            zeroed: false,
+            region_zeroed: false,
+            lent: PhantomData,
+        }
     }
 }
 
@@ -63,7 +72,7 @@ impl<'a> Memory<'a> {
     pub unsafe fn from_raw(region: *mut u8, size: usize) -> Self {
         let size = if region.is_null() { 0 } else { size };
         let region = NonNull::new(region).unwrap_or(NonNull::dangling());
-        Self { region, size, bookkeeping: None, zeroed: false, lent: PhantomData }
+        Self { region, size, bookkeeping: None, zeroed: false, region_zeroed: false, lent: PhantomData }
     }
 
     /// A region that is the heap to its last byte, and the bookkeeping apart from it.
@@ -83,6 +92,15 @@ impl<'a> Memory<'a> {
         // SAFETY: the region: as the caller promises for the first piece.
         let memory = unsafe { Self::from_raw(region, size) };
         Self { bookkeeping: Some(bookkeeping), zeroed, ..memory }
+    }
+
+    /// The same memory, said to be all zeros. Set-up then clears nothing and touches O(1) memory, whatever the size, and
+    /// a zeroed object in bytes that no object has reached yet needs no clearing.
+    ///
+    /// # Safety
+    /// Every byte of the region, and of the bookkeeping where it is apart, is 0.
+    pub unsafe fn assume_zeroed(self) -> Self {
+        Self { zeroed: true, region_zeroed: true, ..self }
     }
 
     /// Address of the region's first byte.
@@ -118,7 +136,8 @@ impl<'a> Memory<'a> {
         let slab_start = unsafe { self.region.add(carved) };
         // SAFETY: in bounds: carved + slab <= size of the region.
         let next_fit_start = unsafe { slab_start.add(slab) };
-        Some((carver, Region::new(slab_start, slab), Region::new(next_fit_start, next_fit)))
+        let zeroed = self.region_zeroed;
+        Some((carver, Region::new(slab_start, slab, zeroed), Region::new(next_fit_start, next_fit, zeroed)))
     }
 }
 
@@ -183,6 +202,8 @@ impl<'a> Carver<'a> {
 pub(crate) struct Region<'a> {
     base: NonNull<u8>,
     granules: Granules,
+    /// Whether every byte was 0 when the memory was lent.
+    zeroed: bool,
     lent: PhantomData<&'a mut [MaybeUninit<u8>]>,
 }
 
@@ -193,10 +214,16 @@ unsafe impl Sync for Region<'_> {}
 
 impl<'a> Region<'a> {
     /// A region of no bytes.
-    pub(crate) const EMPTY: Self = Self { base: NonNull::dangling(), granules: Granules::NONE, lent: PhantomData };
+    pub(crate) const EMPTY: Self =
+        Self { base: NonNull::dangling(), granules: Granules::NONE, zeroed: false, lent: PhantomData };
 
-    fn new(base: NonNull<u8>, bytes: usize) -> Self {
-        Self { base, granules: Granules::within(bytes), lent: PhantomData }
+    fn new(base: NonNull<u8>, bytes: usize, zeroed: bool) -> Self {
+        Self { base, granules: Granules::within(bytes), zeroed, lent: PhantomData }
+    }
+
+    /// The address from which on all bytes are 0, where none from `untouched` on was ever written.
+    pub(crate) fn zeros_from(&self, untouched: Offset) -> usize {
+        if self.zeroed { self.address(untouched) } else { usize::MAX }
     }
 
     pub(crate) fn granules(&self) -> Granules {
@@ -305,11 +332,12 @@ impl<'a> Region<'a> {
     }
 }
 
-/// Clears `bytes` of an object.
+/// Clears `bytes` of an object, but for those from the address `zeros_from` on.
 ///
 /// # Safety
 /// The `bytes` at `object` were just handed out by the heap and nobody else knows them yet.
-pub(crate) unsafe fn clear(object: NonNull<u8>, bytes: usize) {
+pub(crate) unsafe fn clear(object: NonNull<u8>, bytes: usize, zeros_from: usize) {
+    let bytes = zeros_from.saturating_sub(object.addr().get()).min(bytes);
     // SAFETY: valid for writes: as the caller promises; alignment of u8 is 1.
     unsafe { object.write_bytes(0, bytes) };
 }

@@ -95,6 +95,11 @@ impl<'a> Slab<'a> {
         Some(pointer)
     }
 
+    /// The address from which on the memory is zeros, if it was lent as such. A slot holds nothing before it is used.
+    pub(crate) fn zeros_from(&self) -> usize {
+        self.region.zeros_from(self.offset(self.used))
+    }
+
     /// The live slot that starts at `at`.
     #[inline]
     pub(crate) fn live(&self, at: Offset) -> Result<u32, Fault> {

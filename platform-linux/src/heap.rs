@@ -133,11 +133,12 @@ fn map(size: usize, config: Config) -> Result<Mapping, MapError> {
 /// The heap must not outlive the mapping, and of one mapping there must be one heap.
 unsafe fn memory(mapping: &Mapping) -> Memory<'static> {
     let (heap, bookkeeping) = (mapping.heap(), mapping.bookkeeping());
+    let (first, second) = (heap.cast().as_ptr(), bookkeeping.cast().as_ptr());
     // SAFETY: both parts are readable, writable and nobody else's, for as long as the mapping lives, which the caller
-    // answers for; and the kernel hands out anonymous pages zeroed.
-    unsafe {
-        Memory::from_raw_parts(heap.cast().as_ptr(), heap.len(), bookkeeping.cast().as_ptr(), bookkeeping.len(), true)
-    }
+    // answers for.
+    let memory = unsafe { Memory::from_raw_parts(first, heap.len(), second, bookkeeping.len(), false) };
+    // SAFETY: the kernel hands out anonymous pages zeroed.
+    unsafe { memory.assume_zeroed() }
 }
 
 impl From<SystemError> for MapError {

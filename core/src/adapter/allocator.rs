@@ -5,7 +5,6 @@
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
 
-use crate::adapter;
 use crate::heap::Heap;
 use crate::lock::RawLock;
 use crate::region;
@@ -16,7 +15,7 @@ use crate::region;
 fn allocate<L: RawLock>(heap: &Heap<'_, L>, layout: Layout, zeroed: bool) -> Option<NonNull<[u8]>> {
     let object = match layout.size() {
         0 => NonNull::new(ptr::without_provenance_mut(layout.align()))?,
-        _ if zeroed => adapter::alloc_zeroed(heap, layout).ok()?,
+        _ if zeroed => heap.alloc_layout_zeroed(layout).ok()?,
         _ => heap.alloc_layout(layout).ok()?,
     };
     // As long as it was asked to be: what rounding adds is the heap's own affair.
@@ -61,7 +60,7 @@ unsafe fn resize<L: RawLock>(
         // SAFETY: in bounds: the object has the new size, which is more than the old one.
         let tail = unsafe { object.add(old.size()) };
         // SAFETY: the bytes behind the old size belong to the object now, and nobody knows them yet.
-        unsafe { region::clear(tail, new.size().wrapping_sub(old.size())) };
+        unsafe { region::clear(tail, new.size().wrapping_sub(old.size()), usize::MAX) };
     }
     Some(NonNull::slice_from_raw_parts(object, new.size()))
 }

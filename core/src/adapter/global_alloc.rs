@@ -5,7 +5,7 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
 
-use crate::adapter::{self, StaticHeap};
+use crate::adapter::StaticHeap;
 use crate::heap::Heap;
 use crate::lock::RawLock;
 
@@ -23,7 +23,7 @@ unsafe impl<L: RawLock> GlobalAlloc for Heap<'static, L> {
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        or_null(adapter::alloc_zeroed(self, layout))
+        or_null(self.alloc_layout_zeroed(layout))
     }
 
     #[inline]

@@ -1,15 +1,7 @@
 //! The heap behind other people's traits, and other people's locks behind the heap.
 //!
-//! Whatever is here is a contract met and nothing more: what an allocator does stands in [`Heap`] alone. Everything that
+//! Whatever is here is a contract met and nothing more: what an allocator does stands in `Heap` alone. Everything that
 //! needs another crate is a feature of its own, off by default.
-
-use core::alloc::Layout;
-use core::ptr::NonNull;
-
-use crate::error::AllocError;
-use crate::heap::Heap;
-use crate::lock::RawLock;
-use crate::region;
 
 #[cfg(any(feature = "allocator-api2-02", feature = "allocator-api2-03", feature = "allocator-api2-04"))]
 mod allocator;
@@ -27,14 +19,6 @@ pub use self::lock_api::LockApi04;
 #[cfg(feature = "lock_api_05")]
 pub use self::lock_api::LockApi05;
 pub use self::static_heap::{StaticArray, StaticHeap};
-
-/// [`Heap::alloc_layout`] with as many zero bytes as the layout has.
-fn alloc_zeroed<L: RawLock>(heap: &Heap<'_, L>, layout: Layout) -> Result<NonNull<u8>, AllocError> {
-    let object = heap.alloc_layout(layout)?;
-    // SAFETY: just handed out, of the layout's size, and known to nobody yet.
-    unsafe { region::clear(object, layout.size()) };
-    Ok(object)
-}
 
 /// Runs `work`, which belongs to others: should it panic, the program ends here, as no panic leaves a C function. A heap's
 /// lock must not unwind, for a global allocator must not.

@@ -13,7 +13,7 @@ use static_assertions::const_assert_eq;
 use crate::error::InitError;
 use crate::heap::{DefaultLock, Heap};
 use crate::lock::{Locked, NoLock, RawLock};
-use crate::region::CACHE_LINE;
+use crate::region::{CACHE_LINE, Memory};
 use crate::split::{Config, MIN_REGION};
 
 /// `N` bytes for a `static`, from which one heap takes its memory: no `static mut`, no `unsafe`.
@@ -27,7 +27,7 @@ pub struct StaticArray<const N: usize, L: RawLock = DefaultLock>(Lendable<L, [Ma
 
 /// Bytes, and whether somebody has them.
 ///
-/// Invariant: while `lent` is false nobody has a reference to the bytes, but for who holds its lock.
+/// Invariants: while `lent` is false nobody has a reference to the bytes, but for who holds its lock; and they are zeros.
 #[repr(C, align(64))]
 struct Lendable<L, B: ?Sized> {
     lent: Locked<L, bool>,
@@ -87,7 +87,7 @@ impl<const N: usize, L: RawLock> fmt::Debug for StaticArray<N, L> {
 ///
 /// It is a [`GlobalAlloc`](core::alloc::GlobalAlloc), and all that a [`Heap`] can do is reached by dereferencing. Of
 /// threads that come first at the same time one sets it up, under the array's lock, and the others wait for it, so with
-/// a lock that masks interrupts they are masked for as long: until about 2% of the array are cleared.
+/// a lock that masks interrupts they are masked for as long, which is not long: the array is zeros already.
 ///
 /// Another lock is named in both types: `StaticArray<4096, L>` and `StaticHeap<L>`. Without one that threads can share the
 /// statics do not compile.
@@ -138,16 +138,19 @@ impl<L: RawLock + 'static> StaticHeap<L> {
             if self.heap.size() > 0 {
                 return Ok(());
             }
-            let bytes = if *lent {
+            let bytes: &'static mut [MaybeUninit<u8>] = if *lent {
                 &mut []
             } else {
                 // SAFETY: exclusive: `lent` is false and its lock held; for ever: if the heap takes them `lent` becomes
                 // true, and if it does not, nobody has them when the lock is given back.
                 unsafe { &mut *self.array.bytes.get() }
             };
-            self.heap.init(bytes, self.config)?;
-            *lent = true;
-            Ok(())
+            // SAFETY: zeros: `lent` is false, or there are none.
+            let memory = unsafe { Memory::from(bytes).assume_zeroed() };
+            let done = self.heap.init(memory, self.config);
+            // The heap may have been given other memory meanwhile: these bytes were set up then, and are not zeros.
+            *lent |= matches!(done, Ok(()) | Err(InitError::AlreadyInitialised));
+            done
         })?
     }
 

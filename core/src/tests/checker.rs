@@ -15,7 +15,7 @@ use crate::split::Config;
 
 type Region = RegionArray<140_000>;
 
-/// A heap with holes of several sizes, the rover's among them, and slots live, returned and never used.
+/// A heap with gaps of several sizes, the rover's among them, and slots live, returned and never used.
 fn busy_heap(region: &mut Region) -> Heap<'_, SpinLock> {
     let heap: Heap<'_, SpinLock> = Heap::new(region.as_mut(), Config::new(64)).unwrap();
     let slots: Vec<_> = (0..20).map(|_| heap.alloc(64).unwrap().as_ptr()).collect();
@@ -95,8 +95,8 @@ fn every_summary_bit_that_is_flipped_is_reported() {
             next_fit_reports("boundaries", &[Kind::Summary], |n| {
                 n.map.boundaries.levels[level][0] ^= 1 << bit;
             });
-            next_fit_reports("holes", &[Kind::Summary], |n| {
-                n.map.holes.levels[level][0] ^= 1 << bit;
+            next_fit_reports("gaps", &[Kind::Summary], |n| {
+                n.map.gaps.levels[level][0] ^= 1 << bit;
             });
         }
     }
@@ -119,15 +119,15 @@ fn every_maximum_that_is_changed_is_reported() {
 #[test]
 fn every_field_of_the_rover_that_is_changed_is_reported() {
     next_fit_reports("at", &[Kind::Rover, Kind::Maximum], |n| n.rover.at = n.rover.at.plus(Granules::HEADER));
-    next_fit_reports("hole", &[Kind::Rover], |n| n.rover.hole = n.rover.hole.minus(Granules::HEADER));
-    next_fit_reports("no hole", &[Kind::Rover], |n| n.rover.hole = Granules::NONE);
+    next_fit_reports("gap", &[Kind::Rover], |n| n.rover.gap = n.rover.gap.minus(Granules::HEADER));
+    next_fit_reports("no gap", &[Kind::Rover], |n| n.rover.gap = Granules::NONE);
     next_fit_reports("previous", &[Kind::Rover], |n| n.rover.previous = Offset::NONE);
     next_fit_reports("next", &[Kind::Rover], |n| n.rover.next = Offset::ZERO);
 }
 
 #[test]
 fn every_count_that_is_changed_is_reported() {
-    next_fit_reports("free blocks", &[Kind::Count], |n| n.holes += 1);
+    next_fit_reports("free blocks", &[Kind::Count], |n| n.gaps += 1);
     next_fit_reports("objects", &[Kind::Count], |n| n.counters.objects += 1);
     next_fit_reports("live", &[Kind::Count], |n| n.counters.live -= 1);
     next_fit_reports("peak", &[Kind::Count], |n| n.counters.peak = 0);
