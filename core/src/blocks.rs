@@ -59,7 +59,7 @@ impl Slab<'_> {
         if slot >= self.slots {
             return None;
         }
-        let returned = self.returned.contains(slot as usize);
+        let returned = slot < self.used && self.is_returned(slot);
         let state = if slot < self.used && !returned { State::Used } else { State::Free };
         let intact = !returned || self.region.free_is_intact(at, self.stride, self.next_free(slot));
         let (address, size) = (self.region.address(at), self.stride.bytes());

@@ -15,7 +15,7 @@ use crate::lock::RawLock;
 use crate::max_tree::MaxTree;
 use crate::next_fit::NextFit;
 use crate::size::{Granules, Offset};
-use crate::slab::Slab;
+use crate::slab::{NONE, Slab};
 
 /// An invariant of the heap that does not hold.
 ///
@@ -233,7 +233,11 @@ impl NextFit<'_> {
 impl Slab<'_> {
     fn check(&self) -> Result<(), Violation> {
         self.returned.check()?;
-        let (mut returned, mut bit) = (0u32, 0usize);
+        let first = self.returned.first().map_or(NONE, |slot| slot as u32);
+        demand(self.lowest < first || first == NONE, Violation::Returned)?;
+        demand(self.lowest < self.used || self.lowest == NONE, Violation::Returned)?;
+        let mut returned = u32::from(self.lowest != NONE);
+        let mut bit = 0usize;
         while let Some(slot) = self.returned.next(bit) {
             demand(slot < self.used as usize, Violation::Returned)?;
             returned = returned.wrapping_add(1);

@@ -9,7 +9,7 @@ use crate::heap::Heap;
 use crate::next_fit::NextFit;
 use crate::region::RegionArray;
 use crate::size::{Granules, Offset};
-use crate::slab::Slab;
+use crate::slab::{NONE, Slab};
 use crate::spin::SpinLock;
 use crate::split::Config;
 
@@ -144,7 +144,10 @@ fn every_count_that_is_changed_is_reported() {
 #[test]
 fn every_wrong_bit_of_the_slab_is_reported() {
     slab_reports("a live slot in the tree", &[Kind::Count], |s| s.returned.set(1));
-    slab_reports("a returned slot not in the tree", &[Kind::Count], |s| s.returned.clear(0));
+    slab_reports("a returned slot not in the tree", &[Kind::Count], |s| s.returned.clear(3));
+    slab_reports("the lowest slot is another", &[Kind::Returned], |s| s.lowest = 4);
+    slab_reports("the lowest slot was never used", &[Kind::Returned], |s| s.lowest = 100);
+    slab_reports("no lowest slot", &[Kind::Returned], |s| s.lowest = NONE);
     slab_reports("a slot never used in the tree", &[Kind::Returned], |s| s.returned.set(100));
     slab_reports("a summary bit too many", &[Kind::Summary], |s| s.returned.levels[1][0] ^= 2);
     slab_reports("a summary bit too few", &[Kind::Summary], |s| s.returned.levels[1][0] = 0);
@@ -158,7 +161,7 @@ fn every_byte_of_every_header_that_counts_is_reported_and_repaired() {
         let returned = |block: &crate::Block| {
             let at = block.address - heap.segment(crate::Segment::Slab).start;
             let slot = at / block.size;
-            heap.with_slab(|slab| slab.returned.contains(slot)).unwrap()
+            heap.with_slab(|slab| slab.is_returned(slot as u32)).unwrap()
         };
         heap.blocks().filter(|b| b.segment == crate::Segment::NextFit || returned(b)).map(|b| b.address).collect()
     };
