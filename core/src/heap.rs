@@ -3,7 +3,6 @@
 use core::alloc::Layout;
 use core::ops::Range;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use crate::error::{AllocError, Fault, InitError, ReallocError, Reentered, WrongFree};
 use crate::lock::{Locked, RawLock};
@@ -13,6 +12,7 @@ use crate::size::{GRANULE, Granules, Offset, Resize};
 use crate::slab::Slab;
 use crate::split::{Config, Segment, split};
 use crate::stats::Stats;
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 
 /// The lock of a heap whose type names none.
 #[cfg(target_has_atomic = "8")]

@@ -145,6 +145,7 @@ mod block_map;
 mod slab;
 mod next_fit;
 mod split;
+mod sync;
 mod lock;
 mod spin;
 mod heap;
@@ -182,3 +183,8 @@ pub use stats::{SegmentStats, Stats};
 #[cfg(doc)]
 #[doc = include_str!("../INTERNALS.md")]
 pub mod internals {}
+
+/// What the README shows is tried with the other examples.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -1,9 +1,10 @@
 //! The lock that a heap asks for, and the value behind it.
 
-use core::cell::{Cell, UnsafeCell};
+use core::cell::Cell;
 use core::marker::PhantomData;
 
 use crate::error::Reentered;
+use crate::sync::UnsafeCell;
 
 /// A mutual exclusion lock.
 ///
@@ -120,7 +121,7 @@ impl<L: RawLock, T> Locked<L, T> {
         let token = token?;
         // SAFETY: exclusive: between `lock` and `unlock` no other call is here, by `RawLock`'s contract, and
         // `work` gets no way back to `self.value` but through `lock`.
-        let result = work(unsafe { &mut *self.value.get() });
+        let result = self.value.with_mut(|value| work(unsafe { &mut *value }));
         // SAFETY: the token is from the `lock` just before, in this thread.
         unsafe { self.lock.unlock(token) };
         Ok(result)

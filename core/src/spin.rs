@@ -1,11 +1,9 @@
 //! A spin lock, for threads that each have a core of their own.
 #![cfg(target_has_atomic = "8")]
 
-use core::hint;
-use core::sync::atomic::{AtomicBool, Ordering};
-
 use crate::error::Reentered;
 use crate::lock::RawLock;
+use crate::sync::{AtomicBool, Ordering, spin_loop};
 
 /// A test-and-test-and-set lock: it waits on a plain load, so that waiters do not take the cache line from the owner.
 ///
@@ -28,7 +26,7 @@ unsafe impl RawLock for SpinLock {
     fn lock(&self) -> Result<(), Reentered> {
         while self.locked.swap(true, Ordering::Acquire) {
             while self.locked.load(Ordering::Relaxed) {
-                hint::spin_loop();
+                spin_loop();
             }
         }
         Ok(())

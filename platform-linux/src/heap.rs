@@ -9,6 +9,7 @@ use core::ptr::NonNull;
 
 use slabfit::{Config, Heap, InitError, MAX_HEAP, MIN_HEAP, Memory, bookkeeping_size};
 
+use crate::fork::Forks;
 use crate::futex::FutexLock;
 use crate::mapping::{Mapping, SystemError, page_size};
 
@@ -67,12 +68,13 @@ impl fmt::Debug for MappedHeap {
 /// A heap for a `static`: without memory until [`init`](Self::init), and with the same memory from then on.
 pub struct ProcessHeap {
     heap: Heap<'static, FutexLock>,
+    forks: Forks,
 }
 
 impl ProcessHeap {
     /// A heap that has no memory yet and serves nothing.
     pub const fn empty() -> Self {
-        Self { heap: Heap::empty() }
+        Self { heap: Heap::empty(), forks: Forks::none() }
     }
 
     /// Maps the memory, as [`MappedHeap::new`] does, and returns the heap's first byte. It is never unmapped: any thread
@@ -94,6 +96,29 @@ impl ProcessHeap {
         let first = mapping.heap().cast();
         mem::forget(mapping);
         Ok(first)
+    }
+
+    /// Waits until no other thread is in the heap, and keeps them out: what must be done before a fork, or the child may
+    /// find the heap locked for ever.
+    ///
+    /// Who calls `fork` is rarely who knows of the heap. libc has `pthread_atfork` for that, and libc is what this crate does
+    /// without: the library that has the heap registers this, and [`let_go_after_fork`](Self::let_go_after_fork) for both
+    /// sides. It may be registered more than once, by threads that make the heap at the same time.
+    ///
+    /// Calls of this thread are refused meanwhile. A signal handler should not fork if it may have interrupted its thread in
+    /// the heap: it would wait for the other half of the heap, which another thread that does the same may have. (libc's own
+    /// locks forbid it too, see `_Fork`.)
+    pub fn hold_for_fork(&'static self) {
+        self.forks.hold(&self.heap);
+    }
+
+    /// Lets the other threads in again, in the parent or in the child.
+    ///
+    /// # Safety
+    /// The thread has called [`hold_for_fork`](Self::hold_for_fork) once for this call; in a child, its parent's thread has.
+    pub unsafe fn let_go_after_fork(&'static self) {
+        // SAFETY: as the caller promises.
+        unsafe { self.forks.let_go() };
     }
 }
 

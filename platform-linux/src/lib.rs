@@ -1,8 +1,10 @@
 //! [`slabfit`] heaps for Linux programs: memory mapped between guard pages, and a lock that sleeps instead of spinning.
 //!
-//! Needs neither `std` nor libc: the kernel is asked directly, through rustix. Three files, each of which may use only
+//! Needs neither `std` nor libc: the kernel is asked directly, through rustix. Five files, each of which may use only
 //! the ones before it:
+//! - `waiting`: what that lock asks of the machine and of the kernel;
 //! - `futex`: [`FutexLock`], the lock of a heap that several threads share;
+//! - `fork`: what a process's heap needs done around a fork;
 //! - `mapping`: [`Mapping`], a heap's pages and its bookkeeping's, apart from each other and from everything else;
 //! - `heap`: [`MappedHeap`], which gives its memory back when it is dropped, and [`ProcessHeap`], which lives in a
 //!   `static` for as long as the process does.
@@ -21,9 +23,12 @@
 #![cfg(target_os = "linux")]
 #![deny(unsafe_code)]
 
+#[cfg(not(slabfit_loom))]
+mod waiting;
 mod futex;
-mod heap;
+mod fork;
 mod mapping;
+mod heap;
 
 pub use futex::FutexLock;
 pub use heap::{MapError, MappedHeap, ProcessHeap};

@@ -1,6 +1,7 @@
 //! What the tests of slabfit share: the reference model, a heap run beside it, memory for it, pictures of it; and the
 //! tester.
 
+pub mod abuse;
 pub mod arena;
 pub mod model;
 pub mod pair;

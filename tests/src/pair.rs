@@ -7,7 +7,8 @@ use std::fmt::{self, Debug};
 use std::ptr::{NonNull, without_provenance_mut};
 
 use slabfit::{
-    AllocError, Block, GRANULE, Heap, InitError, MAGIC, ReallocError, Segment, SegmentStats, SpinLock, State, WrongFree,
+    AllocError, Block, GRANULE, Heap, InitError, MAGIC, RawLock, ReallocError, Segment, SegmentStats, SpinLock, State,
+    WrongFree,
 };
 
 use crate::arena::{Arena, Setup};
@@ -26,9 +27,9 @@ pub struct Disagreement(String);
 pub type Agreed<T> = Result<T, Disagreement>;
 
 /// A heap, its memory, and its model.
-pub struct Pair {
+pub struct Pair<L: RawLock = SpinLock> {
     setup: Setup,
-    heap: Heap<'static, SpinLock>,
+    heap: Heap<'static, L>,
     model: Model,
     objects: Vec<Object>,
     stale: VecDeque<usize>,
@@ -50,11 +51,21 @@ pub struct Object {
 }
 
 impl Pair {
-    /// A fresh heap and its model.
+    /// A fresh heap and its model. The lock is the default one, as it makes no difference to most tests.
     ///
     /// # Errors
     /// The heap's own.
     pub fn new(setup: Setup) -> Result<Self, InitError> {
+        Self::with_lock(setup)
+    }
+}
+
+impl<L: RawLock> Pair<L> {
+    /// A fresh heap under the lock `L`, and its model.
+    ///
+    /// # Errors
+    /// The heap's own.
+    pub fn with_lock(setup: Setup) -> Result<Self, InitError> {
         let arena = setup.arena();
         // SAFETY: this is the arena's only heap; both stay in the pair, which drops the heap first.
         let memory = unsafe { arena.memory() };
@@ -75,7 +86,7 @@ impl Pair {
     }
 
     /// The heap.
-    pub fn heap(&self) -> &Heap<'static, SpinLock> {
+    pub fn heap(&self) -> &Heap<'static, L> {
         &self.heap
     }
 

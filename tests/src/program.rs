@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 
 use fastrand::Rng;
-use slabfit::{GRANULE, Placement, Stats};
+use slabfit::{GRANULE, Placement, RawLock, SpinLock, Stats};
 
 use crate::arena::{Bookkeeping, PAGE, Setup};
 use crate::pair::{Agreed, Object, Pair};
@@ -96,7 +96,7 @@ impl Op {
     ///
     /// # Errors
     /// What they disagree on.
-    pub fn run(&self, pair: &mut Pair) -> Agreed<()> {
+    pub fn run<L: RawLock>(&self, pair: &mut Pair<L>) -> Agreed<()> {
         match *self {
             Self::Alloc { size, align } => pair.alloc(size.bytes(pair), align).map(|_| ()),
             Self::AllocZeroed { size } => pair.alloc_zeroed(size.bytes(pair)).map(|_| ()),
@@ -144,7 +144,7 @@ impl Op {
     }
 
     /// Runs an operation that needs an object.
-    fn run_on(&self, object: Object, pair: &mut Pair) -> Agreed<()> {
+    fn run_on<L: RawLock>(&self, object: Object, pair: &mut Pair<L>) -> Agreed<()> {
         match *self {
             Self::FreeNear { offset, .. } => pair.free(object.address.wrapping_add_signed(offset)).map(|_| ()),
             Self::Realloc { size, align, .. } => pair.realloc(object.address, size.bytes(pair), align).map(|_| ()),
@@ -187,7 +187,7 @@ impl Op {
 }
 
 impl Size {
-    fn bytes(self, pair: &Pair) -> usize {
+    fn bytes<L: RawLock>(self, pair: &Pair<L>) -> usize {
         match self {
             Self::Bytes(bytes) => bytes,
             Self::Slab => pair.setup().slab_size,
@@ -235,9 +235,17 @@ impl Setup {
 /// # Errors
 /// What heap and model disagree on.
 pub fn drive(seed: u64, ops: usize, sizes: RangeInclusive<usize>) -> Agreed<Stats> {
+    drive_with_lock::<SpinLock>(seed, ops, sizes)
+}
+
+/// The same program on a heap under the lock `L`.
+///
+/// # Errors
+/// What heap and model disagree on.
+pub fn drive_with_lock<L: RawLock>(seed: u64, ops: usize, sizes: RangeInclusive<usize>) -> Agreed<Stats> {
     let mut rng = Rng::with_seed(seed);
     let setup = Setup::random(&mut rng, sizes);
-    let mut pair = Pair::new(setup).expect("every region of MIN_REGION bytes makes a heap");
+    let mut pair = Pair::<L>::with_lock(setup).expect("every region of MIN_REGION bytes makes a heap");
     let mut growing = 60;
     for done in 1..=ops {
         Op::random(&mut rng, setup.size, growing).run(&mut pair)?;
@@ -255,7 +263,7 @@ pub fn drive(seed: u64, ops: usize, sizes: RangeInclusive<usize>) -> Agreed<Stat
 ///
 /// # Errors
 /// What heap and model disagree on.
-pub fn finish(pair: &mut Pair, rng: &mut Rng) -> Agreed<()> {
+pub fn finish<L: RawLock>(pair: &mut Pair<L>, rng: &mut Rng) -> Agreed<()> {
     pair.compare()?;
     pair.repair()?;
     let mut objects = pair.objects().to_vec();
@@ -265,7 +273,7 @@ pub fn finish(pair: &mut Pair, rng: &mut Rng) -> Agreed<()> {
     pair.expect_empty()
 }
 
-fn base(pair: &Pair) -> usize {
+fn base<L: RawLock>(pair: &Pair<L>) -> usize {
     pair.heap().base().map_or(0, |base| base.addr().get())
 }
 

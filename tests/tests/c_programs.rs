@@ -1,22 +1,17 @@
-//! The programs in `tests/c`, each compiled by the system's C compiler and run as a process of its own against
-//! `libmem.so`: the one that cargo built for these tests, or the one that `SLABFIT_LIBMEM` names.
-//!
-//! A program checks what it sees and ends with status 0; what it prints, and where, is compared here to the byte.
+//! The programs in `tests/c` that use the heap of their process, and the library itself: see [`c_common`].
 
-use std::env;
-use std::ffi::{OsStr, OsString};
+mod c_common;
+
+use std::ffi::OsStr;
 use std::fs;
-use std::io::{Write, stderr};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::{Command, Output};
 
-/// No program here takes a tenth of it.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
+use c_common::{
+    C, assert_dumped, assert_silent_success, compile, compiler_for, include, library, output_in_time, run_source,
+    runs_silently, says_on_stderr_what_it_expects, skipped, sources,
+};
 
-/// The environment's name for a compiler, and the one it has otherwise.
-const C: (&str, &str) = ("CC", "cc");
 const CXX: (&str, &str) = ("CXX", "c++");
 
 #[test]
@@ -131,32 +126,68 @@ fn a_program_can_walk_the_free_lists() {
 
 #[test]
 fn dump_shows_both_segments() {
-    let Some(output) = run("dump") else { return };
-    assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]), "{output:#?}");
-    let shown = String::from_utf8(output.stdout).expect("it is text");
-    let address =
-        shown.lines().next().and_then(|line| line.strip_prefix("heap at 0x")).expect("the program says where");
-    let base = usize::from_str_radix(address, 16).expect("an address");
-    let expected = format!(
-        "heap at {base:#x}
-slab segment: 1024 bytes at {base:#x}, slots of 64 bytes
-  {base:#x}         64 used
-  {:#x}         64 free x 15
-next-fit segment: 3072 bytes at {:#x}, rover at {:#x}
-  {:#x}         48 used
-  {:#x}        128 free
-  {:#x}         32 used
-  {:#x}       2864 free
-",
-        base + 64,
-        base + 1024,
-        base + 1024 + 208,
-        base + 1024,
-        base + 1024 + 48,
-        base + 1024 + 176,
-        base + 1024 + 208,
+    assert_dumped("dump");
+}
+
+#[test]
+fn who_fails_says_why_in_errno_and_who_succeeds_leaves_it_alone() {
+    runs_silently("errno");
+}
+
+#[test]
+fn calloc_zeroes_whatever_lay_there() {
+    runs_silently("calloc");
+}
+
+#[test]
+fn realloc_stays_where_it_can_and_loses_nothing_where_it_fails() {
+    says_on_stderr_what_it_expects("realloc");
+}
+
+#[test]
+fn aligned_objects_leave_gaps_that_serve_others() {
+    runs_silently("aligned");
+}
+
+#[test]
+fn all_of_the_usable_size_is_usable() {
+    runs_silently("usable_size");
+}
+
+#[test]
+fn what_was_written_over_is_named_and_repaired() {
+    says_on_stderr_what_it_expects("repair");
+}
+
+#[test]
+fn the_figures_are_exact() {
+    says_on_stderr_what_it_expects("stats");
+}
+
+/// The block in the README is the only copy of the program, so that it cannot differ from what is tested.
+#[test]
+fn the_program_in_the_readme_does_what_it_says() {
+    let readme = fs::read_to_string(sources().join("../../README.md")).expect("it is there");
+    let mut blocks = readme.split("\n```c\n").skip(1).map(|rest| rest.split("```").next().unwrap_or(rest));
+    let (Some(program), None) = (blocks.next(), blocks.next()) else { panic!("the README has one C program") };
+    let source = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme.c");
+    fs::write(&source, program).expect("the folder is there");
+    let Some(output) = run_source(&source) else { return };
+    assert_eq!(output.status.code(), Some(0), "{output:#?}");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let address = stderr.strip_prefix("Mem_Free(0x").and_then(|line| line.strip_suffix("): already free\n"));
+    let address = address.and_then(|address| usize::from_str_radix(address, 16).ok()).expect(&stderr);
+    let next_fit = address - 16;
+    let slab = next_fit - (256 << 10);
+    let dumped = format!(
+        "slab segment: 262144 bytes at {slab:#x}, slots of 64 bytes
+  {slab:#x}         64 free x 4096
+next-fit segment: 786432 bytes at {next_fit:#x}, rover at {next_fit:#x}
+  {next_fit:#x}     786432 free
+"
     );
-    assert_eq!(shown, expected);
+    // What goes through stdio's buffer comes last.
+    assert_eq!(stdout, format!("{dumped}free: 0\nagain: -1\n"));
 }
 
 #[test]
@@ -166,8 +197,12 @@ fn the_static_library_serves_as_well() {
         return skipped("libmem.a");
     }
     // A library built for unwinding, as under cargo test, needs the unwinder; the released one needs nothing.
-    let Some(binary) = compile("slab", "slab_static", &[archive.as_os_str(), OsStr::new("-lgcc_s")]) else { return };
-    assert_silent_success(&output_in_time(&mut Command::new(binary)), "slab");
+    for program in ["slab", "errno", "heap_in_buffer"] {
+        let (source, name) = (sources().join(program).with_extension("c"), format!("{program}_static"));
+        let link = [archive.as_os_str(), OsStr::new("-lgcc_s")];
+        let Some(binary) = compile(&source, name.as_ref(), &link) else { return };
+        assert_silent_success(&output_in_time(&mut Command::new(binary)), program);
+    }
 }
 
 #[test]
@@ -181,13 +216,22 @@ fn the_headers_compile_without_a_warning_as_c89_c11_and_cxx17() {
 }
 
 #[test]
-fn libmem_exports_four_names_and_no_others() {
+fn libmem_exports_what_mem_h_declares_and_no_more() {
     let Some(output) = run_tool("nm", &["-D", "--defined-only", "-P"]) else { return };
     let text = String::from_utf8(output.stdout).expect("symbols are text");
     let mut names: Vec<_> = text.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    // A test build has the features of all its crates together, the tests' own critical sections among them.
+    names.retain(|name| !name.starts_with("_critical_section_"));
     names.sort_unstable();
     let list = fs::read_to_string(sources().join("exported-symbols.txt")).expect("the list is there");
     assert_eq!(names, list.lines().collect::<Vec<_>>());
+    let header = fs::read_to_string(include().join("mem.h")).expect("it is there");
+    // A declaration stands at the start of a line, and nothing else there ends like one.
+    let declared = header.lines().filter(|line| line.starts_with(char::is_alphabetic) && line.ends_with(");"));
+    let mut declared: Vec<_> =
+        declared.filter_map(|line| line.split('(').next()?.split([' ', '*']).next_back()).collect();
+    declared.sort_unstable();
+    assert_eq!(names, declared);
 }
 
 /// The released library has no `std` to catch a panic, so there must be none: the one function that its panic handler
@@ -204,7 +248,8 @@ fn a_released_libmem_has_nothing_that_panics() {
     // Weak ones (w) are the C start-up files' own.
     let strong = imports.lines().filter_map(|line| line.split_once(" U")).map(|(name, _)| name);
     let names: Vec<_> = strong.map(|name| name.split('@').next().unwrap_or(name)).collect();
-    assert!(names.iter().all(|name| ["memcpy", "memmove", "memset", "memcmp", "bcmp"].contains(name)), "{names:?}");
+    let known = ["memcpy", "memmove", "memset", "memcmp", "bcmp", "__errno_location", "__register_atfork"];
+    assert!(names.iter().all(|name| known.contains(name)), "{names:?}");
 }
 
 #[test]
@@ -212,57 +257,6 @@ fn libmem_has_its_soname() {
     let Some(output) = run_tool("readelf", &["-d", "-W"]) else { return };
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("Library soname: [libmem.so]"), "{text}");
-}
-
-/// Compiles and runs a program that has nothing to say when all is well.
-fn runs_silently(program: &str) {
-    if let Some(output) = run(program) {
-        assert_silent_success(&output, program);
-    }
-}
-
-/// Compiles and runs a program that prints on standard output what it expects libmem to print on standard error.
-fn says_on_stderr_what_it_expects(program: &str) {
-    let Some(output) = run(program) else { return };
-    assert_eq!(output.status.code(), Some(0), "{program}: {output:#?}");
-    assert!(!output.stdout.is_empty(), "{program} expects nothing");
-    assert_eq!(String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout), "{program}");
-}
-
-fn assert_silent_success(output: &Output, what: &str) {
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!((output.status.code(), &*stdout, &*stderr), (Some(0), "", ""), "{what}: {}", output.status);
-}
-
-/// `None` where there is no C compiler.
-fn run(program: &str) -> Option<Output> {
-    let library = library();
-    let mut run_path = OsString::from("-Wl,-rpath,");
-    run_path.push(library.parent().expect("a file lies in a folder"));
-    let binary = compile(program, program, &[library.as_os_str(), &run_path])?;
-    Some(output_in_time(&mut Command::new(binary)))
-}
-
-fn compile(program: &str, binary: &str, link: &[&OsStr]) -> Option<PathBuf> {
-    let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(binary);
-    let mut compile = compiler_for(C)?;
-    compile.args(["-std=gnu11", "-O1", "-g", "-pthread"]).arg(sources().join(format!("{program}.c")));
-    compile.arg("-o").arg(&binary).args(link);
-    let output = compile.output().expect("the compiler starts");
-    assert_silent_success(&output, program);
-    Some(binary)
-}
-
-/// The C compiler, told to warn of much and to take it seriously; or a line that nobody overlooks.
-fn compiler_for((variable, usual): (&str, &str)) -> Option<Command> {
-    let compiler = env::var(variable).unwrap_or_else(|_| usual.to_owned());
-    let mut command = Command::new(&compiler);
-    if Command::new(&compiler).arg("--version").output().is_err() {
-        skipped(&compiler);
-        return None;
-    }
-    command.args(["-Wall", "-Wextra", "-Werror", "-I"]).arg(include());
-    Some(command)
 }
 
 /// What a tool says of `libmem.so`.
@@ -277,44 +271,4 @@ fn run_tool(tool: &str, arguments: &[&str]) -> Option<Output> {
             None
         }
     }
-}
-
-/// Past the test harness, which shows what a passed test printed to nobody.
-fn skipped(tool: &str) {
-    let test = thread::current().name().unwrap_or_default().to_owned();
-    writeln!(stderr(), "SKIPPED {test}: there is no {tool}").expect("stderr is open");
-}
-
-/// Waits for a program, but not for ever.
-fn output_in_time(command: &mut Command) -> Output {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
-    let end = Instant::now() + TIME_LIMIT;
-    // What the programs print fits into a pipe.
-    while child.try_wait().expect("it is our child").is_none() {
-        if Instant::now() > end {
-            child.kill().expect("it is our child");
-            panic!("{command:?} hangs: {:#?}", child.wait_with_output());
-        }
-        thread::sleep(Duration::from_millis(2));
-    }
-    child.wait_with_output().expect("it is our child")
-}
-
-/// Beside this test's own executable: cargo builds the libraries of a dependency there.
-fn library() -> PathBuf {
-    let path = env::var_os("SLABFIT_LIBMEM").map_or_else(
-        || env::current_exe().expect("a test has an executable").with_file_name("libmem.so"),
-        |path| fs::canonicalize(&path).unwrap_or_else(|error| panic!("SLABFIT_LIBMEM={path:?}: {error}")),
-    );
-    assert_eq!(path.file_name(), Some(OsStr::new("libmem.so")), "programs look for the library by that name");
-    assert!(path.is_file(), "{} is not there", path.display());
-    path
-}
-
-fn sources() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("c")
-}
-
-fn include() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../platform-linux/c-abi/include")
 }

@@ -113,6 +113,7 @@ mod a_region {
 
     #[test]
     fn of_more_than_64_gib_is_refused_untouched() {
+        assert_eq!(MAX_HEAP as u64, 64 << 30);
         let nowhere = std::ptr::without_provenance_mut::<u8>(1 << 20);
         for size in [MAX_HEAP + GRANULE, usize::MAX / 2, usize::MAX] {
             // SAFETY: no byte is touched, as the set-up must fail at the sight of the size.

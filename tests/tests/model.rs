@@ -79,7 +79,7 @@ fn random_programs_on_middling_heaps_agree_with_the_model() {
 
 #[test]
 fn random_programs_on_large_heaps_agree_with_the_model() {
-    drive_all(30, 20_000, 256 * KIB..=1024 * KIB);
+    drive_all(20, 20_000, 256 * KIB..=1024 * KIB);
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn heap_and_model_agree_on_everything_after_every_step() {
     let mut seeds = [0; 32];
     seeds[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seeds);
-    let config = ProptestConfig { failure_persistence: None, cases: 1_500, ..ProptestConfig::default() };
+    let config = ProptestConfig { failure_persistence: None, cases: 1_000, ..ProptestConfig::default() };
     let programs = (setups(), prop::collection::vec(operations(), 1..120));
     let mut runner = TestRunner::new_with_rng(config, rng);
     let outcome = runner.run(&programs, |(setup, program)| run_and_compare(setup, &program));

@@ -1,6 +1,6 @@
 //! Realloc, drawn as blocks. The bytes of every object are read back after each step.
 
-use slabfit::{AllocError, Fault, GRANULE, Placement, ReallocError};
+use slabfit::{AllocError, Fault, GRANULE, Placement, ReallocError, WrongFree};
 use slabfit_tests::scene::Scene;
 
 /// Resizes the first block of a picture, which must stay where it is.
@@ -208,11 +208,27 @@ fn a_wrong_address_is_refused_and_nothing_is_requested() {
         (scene.payload(1), Fault::AlreadyFree),
     ] {
         let refused = scene.pair.realloc(address, 16, GRANULE).unwrap();
-        assert!(
-            matches!(refused, Err(ReallocError::WrongFree(wrong)) if wrong.fault == fault && wrong.address == address)
-        );
+        assert_eq!(refused, Err(ReallocError::WrongFree(WrongFree { address, fault })));
     }
     scene.shows("XX OO XXX |OO");
+}
+
+#[test]
+fn a_wrong_address_in_the_slab_is_refused_too() {
+    let mut scene = Scene::fresh(48, 32, Placement::NextFit);
+    let slots: Vec<usize> = (0..2).map(|_| scene.alloc(32)).collect();
+    scene.pair.free(slots[0]).unwrap().unwrap();
+    for (address, fault) in [
+        (slots[0], Fault::AlreadyFree),
+        (slots[1] + 16, Fault::NotABlock),
+        (slots[1] + 8, Fault::Misaligned),
+        (slots[1] + 32, Fault::NeverAllocated),
+    ] {
+        let refused = scene.pair.realloc(address, 16, GRANULE).unwrap();
+        assert_eq!(refused, Err(ReallocError::WrongFree(WrongFree { address, fault })));
+    }
+    scene.shows_slots("O X O O O O O O");
+    assert_eq!(scene.pair.heap().stats().unwrap().slab.refused_frees, 4);
 }
 
 #[test]

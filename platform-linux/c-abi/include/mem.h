@@ -1,13 +1,22 @@
-/* mem.h - libmem: one heap of a fixed size for the whole process.
+/* mem.h - libmem: heaps of a fixed size, one for the whole process and any number with handles.
  *
- * The first quarter of the heap is the slab segment: slots of slab_size bytes, side by side. The rest is the next-fit
- * segment: blocks, each with a header in front. All functions may be called from any thread, and from a signal handler:
- * there, where the thread was interrupted inside the heap, they fail at once.
+ * The first quarter of a heap is the slab segment: slots of slab_size bytes, side by side. The rest is the next-fit
+ * segment: blocks, each with a header in front. A request of exactly slab_size bytes is served from the slab segment,
+ * or from the next-fit segment once that is full; every other request from the next-fit segment. A heap never grows.
+ *
+ * All functions may be called from any thread, and from a signal handler: there, where the thread was interrupted
+ * inside the same heap, they fail at once, with EDEADLK.
+ *
+ * A failure is a return value (NULL, -1, or 0 for a number of bytes), and errno says why; nothing has changed then. A
+ * call that succeeds leaves errno alone. See also mem(3).
  *
  * Compile: cc program.c -I include -L lib -Wl,-rpath,lib -lmem
+ *     or:  cc program.c $(pkg-config --cflags --libs mem)
  */
 #ifndef SLABFIT_MEM_H
 #define SLABFIT_MEM_H
+
+#include <stddef.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -17,8 +26,8 @@ extern "C" {
 #define MAGIC 0x5077604
 
 /* The headers in the heap. Read them as you like; the library does not follow them. Both are 16 bytes with their second
- * field at byte 8 on every target, so where pointers are shorter than on 64-bit Linux there is padding. length saturates
- * at INT_MAX. */
+ * field at byte 8 on every target, so where pointers are shorter than on 64-bit Linux there is padding. length
+ * saturates at INT_MAX. */
 #if defined(__SIZEOF_POINTER__) && __SIZEOF_POINTER__ == 4
 #define SLABFIT_PAD(name) int name;
 #else
@@ -43,33 +52,167 @@ struct AllocatedHeader {
 
 #undef SLABFIT_PAD
 
+/* Figures of one segment. Sizes count whole slots, or whole blocks with their headers. */
+struct mem_segment_stats {
+    size_t size;                    /* bytes of the segment */
+    size_t live_bytes;              /* allocated now */
+    size_t peak_bytes;              /* the most that ever were */
+    size_t live_objects;            /* allocated now */
+    size_t peak_objects;            /* the most that ever were */
+    size_t free_bytes;              /* bytes that are free now */
+    size_t largest_free;            /* bytes of the largest free block or slot */
+    size_t free_blocks;             /* how many free blocks or slots there are */
+    unsigned long allocs;           /* requests that were served */
+    unsigned long frees;            /* frees that were accepted */
+    unsigned long failed_full;      /* requests that failed because fewer bytes were free than they needed */
+    unsigned long failed_fragmented; /* requests that failed although enough bytes were free */
+    unsigned long refused_frees;    /* frees and reallocs of wrong addresses in this segment */
+    unsigned long corruptions;      /* those among them that found a live block's header overwritten */
+};
+
+/* Figures of a heap. A request that no segment could serve is counted as failed in next_fit. */
+struct mem_stats {
+    struct mem_segment_stats slab;
+    struct mem_segment_stats next_fit;
+    unsigned long spilled;          /* requests of slab_size bytes that next fit served because the slab was full */
+    unsigned long refused_outside;  /* refused frees of addresses in neither segment */
+};
+
+/*
+ * The heap of the process
+ */
+
 /* Maps a heap of size bytes, rounded up to whole pages and all of it usable, with slots for objects of slab_size bytes.
  * To be called once.
  *
- * Returns the heap's first byte. NULL if size or slab_size is not above 0, if the system has no memory, or if there is a
- * heap already; a failed call changes nothing, and where there was no heap it may be repeated. */
+ * Returns the heap's first byte. NULL if size or slab_size is not above 0 (EINVAL), if the system has no memory
+ * (ENOMEM), or if there is a heap already (EBUSY); a failed call changes nothing, and where there was no heap it may be
+ * repeated. */
 void *Mem_Init(int size, int slab_size);
 
-/* Allocates size bytes, aligned to 16. Exactly slab_size bytes come from the slab segment, or from the next-fit segment
- * once that is full, and are zero-filled; every other size comes from the next-fit segment.
+/* Allocates size bytes, aligned to 16. Exactly slab_size bytes are zero-filled, wherever they come from.
  *
- * Returns NULL before Mem_Init, if size is not above 0, or if there is no room. */
+ * Returns NULL before Mem_Init or if size is not above 0 (EINVAL), or if there is no room (ENOMEM). */
 void *Mem_Alloc(int size);
 
-/* Frees what Mem_Alloc returned. NULL is allowed and does nothing.
+/* Allocates count objects of size bytes each, side by side and zero-filled. Otherwise as Mem_Alloc. */
+void *Mem_Calloc(int count, int size);
+
+/* Allocates size bytes at a multiple of alignment, which is a power of two (EINVAL). Otherwise as Mem_Alloc, but
+ * nothing is zero-filled. */
+void *Mem_AllocAligned(int alignment, int size);
+
+/* Gives an object another size: where it stands if there is room, otherwise as Mem_Alloc, copy and Mem_Free. What lies
+ * behind the old contents is not zero-filled. For a ptr of NULL it allocates a new object.
  *
- * Returns 0; -1 if ptr is not the start of a live object. Then nothing has changed, and one line on standard error says
- * what is wrong with ptr:
+ * Returns the object's address from now on. NULL if size is not above 0 or ptr is not the start of a live object
+ * (EINVAL; for the latter a line on standard error as Mem_Free writes it), or if there is no room (ENOMEM); the object
+ * is then as it was. */
+void *Mem_Realloc(void *ptr, int size);
+
+/* Frees an object. NULL is allowed and does nothing.
+ *
+ * Returns 0; -1 if ptr is not the start of a live object (EINVAL). Then nothing has changed, and one line on standard
+ * error says what is wrong with ptr:
  *     SEGFAULT: Mem_Free(0x7f0123456789): outside the heap
  *     Mem_Free(0x7f0123456780): already free
- * The other faults are "misaligned", "not the start of a block", "never allocated", "header overwritten" (the block's
- * header is not what the library wrote; it stays live) and "called while this thread holds the lock" (from a signal
- * handler). An address that was handed out again since is the start of a live object: freeing it frees that. */
+ * The other faults are "misaligned", "not the start of a block", "never allocated", "header overwritten" (the
+ * block's header is not what the library wrote; it stays live) and "called while this thread holds the lock" (from
+ * a signal handler: EDEADLK). An address that was handed out again since is the start of a live object: freeing it
+ * frees that. */
 int Mem_Free(void *ptr);
+
+/* Bytes that an object can hold: those asked for, rounded up. All of them may be used.
+ *
+ * Returns 0 for NULL, and for any other address that is not the start of a live object (EINVAL). */
+size_t Mem_UsableSize(const void *ptr);
+
+/* Looks through the whole heap: everything the library knows of it, and every header that lies in it.
+ *
+ * Returns 0 if all is as it must be, also before Mem_Init. Otherwise -1 (EUCLEAN), and one line on standard error names
+ * the first thing found:
+ *     Mem_Check: 0x7f0123456780: header overwritten */
+int Mem_Check(void);
+
+/* Rewrites every header in the heap that is not what the library wrote.
+ *
+ * Returns how many there were; -1 if it was called in the middle of another call (EDEADLK). */
+long Mem_Repair(void);
+
+/* Stores the heap's figures.
+ *
+ * Returns 0; -1 if stats is NULL (EINVAL). */
+int Mem_Stats(struct mem_stats *stats);
 
 /* Prints both segments to standard output, the file descriptor: what stands in stdio's buffer comes after it unless it
  * is flushed (fflush(stdout)) before. */
 void Mem_Dump(void);
+
+/*
+ * Heaps with handles
+ *
+ * Every function takes the heap's handle first and fails with EINVAL if that is NULL or points to something else that
+ * can be read. Objects belong to the heap that they come from: to every other heap they are outside.
+ */
+struct mem_heap;
+
+/* Flags of mem_heap_create and mem_heap_create_in, to be or-ed; 0 for none. */
+#define MEM_FIRST_FIT 1 /* search for free blocks from the segment's start, not from where the last search ended */
+#define MEM_REPORT 2    /* also write a line to standard error where the process's heap would */
+
+/* Maps a heap of size bytes, rounded up to whole pages and all of it usable, with slots for objects of slab_size bytes.
+ * The heap, what the library knows of it, and the handle lie apart, between pages that nobody can touch.
+ *
+ * Returns the handle. NULL if size or slab_size is 0, if size is above 64 GiB, or if there are unknown flags (EINVAL),
+ * or if the system has no memory (ENOMEM). */
+struct mem_heap *mem_heap_create(size_t size, size_t slab_size, int flags);
+
+/* Makes a heap of the caller's own buffer, which must last until mem_heap_destroy. The handle and what the library
+ * knows of the heap take up the buffer's start, some 1000 bytes and 2% of the rest, below every object, so that a write
+ * past an object's end moves away from them. 2048 bytes are always enough for a small heap; the buffer may start
+ * anywhere.
+ *
+ * Returns the handle. NULL if buffer is NULL, size is too small or above 64 GiB, slab_size is 0, or there are unknown
+ * flags (EINVAL). */
+struct mem_heap *mem_heap_create_in(void *buffer, size_t size, size_t slab_size, int flags);
+
+/* Allocates size bytes, aligned to 16; they are not zero-filled.
+ *
+ * Returns NULL if size is 0 (EINVAL), or if there is no room (ENOMEM). */
+void *mem_heap_alloc(struct mem_heap *heap, size_t size);
+
+/* Allocates count objects of size bytes each, side by side and zero-filled. Otherwise as mem_heap_alloc. */
+void *mem_heap_calloc(struct mem_heap *heap, size_t count, size_t size);
+
+/* Allocates size bytes at a multiple of alignment, which is a power of two (EINVAL). Otherwise as mem_heap_alloc. */
+void *mem_heap_alloc_aligned(struct mem_heap *heap, size_t alignment, size_t size);
+
+/* As Mem_Realloc, for an object of this heap. */
+void *mem_heap_realloc(struct mem_heap *heap, void *ptr, size_t size);
+
+/* As Mem_Free, for an object of this heap. The line on standard error comes with MEM_REPORT only. */
+int mem_heap_free(struct mem_heap *heap, void *ptr);
+
+/* As Mem_UsableSize, for an object of this heap. */
+size_t mem_heap_usable_size(struct mem_heap *heap, const void *ptr);
+
+/* As Mem_Check, for this heap. The line on standard error comes with MEM_REPORT only. */
+int mem_heap_check(struct mem_heap *heap);
+
+/* As Mem_Repair, for this heap. */
+long mem_heap_repair(struct mem_heap *heap);
+
+/* As Mem_Stats, for this heap. */
+int mem_heap_stats(struct mem_heap *heap, struct mem_stats *stats);
+
+/* As Mem_Dump, for this heap. Returns 0. */
+int mem_heap_dump(struct mem_heap *heap);
+
+/* Ends a heap: gives back all that mem_heap_create mapped; a buffer is the caller's again. All its objects end with it,
+ * and so does the handle. NULL is allowed and does nothing.
+ *
+ * Returns 0; -1 if heap is no handle (EINVAL). */
+int mem_heap_destroy(struct mem_heap *heap);
 
 #ifdef __cplusplus
 }

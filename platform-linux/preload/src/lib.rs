@@ -4,7 +4,11 @@
 //! SLABFIT_HEAP=256M SLABFIT_SLAB=64 LD_PRELOAD=/path/to/libmem_preload.so program
 //! ```
 //! The heap is mapped at the first call, as large as it will ever be. When it is full a request gets null and `ENOMEM`, and
-//! no other memory is mapped for it. (What a program maps itself, by `mmap`, is no concern of malloc's.)
+//! no other memory is mapped for it.
+//!
+//! Not served is what does not ask libc's malloc: memory that a program maps itself, by `mmap`; a program that is linked
+//! statically or brings a malloc of its own, as rustc does; one with more rights than its user, for which the loader ignores
+//! such libraries.
 //!
 //! # Settings
 //! All from the environment that the process began with. A wrong one ends the process with a line on standard error and

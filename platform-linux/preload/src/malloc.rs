@@ -63,8 +63,9 @@ pub extern "C" fn malloc(size: usize) -> *mut c_void {
 // SAFETY: as for `malloc`.
 #[unsafe(no_mangle)]
 pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
-    let bytes = count.checked_mul(size).ok_or(AllocError::Full);
-    object(bytes.and_then(|bytes| heap()?.alloc_zeroed(bytes)))
+    let bytes = count.checked_mul(size);
+    let layout = bytes.and_then(|bytes| Layout::from_size_align(bytes, GRANULE).ok()).ok_or(AllocError::Full);
+    object(layout.and_then(|layout| heap()?.alloc_layout_zeroed(layout)))
 }
 
 /// Frees an object. Null is none; any other address is refused and reported.

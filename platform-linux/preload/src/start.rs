@@ -28,6 +28,20 @@ pub(crate) fn heap() -> Result<&'static ProcessHeap, AllocError> {
     Ok(&HEAP)
 }
 
+/// The dynamic loader calls what stands in this section when the library is loaded. The first request mostly comes before.
+///
+/// A program that never allocates has a heap as well, then, and is told of a wrong setting. And by `main` the heap is made in
+/// any case: were it made for libc's list of fork handlers, in the middle of an entry, no other could be entered.
+#[used]
+// SAFETY: the section holds pointers to functions that may be called with no arguments, and this is one.
+#[unsafe(link_section = ".init_array")]
+static AT_LOAD: extern "C" fn() = at_load;
+
+extern "C" fn at_load() {
+    // Refused to a signal handler, and this is none.
+    let _ = heap();
+}
+
 #[cold]
 fn start() -> Result<(), AllocError> {
     STARTING.lock()?;

@@ -1,0 +1,166 @@
+//! Where a heap with a handle lives, and how a handle is known.
+//!
+//! ```text
+//! mapped:  | guard | handle | guards |      | guard | heap | guard | bookkeeping | guard |
+//! lent:    | handle | bookkeeping | 64 bytes | slab | next fit |
+//! ```
+//! A mapped heap's handle has pages of its own, where nothing that runs past its end ever comes. In the caller's buffer
+//! it is the first thing: what runs past the end of an object moves away from it.
+#![allow(unsafe_code)]
+
+use core::ffi::{c_int, c_void};
+use core::ptr::NonNull;
+
+use slabfit::{Config, Heap, MIN_REGION, Memory};
+use slabfit_linux::{MappedHeap, Mapping};
+
+use crate::errno::{Answer, Failure};
+use crate::request::{CHeap, Reported};
+
+/// `mem_heap_create`: first fit in place of next fit.
+pub const MEM_FIRST_FIT: c_int = 1;
+/// `mem_heap_create`: wrong addresses and damage also go to standard error, as those of the process's heap do.
+pub const MEM_REPORT: c_int = 2;
+
+/// What `mem.h` promises to be enough for a heap in a buffer, wherever it starts.
+const ENOUGH: usize = 2048;
+
+const _: () = assert!(size_of::<Handle>() + align_of::<Handle>() + MIN_REGION <= ENOUGH);
+
+/// `struct mem_heap`, of which C has only pointers: to a [`Handle`], if the program is right.
+pub struct MemHeap(());
+
+/// What a handle points to.
+///
+/// Invariant: `cookie` is [`cookie`] of this value's own address, from the moment the caller has the address until
+/// `destroy`. It comes first, so that of a pointer to anything else no more than that is read.
+#[repr(C)]
+struct Handle {
+    cookie: usize,
+    reports: bool,
+    heap: Home,
+}
+
+/// A heap, and what goes with it.
+enum Home {
+    /// In pages of its own, like the handle.
+    Mapped { heap: MappedHeap, _handle: Mapping },
+    /// In the caller's buffer.
+    Lent(CHeap),
+}
+
+/// What stands in a handle at `address`. A copy of a handle does not have it, and what else has it is a rare accident.
+fn cookie(address: usize) -> usize {
+    const MARK: usize = 0x6865_6170_u32 as usize;
+    address.rotate_right(usize::BITS / 2) ^ !MARK
+}
+
+/// What a heap is to be like.
+#[derive(Clone, Copy)]
+pub(crate) struct Wish {
+    config: Config,
+    reports: bool,
+}
+
+impl Wish {
+    pub(crate) fn new(slab_size: usize, flags: c_int) -> Answer<Self> {
+        if flags & !(MEM_FIRST_FIT | MEM_REPORT) != 0 {
+            return Err(Failure::INVALID);
+        }
+        let config = Config::new(slab_size);
+        let config = if flags & MEM_FIRST_FIT == 0 { config } else { config.first_fit() };
+        Ok(Self { config, reports: flags & MEM_REPORT != 0 })
+    }
+}
+
+/// A heap of `size` bytes in pages of its own.
+pub(crate) fn create(size: usize, wish: Wish) -> Answer<NonNull<MemHeap>> {
+    let heap = MappedHeap::new(size, wish.config)?;
+    let pages = Mapping::new(size_of::<Handle>(), 0)?;
+    let place = pages.heap().cast();
+    // SAFETY: a page is large enough and aligned for it, these pages are nobody else's, and they go with the handle.
+    Ok(unsafe { put(place, Home::Mapped { heap, _handle: pages }, wish.reports) })
+}
+
+/// A heap in the caller's buffer, which holds the handle and the bookkeeping too.
+///
+/// # Safety
+/// `buffer` is null, or its `size` bytes are readable, writable and the heap's alone until `destroy`.
+pub(crate) unsafe fn create_in(buffer: *mut c_void, size: usize, wish: Wish) -> Answer<NonNull<MemHeap>> {
+    let start = NonNull::new(buffer).ok_or(Failure::INVALID)?.cast::<u8>();
+    let skip = start.align_offset(align_of::<Handle>());
+    let before = skip.saturating_add(size_of::<Handle>());
+    let rest = size.checked_sub(before).ok_or(Failure::INVALID)?;
+    // SAFETY: in bounds: skip <= before <= size.
+    let place = unsafe { start.add(skip) };
+    // SAFETY: in bounds: before <= size.
+    let region = unsafe { start.add(before) };
+    // SAFETY: the rest of the buffer, of which the same holds.
+    let memory = unsafe { Memory::from_raw(region.as_ptr(), rest) };
+    let heap = Home::Lent(Heap::new(memory, wish.config)?);
+    // SAFETY: aligned by `skip`, and room for it was left before the heap's region.
+    Ok(unsafe { put(place.cast(), heap, wish.reports) })
+}
+
+/// # Safety
+/// `place` is aligned for a handle, can be written to, and is its alone from now on.
+unsafe fn put(place: NonNull<Handle>, heap: Home, reports: bool) -> NonNull<MemHeap> {
+    let handle = Handle { cookie: cookie(place.addr().get()), reports, heap };
+    // SAFETY: as the caller promises.
+    unsafe { place.write(handle) };
+    place.cast()
+}
+
+/// A heap that a handle stands for, while a call lasts.
+#[derive(Clone, Copy)]
+pub(crate) struct Opened<'h>(&'h Handle);
+
+impl<'h> Opened<'h> {
+    pub(crate) fn heap(self) -> &'h CHeap {
+        match &self.0.heap {
+            Home::Mapped { heap, .. } => heap,
+            Home::Lent(heap) => heap,
+        }
+    }
+
+    /// The name under which `function` is to report, if this heap does.
+    pub(crate) fn reported(self, function: &'static str) -> Reported {
+        self.0.reports.then_some(function)
+    }
+}
+
+/// The heap of a handle; whatever is no handle is refused, as far as it can be read.
+///
+/// # Safety
+/// `heap` is null, not aligned, or points to a word that can be read; and if that is a handle, no other thread destroys
+/// it before the caller is done with the answer.
+#[inline]
+pub(crate) unsafe fn open<'h>(heap: *const MemHeap) -> Answer<Opened<'h>> {
+    let handle = heap.cast::<Handle>();
+    if handle.is_null() || !handle.is_aligned() {
+        return Err(Failure::INVALID);
+    }
+    // SAFETY: the first word of what it points to can be read, as the caller promises.
+    if unsafe { handle.cast::<usize>().read() } != cookie(handle.addr()) {
+        return Err(Failure::INVALID);
+    }
+    // SAFETY: by its cookie it is a handle that `put` wrote, and nobody destroys it meanwhile, as the caller promises.
+    Ok(Opened(unsafe { &*handle }))
+}
+
+/// Gives back all that `create` mapped; a buffer is the caller's again.
+///
+/// # Safety
+/// As for [`open`], and neither the handle nor any object of its heap is used after this.
+pub(crate) unsafe fn destroy(heap: *mut MemHeap) -> Answer<()> {
+    // SAFETY: as the caller promises.
+    unsafe { open(heap) }?;
+    let handle = heap.cast::<Handle>();
+    // SAFETY: it is a handle, and nobody uses it any more but this call.
+    let taken = unsafe { handle.read() };
+    // SAFETY: as above. From here on it is none.
+    unsafe { handle.cast::<usize>().write(0) };
+    // Not where it lies: for a mapped heap this unmaps the handle's own pages too.
+    drop(taken);
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! What is asked of a heap, whichever it is: the process's own, or one with a handle.
+#![allow(unsafe_code)]
+
+use core::alloc::Layout;
+use core::ffi::c_void;
+use core::fmt::{Display, Write};
+use core::ptr::NonNull;
+
+use slabfit::{Fault, Heap, ReallocError, WrongFree};
+use slabfit_linux::FutexLock;
+
+use crate::errno::{Answer, Failure};
+use crate::output::{Output, Stream};
+use crate::stats::Stats;
+
+/// The heap of every function here.
+pub(crate) type CHeap = Heap<'static, FutexLock>;
+
+/// Who hears of a wrong address or a damaged heap, beside the caller: the name of the function that standard error is to
+/// read, or nobody.
+pub(crate) type Reported = Option<&'static str>;
+
+/// A size or an alignment: 0 is none.
+#[inline]
+pub(crate) fn positive(number: usize) -> Answer<usize> {
+    if number == 0 { Err(Failure::INVALID) } else { Ok(number) }
+}
+
+/// `count` objects of `size` bytes side by side, zeroed.
+pub(crate) fn calloc(heap: &CHeap, count: usize, size: usize) -> Answer<NonNull<u8>> {
+    let bytes = positive(count)?.checked_mul(positive(size)?).ok_or(Failure::NO_MEMORY)?;
+    Ok(heap.alloc_zeroed(bytes)?)
+}
+
+/// An object at a multiple of `alignment`.
+pub(crate) fn alloc_aligned(heap: &CHeap, alignment: usize, size: usize) -> Answer<NonNull<u8>> {
+    if !alignment.is_power_of_two() {
+        return Err(Failure::INVALID);
+    }
+    // The layout is refused where the size would overflow.
+    let layout = Layout::from_size_align(positive(size)?, alignment).map_err(|_| Failure::NO_MEMORY)?;
+    Ok(heap.alloc_layout(layout)?)
+}
+
+/// Another size for the object at `ptr`; for null, a new object.
+///
+/// # Safety
+/// If it succeeds, the object is not used by its old address after this.
+pub(crate) unsafe fn realloc(heap: &CHeap, ptr: *mut c_void, size: usize, reported: Reported) -> Answer<NonNull<u8>> {
+    let size = positive(size)?;
+    if ptr.is_null() {
+        return Ok(heap.alloc(size)?);
+    }
+    // SAFETY: any address may be passed, and that the object is no longer used is the caller's promise.
+    let moved = unsafe { heap.realloc(ptr.cast(), size) };
+    if let Err(ReallocError::WrongFree(wrong)) = moved {
+        refused(reported, wrong);
+    }
+    Ok(moved?)
+}
+
+/// Frees the object at `ptr`; null is none.
+///
+/// # Safety
+/// The object is not used after this.
+#[inline]
+pub(crate) unsafe fn free(heap: &CHeap, ptr: *mut c_void, reported: Reported) -> Answer<()> {
+    if ptr.is_null() {
+        return Ok(());
+    }
+    // SAFETY: any address may be passed, and that the object is no longer used is the caller's promise.
+    unsafe { heap.free(ptr.cast()) }.map_err(|wrong| {
+        refused(reported, wrong);
+        wrong.fault.into()
+    })
+}
+
+/// Bytes that the object at `ptr` can hold; null is none.
+pub(crate) fn usable_size(heap: &CHeap, ptr: *const c_void) -> Answer<usize> {
+    if ptr.is_null() {
+        return Ok(0);
+    }
+    heap.usable_size(ptr.cast()).map_err(|wrong| wrong.fault.into())
+}
+
+/// Whether the heap is as it must be.
+pub(crate) fn check(heap: &CHeap, reported: Reported) -> Answer<()> {
+    heap.check().map_err(|violation| {
+        if let Some(function) = reported {
+            say(format_args!("{function}: {violation}"));
+        }
+        violation.into()
+    })
+}
+
+/// Stores the heap's figures.
+///
+/// # Safety
+/// `place` is null or can be written to.
+pub(crate) unsafe fn stats(heap: &CHeap, place: *mut Stats) -> Answer<()> {
+    if place.is_null() {
+        return Err(Failure::INVALID);
+    }
+    let figures = heap.stats()?;
+    // SAFETY: not null, so it can be written to, as the caller promises.
+    unsafe { place.write(figures.into()) };
+    Ok(())
+}
+
+/// Prints both segments to standard output.
+pub(crate) fn dump(heap: &CHeap) {
+    // A stream that takes no more is no fault of the heap, and there is nobody to tell.
+    let _ = heap.dump(&mut Output::to(Stream::Stdout));
+}
+
+/// One line for a refused address.
+#[cold]
+fn refused(reported: Reported, wrong: WrongFree) {
+    if let Some(function) = reported {
+        let kind = if wrong.fault == Fault::OutsideHeap { "SEGFAULT: " } else { "" };
+        say(format_args!("{kind}{function}({:#x}): {}", wrong.address, wrong.fault));
+    }
+}
+
+/// One line on standard error.
+#[cold]
+fn say(line: impl Display) {
+    let _ = writeln!(Output::to(Stream::Stderr), "{line}");
+}

@@ -1,0 +1,91 @@
+//! slabfit beside its peers: one process, one lock type, one sequence of operations.
+//!
+//! Every figure in the README and the docs comes from here. `--help` says how it is used; `rows` what is measured,
+//! `subjects` who; `drive` is the loop around them and `entry` the list of all its compiled copies.
+
+mod callgrind;
+mod clock;
+mod command;
+mod drive;
+mod entry;
+mod holes;
+mod lock;
+mod numbers;
+mod ops;
+mod plot;
+mod region;
+mod report;
+mod resident;
+mod rows;
+mod subject;
+mod subjects;
+mod table;
+mod targets;
+mod threads;
+mod trace;
+
+use command::{Child, Command, Run};
+use rows::{Effort, counts, growth, start_up};
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+use table::Table;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match command::parse(&arguments) {
+        Ok(Command::Run(options)) => match run(&options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("slabfit-bench: {error}");
+                ExitCode::FAILURE
+            }
+        },
+        Ok(Command::Child(child)) => be(&child).map_or(ExitCode::FAILURE, |answer| {
+            println!("{answer}");
+            ExitCode::SUCCESS
+        }),
+        Err(usage) => {
+            eprintln!("{usage}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Measures the rows that were asked for, adds them to those measured before, and writes the report of all.
+fn run(options: &Run) -> io::Result<()> {
+    let rows = rows::all();
+    let effort = Effort { quick: options.quick };
+    let names: Vec<String> = rows.iter().map(|row| row.name.clone()).collect();
+    let mut table = Table::load(&options.results, &names);
+    for row in rows.iter().filter(|row| options.wants(&row.name)) {
+        println!("\n{}: {}", row.name, row.about);
+        let newer = if options.counts { counts::run(&row.name, effort) } else { (row.run)(effort) };
+        print!("{}", report::columns(&newer, &row.name));
+        table.update(newer);
+        table.save(&options.results)?;
+    }
+    plot::all(&table, &rows, &options.results)?;
+    let text = report::markdown(&table, &rows);
+    std::fs::write(&options.report, text)?;
+    println!("\n{}", report::summary(&table));
+    println!("{} and {} are up to date", options.report.display(), shown(&options.results));
+    Ok(())
+}
+
+fn shown(folder: &Path) -> String {
+    folder.join("*.csv, *.svg").display().to_string()
+}
+
+/// The part of a child process: one figure, printed.
+fn be(child: &Child) -> Option<String> {
+    match child {
+        Child::Once { row, subject, quick, laps } => {
+            let effort = Effort { quick: *quick };
+            counts::repeat(row, subject, effort, *laps)
+        }
+        Child::Resident { row, subject } => resident::measure(row, subject).map(|bytes| bytes.to_string()),
+        Child::StartUp { figure, subject } => start_up::measure(figure, subject).map(|number| number.to_string()),
+        Child::Growth { holes, subject, pairs } => growth::operate(*holes, subject, *pairs),
+    }
+}

@@ -1,0 +1,113 @@
+//! Operations on a heap between inaccessible pages, right and wrong, with corruption as one of them, against the model.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use slabfit::{GRANULE, MAGIC, Placement};
+use slabfit_tests::abuse::fenced::{Case, Edge};
+use slabfit_tests::abuse::lab::Lab;
+
+/// The input as numbers; zeros once it has ended.
+struct Input<'a>(&'a [u8]);
+
+impl Input<'_> {
+    fn byte(&mut self) -> usize {
+        let Some((&first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        usize::from(first)
+    }
+
+    /// A size of 8, 16, 32 or 64 bits, not capped at anything.
+    fn size(&mut self) -> usize {
+        let bytes = [1, 1, 2, 4, 8][self.byte() % 5];
+        (0..bytes).fold(0, |number, _| number << 8 | self.byte())
+    }
+
+    fn align(&mut self) -> usize {
+        match self.byte() {
+            sort @ 0..64 => 1 << sort,
+            _ => GRANULE,
+        }
+    }
+
+    /// A live object's address and usable bytes, or the heap's.
+    fn object(&mut self, lab: &Lab) -> (usize, usize) {
+        let objects = lab.objects();
+        let nth = self.byte() % objects.len().max(1);
+        objects.get(nth).copied().unwrap_or((lab.base(), lab.heap().size()))
+    }
+}
+
+fn setup(input: &mut Input<'_>) -> Case {
+    let (flags, carved_bytes) = (input.byte(), 512);
+    let carved = flags & 1 != 0;
+    Case {
+        size: (4 + input.byte()) * GRANULE + if carved { carved_bytes } else { 0 },
+        slab_size: 1 + input.byte(),
+        placement: if flags & 2 != 0 { Placement::FirstFit } else { Placement::NextFit },
+        carved,
+        edge: if flags & 4 != 0 { Edge::Low } else { Edge::High },
+    }
+}
+
+/// What is written: bytes of the input, or a header that looks right.
+fn corrupt(lab: &mut Lab, input: &mut Input<'_>) {
+    let (base, size) = (lab.base(), lab.heap().size());
+    let headers = lab.model.headers();
+    let at = match input.byte() % 3 {
+        0 => base + input.size() % size,
+        1 => headers[input.byte() % headers.len()].address + input.byte() % GRANULE,
+        _ => {
+            let (address, usable) = input.object(lab);
+            address + usable
+        }
+    };
+    let bytes: Vec<u8> = match input.byte() % 4 {
+        0 => MAGIC.to_ne_bytes().to_vec(),
+        1 => headers[input.byte() % headers.len()].address.to_ne_bytes().to_vec(),
+        _ => (0..1 + input.byte() % 64).map(|_| input.byte() as u8).collect(),
+    };
+    let room = (base + size).saturating_sub(at).min(bytes.len());
+    if room > 0 {
+        lab.write(at, &bytes[..room]);
+        lab.note();
+    }
+}
+
+fn run(lab: &mut Lab, input: &mut Input<'_>, operation: usize) {
+    let agreed = match operation {
+        0..5 => lab.alloc(input.size(), input.align()).map(drop),
+        5..9 => lab.free(input.object(lab).0).map(drop),
+        9..11 => lab.realloc(input.object(lab).0, input.size(), input.align()).map(drop),
+        11 => {
+            let near = input.object(lab).0.wrapping_add(input.size()).wrapping_sub(64);
+            lab.free(near).map(drop)
+        }
+        12 => lab.free(input.size()).map(drop),
+        13 => lab.realloc(lab.base().wrapping_add(input.size()), input.size(), GRANULE).map(drop),
+        14 => {
+            corrupt(lab, input);
+            Ok(())
+        }
+        _ => lab.repair(),
+    };
+    agreed.unwrap();
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut input = Input(bytes);
+    let mut lab = Lab::new(setup(&mut input));
+    while !input.0.is_empty() {
+        let operation = input.byte();
+        run(&mut lab, &mut input, operation % 16);
+        lab.compare_places().unwrap();
+        if operation >= 128 {
+            lab.compare().unwrap();
+        }
+    }
+    lab.compare().unwrap();
+    lab.repair().unwrap();
+    for (address, _) in lab.objects() {
+        assert_eq!(lab.free(address).unwrap(), Ok(()));
+    }
+    lab.compare().unwrap();
+});

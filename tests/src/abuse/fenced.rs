@@ -1,0 +1,145 @@
+//! Memory for a heap, each piece flush with an inaccessible page: one byte too far is the end of the process.
+
+use std::ptr::NonNull;
+use std::slice;
+
+use slabfit::{Config, Memory, Placement, bookkeeping_size};
+use slabfit_linux::Mapping;
+
+/// What lies in the pages before the heap does, and beside its pieces for good.
+const DIRT: u8 = 0xA5;
+
+/// Which end of a piece is flush with an inaccessible page. The other end is as near to one as the piece's size, in
+/// whole pages, leaves it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// The first byte follows one.
+    Low,
+    /// The last byte is followed by one.
+    High,
+}
+
+/// A heap to be abused.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// Bytes of the region, a multiple of 16.
+    pub size: usize,
+    /// Bytes that a slot is made for.
+    pub slab_size: usize,
+    /// Where a search begins.
+    pub placement: Placement,
+    /// Whether the bookkeeping is carved from the region.
+    pub carved: bool,
+    /// Where the inaccessible page is.
+    pub edge: Edge,
+}
+
+impl Case {
+    /// The configuration part.
+    pub fn config(&self) -> Config {
+        Config { slab_size: self.slab_size, placement: self.placement }
+    }
+
+    /// The memory part.
+    pub fn memory(&self) -> Fenced {
+        let second = (!self.carved).then(|| bookkeeping_size(self.size, self.slab_size));
+        Fenced::new(self.size, second, self.edge)
+    }
+}
+
+/// A region, and maybe a second piece for the bookkeeping.
+pub struct Fenced {
+    mapping: Mapping,
+    region: NonNull<[u8]>,
+    bookkeeping: Option<NonNull<[u8]>>,
+}
+
+impl Fenced {
+    /// Dirty memory of so many bytes, with a second piece if that has a size.
+    ///
+    /// # Panics
+    /// If the system has no memory.
+    pub fn new(size: usize, bookkeeping: Option<usize>, edge: Edge) -> Self {
+        let mapping = Mapping::new(size.max(1), bookkeeping.unwrap_or(1).max(1)).expect("there is memory");
+        for part in [mapping.heap(), mapping.bookkeeping()] {
+            // SAFETY: the part was just mapped, is writable, and nobody else has it.
+            unsafe { part.cast::<u8>().write_bytes(DIRT, part.len()) };
+        }
+        let region = flush(mapping.heap(), size, edge);
+        let bookkeeping = bookkeeping.map(|size| flush(mapping.bookkeeping(), size, edge));
+        Self { mapping, region, bookkeeping }
+    }
+
+    /// The pieces, for a heap.
+    ///
+    /// # Safety
+    /// One heap at a time is made of them, none is used after this is dropped, and no other thread is in the heap while
+    /// the methods of this are called.
+    pub unsafe fn memory(&self) -> Memory<'static> {
+        let region: NonNull<u8> = self.region.cast();
+        match self.bookkeeping {
+            // SAFETY: the piece is readable, writable and the caller's until this is dropped.
+            None => unsafe { Memory::from_raw(region.as_ptr(), self.region.len()) },
+            // SAFETY: as above for both, which lie in different mappings; they are not said to be zero.
+            Some(second) => unsafe {
+                Memory::from_raw_parts(region.as_ptr(), self.region.len(), second.cast().as_ptr(), second.len(), false)
+            },
+        }
+    }
+
+    /// Address of the region's first byte.
+    pub fn base(&self) -> usize {
+        self.region.cast::<u8>().addr().get()
+    }
+
+    /// The region's bytes. (The heap cannot write them meanwhile: its calls would have to come from this thread.)
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: mapped, initialised by `new`, and nobody writes them meanwhile.
+        unsafe { self.region.as_ref() }
+    }
+
+    /// The region's bytes, to be overwritten.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as for `bytes`; this is borrowed mutably, so there is no other view.
+        unsafe { self.region.as_mut() }
+    }
+
+    /// The bytes of the second piece; none where the bookkeeping is carved.
+    pub fn bookkeeping(&self) -> &[u8] {
+        // SAFETY: as for `bytes`.
+        self.bookkeeping.map_or(&[], |piece| unsafe { slice::from_raw_parts(piece.cast().as_ptr(), piece.len()) })
+    }
+
+    /// The same, to be overwritten.
+    pub fn bookkeeping_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as for `bytes_mut`.
+        self.bookkeeping
+            .map_or(&mut [], |piece| unsafe { slice::from_raw_parts_mut(piece.cast().as_ptr(), piece.len()) })
+    }
+
+    /// Whether no byte beside the pieces, in their own pages, was written.
+    pub fn is_clean_outside(&self) -> bool {
+        let second = self.bookkeeping.unwrap_or(self.mapping.bookkeeping());
+        is_clean(self.mapping.heap(), self.region)
+            && (self.bookkeeping.is_none() || is_clean(self.mapping.bookkeeping(), second))
+    }
+}
+
+/// The `size` bytes at one end of a mapped part.
+fn flush(part: NonNull<[u8]>, size: usize, edge: Edge) -> NonNull<[u8]> {
+    let skip = match edge {
+        Edge::Low => 0,
+        Edge::High => part.len() - size,
+    };
+    // SAFETY: the part has at least `size` bytes, so that skipping the others stays inside of it.
+    let start = unsafe { part.cast::<u8>().add(skip) };
+    NonNull::slice_from_raw_parts(start, size)
+}
+
+fn is_clean(part: NonNull<[u8]>, piece: NonNull<[u8]>) -> bool {
+    // SAFETY: mapped, initialised by `new`, and nobody writes it meanwhile.
+    let bytes = unsafe { part.as_ref() };
+    let before = piece.cast::<u8>().addr().get() - part.cast::<u8>().addr().get();
+    let behind = before + piece.len();
+    bytes[..before].iter().chain(&bytes[behind..]).all(|&byte| byte == DIRT)
+}

@@ -1,0 +1,475 @@
+//! A heap in fenced memory with the reference model beside it, that can be put back to an earlier state in nanoseconds:
+//! its memory, its bookkeeping and the heap itself are copied back byte by byte.
+//!
+//! Every live payload has a shadow: what was written into it, by its owner or by the abuse. A heap that writes into a
+//! payload, or moves one wrongly, is found out by it.
+
+use std::alloc::Layout;
+use std::collections::VecDeque;
+use std::fmt::{self, Debug, Write};
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::ptr::{self, without_provenance_mut};
+
+use fastrand::Rng;
+use slabfit::{AllocError, Block, Fault, GRANULE, Heap, ReallocError, Segment, SpinLock, State, WrongFree};
+
+use crate::abuse::fenced::{Case, Fenced};
+use crate::model::{Header, Model};
+use crate::picture;
+
+/// Steps that a deviation tells of.
+const REMEMBERED: usize = 24;
+
+/// What the heap did otherwise than the model.
+pub struct Deviation(String);
+
+/// What heap and model agree on.
+pub type Agreed<T> = Result<T, Deviation>;
+
+/// One thing that was done, for a deviation to tell of.
+#[derive(Clone, Copy, Debug)]
+#[expect(dead_code, reason = "read by Debug, when a deviation is told")]
+enum Step {
+    Alloc { size: usize, align: usize },
+    Free { address: usize },
+    Realloc { address: usize, size: usize, align: usize },
+    Write { address: usize, len: usize },
+    Repair,
+}
+
+/// Heap, model, memory and shadow.
+pub struct Lab {
+    heap: Box<Heap<'static, SpinLock>>,
+    /// What the heap must be.
+    pub model: Model,
+    case: Case,
+    shadow: Vec<u8>,
+    /// Headers that were written over and that the heap need not have rewritten since.
+    hit: Vec<usize>,
+    /// The part of the region that is put back by `restore`.
+    window: Range<usize>,
+    recent: VecDeque<Step>,
+    tag: u8,
+    // Below the heap, so that it is dropped after it.
+    memory: Fenced,
+}
+
+/// A state of a lab.
+pub struct Snapshot {
+    heap: Box<MaybeUninit<Heap<'static, SpinLock>>>,
+    model: Model,
+    region: Vec<u8>,
+    bookkeeping: Vec<u8>,
+    shadow: Vec<u8>,
+    hit: Vec<usize>,
+    tag: u8,
+}
+
+impl Lab {
+    /// A fresh heap.
+    ///
+    /// # Panics
+    /// If the case is no heap.
+    pub fn new(case: Case) -> Self {
+        let memory = case.memory();
+        // SAFETY: this is the memory's only heap; both stay in the lab, which drops the heap first and has one thread.
+        let pieces = unsafe { memory.memory() };
+        let heap: Box<Heap<'static, SpinLock>> = Box::new(Heap::new(pieces, case.config()).expect("a legal heap"));
+        let base = heap.base().expect("initialised").addr().get();
+        let model = Model::new(base, heap.size(), case.config());
+        let shadow = memory.bytes().to_vec();
+        let window = 0..shadow.len();
+        Self { heap, model, case, shadow, hit: Vec::new(), window, recent: VecDeque::new(), tag: 0, memory }
+    }
+
+    /// The heap.
+    pub fn heap(&self) -> &Heap<'static, SpinLock> {
+        &self.heap
+    }
+
+    /// What it was made of.
+    pub fn case(&self) -> Case {
+        self.case
+    }
+
+    /// Address of the heap's first byte.
+    pub fn base(&self) -> usize {
+        self.heap.base().map_or(0, |base| base.addr().get())
+    }
+
+    /// The memory.
+    pub fn memory(&mut self) -> &mut Fenced {
+        &mut self.memory
+    }
+
+    /// From now on only the bytes from this address on are saved and put back: nobody touches those before it.
+    pub fn narrow(&mut self, from: usize) {
+        self.window = from - self.memory.base()..self.shadow.len();
+    }
+
+    /// The state as it is.
+    pub fn save(&self) -> Snapshot {
+        let mut heap = Box::new(MaybeUninit::uninit());
+        // SAFETY: both are a heap's size and aligned for it, and do not overlap. The copy is never used as a heap.
+        unsafe { ptr::copy_nonoverlapping(&raw const *self.heap, heap.as_mut_ptr(), 1) };
+        Snapshot {
+            heap,
+            model: self.model.clone(),
+            region: self.memory.bytes()[self.window.clone()].to_vec(),
+            bookkeeping: self.memory.bookkeeping().to_vec(),
+            shadow: self.shadow[self.window.clone()].to_vec(),
+            hit: self.hit.clone(),
+            tag: self.tag,
+        }
+    }
+
+    /// Back to a state of this lab.
+    pub fn restore(&mut self, saved: &Snapshot) {
+        self.restore_heap(saved);
+        self.model.clone_from(&saved.model);
+        self.shadow[self.window.clone()].copy_from_slice(&saved.shadow);
+        self.hit.clone_from(&saved.hit);
+        self.recent.clear();
+        self.tag = saved.tag;
+    }
+
+    /// Back to a state, without the model: for those who know what it would answer.
+    pub fn restore_heap(&mut self, saved: &Snapshot) {
+        // SAFETY: the bytes are a heap's, saved from this very place between two calls, with both locks open; a heap
+        // has nothing to drop; what it points to is the same memory and gets its bytes of then below.
+        unsafe { ptr::copy_nonoverlapping(saved.heap.as_ptr(), &raw mut *self.heap, 1) };
+        self.memory.bytes_mut()[self.window.clone()].copy_from_slice(&saved.region);
+        self.memory.bookkeeping_mut().copy_from_slice(&saved.bookkeeping);
+    }
+
+    /// The live objects: address and usable bytes.
+    pub fn objects(&self) -> Vec<(usize, usize)> {
+        self.model.blocks().filter(|block| block.state == State::Used).map(payload_of).collect()
+    }
+
+    /// Requests memory and fills what it gets.
+    ///
+    /// # Errors
+    /// A deviation; the inner result is what both say.
+    pub fn alloc(&mut self, size: usize, align: usize) -> Agreed<Result<usize, AllocError>> {
+        let align = legal(size, align);
+        self.remember(Step::Alloc { size, align });
+        let served = raw_alloc(&self.heap, size, align);
+        let expected = self.model.alloc(size, align);
+        self.same("alloc", served, expected)?;
+        served.map_or(Ok(()), |address| self.fill(address))?;
+        Ok(served)
+    }
+
+    /// Frees whatever is at an address.
+    ///
+    /// # Errors
+    /// A deviation; the inner result is what both say.
+    pub fn free(&mut self, address: usize) -> Agreed<Result<(), WrongFree>> {
+        self.remember(Step::Free { address });
+        if let Ok(usable) = self.model.usable_size(address) {
+            self.verify(address, usable)?;
+        }
+        let freed = raw_free(&self.heap, address);
+        let expected = self.model.free(address);
+        self.same("free", freed, expected)?;
+        Ok(freed)
+    }
+
+    /// Resizes whatever is at an address.
+    ///
+    /// # Errors
+    /// A deviation; the inner result is what both say.
+    pub fn realloc(&mut self, address: usize, size: usize, align: usize) -> Agreed<Result<usize, ReallocError>> {
+        let align = legal(size, align);
+        self.remember(Step::Realloc { address, size, align });
+        let old = self.model.usable_size(address);
+        let moved = raw_realloc(&self.heap, address, size, align);
+        let expected = self.model.realloc(address, size, align);
+        self.same("realloc", moved, expected)?;
+        let (Ok(new), Ok(old)) = (moved, old) else { return Ok(moved) };
+        let (kept, from, to) = (old.min(size), self.at(address), self.at(new));
+        if self.memory.bytes()[to..to + kept] != self.shadow[from..from + kept] {
+            return Err(self.deviation("realloc lost bytes of the object"));
+        }
+        self.fill(new)?;
+        Ok(moved)
+    }
+
+    /// Writes over bytes of the region, as a program gone wild would. Call [`Lab::note`] afterwards.
+    pub fn write(&mut self, address: usize, bytes: &[u8]) {
+        self.remember(Step::Write { address, len: bytes.len() });
+        let at = self.at(address);
+        self.memory.bytes_mut()[at..at + bytes.len()].copy_from_slice(bytes);
+        self.shadow[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// Bytes of the region.
+    pub fn read(&self, address: usize, len: usize) -> &[u8] {
+        let at = self.at(address);
+        &self.memory.bytes()[at..at + len]
+    }
+
+    /// Takes note of which headers are not what they should be, and answers how many live ones are among them.
+    pub fn note(&mut self) -> usize {
+        self.model.overwritten.clear();
+        self.hit.clear();
+        for header in self.model.headers() {
+            if self.is_wrong(header) {
+                self.hit.push(header.address);
+                if header.live {
+                    self.model.overwritten.insert(header.address);
+                }
+            }
+        }
+        self.model.overwritten.len()
+    }
+
+    /// Has every header rewritten, after which all must be well.
+    ///
+    /// # Errors
+    /// A deviation.
+    pub fn repair(&mut self) -> Agreed<()> {
+        self.remember(Step::Repair);
+        let wrong = self.wrong_headers().len();
+        self.same("headers repaired", self.heap.repair(), Ok(wrong))?;
+        self.model.overwritten.clear();
+        self.hit.clear();
+        self.same("check after the repair", self.heap.check(), Ok(()))
+    }
+
+    /// Compares everything: rover, blocks, figures, headers, payloads, what the checker says, the memory outside.
+    ///
+    /// # Errors
+    /// A deviation.
+    pub fn compare(&mut self) -> Agreed<()> {
+        self.compare_places()?;
+        self.same("figures", self.heap.stats().ok(), Some(self.model.stats()))?;
+        let wrong = self.wrong_headers();
+        if let Some(address) = wrong.iter().find(|address| !self.hit.contains(address)) {
+            return Err(self.deviation(&format!("the heap wrote a wrong header at {address:#x}")));
+        }
+        let listed: Vec<usize> = self.heap.overwritten().collect();
+        self.same("overwritten headers", &listed, &wrong)?;
+        self.same("check finds fault", self.heap.check().is_err(), !wrong.is_empty())?;
+        self.hit = wrong;
+        self.objects().iter().try_for_each(|&(address, usable)| self.verify(address, usable))?;
+        self.same("the memory outside is as it was", self.memory.is_clean_outside(), true)
+    }
+
+    /// Compares the rover and the blocks.
+    ///
+    /// # Errors
+    /// A deviation.
+    pub fn compare_places(&self) -> Agreed<()> {
+        self.same("rover", self.heap.rover(), Some(self.model.rover()))?;
+        if self.heap.blocks().eq(self.model.blocks()) {
+            return Ok(());
+        }
+        Err(self.deviation("the blocks differ"))
+    }
+
+    /// Runs one operation, right or wrong.
+    ///
+    /// # Errors
+    /// A deviation.
+    pub fn random_step(&mut self, rng: &mut Rng) -> Agreed<()> {
+        let object = match self.model.stats() {
+            stats if stats.slab.live_objects + stats.next_fit.live_objects > 0 => Some(self.random_object(rng)),
+            _ => None,
+        };
+        match (rng.u32(..100), object) {
+            (0..45, Some((address, _))) => self.free(address).map(drop),
+            (45..58, Some((address, _))) => {
+                let (size, align) = (random_size(rng, self.case.slab_size), random_align(rng));
+                self.realloc(address, size, align).map(drop)
+            }
+            (58..62, Some((address, usable))) => {
+                let wrong = address.wrapping_add(rng.usize(..usable + 64)).wrapping_sub(32);
+                if wrong == address { Ok(()) } else { self.free(wrong).map(drop) }
+            }
+            (62..66, _) => {
+                let wrong = self.base().wrapping_add(rng.usize(..self.heap.size() + 128)).wrapping_sub(64);
+                match self.model.usable_size(wrong) {
+                    Ok(_) => Ok(()),
+                    Err(_) if rng.bool() => self.free(wrong).map(drop),
+                    Err(_) => self.realloc(wrong, rng.usize(..200), GRANULE).map(drop),
+                }
+            }
+            _ => self.alloc(random_size(rng, self.case.slab_size), random_align(rng)).map(drop),
+        }
+    }
+
+    /// Frees every object that is left, in random order, and requires one free block.
+    ///
+    /// # Errors
+    /// A deviation.
+    pub fn finish(&mut self, rng: &mut Rng) -> Agreed<()> {
+        let mut objects = self.objects();
+        rng.shuffle(&mut objects);
+        for (address, _) in objects {
+            let freed = self.free(address)?;
+            self.same("the last free", freed, Ok(()))?;
+        }
+        self.compare()?;
+        let free = self.model.blocks().filter(|block| block.segment == Segment::NextFit).count();
+        self.same("blocks that are left", free, 1)
+    }
+
+    /// The headers in memory that are not what they should be. Their padding is nobody's business.
+    pub fn wrong_headers(&self) -> Vec<usize> {
+        let headers = self.model.headers().into_iter();
+        headers.filter(|&header| self.is_wrong(header)).map(|header| header.address).collect()
+    }
+
+    /// A failed comparison.
+    ///
+    /// # Errors
+    /// If the two are not the same.
+    pub fn same<T: PartialEq + Debug>(&self, what: &str, heap: T, model: T) -> Agreed<()> {
+        if heap == model {
+            return Ok(());
+        }
+        Err(self.deviation(&format!("{what}: the heap says {heap:x?}, the model {model:x?}")))
+    }
+
+    /// A deviation of this kind, with both heaps drawn.
+    #[cold]
+    pub fn deviation(&self, what: &str) -> Deviation {
+        let mut text = format!("{what}\n{:?}\nthe last steps:\n", self.case);
+        for step in &self.recent {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "  {step:x?}");
+        }
+        let heap = picture::heap(self.heap.blocks().take(1 << 20), self.heap.rover());
+        let model = picture::heap(self.model.blocks(), Some(self.model.rover()));
+        Deviation(format!("{text}the heap at {:#x} now:\n{heap}the model now:\n{model}", self.base()))
+    }
+
+    fn random_object(&self, rng: &mut Rng) -> (usize, usize) {
+        let stats = self.model.stats();
+        let nth = rng.usize(..stats.slab.live_objects + stats.next_fit.live_objects);
+        let mut live = self.model.blocks().filter(|block| block.state == State::Used);
+        live.nth(nth).map_or((self.base(), 0), payload_of)
+    }
+
+    /// Fills an object to its last usable byte.
+    fn fill(&mut self, address: usize) -> Agreed<()> {
+        let usable = self.model.usable_size(address);
+        self.same("usable size", raw_usable(&self.heap, address), usable)?;
+        let usable = usable.map_err(|fault| self.deviation(&format!("handed out: {fault}")))?;
+        self.tag = self.tag.wrapping_add(1);
+        let at = self.at(address);
+        let shadow = &mut self.shadow[at..at + usable];
+        for (place, byte) in (0u8..=255).cycle().zip(shadow.iter_mut()) {
+            *byte = place.wrapping_mul(29).wrapping_add(self.tag);
+        }
+        self.memory.bytes_mut()[at..at + usable].copy_from_slice(shadow);
+        Ok(())
+    }
+
+    fn verify(&self, address: usize, usable: usize) -> Agreed<()> {
+        let at = self.at(address);
+        if self.memory.bytes()[at..at + usable] == self.shadow[at..at + usable] {
+            return Ok(());
+        }
+        Err(self.deviation(&format!("bytes of the object at {address:#x} were changed")))
+    }
+
+    fn is_wrong(&self, header: Header) -> bool {
+        let bytes = self.read(header.address, GRANULE);
+        bytes[..4] != header.length.to_ne_bytes() || bytes[8..] != header.link.to_ne_bytes()
+    }
+
+    fn at(&self, address: usize) -> usize {
+        address.wrapping_sub(self.memory.base())
+    }
+
+    fn remember(&mut self, step: Step) {
+        if self.recent.len() == REMEMBERED {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(step);
+    }
+}
+
+impl Debug for Deviation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The payload of a live slot or block: address and usable bytes.
+pub fn payload_of(block: Block) -> (usize, usize) {
+    match block.segment {
+        Segment::Slab => (block.address, block.size),
+        Segment::NextFit => (block.address + GRANULE, block.size - GRANULE),
+    }
+}
+
+/// The alignment, or 16 where no layout has such a size and alignment.
+fn legal(size: usize, align: usize) -> usize {
+    if Layout::from_size_align(size, align).is_ok() { align } else { GRANULE }
+}
+
+/// An `alloc` of the heap alone, as an address. What is no layout is asked for without its alignment.
+///
+/// # Errors
+/// The heap's.
+pub fn raw_alloc(heap: &Heap<'static, SpinLock>, size: usize, align: usize) -> Result<usize, AllocError> {
+    let served = match Layout::from_size_align(size, align) {
+        Ok(layout) if align != GRANULE => heap.alloc_layout(layout),
+        _ => heap.alloc(size),
+    };
+    served.map(|pointer| pointer.addr().get())
+}
+
+/// A `free` of the heap alone.
+///
+/// # Errors
+/// The heap's.
+pub fn raw_free(heap: &Heap<'static, SpinLock>, address: usize) -> Result<(), WrongFree> {
+    // SAFETY: the labs hold no reference into an object.
+    unsafe { heap.free(without_provenance_mut(address)) }
+}
+
+/// A `realloc` of the heap alone.
+///
+/// # Errors
+/// The heap's.
+pub fn raw_realloc(
+    heap: &Heap<'static, SpinLock>,
+    address: usize,
+    size: usize,
+    align: usize,
+) -> Result<usize, ReallocError> {
+    let pointer = without_provenance_mut(address);
+    let moved = match Layout::from_size_align(size, align) {
+        // SAFETY: the labs hold no reference into an object.
+        Ok(layout) if align != GRANULE => unsafe { heap.realloc_layout(pointer, layout) },
+        // SAFETY: as above.
+        _ => unsafe { heap.realloc(pointer, size) },
+    };
+    moved.map(|pointer| pointer.addr().get())
+}
+
+fn raw_usable(heap: &Heap<'static, SpinLock>, address: usize) -> Result<usize, Fault> {
+    heap.usable_size(without_provenance_mut(address)).map_err(|wrong| wrong.fault)
+}
+
+/// Bytes of a request: the slab's, a few, or some more; now and then far too many.
+pub fn random_size(rng: &mut Rng, slab_size: usize) -> usize {
+    match rng.u32(..64) {
+        0..20 => slab_size,
+        20..50 => rng.usize(..100),
+        50..62 => rng.usize(..500),
+        62 => rng.usize(..1 << 20),
+        _ => usize::MAX - rng.usize(..64),
+    }
+}
+
+/// 16 for the most part, or any power of two up to 1024.
+pub fn random_align(rng: &mut Rng) -> usize {
+    if rng.u32(..6) > 0 { GRANULE } else { 1 << rng.u32(..11) }
+}

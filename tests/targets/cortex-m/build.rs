@@ -1,0 +1,150 @@
+//! Puts `memory.x` where the linker looks, and writes down a random program with every answer that the reference model
+//! gives to it, for the firmware to hold its heap against.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::{env, fs};
+
+use slabfit::{Config, Fault, ReallocError};
+
+use self::model::Model;
+
+#[path = "../../src/model.rs"]
+#[allow(dead_code, reason = "a program needs less of it than the tests")]
+mod model;
+
+/// As in the firmware.
+const HEAP_SIZE: usize = 16 << 10;
+const SLAB_SIZE: usize = 64;
+/// Where the model believes its heap to be. Any address will do that is a multiple of the largest alignment used.
+const BASE: usize = 1 << 16;
+const STEPS: usize = 3_000;
+const SEED: u64 = 0x5077_6041;
+
+fn main() {
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
+    fs::copy("memory.x", out.join("memory.x")).expect("memory.x is here");
+    println!("cargo::rustc-link-search={}", out.display());
+    println!("cargo::rerun-if-env-changed=SLABFIT_SEED");
+    for file in ["memory.x", "build.rs", "../../src/model.rs"] {
+        println!("cargo::rerun-if-changed={file}");
+    }
+    let seed = env::var("SLABFIT_SEED").map_or(SEED, |seed| seed.parse().expect("SLABFIT_SEED is a number"));
+    let (next_fit, first_fit) = (Config::new(SLAB_SIZE), Config::new(SLAB_SIZE).first_fit());
+    let text = format!(
+        "pub static NEXT_FIT: &[Step] = &[{}];\npub static FIRST_FIT: &[Step] = &[{}];\n",
+        program(next_fit, seed),
+        program(first_fit, seed + 1)
+    );
+    fs::write(out.join("programs.rs"), text).expect("the folder is cargo's, for this");
+}
+
+/// Steps of a program that fills and empties its heap by turns and leaves it empty, one a line.
+fn program(config: Config, seed: u64) -> String {
+    let mut recorder = Recorder {
+        model: Model::new(BASE, HEAP_SIZE, config),
+        random: Random(seed | 1),
+        live: Vec::new(),
+        given_up: Vec::new(),
+        text: String::new(),
+    };
+    for step in 0..STEPS {
+        let growing = [70, 40][step / 150 % 2];
+        recorder.step(growing);
+        if step % 16 == 0 {
+            let rover = recorder.model.rover() - BASE;
+            recorder.write(format_args!("Rover({rover})"));
+        }
+    }
+    while let Some(at) = recorder.live.pop() {
+        recorder.free(at);
+    }
+    recorder.text
+}
+
+/// A program as far as it is written, and what is true at its end.
+struct Recorder {
+    model: Model,
+    random: Random,
+    live: Vec<usize>,
+    given_up: Vec<usize>,
+    text: String,
+}
+
+impl Recorder {
+    fn step(&mut self, growing: usize) {
+        let anywhere = BASE + self.random.below(HEAP_SIZE + 64) - 32;
+        match self.random.below(100) {
+            0..3 => self.free(anywhere),
+            3 => self.free(BASE - 1 - anywhere % 32),
+            4 => self.free(BASE + HEAP_SIZE + anywhere % 32),
+            5..10 => self.free(anywhere & !15),
+            10..15 => self.given_up.last().copied().into_iter().for_each(|at| self.free(at)),
+            15..30 if !self.live.is_empty() => self.realloc(),
+            _ if self.random.below(100) < growing => self.alloc(),
+            _ if self.live.is_empty() => {}
+            _ => {
+                let at = self.live.swap_remove(self.random.below(self.live.len()));
+                self.free(at);
+            }
+        }
+    }
+
+    fn alloc(&mut self) {
+        let (size, align) = (self.size(), self.align());
+        let answer = self.model.alloc(size, align);
+        self.live.extend(answer.ok());
+        self.write(format_args!("Alloc({size}, {align}, {:?})", answer.map(|at| at - BASE)));
+    }
+
+    fn realloc(&mut self) {
+        let nth = self.random.below(self.live.len());
+        let (old, size, align) = (self.live[nth], self.size(), self.align());
+        let answer = self.model.realloc(old, size, align).map_err(|error| match error {
+            ReallocError::Alloc(error) => error,
+            other => unreachable!("a live object was refused: {other}"),
+        });
+        self.live[nth] = answer.unwrap_or(old);
+        let old = old - BASE;
+        self.write(format_args!("Realloc({old}, {size}, {align}, {:?})", answer.map(|at| at - BASE)));
+    }
+
+    fn free(&mut self, at: usize) {
+        let answer: Result<(), Fault> = self.model.free(at).map_err(|wrong| wrong.fault);
+        if answer.is_ok() {
+            self.live.retain(|&object| object != at);
+            self.given_up.push(at);
+        }
+        let offset = at.wrapping_sub(BASE).cast_signed();
+        self.write(format_args!("Free({offset}, {answer:?})"));
+    }
+
+    fn size(&mut self) -> usize {
+        match self.random.below(100) {
+            0..35 => SLAB_SIZE,
+            35..75 => self.random.below(100),
+            75..95 => self.random.below(600),
+            _ => self.random.below(HEAP_SIZE),
+        }
+    }
+
+    fn align(&mut self) -> usize {
+        if self.random.below(5) > 0 { 16 } else { 1 << self.random.below(7) }
+    }
+
+    fn write(&mut self, step: std::fmt::Arguments<'_>) {
+        writeln!(self.text, "{step},").expect("a String takes everything");
+    }
+}
+
+/// Marsaglia's xorshift: the same numbers everywhere, for ever.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 16) as usize % limit
+    }
+}

@@ -1,0 +1,120 @@
+//! The heap beside the reference model, whose answers `build.rs` has written down.
+
+use core::alloc::Layout;
+use core::{ptr, slice};
+
+use cortex_m_semihosting::hprintln;
+use slabfit::AllocError::{self, Fragmented, Full};
+use slabfit::Fault::{self, AlreadyFree, Misaligned, NeverAllocated, NotABlock, OutsideHeap};
+use slabfit::{Config, Heap, Memory, RegionArray, StaticArray, bookkeeping_size};
+
+use crate::masked::Masked;
+
+// As in build.rs.
+const HEAP_SIZE: usize = 16 << 10;
+const SLAB_SIZE: usize = 64;
+
+static REGION: StaticArray<HEAP_SIZE, Masked> = StaticArray::new();
+
+/// What to do, and the model's answer to it. Addresses count from the heap's first byte.
+pub enum Step {
+    /// Size, alignment.
+    Alloc(u16, u8, Result<u16, AllocError>),
+    /// Address, size, alignment.
+    Realloc(u16, u16, u8, Result<u16, AllocError>),
+    /// Address, which may be any.
+    Free(i16, Result<(), Fault>),
+    /// Where the rover stands.
+    Rover(u16),
+}
+
+mod programs {
+    use super::*;
+    use Step::{Alloc, Free, Realloc, Rover};
+
+    include!(concat!(env!("OUT_DIR"), "/programs.rs"));
+}
+
+/// Runs both programs in the same memory, one after the other.
+pub fn run() {
+    let region = REGION.take().expect("nobody has asked before");
+    let mut bookkeeping = RegionArray::<{ bookkeeping_size(HEAP_SIZE, SLAB_SIZE) }>::new();
+    let (next_fit, first_fit) = (Config::new(SLAB_SIZE), Config::new(SLAB_SIZE).first_fit());
+    for (name, config, program) in
+        [("next fit", next_fit, programs::NEXT_FIT), ("first fit", first_fit, programs::FIRST_FIT)]
+    {
+        let memory = Memory::with_bookkeeping(region, bookkeeping.as_mut());
+        let heap: Heap<'_, Masked> = Heap::new(memory, config).expect("the memory is enough");
+        for (number, step) in program.iter().enumerate() {
+            run_step(&heap, number, step);
+        }
+        let stats = heap.stats().expect("nobody is in the heap");
+        assert_eq!((stats.slab.live_objects, stats.next_fit.live_objects), (0, 0));
+        assert_eq!(stats.next_fit.free_blocks, 1, "freeing everything leaves one free block");
+        hprintln!("{}: {} steps as the model says", name, program.len());
+    }
+}
+
+fn run_step(heap: &Heap<'_, Masked>, number: usize, step: &Step) {
+    let base = heap.base().expect("a heap has a base").as_ptr();
+    let offset = |pointer: *const u8| (pointer.addr() - base.addr()) as u16;
+    match *step {
+        Step::Alloc(size, align, expected) => {
+            let object = heap.alloc_layout(layout(size, align));
+            assert_eq!(object.map(|object| offset(object.as_ptr())), expected, "step {number}");
+            let _ = object.map(|object| fill(heap, object.as_ptr()));
+        }
+        Step::Realloc(at, size, align, expected) => {
+            let old = base.wrapping_add(at.into());
+            let kept = verify(heap, old, number).min(size.into());
+            // SAFETY: nobody uses the object but this function.
+            let moved = unsafe { heap.realloc_layout(old, layout(size, align)) };
+            let answer = moved.map(|object| offset(object.as_ptr()));
+            assert_eq!(answer, expected.map_err(Into::into), "step {number}");
+            if let Ok(object) = moved {
+                // SAFETY: the object has at least so many bytes, all of which were written.
+                let bytes = unsafe { slice::from_raw_parts(object.as_ptr(), kept) };
+                assert!(bytes.iter().all(|&byte| byte == tag(old)), "step {number}: the object's bytes are lost");
+                fill(heap, object.as_ptr());
+            }
+        }
+        Step::Free(at, expected) => {
+            let object = base.wrapping_offset(at.into());
+            if expected.is_ok() {
+                verify(heap, object, number);
+            }
+            // SAFETY: nobody uses the object afterwards.
+            let freed = unsafe { heap.free(object) };
+            assert_eq!(freed.map_err(|wrong| wrong.fault), expected, "step {number}");
+        }
+        Step::Rover(at) => {
+            assert_eq!(heap.rover().map(|rover| offset(ptr::without_provenance(rover))), Some(at), "step {number}");
+            assert_eq!(heap.check(), Ok(()), "step {number}");
+        }
+    }
+}
+
+fn layout(size: u16, align: u8) -> Layout {
+    Layout::from_size_align(size.into(), align.into()).expect("a power of two")
+}
+
+/// What an object at this address is filled with.
+fn tag(object: *const u8) -> u8 {
+    (object.addr() >> 4) as u8
+}
+
+/// Fills an object to its last byte.
+fn fill(heap: &Heap<'_, Masked>, object: *mut u8) {
+    let size = heap.usable_size(object).expect("it is live");
+    // SAFETY: the object has so many bytes, and nobody uses it but this file.
+    unsafe { object.write_bytes(tag(object), size) };
+}
+
+/// Reads an object back and says how many bytes it has.
+fn verify(heap: &Heap<'_, Masked>, object: *const u8, number: usize) -> usize {
+    let size = heap.usable_size(object).expect("it is live");
+    // SAFETY: the object has so many bytes, which `fill` has written.
+    let bytes = unsafe { slice::from_raw_parts(object, size) };
+    assert!(bytes.iter().all(|&byte| byte == tag(object)), "step {number}: somebody else has written into an object");
+    size
+}

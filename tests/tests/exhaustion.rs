@@ -1,0 +1,415 @@
+//! Exhaustion: every coalesced layout of a small segment, with the rover wherever it can stand, and in each of these
+//! states every request, every resize and the free of every byte address, each against the reference model.
+//!
+//! A state is built once through the public API and then put back byte by byte before each operation. The layouts lie in
+//! a window of N granules at the end of the segment; the window also lies across the ends of a chunk (64 granules), of a
+//! node of the max tree (16 chunks) and of a summary word (64 chunks), behind one long used block.
+//!
+//! `SLABFIT_ABUSE=ci` is 20 granules, `soak` is 24. `SLABFIT_SEED=n` runs layout n alone.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::time::Instant;
+
+use slabfit::{GRANULE, Placement, Segment, State};
+use slabfit_tests::abuse::fenced::{Case, Edge};
+use slabfit_tests::abuse::lab::{Lab, Snapshot, raw_alloc, raw_free, raw_realloc};
+use slabfit_tests::abuse::layouts::{self, Tile};
+use slabfit_tests::abuse::level::{Level, on_every_processor, replayed};
+use slabfit_tests::abuse::watch::Watch;
+
+/// The longest alignment and the longest request that are tried byte by byte.
+const EVERY: usize = 64;
+/// Up to so many granules every block is also resized to every size.
+const RESIZED: usize = 16;
+
+/// Where the layouts lie: so many granules of a used block before them.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    before: usize,
+    granules: usize,
+    placement: Placement,
+}
+
+impl Window {
+    /// A heap whose next-fit segment is the window and what lies before it, and whose slab has no slots.
+    fn lab(self) -> Lab {
+        let granules = self.before + self.granules;
+        let whole =
+            (granules..granules * 2).rfind(|whole| whole - whole / 4 == granules).expect("a size that splits so");
+        let size = whole * GRANULE;
+        let mut lab =
+            Lab::new(Case { size, slab_size: 1 << 40, placement: self.placement, carved: false, edge: Edge::High });
+        if self.before > 0 {
+            take(&mut lab, self.before);
+            lab.narrow(self.addresses(&lab).start);
+        }
+        lab
+    }
+
+    fn addresses(self, lab: &Lab) -> Range<usize> {
+        let end = lab.heap().segment(Segment::NextFit).end;
+        end - self.granules * GRANULE..end
+    }
+}
+
+/// What was tried.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tried {
+    states: u64,
+    operations: u64,
+}
+
+impl Tried {
+    fn plus(self, other: Self) -> Self {
+        Self { states: self.states + other.states, operations: self.operations + other.operations }
+    }
+}
+
+/// A block of so many granules.
+fn take(lab: &mut Lab, granules: usize) -> usize {
+    lab.alloc((granules - 1) * GRANULE, GRANULE).unwrap().expect("there is room")
+}
+
+/// Makes the layout come true with the rover at the start of tile `rover`, or at the segment's end. `None` where no
+/// program could.
+fn build(lab: &mut Lab, window: Window, tiles: &[Tile], rover: usize) -> Option<Snapshot> {
+    let start = window.addresses(lab).start;
+    let mut cuts: Vec<Tile> = tiles.to_vec();
+    let at_first_byte = rover == 0 && window.before == 0;
+    if at_first_byte {
+        // It gets there only if the block that ends at the rover is freed into the same free block as the one behind.
+        let first = cuts.first().filter(|first| first.free && first.granules >= 4)?.granules;
+        cuts[0].granules = first - 2;
+        cuts.insert(0, Tile { granules: 2, free: true });
+    }
+    let mut blocks: Vec<(usize, usize)> = cuts.iter().map(|tile| (take(lab, tile.granules), tile.granules)).collect();
+    // Now that all is used, the one block that is freed is where the next request goes, and the rover behind it.
+    let before_rover = if at_first_byte { 1 } else { rover };
+    let (address, granules) = match before_rover.checked_sub(1) {
+        Some(nth) => blocks[nth],
+        None => (start - window.before * GRANULE + GRANULE, window.before),
+    };
+    lab.free(address).unwrap().expect("it is live");
+    assert_eq!(take(lab, granules), address);
+    blocks.reverse();
+    for (&(address, _), _) in blocks.iter().zip(cuts.iter().rev()).filter(|(_, tile)| tile.free) {
+        lab.free(address).unwrap().expect("it is live");
+    }
+    let built: Vec<Tile> = (lab.heap().blocks())
+        .filter(|block| block.address >= start)
+        .map(|block| Tile { granules: block.size / GRANULE, free: block.state == State::Free })
+        .collect();
+    assert_eq!(built, tiles);
+    let expected = start + tiles[..rover].iter().map(|tile| tile.granules * GRANULE).sum::<usize>();
+    assert_eq!(lab.heap().rover(), Some(expected), "the rover of {tiles:?}");
+    lab.compare().unwrap();
+    Some(lab.save())
+}
+
+/// Everything that can be done in a state, each time from the same state.
+fn exhaust(lab: &mut Lab, window: Window, state: &Snapshot) -> u64 {
+    requests(lab, window, state) + frees(lab, window, state) + resizes(lab, window, state)
+}
+
+/// Every size to 64 bytes and every number of granules beyond, at every alignment.
+fn requests(lab: &mut Lab, window: Window, state: &Snapshot) -> u64 {
+    let mut operations = 0;
+    for align in [GRANULE, 2 * GRANULE, EVERY] {
+        for granules in 0..=window.granules + window.before.min(1) {
+            let largest = granules * GRANULE;
+            lab.restore(state);
+            // A request of this number of granules, compared to the last header.
+            let expected = lab.alloc(largest, align).unwrap();
+            if expected.is_ok() {
+                lab.compare().unwrap();
+            } else {
+                lab.compare_places().unwrap();
+            }
+            operations += 1;
+            // All others of the same number must have the same answer.
+            let rover = lab.heap().rover();
+            let fewer = if largest <= EVERY { (largest + 1).saturating_sub(GRANULE)..largest } else { 0..0 };
+            for size in fewer {
+                lab.restore_heap(state);
+                assert_eq!(raw_alloc(lab.heap(), size, align), expected, "{size} bytes at {align}");
+                assert_eq!(lab.heap().rover(), rover, "{size} bytes at {align}");
+                operations += 1;
+            }
+        }
+        // An alignment of 16 and every smaller one are the same.
+        for small in [1, 2, 4, 8].into_iter().filter(|_| align == GRANULE) {
+            lab.restore(state);
+            let size = 3 * GRANULE - small;
+            let expected = lab.model.alloc(size, GRANULE);
+            assert_eq!(raw_alloc(lab.heap(), size, small), expected, "{size} bytes at {small}");
+            operations += 1;
+        }
+    }
+    operations
+}
+
+/// Every byte address of the window and a little beyond.
+fn frees(lab: &mut Lab, window: Window, state: &Snapshot) -> u64 {
+    lab.restore(state);
+    let addresses = window.addresses(lab);
+    let mut starts = Vec::new();
+    let mut operations = 0;
+    for address in addresses.start + GRANULE + 1..addresses.end + 2 * GRANULE {
+        match lab.model.usable_size(address) {
+            Ok(_) => starts.push(address),
+            Err(fault) => {
+                assert_eq!(raw_free(lab.heap(), address).map_err(|wrong| wrong.fault), Err(fault), "{address:#x}");
+                operations += 1;
+            }
+        }
+    }
+    if window.before == 0 {
+        // The segment's first byte and what lies before it.
+        for address in addresses.start - 2 * GRANULE..addresses.start + GRANULE + 1 {
+            match lab.model.usable_size(address) {
+                Ok(_) => starts.push(address),
+                Err(fault) => {
+                    assert_eq!(raw_free(lab.heap(), address).map_err(|wrong| wrong.fault), Err(fault), "{address:#x}");
+                    operations += 1;
+                }
+            }
+        }
+    }
+    // All these refusals have changed nothing.
+    lab.compare_places().unwrap();
+    assert!(lab.wrong_headers().is_empty());
+    for address in starts {
+        lab.restore(state);
+        assert_eq!(lab.free(address).unwrap(), Ok(()));
+        lab.compare().unwrap();
+        operations += 1;
+    }
+    operations
+}
+
+/// Every live block to every number of granules, where there are few of them.
+fn resizes(lab: &mut Lab, window: Window, state: &Snapshot) -> u64 {
+    let mut operations = 0;
+    if window.granules > RESIZED {
+        return operations;
+    }
+    lab.restore(state);
+    let start = window.addresses(lab).start;
+    let objects: Vec<_> = lab.objects().into_iter().filter(|&(address, _)| address > start).collect();
+    for (address, _) in objects {
+        for granules in 0..=window.granules {
+            for align in [GRANULE, 2 * GRANULE] {
+                lab.restore(state);
+                let moved = lab.realloc(address, granules * GRANULE, align).unwrap();
+                if moved.is_ok() {
+                    lab.compare().unwrap();
+                } else {
+                    lab.compare_places().unwrap();
+                }
+                operations += 1;
+            }
+        }
+    }
+    operations
+}
+
+/// Every layout of a window, on every processor.
+fn exhaust_layouts(name: &'static str, window: Window) {
+    let begun = Instant::now();
+    let only = replayed();
+    let tried = on_every_processor(|nth, count| {
+        let watch = Watch::over(name);
+        let mut lab = window.lab();
+        let fresh = lab.save();
+        let (mut index, mut tried) = (0u64, Tried::default());
+        layouts::for_each(window.granules, &mut |tiles| {
+            index += 1;
+            if index as usize % count != nth || only.is_some_and(|only| only != index) {
+                return;
+            }
+            watch.case(index);
+            for rover in 0..=tiles.len() {
+                lab.restore(&fresh);
+                if let Some(state) = build(&mut lab, window, tiles, rover) {
+                    tried.states += 1;
+                    tried.operations += exhaust(&mut lab, window, &state);
+                }
+            }
+        });
+        tried
+    });
+    let tried = tried.into_iter().fold(Tried::default(), Tried::plus);
+    let layouts = layouts::count(window.granules);
+    assert!(tried.states >= layouts || only.is_some(), "{tried:?}");
+    println!("{name}: {layouts} layouts in {window:?}, {tried:?}, {:.1} s", begun.elapsed().as_secs_f64());
+}
+
+#[test]
+fn every_layout_agrees_with_the_model_under_next_fit() {
+    let granules = Level::from_environment().of(12, 20, 24);
+    exhaust_layouts("layouts", Window { before: 0, granules, placement: Placement::NextFit });
+}
+
+#[test]
+fn every_layout_agrees_with_the_model_under_first_fit() {
+    let granules = Level::from_environment().of(11, 16, 22);
+    exhaust_layouts("layouts, first fit", Window { before: 0, granules, placement: Placement::FirstFit });
+}
+
+#[test]
+fn every_layout_across_the_end_of_a_chunk_agrees_with_the_model() {
+    let granules = Level::from_environment().of(10, 16, 22);
+    for placement in [Placement::NextFit, Placement::FirstFit] {
+        exhaust_layouts("layouts across a chunk", Window { before: 64 - granules / 2, granules, placement });
+    }
+}
+
+#[test]
+fn every_layout_across_the_end_of_a_node_agrees_with_the_model() {
+    let granules = Level::from_environment().of(9, 13, 18);
+    let before = 16 * 64 - granules / 2;
+    exhaust_layouts("layouts across a node", Window { before, granules, placement: Placement::NextFit });
+}
+
+#[test]
+fn every_layout_across_the_end_of_a_summary_word_agrees_with_the_model() {
+    let granules = Level::from_environment().of(8, 12, 17);
+    let before = 64 * 64 - granules / 2;
+    exhaust_layouts("layouts across a summary word", Window { before, granules, placement: Placement::NextFit });
+}
+
+/// Where the max tree gets its third level, and the summaries of the bit trees theirs.
+#[test]
+fn every_layout_across_the_end_of_a_level_agrees_with_the_model() {
+    let granules = Level::from_environment().of(6, 8, 12);
+    for chunks in [16 * 16, 64 * 64] {
+        let before = chunks * 64 - granules / 2;
+        exhaust_layouts("layouts across a level", Window { before, granules, placement: Placement::NextFit });
+    }
+}
+
+/// Not only layout and rover, but also how far the segment was ever used: every state that any program can bring about,
+/// found by doing everything in every state that was found before.
+#[test]
+fn every_state_that_can_be_reached_agrees_with_the_model() {
+    let granules = Level::from_environment().of(8, 11, 14);
+    for placement in [Placement::NextFit, Placement::FirstFit] {
+        let begun = Instant::now();
+        let watch = Watch::over("reachable states");
+        let window = Window { before: 0, granules, placement };
+        let mut lab = window.lab();
+        let mut known = HashSet::from([fingerprint(&lab)]);
+        let mut found = vec![lab.save()];
+        let mut tried = Tried::default();
+        while let Some(state) = found.pop() {
+            watch.case(tried.states);
+            tried.states += 1;
+            tried.operations += exhaust(&mut lab, window, &state);
+            lab.restore(&state);
+            for (size, address, align) in moves(&lab, granules) {
+                lab.restore(&state);
+                match address {
+                    None => drop(lab.alloc(size, align).unwrap()),
+                    Some(address) if align == 0 => assert_eq!(lab.free(address).unwrap(), Ok(())),
+                    Some(address) => drop(lab.realloc(address, size, align).unwrap()),
+                }
+                if known.insert(fingerprint(&lab)) {
+                    lab.compare().unwrap();
+                    found.push(lab.save());
+                }
+            }
+        }
+        let seconds = begun.elapsed().as_secs_f64();
+        println!("reachable states of {granules} granules under {placement:?}: {tried:?}, {seconds:.1} s");
+        assert!(tried.states > layouts::count(granules));
+    }
+}
+
+/// Every operation that changes a state: a request, a free (alignment 0) or a resize.
+fn moves(lab: &Lab, granules: usize) -> Vec<(usize, Option<usize>, usize)> {
+    let objects = lab.objects();
+    let sizes = (1..granules).map(|size| size * GRANULE);
+    let aligned = move |address| sizes.clone().flat_map(move |size| [16, 32, 64].map(|align| (size, address, align)));
+    let frees = objects.iter().map(|&(address, _)| (0, Some(address), 0));
+    let resizes = objects.iter().flat_map(|&(address, _)| aligned(Some(address)));
+    aligned(None).chain(frees).chain(resizes).collect()
+}
+
+/// All of a state that an answer can depend on: the blocks, the rover, and which granules were never used.
+fn fingerprint(lab: &Lab) -> (Vec<(usize, bool)>, usize, usize) {
+    let blocks = lab.model.blocks().map(|block| (block.size, block.state == State::Free)).collect();
+    let mut granules = lab.heap().segment(Segment::NextFit).step_by(GRANULE);
+    let untouched = granules.position(|at| lab.model.usable_size(at) == Err(slabfit::Fault::NeverAllocated));
+    (blocks, lab.model.rover() - lab.base(), untouched.unwrap_or(usize::MAX))
+}
+
+/// The slab: how many slots were ever used, and which of these are live, in every combination.
+#[test]
+fn every_state_of_a_slab_agrees_with_the_model() {
+    let slots = Level::from_environment().of(7, 10, 13);
+    let begun = Instant::now();
+    let watch = Watch::over("slab states");
+    // Three granules to a slot and two of a tail behind the last.
+    let size = (slots * 3 + 2) * 4 * GRANULE;
+    let (carved, edge, placement) = (false, Edge::Low, Placement::NextFit);
+    let mut lab = Lab::new(Case { size, slab_size: 40, placement, carved, edge });
+    assert_eq!(lab.heap().blocks().filter(|block| block.segment == Segment::Slab).count(), slots);
+    let mut fresh = vec![lab.save()];
+    let mut tried = Tried::default();
+    for used in 0..=slots {
+        if used > 0 {
+            lab.restore(&fresh[used - 1]);
+            lab.alloc(40, 1).unwrap().expect("a slot is free");
+            fresh.push(lab.save());
+        }
+        for live in 0..1u32 << used {
+            watch.case(u64::from(live) << 8 | used as u64);
+            lab.restore(&fresh[used]);
+            let base = lab.base();
+            for slot in (0..used).filter(|slot| live >> slot & 1 == 0) {
+                assert_eq!(lab.free(base + slot * 48).unwrap(), Ok(()));
+            }
+            lab.compare().unwrap();
+            tried.states += 1;
+            tried.operations += exhaust_slab(&mut lab);
+        }
+    }
+    println!("slab states of {slots} slots: {tried:?}, {:.1} s", begun.elapsed().as_secs_f64());
+}
+
+fn exhaust_slab(lab: &mut Lab) -> u64 {
+    let (state, segment) = (lab.save(), lab.heap().segment(Segment::Slab));
+    let mut operations = 0;
+    for (size, align) in [(40, 16), (40, 1), (40, 32), (39, 16), (41, 16)] {
+        lab.restore(&state);
+        lab.alloc(size, align).unwrap().expect("next fit is free");
+        lab.compare().unwrap();
+        operations += 1;
+    }
+    lab.restore(&state);
+    let mut starts = Vec::new();
+    for address in segment.start - GRANULE..segment.end + GRANULE {
+        match lab.model.usable_size(address) {
+            Ok(_) => starts.push(address),
+            Err(fault) => {
+                assert_eq!(raw_free(lab.heap(), address).map_err(|wrong| wrong.fault), Err(fault), "{address:#x}");
+                assert!(raw_realloc(lab.heap(), address, 1, 1).is_err());
+            }
+        }
+        operations += 1;
+    }
+    lab.compare_places().unwrap();
+    for address in starts {
+        for size in [0, 40, 48, 49] {
+            lab.restore(&state);
+            lab.realloc(address, size, GRANULE).unwrap().expect("next fit is free");
+            lab.compare().unwrap();
+        }
+        lab.restore(&state);
+        assert_eq!(lab.free(address).unwrap(), Ok(()));
+        lab.compare().unwrap();
+        operations += 5;
+    }
+    operations
+}

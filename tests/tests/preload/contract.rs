@@ -1,0 +1,152 @@
+//! The programs in `tests/programs`, which check the malloc that they run with.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+
+use crate::preloaded::{Outcome, Program, c, compiled, library, scratch};
+
+const ABORTED: i32 = 6;
+
+#[test]
+fn malloc_and_its_family_keep_their_promises() {
+    runs_silently("family", "64M");
+}
+
+#[test]
+fn they_keep_them_with_next_fit_and_any_slab_size() {
+    let Some(program) = compiled("cc", "family.c", "family_next", &c(&[])) else { return };
+    for slab in ["1", "48", "100", "4K", "1G"] {
+        let program = program.clone().with("SLABFIT_PLACEMENT", "next").with("SLABFIT_SLAB", slab);
+        // Where a block goes back to is first fit's promise alone.
+        let program = program.arguments(["anywhere"]);
+        assert_silent_success(&program.run_preloaded("64M"));
+    }
+}
+
+#[test]
+fn a_full_heap_answers_null_and_maps_nothing() {
+    runs_silently("full", "1M");
+}
+
+#[test]
+fn threads_are_born_and_die() {
+    runs_silently("threads", "64M");
+}
+
+#[test]
+fn a_child_has_a_whole_heap_whatever_threads_do() {
+    runs_silently("fork", "64M");
+}
+
+#[test]
+fn fork_handlers_of_a_program_may_allocate() {
+    runs_silently("atfork", "64M");
+}
+
+#[test]
+fn a_signal_handler_never_waits_for_its_own_thread() {
+    runs_silently("signal_handler", "64M");
+}
+
+#[test]
+fn the_loader_is_served_before_main_and_after() {
+    let folder = scratch();
+    let Some(library) = compiled("cc", "early_library.c", "libearly.so", &c(&["-fPIC", "-shared"])) else { return };
+    let (linked, copy) = (folder.join("libearly.so"), folder.join("libearly_copy.so"));
+    fs::copy(&linked, &copy).expect("target can be written to");
+    drop(library);
+    let mut options = c(&["-Wl,-rpath,$ORIGIN"]);
+    options.push(linked.as_os_str());
+    let Some(program) = compiled("cc", "early.c", "early", &options) else { return };
+    assert_silent_success(&program.arguments([&copy]).run_preloaded("64M"));
+}
+
+#[test]
+fn a_wrong_free_is_refused_and_named() {
+    let Some(program) = compiled("cc", "wrong_free.c", "wrong_free", &c(&[])) else { return };
+    let outcome = program.run_preloaded("64M");
+    assert!(outcome.status.success(), "{outcome:#?}");
+    assert!(!outcome.stdout.is_empty(), "it expects nothing");
+    assert_eq!(outcome.stderr, outcome.text());
+}
+
+#[test]
+fn a_wrong_free_aborts_where_that_is_asked_for() {
+    let Some(program) = compiled("cc", "wrong_free.c", "wrong_free_once", &c(&[])) else { return };
+    let outcome = program.with("SLABFIT_ABORT", "1").run_preloaded("64M");
+    assert_eq!(outcome.status.signal().or(outcome.status.code().map(|code| code - 128)), Some(ABORTED), "{outcome:#?}");
+    assert_eq!((outcome.stderr.lines().count(), outcome.reports.len()), (1, 0), "{outcome:#?}");
+    assert_eq!(outcome.stderr, outcome.text());
+}
+
+#[test]
+fn a_cxx_program_runs_unchanged_and_out_of_memory() {
+    let options = ["-std=c++17", "-O1", "-pthread", "-Wall", "-Wextra", "-Werror"].map(OsStr::new);
+    let Some(program) = compiled("c++", "containers.cpp", "containers", &options) else { return };
+    program.runs_unchanged("64M");
+    for heap in ["256K", "1M"] {
+        // Two threads that end in an exception at once do not say which.
+        program.runs_out_of_memory(heap, "terminate called");
+    }
+    // The C++ library's own first request, for exceptions that are thrown when memory is out, already fails.
+    assert!(!program.run_preloaded("4K").status.success());
+}
+
+#[test]
+fn a_rust_program_runs_unchanged_and_out_of_memory() {
+    let options = ["--edition=2024", "-O", "-Dwarnings"].map(OsStr::new);
+    let Some(program) = compiled("rustc", "collections.rs", "collections", &options) else { return };
+    program.runs_unchanged("64M");
+    for heap in ["256K", "1M"] {
+        program.runs_out_of_memory(heap, "memory allocation of");
+    }
+}
+
+#[test]
+fn a_wrong_setting_is_named_and_nothing_runs() {
+    let Some(program) = Program::installed("env") else { return };
+    for (name, wrong, expected) in [
+        ("SLABFIT_HEAP", &["", "0", "12Q", "-1", "1 M", "65G", "99999999999999999999", "M"][..], "bytes from 1 to 64G"),
+        ("SLABFIT_SLAB", &["", "0", "x", "64B64", "99999999999999999999G"], "bytes from 1 to 64G"),
+        ("SLABFIT_PLACEMENT", &["", "best", "First", "first fit"], "first or next"),
+        ("SLABFIT_ABORT", &["", "2", "yes"], "0 or 1"),
+        ("SLABFIT_STATS", &["", "2", "JSON"], "0, 1 or json"),
+    ] {
+        for value in wrong {
+            // The last one that `env` is given holds.
+            let outcome = program.clone().with(name, value).run_preloaded("1M");
+            assert_eq!(
+                (outcome.status.code(), &*outcome.stdout),
+                (Some(127), &b""[..]),
+                "{name}={value}: {outcome:#?}"
+            );
+            let start = format!("slabfit: {name}={value}: not {expected}");
+            assert!(outcome.stderr.starts_with(&start) && outcome.stderr.lines().count() == 1, "{outcome:#?}");
+        }
+    }
+    let long = program.with("SLABFIT_HEAP", "7\n".repeat(1000)).run_preloaded("1M");
+    assert_eq!((long.status.code(), long.stderr.lines().count()), (Some(127), 1), "{long:#?}");
+    assert!(long.stderr.len() < 400, "{long:#?}");
+}
+
+#[test]
+fn a_heap_that_the_system_does_not_give_is_said_in_one_line() {
+    let Some(shell) = Program::installed("bash") else { return };
+    // The shell itself runs without the library.
+    let script = format!("ulimit -v 200000; LD_PRELOAD={} SLABFIT_HEAP=1G exec env", library().display());
+    let outcome = shell.arguments(["-c", &script]).run();
+    assert_eq!((outcome.status.code(), &*outcome.stdout), (Some(127), &b""[..]), "{outcome:#?}");
+    assert_eq!(outcome.stderr, "slabfit: no heap of 1073741824 bytes: the system is out of memory\n");
+}
+
+/// Compiles and runs a program that has nothing to say when all is well.
+fn runs_silently(program: &str, heap: &str) {
+    let Some(program) = compiled("cc", &format!("{program}.c"), program, &c(&[])) else { return };
+    assert_silent_success(&program.run_preloaded(heap));
+}
+
+fn assert_silent_success(outcome: &Outcome) {
+    let told = (outcome.status.code(), &*outcome.text(), &*outcome.stderr);
+    assert_eq!(told, (Some(0), "", ""), "{outcome:#?}");
+}

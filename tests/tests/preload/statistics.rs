@@ -1,0 +1,79 @@
+//! The report at exit, for people and for machines.
+
+use crate::preloaded::{Program, c, compiled, library, number};
+
+#[test]
+fn the_figures_are_the_programs() {
+    let Some(program) = compiled("cc", "full.c", "full_counted", &c(&[])) else { return };
+    let outcome = program.run_preloaded("1M");
+    let [report] = &*outcome.reports else { panic!("{outcome:#?}") };
+    assert_eq!(report["program"], "full_counted");
+    assert_eq!(report["placement"], "first");
+    assert_eq!((number(report, "/heap"), number(report, "/slab_size")), (1 << 20, 64));
+    assert_eq!((number(report, "/slab/size"), number(report, "/next_fit/size")), (1 << 18, 3 << 18));
+    // Every slot was in use at once.
+    assert_eq!((number(report, "/slab/peak_objects"), number(report, "/slab/peak_bytes")), (1 << 12, 1 << 18));
+    assert!(number(report, "/spilled") > 9_000, "{report}");
+    let failed = outcome.sum(report, "failed_full") + outcome.sum(report, "failed_fragmented");
+    // Seven requests that the program wants to fail, and the last of each of two fillings.
+    assert_eq!(failed, 9, "{report}");
+    for segment in ["slab", "next_fit"] {
+        let figure = |name| number(report, &format!("/{segment}/{name}"));
+        assert_eq!(figure("allocs") - figure("frees"), figure("live_objects"), "{report}");
+        assert_eq!(figure("live_bytes") + figure("free_bytes"), figure("size"), "{report}");
+        assert!(figure("live_bytes") <= figure("peak_bytes") && figure("largest_free") <= figure("free_bytes"));
+    }
+}
+
+#[test]
+fn settings_are_followed_and_reported() {
+    let Some(program) = Program::installed("env") else { return };
+    let program = program.with("SLABFIT_SLAB", "1K").with("SLABFIT_PLACEMENT", "next");
+    let outcome = program.run_preloaded("1000000");
+    let [report] = &*outcome.reports else { panic!("{outcome:#?}") };
+    assert_eq!((number(report, "/heap"), number(report, "/slab_size")), (1_003_520, 1024), "whole pages");
+    assert_eq!(report["placement"], "next");
+}
+
+#[test]
+fn a_person_can_read_it() {
+    let Some(program) = Program::installed("env") else { return };
+    let outcome = program.with("SLABFIT_STATS", "1").run_preloaded("256M");
+    let lines: Vec<_> = outcome.stderr.lines().collect();
+    let [heading, columns, rows @ ..] = &*lines else { panic!("{outcome:#?}") };
+    let name = heading.strip_prefix("slabfit: env[").and_then(|rest| rest.split_once("]: ")).map(|(_, what)| what);
+    assert_eq!(name, Some("heap of 268,435,456 bytes, slab size 64, first fit"));
+    assert_eq!(columns.split_whitespace().collect::<Vec<_>>(), ["slab", "next", "fit"]);
+    assert_eq!(rows.len(), 16, "{outcome:#?}");
+    assert_eq!(rows[0].split_whitespace().collect::<Vec<_>>(), ["size", "67,108,864", "201,326,592"]);
+    assert!(lines.iter().all(|line| line.len() <= 80), "{outcome:#?}");
+}
+
+#[test]
+fn without_the_setting_nothing_is_said() {
+    let Some(program) = Program::installed("env") else { return };
+    let outcome = program.with("SLABFIT_STATS", "0").run_preloaded("1M");
+    assert_eq!((outcome.status.code(), &*outcome.stderr, outcome.reports.len()), (Some(0), "", 0));
+}
+
+#[test]
+fn a_program_that_has_closed_its_stderr_is_reported() {
+    // `bash` closes it for itself, long before the end.
+    let Some(bash) = Program::installed("bash") else { return };
+    let outcome = bash.clone().arguments(["-c", "exec 2>&-; echo done"]).run_preloaded("16M");
+    assert_eq!((&*outcome.text(), outcome.reports.len()), ("done\n", 1), "{outcome:#?}");
+    // One that never had any has nobody to report to, and is none the worse for it.
+    let script = format!("LD_PRELOAD={} SLABFIT_STATS=1 env echo done 2>&-", library().display());
+    let outcome = bash.arguments(["-c", &script]).run();
+    assert_eq!((outcome.status.code(), &*outcome.text(), &*outcome.stderr), (Some(0), "done\n", ""));
+}
+
+#[test]
+fn every_process_reports_for_itself() {
+    let Some(bash) = Program::installed("bash") else { return };
+    let outcome = bash.arguments(["-c", "(exit 0); (exit 0); true"]).run_preloaded("16M");
+    let mut processes: Vec<_> = outcome.reports.iter().map(|report| number(report, "/pid")).collect();
+    processes.sort_unstable();
+    processes.dedup();
+    assert_eq!(processes.len(), 3, "{outcome:#?}");
+}

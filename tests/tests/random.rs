@@ -1,0 +1,67 @@
+//! Random operations against the reference model, as many as the time allows: `SLABFIT_SECONDS=n` sets it (2 otherwise).
+//!
+//! Small heaps between inaccessible pages, both placements, carved and separate bookkeeping, right and wrong calls; every
+//! answer and the rover are compared each time, and from time to time every block, header, figure and payload.
+//! `SLABFIT_SEED=n` runs the heap of seed n alone.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use slabfit::{GRANULE, Placement};
+use slabfit_tests::abuse::fenced::{Case, Edge};
+use slabfit_tests::abuse::lab::Lab;
+use slabfit_tests::abuse::level::{Level, number, on_every_processor, replayed};
+use slabfit_tests::abuse::watch::Watch;
+
+/// Operations on one heap, and between two full comparisons.
+const OPERATIONS: u64 = 20_000;
+const COMPARED: u64 = 256;
+
+fn run(seed: u64) {
+    let mut rng = Rng::with_seed(seed);
+    let carved = rng.bool();
+    // Segments of up to two chunks for the most part, and now and then of twenty.
+    let granules = if rng.u32(..8) == 0 { rng.usize(200..1700) } else { rng.usize(8..160) };
+    let mut lab = Lab::new(Case {
+        size: granules * GRANULE + if carved { 512 } else { 0 },
+        slab_size: [1, 16, 32, 40, 64, 1 << 20][rng.usize(..6)],
+        placement: if rng.bool() { Placement::NextFit } else { Placement::FirstFit },
+        carved,
+        edge: if rng.bool() { Edge::High } else { Edge::Low },
+    });
+    for nth in 1..=OPERATIONS {
+        lab.random_step(&mut rng).unwrap();
+        if nth % COMPARED == 0 {
+            lab.compare().unwrap();
+        }
+    }
+    lab.finish(&mut rng).unwrap();
+}
+
+#[test]
+fn random_operations_agree_with_the_model() {
+    let seconds = number("SLABFIT_SECONDS").unwrap_or_else(|| Level::from_environment().of(2, 60, 3600));
+    let (begun, end) = (Instant::now(), Duration::from_secs(seconds));
+    let first = replayed().unwrap_or_else(|| fastrand::u64(..1 << 40));
+    let next = AtomicU64::new(first);
+    let heaps: u64 = on_every_processor(|_, _| {
+        let watch = Watch::over("random operations");
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if begun.elapsed() > end || (replayed().is_some() && seed != first) {
+                break watch.cases();
+            }
+            watch.case(seed);
+            run(seed);
+        }
+    })
+    .into_iter()
+    .sum();
+    let operations = heaps * OPERATIONS;
+    println!(
+        "random operations: {operations} on {heaps} heaps from seed {first}, no deviation, {:.1} s",
+        begun.elapsed().as_secs_f64()
+    );
+    assert!(heaps > 0);
+}
