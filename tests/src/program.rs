@@ -45,7 +45,7 @@ pub enum Op {
         size: Size,
         align: usize,
     },
-    /// Allocates until nothing of that size is left, or [`MOST_AT_ONCE`].
+    /// Allocates until nothing of that size is left, or `MOST_AT_ONCE` of them.
     FillUp {
         size: Size,
     },
@@ -191,7 +191,8 @@ impl Size {
         match self {
             Self::Bytes(bytes) => bytes,
             Self::Slab => pair.setup().slab_size,
-            Self::Share(share) => (pair.heap().size() * usize::from(share)) >> 16,
+            // In 64 bits: the product does not fit 32.
+            Self::Share(share) => ((pair.heap().size() as u64 * u64::from(share)) >> 16) as usize,
             Self::Huge(fewer) => usize::MAX - fewer,
         }
     }
