@@ -23,29 +23,10 @@ use crate::bit_tree::{self, BitTree};
 use crate::max_tree::MaxTree;
 use crate::region::{CACHE_LINE, Carver};
 use crate::size::{Granules, Offset};
-
-/// The start word and the end word of 64 granules, side by side.
-type Chunk = [u64; 2];
-
-const fn gaps_of([starts, ends]: Chunk) -> u64 {
-    ends & !starts
-}
+use crate::window::{Around, Chunk, Gap, Window, gaps_of};
 
 const fn is_empty([starts, ends]: Chunk) -> bool {
     starts | ends == 0
-}
-
-/// A free block: the granules from `start` up to `end`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Gap {
-    pub(crate) start: Offset,
-    pub(crate) end: Offset,
-}
-
-impl Gap {
-    pub(crate) const fn size(self) -> Granules {
-        self.start.up_to(self.end)
-    }
 }
 
 /// What became of a release.
@@ -54,8 +35,8 @@ pub(crate) enum Release {
     NotAStart,
     /// The block is as it was.
     Refused,
-    /// The block that ended at `end` is free and lies in `gap`.
-    Done { end: Offset, gap: Gap },
+    /// The block is free.
+    Done(Around),
 }
 
 /// Invariants, with S and E for the two bits of a place:
@@ -63,10 +44,11 @@ pub(crate) enum Release {
 ///   comes first.
 /// - A block is at least two granules, a gap too, unless it is the whole segment.
 /// - A chunk is in `boundaries` iff it has a bit set, and in `gaps` iff a gap starts in it.
-/// - The number of a chunk in `maxima` is the size of the largest gap that starts in it, not counting the rover's,
-///   which its owner knows.
+/// - The number of a chunk in `maxima` is the size of the largest gap that starts in it, not counting the one that is held
+///   at the rover, which its owner knows.
 #[derive(Debug)]
 pub(crate) struct BlockMap<'a> {
+    /// An empty one, those of the segment, and another empty one.
     pub(crate) chunks: &'a mut [Chunk],
     pub(crate) boundaries: BitTree<'a>,
     pub(crate) gaps: BitTree<'a>,
@@ -96,7 +78,7 @@ impl<'a> BlockMap<'a> {
         let chunks = Self::chunks_of(granules);
         CACHE_LINE
             .saturating_add(MaxTree::footprint(chunks))
-            .saturating_add(chunks.saturating_mul(size_of::<Chunk>()))
+            .saturating_add(chunks.saturating_add(2).saturating_mul(size_of::<Chunk>()))
             .saturating_add(BitTree::footprint(chunks).saturating_mul(2))
     }
 
@@ -107,7 +89,7 @@ impl<'a> BlockMap<'a> {
         let maxima = MaxTree::new(chunks, memory)?;
         let mut map = Self {
             maxima,
-            chunks: memory.slice(chunks)?,
+            chunks: memory.slice(chunks.checked_add(2)?)?,
             boundaries: BitTree::new(chunks, memory)?,
             gaps: BitTree::new(chunks, memory)?,
             end: Offset::ZERO.plus(granules),
@@ -125,22 +107,25 @@ impl<'a> BlockMap<'a> {
 
     #[inline]
     pub(crate) fn chunk(&self, chunk: usize) -> Chunk {
-        self.chunks.get(chunk).copied().unwrap_or([0, 0])
+        self.chunks.get(chunk.wrapping_add(1)).copied().unwrap_or([0, 0])
     }
 
     /// Changes the words of a chunk and what the summaries say of it.
     #[inline]
     fn edit(&mut self, chunk: usize, change: impl FnOnce(Chunk) -> Chunk) {
-        let Some(words) = self.chunks.get_mut(chunk) else { return };
+        let Some(words) = self.chunks.get_mut(chunk.wrapping_add(1)) else { return };
         let before = *words;
-        let after = change(before);
-        *words = after;
-        self.summarise(chunk, before, after);
+        *words = change(before);
+        if gaps_of(before) == 0 || gaps_of(*words) == 0 {
+            self.summarise(chunk, before);
+        }
     }
 
-    /// Makes the summaries say of a chunk what its words say now.
-    #[inline(always)]
-    fn summarise(&mut self, chunk: usize, before: Chunk, after: Chunk) {
+    /// Makes the summaries say of a chunk, whose words were `before`, what they say now. Out of line: while there is a
+    /// gap in a chunk nothing of this changes, and most chunks have one.
+    #[inline(never)]
+    fn summarise(&mut self, chunk: usize, before: Chunk) {
+        let after = self.chunk(chunk);
         if (gaps_of(before) == 0) != (gaps_of(after) == 0) {
             if gaps_of(after) == 0 { self.gaps.clear(chunk) } else { self.gaps.set(chunk) }
         }
@@ -161,56 +146,52 @@ impl<'a> BlockMap<'a> {
         }
     }
 
-    /// Frees the block that starts at `start`, if one does and `accept` agrees to where it ends. All that is near is
-    /// read off one pair of words: most blocks end in the chunk in which they start.
-    #[inline]
+    /// Frees the block that starts at `start`, if one does and `accept` agrees to where it ends.
+    #[inline(always)]
     pub(crate) fn release(&mut self, start: Offset, accept: impl FnOnce(Offset) -> bool) -> Release {
         let chunk = start.chunk();
-        let start_bit = 1u64.wrapping_shl(start.bit());
-        let Some(words) = self.chunks.get_mut(chunk) else { return Release::NotAStart };
-        let before @ [starts, ends] = *words;
-        if starts & start_bit == 0 || start == self.end {
+        let chunks = self.chunks.get_mut(chunk..).and_then(<[Chunk]>::first_chunk_mut::<3>);
+        let Some(chunks @ &mut [before, here, behind]) = chunks else { return Release::NotAStart };
+        let window = Window::new(start, [before, here, behind]);
+        if !window.is_start() || start == self.end {
             return Release::NotAStart;
         }
-        // The bits above the start's: all but those up to it.
-        let end_bits = ends & start_bit.wrapping_neg() & !start_bit;
-        if end_bits == 0 {
-            return self.release_far(start, accept);
-        }
-        let end = Offset::in_chunk(chunk, end_bits.trailing_zeros());
-        if !accept(end) {
+        let Some(around) = window.around_block() else { return self.release_far(start, accept) };
+        if !accept(around.end) {
             return Release::Refused;
         }
-        let end_bit = end_bits & end_bits.wrapping_neg();
-        let after @ [starts, ends_after] = [starts & !start_bit, ends & !end_bit];
-        *words = after;
-        self.summarise(chunk, before, after);
-        let left = ends_after & (start_bit | start_bit.wrapping_sub(1));
-        let right = starts & end_bit.wrapping_neg();
-        let gap = Gap {
-            start: match left {
-                0 => self.end_before(chunk),
-                _ => Offset::in_chunk(chunk, bit_tree::highest(left)),
-            },
-            end: match right {
-                0 => self.start_behind(chunk),
-                _ => Offset::in_chunk(chunk, right.trailing_zeros()),
-            },
-        };
-        Release::Done { end, gap }
+        let [start_bit, end_bit] = [start, around.end].map(|at| 1u64.wrapping_shl(at.bit()));
+        let ends_here = around.end.chunk() == chunk;
+        let [_, [starts, ends], [_, ends_behind]] = chunks;
+        *starts ^= start_bit;
+        *ends ^= if ends_here { end_bit } else { 0 };
+        *ends_behind ^= if ends_here { 0 } else { end_bit };
+        if gaps_of(here) == 0 || gaps_of([*starts, *ends]) == 0 || !ends_here {
+            self.summarise(chunk, here);
+            if !ends_here {
+                self.summarise(chunk.wrapping_add(1), behind);
+            }
+        }
+        Release::Done(around)
     }
 
-    /// The same for a block that ends in another chunk.
+    /// The same for a block not all of whose neighbours are near.
     #[inline(never)]
     fn release_far(&mut self, start: Offset, accept: impl FnOnce(Offset) -> bool) -> Release {
         let end = self.block_end(start);
         if !accept(end) {
             return Release::Refused;
         }
+        let around = Around {
+            end,
+            gap: Gap { start: self.gap_start(start), end: self.gap_end(end) },
+            previous: self.previous_gap(start),
+            next: self.next_gap(end),
+        };
         let (start_bit, end_bit) = (1u64.wrapping_shl(start.bit()), 1u64.wrapping_shl(end.bit()));
         self.edit(start.chunk(), |[s, e]| [s & !start_bit, e]);
         self.edit(end.chunk(), |[s, e]| [s, e & !end_bit]);
-        Release::Done { end, gap: Gap { start: self.gap_start(start), end: self.gap_end(end) } }
+        Release::Done(around)
     }
 
     /// The block that ends at `from` ends at `to` instead.
@@ -337,6 +318,13 @@ impl<'a> BlockMap<'a> {
             chunk = chunk.wrapping_add(1);
         }
         let chunk = self.maxima.first(chunk, size.count())?;
+        self.first_fit_in(chunk, gaps_of(self.chunk(chunk)), size)
+    }
+
+    /// The first gap of at least `size`, of those that are counted.
+    #[inline]
+    pub(crate) fn first_fit_of_all(&self, size: Granules) -> Option<Gap> {
+        let chunk = self.maxima.first_of_all(size.count())?;
         self.first_fit_in(chunk, gaps_of(self.chunk(chunk)), size)
     }
 

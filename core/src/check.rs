@@ -8,14 +8,15 @@ use core::error::Error;
 use core::fmt;
 
 use crate::bit_tree::BitTree;
-use crate::block_map::{BlockMap, Gap};
+use crate::block_map::BlockMap;
 use crate::error::Reentered;
 use crate::heap::Heap;
 use crate::lock::RawLock;
 use crate::max_tree::MaxTree;
-use crate::next_fit::NextFit;
+use crate::next_fit::{NextFit, Placement};
 use crate::size::{Granules, Offset};
 use crate::slab::{NONE, Slab};
+use crate::window::Gap;
 
 /// An invariant of the heap that does not hold.
 ///
@@ -121,8 +122,9 @@ impl BlockMap<'_> {
     /// Walks all bits in order. `fail` makes the violation for a place.
     fn census(&self, fail: impl Fn(Offset) -> Violation) -> Result<Census, Violation> {
         let mut census = Census::default();
+        demand(self.chunks.first() == Some(&[0, 0]), fail(Offset::ZERO))?;
         let (mut gap_start, mut block_start) = (None, Some(Offset::ZERO));
-        for (chunk, &[starts, ends]) in self.chunks.iter().enumerate() {
+        for (chunk, &[starts, ends]) in self.chunks.iter().skip(1).enumerate() {
             let mut left = starts | ends;
             while left != 0 {
                 let bit = left.trailing_zeros();
@@ -175,7 +177,11 @@ impl NextFit<'_> {
             return Ok(());
         }
         let census = self.map.census(|at| Violation::Boundary { address: self.region.address(at) })?;
-        self.map.check_summaries(self.rover.at)?;
+        let held = match self.placement {
+            Placement::NextFit => self.rover.at,
+            Placement::FirstFit => Offset::NONE,
+        };
+        self.map.check_summaries(held)?;
         self.check_rover()?;
         let counters = &self.counters;
         let counts = [census.gaps, census.objects, census.live];
@@ -194,7 +200,8 @@ impl NextFit<'_> {
                 && gap.size() == rover.gap
                 && neighbours == (rover.previous, rover.next)
         } else {
-            rover.at == self.map.end() || self.map.is_start(rover.at)
+            let at_gap = self.placement == Placement::FirstFit && self.map.gap_start(rover.at) == rover.at;
+            at_gap || rover.at == self.map.end() || self.map.is_start(rover.at)
         };
         demand(holds, Violation::Rover { address: self.region.address(rover.at) })
     }

@@ -154,26 +154,29 @@ impl<'a, L: RawLock> Heap<'a, L> {
     #[inline]
     pub fn alloc(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
         let for_slab = size == self.slab_size();
-        self.serve(for_slab, Slab::alloc, |next_fit| next_fit.alloc(size))
+        self.serve(size, for_slab, Slab::alloc, |next_fit| next_fit.alloc(size))
     }
 
-    /// Serves a request by `slot`, if it is one for the slab and the slab has one, or by `block`.
+    /// Serves a request for `size` bytes by `slot`, if it is one for the slab and the slab has one, or by `block`.
     #[inline(always)]
     fn serve<R>(
         &self,
+        size: usize,
         for_slab: bool,
         slot: impl FnOnce(&mut Slab<'a>) -> Option<R>,
-        block: impl FnOnce(&mut NextFit<'a>) -> Result<R, AllocError>,
+        block: impl FnOnce(&mut NextFit<'a>) -> Option<R>,
     ) -> Result<R, AllocError> {
         if for_slab {
             if let Some(slot) = self.with_slab(slot)? {
                 return Ok(slot);
             }
         }
-        self.with_next_fit(|next_fit| {
-            let block = block(next_fit);
-            next_fit.spilled = next_fit.spilled.wrapping_add(u64::from(for_slab && block.is_ok()));
-            block
+        self.with_next_fit(|next_fit| match block(next_fit) {
+            Some(block) => {
+                next_fit.spilled = next_fit.spilled.wrapping_add(u64::from(for_slab));
+                Ok(block)
+            }
+            None => Err(next_fit.failed(size)),
         })?
     }
 
@@ -205,7 +208,7 @@ impl<'a, L: RawLock> Heap<'a, L> {
             next_fit.alloc_aligned(size, alignment).map(|block| (block, zeros_from))
         };
         let for_slab = size == self.slab_size() && alignment <= GRANULE;
-        let (object, zeros_from) = self.serve(for_slab, slot, block)?;
+        let (object, zeros_from) = self.serve(size, for_slab, slot, block)?;
         // SAFETY: just handed out, of the layout's size, and known to nobody yet.
         unsafe { region::clear(object, size, zeros_from) };
         Ok(object)
@@ -224,7 +227,8 @@ impl<'a, L: RawLock> Heap<'a, L> {
         if layout.align() <= GRANULE {
             return self.alloc(layout.size());
         }
-        self.with_next_fit(|next_fit| next_fit.alloc_aligned(layout.size(), layout.align()))?
+        let block = |next_fit: &mut NextFit<'a>| next_fit.alloc_aligned(layout.size(), layout.align());
+        self.serve(layout.size(), false, |_| None, block)
     }
 
     /// Frees the object at `ptr`. Any address may be passed: one that is not the start of a live object is refused.

@@ -141,6 +141,7 @@ mod stats;
 mod region;
 mod bit_tree;
 mod max_tree;
+mod window;
 mod block_map;
 mod slab;
 mod next_fit;

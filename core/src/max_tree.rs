@@ -152,6 +152,20 @@ impl<'a> MaxTree<'a> {
         None
     }
 
+    /// The first chunk whose number is at least `number`: from the top down, which takes the same steps every time.
+    #[inline]
+    pub(crate) fn first_of_all(&self, number: u32) -> Option<usize> {
+        let mut index = 0usize;
+        for nodes in self.levels.iter().take(self.top.wrapping_add(1)).rev() {
+            let found = at_least(nodes.get(index)?, number);
+            if found == 0 {
+                return None;
+            }
+            index = index.wrapping_mul(FAN).wrapping_add(found.trailing_zeros() as usize);
+        }
+        Some(index)
+    }
+
     /// From number `index` of `level` down to the first chunk below it whose number is at least `number`.
     #[inline]
     fn descend(&self, level: usize, index: usize, number: u32) -> Option<usize> {

@@ -10,11 +10,12 @@
 
 use core::ptr::NonNull;
 
-use crate::block_map::{BlockMap, Gap, Release};
+use crate::block_map::{BlockMap, Release};
 use crate::error::{AllocError, Fault};
 use crate::region::{Carver, Region};
 use crate::size::{GRANULE, Granules, Offset, Resize};
 use crate::stats::{Counters, SegmentStats};
+use crate::window::{Around, Gap};
 
 /// Where the search for a free block begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,23 +27,30 @@ pub enum Placement {
     FirstFit,
 }
 
-/// Where the rover stands, and the free block there if there is one.
+/// Where the rover stands, and the free block there if it is held.
 ///
-/// This block is counted in no maximum of the map: while it lasts, an alloc is a comparison, two headers and two bits.
+/// Next fit holds the free block at the rover: it is counted in no maximum of the map, and while it lasts, an alloc is a
+/// comparison, two headers and two bits. First fit holds none, as its next alloc is likely to be elsewhere.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rover {
     pub(crate) at: Offset,
-    /// The size of the free block that starts at the rover, or none.
+    /// The size of the free block that starts at the rover, or none if there is none or if it is not held.
     pub(crate) gap: Granules,
-    /// That block's neighbours in the list of free blocks, [`Offset::NONE`] at its ends. Without meaning where there is
-    /// no such block.
+    /// That block's neighbours in the list of free blocks, [`Offset::NONE`] at its ends. Without meaning where none is held.
     pub(crate) previous: Offset,
     pub(crate) next: Offset,
 }
 
+impl Rover {
+    /// Where the free block that is held starts, or [`Offset::NONE`].
+    pub(crate) fn held(&self) -> Offset {
+        if self.gap > Granules::NONE { self.at } else { Offset::NONE }
+    }
+}
+
 /// Invariants, beside those of the map:
 /// - The rover stands at the start of a free block, at the start of an allocated one or at the segment's end; `rover`
-///   says which, and the neighbours in the list.
+///   says which, and the neighbours in the list, if the placement is next fit.
 /// - `gaps` is the number of free blocks.
 /// - Every free block begins with a `FreeHeader`, every allocated one with an `AllocatedHeader`, that say what the map
 ///   says, unless the heap's user has written over them.
@@ -54,7 +62,7 @@ pub(crate) struct NextFit<'a> {
     pub(crate) rover: Rover,
     pub(crate) gaps: u32,
     pub(crate) high_water: Offset,
-    placement: Placement,
+    pub(crate) placement: Placement,
     pub(crate) counters: Counters,
     /// Requests for a slot that came here because the slab was full.
     pub(crate) spilled: u64,
@@ -86,7 +94,10 @@ impl<'a> NextFit<'a> {
     pub(crate) fn new(region: Region<'a>, placement: Placement, memory: &mut Carver<'a>) -> Option<Self> {
         let size = region.granules();
         let mut new = Self::of(region, BlockMap::new(size, memory)?, placement);
-        new.rover.gap = size;
+        match placement {
+            Placement::NextFit => new.rover.gap = size,
+            Placement::FirstFit => new.map.count_gap(Gap { start: Offset::ZERO, end: new.map.end() }),
+        }
         new.gaps = 1;
         new.region.write_free(Offset::ZERO, size.minus(Granules::HEADER), Offset::NONE);
         Some(new)
@@ -94,28 +105,36 @@ impl<'a> NextFit<'a> {
 
     /// A payload of `size` bytes.
     #[inline]
-    pub(crate) fn alloc(&mut self, size: usize) -> Result<NonNull<u8>, AllocError> {
-        let Some(need) = Granules::of_block(size) else { return Err(self.failed(None)) };
-        if self.rover.gap < need || self.placement == Placement::FirstFit {
-            match self.find(need, |gap| Some(gap.start)) {
-                Some((gap, _)) => self.move_rover(gap),
-                None => return Err(self.failed(Some(need))),
+    pub(crate) fn alloc(&mut self, size: usize) -> Option<NonNull<u8>> {
+        let need = Granules::of_block(size)?;
+        match self.placement {
+            Placement::NextFit => {
+                if self.rover.gap < need {
+                    self.move_rover(need)?;
+                }
+                self.carve_held(self.rover.at, need)
+            }
+            Placement::FirstFit => {
+                let gap = self.map.first_fit_of_all(need)?;
+                self.carve_counted(gap, gap.start, need)
             }
         }
-        self.carve(self.rover.at, need).ok_or(AllocError::Full)
     }
 
     /// A payload of `size` bytes at a multiple of `alignment`, a power of two.
-    pub(crate) fn alloc_aligned(&mut self, size: usize, alignment: usize) -> Result<NonNull<u8>, AllocError> {
+    pub(crate) fn alloc_aligned(&mut self, size: usize, alignment: usize) -> Option<NonNull<u8>> {
         if alignment <= GRANULE {
             return self.alloc(size);
         }
-        let Some(need) = Granules::of_block(size) else { return Err(self.failed(None)) };
-        let Some((gap, at)) = self.find(need, |gap| self.aligned_in(gap, need, alignment)) else {
-            return Err(self.failed(Some(need)));
-        };
-        self.move_rover(gap);
-        self.carve(at, need).ok_or(AllocError::Full)
+        let need = Granules::of_block(size)?;
+        let (gap, at) = self.find_aligned(need, alignment)?;
+        match self.placement {
+            Placement::NextFit => {
+                self.hold(gap);
+                self.carve_held(at, need)
+            }
+            Placement::FirstFit => self.carve_counted(gap, at, need),
+        }
     }
 
     /// The address from which on the memory is zeros, if it was lent as such. A free block's header may stand at the
@@ -124,14 +143,14 @@ impl<'a> NextFit<'a> {
         self.region.zeros_from(self.high_water.plus(Granules::HEADER))
     }
 
-    /// Counts a request that no block can serve and says why.
+    /// Counts a request for `size` bytes that no block can serve and says why.
     #[cold]
-    fn failed(&mut self, need: Option<Granules>) -> AllocError {
+    pub(crate) fn failed(&mut self, size: usize) -> AllocError {
         if self.region.granules() == Granules::NONE {
             return AllocError::NotInitialised;
         }
         let free = self.region.granules().minus(Granules::new(self.counters.live));
-        let (error, count) = match need {
+        let (error, count) = match Granules::of_block(size) {
             Some(need) if need <= free => (AllocError::Fragmented, &mut self.counters.failed_fragmented),
             _ => (AllocError::Full, &mut self.counters.failed_full),
         };
@@ -139,42 +158,40 @@ impl<'a> NextFit<'a> {
         error
     }
 
-    /// The first free block of at least `need` in which `place` finds a place, and the place: from the rover or from
-    /// the segment's start, and wrapping once.
-    #[inline]
-    fn find(&self, need: Granules, place: impl Fn(Gap) -> Option<Offset>) -> Option<(Gap, Offset)> {
+    /// The first free block that holds an aligned block of `need`, and where: from the rover or from the segment's start,
+    /// and wrapping once.
+    fn find_aligned(&self, need: Granules, alignment: usize) -> Option<(Gap, Offset)> {
         let start = match self.placement {
             Placement::NextFit => self.rover.at,
             Placement::FirstFit => Offset::ZERO,
         };
-        let until_end = self.find_between(start, self.map.end(), need, &place);
-        until_end.or_else(|| self.find_between(Offset::ZERO, start, need, &place))
+        let until_end = self.find_aligned_between(start, self.map.end(), need, alignment);
+        until_end.or_else(|| self.find_aligned_between(Offset::ZERO, start, need, alignment))
     }
 
-    fn find_between(
+    fn find_aligned_between(
         &self,
         start: Offset,
         end: Offset,
         need: Granules,
-        place: impl Fn(Gap) -> Option<Offset>,
+        alignment: usize,
     ) -> Option<(Gap, Offset)> {
         let mut from = start;
         loop {
             let gap = self.first_fit(from, need).filter(|gap| gap.start < end)?;
-            if let Some(at) = place(gap) {
+            if let Some(at) = self.aligned_in(gap, need, alignment) {
                 return Some((gap, at));
             }
             from = gap.start.plus(Granules::HEADER);
         }
     }
 
-    /// The first free block of at least `need` that starts at or behind `from`, the rover's included.
-    #[inline]
+    /// The first free block of at least `need` that starts at or behind `from`, the one that is held included.
     fn first_fit(&self, from: Offset, need: Granules) -> Option<Gap> {
         let counted = self.map.first_fit(from, need);
         if self.rover.gap >= need && self.rover.at >= from {
-            let rovers = Gap { start: self.rover.at, end: self.rover.at.plus(self.rover.gap) };
-            return counted.filter(|gap| gap.start < rovers.start).or(Some(rovers));
+            let held = Gap { start: self.rover.at, end: self.rover.at.plus(self.rover.gap) };
+            return counted.filter(|gap| gap.start < held.start).or(Some(held));
         }
         counted
     }
@@ -190,9 +207,19 @@ impl<'a> NextFit<'a> {
         (whole <= gap.size().count()).then_some(gap.start.plus(lead))
     }
 
-    /// Makes a free block the rover's.
+    /// Moves the rover to the first free block of at least `need`, other than its own: from where it stands, and
+    /// wrapping once.
+    #[inline(never)]
+    fn move_rover(&mut self, need: Granules) -> Option<()> {
+        let behind = self.map.first_fit(self.rover.at, need);
+        let gap = behind.or_else(|| self.map.first_fit_of_all(need))?;
+        self.hold(gap);
+        Some(())
+    }
+
+    /// Moves the rover to a free block, holds it, and counts the one that was held.
     #[inline]
-    fn move_rover(&mut self, gap: Gap) {
+    fn hold(&mut self, gap: Gap) {
         if gap.start == self.rover.at {
             return;
         }
@@ -209,31 +236,56 @@ impl<'a> NextFit<'a> {
         self.map.discount_gap(gap.start, gap.size(), gap.start);
     }
 
-    /// Allocates `need` granules from `at` on out of the rover's free block. What is left before them stays a free
-    /// block, what is left behind becomes the rover's, unless it is too small for a block.
-    #[inline]
-    fn carve(&mut self, at: Offset, need: Granules) -> Option<NonNull<u8>> {
-        let Rover { at: start, gap, mut previous, next } = self.rover;
-        let gap_end = start.plus(gap);
-        let end = without_sliver(at.plus(need), gap_end);
+    /// Allocates `need` granules from `at` on out of the free block that is held, and holds what is left behind them.
+    #[inline(always)]
+    fn carve_held(&mut self, at: Offset, need: Granules) -> Option<NonNull<u8>> {
+        let Rover { at: start, gap, previous, next } = self.rover;
+        let gap = Gap { start, end: start.plus(gap) };
+        let (payload, rest) = self.carve(gap, at, need, previous, next)?;
+        let previous = if start < at { start } else { previous };
+        self.rover = Rover { at: rest.start, gap: rest.size(), previous, next };
+        Some(payload)
+    }
+
+    /// The same out of a free block that is counted.
+    #[inline(always)]
+    fn carve_counted(&mut self, gap: Gap, at: Offset, need: Granules) -> Option<NonNull<u8>> {
+        let (previous, next) = (self.map.previous_gap(gap.start), self.map.next_gap(gap.start));
+        let (payload, rest) = self.carve(gap, at, need, previous, next)?;
+        self.map.count_gap(rest);
+        self.map.discount_gap(gap.start, gap.size(), Offset::NONE);
+        self.rover.at = rest.start;
+        Some(payload)
+    }
+
+    /// Allocates `need` granules from `at` on out of a free block with these neighbours. What is left before them stays a
+    /// free block, what is left behind becomes one, unless it is too small: then it is empty.
+    #[inline(always)]
+    fn carve(
+        &mut self,
+        gap: Gap,
+        at: Offset,
+        need: Granules,
+        mut previous: Offset,
+        next: Offset,
+    ) -> Option<(NonNull<u8>, Gap)> {
+        let end = without_sliver(at.plus(need), gap.end);
+        let rest = Gap { start: end, end: gap.end };
         // The one step that can fail, if the map was destroyed; nothing has changed before it.
-        let payload = self.region.write_allocated(at, at.up_to(end))?;
-        self.map.allocate(at, end);
-        let rest = end.up_to(gap_end);
-        if start < at {
-            self.map.count_gap(Gap { start, end: at });
-            self.region.set_length(start, start.up_to(at).minus(Granules::HEADER));
+        let payload = self.region.write_split(at, at.up_to(end), at.up_to(gap.end), next)?;
+        if gap.start < at {
+            let lead = Gap { start: gap.start, end: at };
+            self.map.count_gap(lead);
+            self.region.set_length(lead.start, lead.size().minus(Granules::HEADER));
             self.gaps = self.gaps.wrapping_add(1);
-            previous = start;
+            previous = lead.start;
         }
-        self.list(previous, end, rest, next);
-        self.rover = Rover { at: end, gap: rest, previous, next };
-        if rest == Granules::NONE {
-            self.gaps = self.gaps.wrapping_sub(1);
-        }
+        self.map.allocate(at, end);
+        self.region.link(previous, if rest.size() > Granules::NONE { end } else { next });
+        self.gaps = self.gaps.wrapping_sub(u32::from(rest.size() == Granules::NONE));
         self.high_water = self.high_water.max(end);
         self.counters.allocated(at.up_to(end));
-        Some(payload)
+        Some((payload, rest))
     }
 
     /// Writes a free block of `size` granules (none: no block) into the list between its neighbours. Where `previous` is none, no
@@ -285,9 +337,9 @@ impl<'a> NextFit<'a> {
         let region = &self.region;
         let intact = |end| region.allocated_is_intact(start, start.up_to(end));
         match self.map.release(start, intact) {
-            Release::Done { end, gap } => {
-                self.counters.freed(start.up_to(end));
-                self.released(start, end, gap);
+            Release::Done(freed) => {
+                self.counters.freed(start.up_to(freed.end));
+                self.released(start, freed);
                 Ok(())
             }
             Release::Refused => Err(self.refused(Fault::HeaderOverwritten)),
@@ -301,68 +353,54 @@ impl<'a> NextFit<'a> {
         fault
     }
 
-    /// The granules from `start` up to `end` were given back to the map: the gap that they lie in now is all there is
-    /// to know.
+    /// The block that started at `start` was given back to the map: the gap that it lies in now is all there is to know.
     #[inline]
-    fn released(&mut self, start: Offset, end: Offset, gap: Gap) {
-        let left = gap.start.up_to(start);
-        let right = end.up_to(gap.end);
+    fn released(&mut self, start: Offset, freed: Around) {
+        let Around { end, gap, previous, next } = freed;
+        let [left, right] = [gap.start.up_to(start), end.up_to(gap.end)];
         let absorbed = u32::from(left > Granules::NONE).wrapping_add(u32::from(right > Granules::NONE));
         self.gaps = self.gaps.wrapping_add(1).wrapping_sub(absorbed);
         if gap.start <= self.rover.at && self.rover.at < gap.end {
-            self.release_at_rover(gap, left, right);
-        } else {
-            self.release_elsewhere(gap, left, right);
+            if self.placement == Placement::NextFit {
+                return self.release_at_rover(start, freed);
+            }
+            self.rover.at = gap.start;
+        }
+        self.map.count_gap(gap);
+        if right > Granules::NONE {
+            self.map.discount_gap(end, right, self.rover.held());
+        }
+        self.region.write_free(gap.start, gap.size().minus(Granules::HEADER), next);
+        // With a gap on the left, which the block has joined, `previous` is this gap and links to what it did.
+        self.region.link(previous, if left > Granules::NONE { next } else { gap.start });
+        if next == self.rover.at {
+            self.rover.previous = gap.start;
+        }
+        if previous == self.rover.at {
+            self.rover.next = gap.start;
         }
     }
 
-    /// The free block of a release, which took up `left` and `right` granules, is the rover's.
-    fn release_at_rover(&mut self, gap: Gap, left: Granules, right: Granules) {
+    /// The same where the gap is to be held.
+    #[inline(never)]
+    fn release_at_rover(&mut self, start: Offset, freed: Around) {
+        let Around { end, gap, previous, next } = freed;
+        let [left, right] = [gap.start.up_to(start), end.up_to(gap.end)];
         let before = self.rover;
-        let right_start = gap.end.minus(right);
-        let had_gap = before.gap > Granules::NONE;
-        let previous = if had_gap && (before.at == gap.start || left == Granules::NONE) {
-            before.previous
-        } else {
-            self.map.previous_gap(gap.start)
-        };
-        let next = if had_gap && (before.at == right_start || right == Granules::NONE) {
-            before.next
-        } else {
-            self.map.next_gap(gap.start)
+        let previous = match left {
+            Granules::NONE => previous,
+            _ if before.at == gap.start => before.previous,
+            _ => self.map.previous_gap(gap.start),
         };
         self.rover = Rover { at: gap.start, gap: gap.size(), previous, next };
         if left > Granules::NONE && before.at != gap.start {
             self.map.discount_gap(gap.start, left, gap.start);
         }
-        if right > Granules::NONE && before.at != right_start {
-            self.map.discount_gap(right_start, right, gap.start);
+        if right > Granules::NONE && before.at != end {
+            self.map.discount_gap(end, right, gap.start);
         }
         let linked = if left == Granules::NONE { previous } else { Offset::NONE };
         self.list(linked, gap.start, gap.size(), next);
-    }
-
-    /// The free block of a release, which took up `left` and `right` granules, is not the rover's.
-    fn release_elsewhere(&mut self, gap: Gap, left: Granules, right: Granules) {
-        self.map.count_gap(gap);
-        if right > Granules::NONE {
-            self.map.discount_gap(gap.end.minus(right), right, self.rover.at);
-        } else if left > Granules::NONE {
-            // The left neighbour has grown and keeps its place in the list.
-            self.region.set_length(gap.start, gap.size().minus(Granules::HEADER));
-            return;
-        }
-        let next = self.map.next_gap(gap.start);
-        let previous = if left == Granules::NONE { self.map.previous_gap(gap.start) } else { Offset::NONE };
-        self.list(previous, gap.start, gap.size(), next);
-        if self.rover.gap > Granules::NONE {
-            if next == self.rover.at {
-                self.rover.previous = gap.start;
-            }
-            if previous == self.rover.at {
-                self.rover.next = gap.start;
-            }
-        }
     }
 
     /// Gives the block whose payload starts at `at` a size of `size` bytes, where it stands if `stay` and if it can.
@@ -378,8 +416,8 @@ impl<'a> NextFit<'a> {
             self.region.write_allocated(block.start, need);
             // The tail becomes a block of its own first, so that its release is one like any other.
             self.map.allocate(end, end);
-            if let Release::Done { end: tail_end, gap } = self.map.release(end, |_| true) {
-                self.released(end, tail_end, gap);
+            if let Release::Done(freed) = self.map.release(end, |_| true) {
+                self.released(end, freed);
             }
             self.counters.resized(block.size(), need);
         }
@@ -402,11 +440,14 @@ impl<'a> NextFit<'a> {
         if used_up {
             self.gaps = self.gaps.wrapping_sub(1);
         }
-        if self.rover.at == gap.start {
+        if self.rover.at == gap.start && self.placement == Placement::NextFit {
             self.rover = Rover { at: end, gap: rest.size(), previous, next };
         } else {
+            if self.rover.at == gap.start {
+                self.rover.at = end;
+            }
             self.map.count_gap(rest);
-            self.map.discount_gap(gap.start, gap.size(), self.rover.at);
+            self.map.discount_gap(gap.start, gap.size(), self.rover.held());
             if self.rover.previous == gap.start {
                 self.rover.previous = if used_up { previous } else { rest.start };
             }

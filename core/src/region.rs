@@ -304,6 +304,35 @@ impl<'a> Region<'a> {
         Some(unsafe { place.add(GRANULE) })
     }
 
+    /// Writes the headers of an allocated block at `at` and of the free block that is left behind it, if any granules
+    /// are, which are `whole` together, and answers with the payload.
+    #[inline(always)]
+    pub(crate) fn write_split(
+        &mut self,
+        at: Offset,
+        block: Granules,
+        whole: Granules,
+        next: Offset,
+    ) -> Option<NonNull<u8>> {
+        let place = self.pointer(at, whole)?;
+        if block > whole {
+            return None;
+        }
+        let rest = whole.minus(block);
+        // SAFETY: valid for writes: the region has `whole` granules here, of which the header is the first; aligned:
+        // region and offset are multiples of 16 bytes.
+        unsafe { place.cast::<AllocatedHeader>().write(AllocatedHeader::new(block)) };
+        if rest > Granules::NONE {
+            let header = FreeHeader::new(rest.minus(Granules::HEADER), self.link_to(next));
+            // SAFETY: in bounds: block < whole.
+            let place = unsafe { place.add(block.bytes()) };
+            // SAFETY: valid for writes: the region has `rest` granules here; aligned: as above.
+            unsafe { place.cast::<FreeHeader>().write(header) };
+        }
+        // SAFETY: in bounds: the payload begins inside the block.
+        Some(unsafe { place.add(GRANULE) })
+    }
+
     /// Whether the header of a live block of `block` granules is as it was written.
     #[inline]
     pub(crate) fn allocated_is_intact(&self, at: Offset, block: Granules) -> bool {
