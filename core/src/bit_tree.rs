@@ -7,6 +7,8 @@
 //! Complexity of every operation: O(levels), that is O(log64 of the bits).
 #![deny(unsafe_code)]
 
+use core::mem;
+
 use crate::region::Carver;
 
 /// 64^5 = 2^30 bits: the slots of 16 bytes in the quarter of 64 GiB, and more than its chunks.
@@ -145,18 +147,32 @@ impl<'a> BitTree<'a> {
         }
     }
 
-    /// The first set bit.
-    #[inline]
-    pub(crate) fn first(&self) -> Option<usize> {
+    /// Clears the first word of bits that is not zero, and answers with its index and the bits.
+    pub(crate) fn take_first_word(&mut self) -> Option<(usize, u64)> {
         let mut index = 0usize;
-        for words in self.levels.iter().take(self.top.saturating_add(1)).rev() {
+        for words in self.levels.iter().take(self.top.saturating_add(1)).skip(1).rev() {
             let word = *words.get(index)?;
             if word == 0 {
                 return None;
             }
             index = index.wrapping_mul(WORD).wrapping_add(word.trailing_zeros() as usize);
         }
-        Some(index)
+        let [words, ..] = &mut self.levels;
+        let bits = mem::take(words.get_mut(index)?);
+        if bits == 0 {
+            return None;
+        }
+        self.clear_above(index.wrapping_mul(WORD));
+        Some((index, bits))
+    }
+
+    /// Sets the bits of a word that has none.
+    pub(crate) fn put_word(&mut self, index: usize, bits: u64) {
+        let [words, ..] = &mut self.levels;
+        if let Some(word) = words.get_mut(index) {
+            *word = bits;
+            self.set_above(index.wrapping_mul(WORD));
+        }
     }
 
     /// The first set bit at or after `bit`.

@@ -111,7 +111,7 @@ impl<'a> BlockMap<'a> {
     }
 
     /// Changes the words of a chunk and what the summaries say of it.
-    #[inline]
+    #[inline(always)]
     fn edit(&mut self, chunk: usize, change: impl FnOnce(Chunk) -> Chunk) {
         let Some(words) = self.chunks.get_mut(chunk.wrapping_add(1)) else { return };
         let before = *words;
@@ -135,15 +135,22 @@ impl<'a> BlockMap<'a> {
     }
 
     /// The granules from `start` up to `end`, all of one gap, become a block.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn allocate(&mut self, start: Offset, end: Offset) {
-        let (start_bit, end_bit) = (1u64.wrapping_shl(start.bit()), 1u64.wrapping_shl(end.bit()));
-        if start.chunk() == end.chunk() {
-            self.edit(start.chunk(), |[s, e]| [s | start_bit, e | end_bit]);
-        } else {
-            self.edit(start.chunk(), |[s, e]| [s | start_bit, e]);
-            self.edit(end.chunk(), |[s, e]| [s, e | end_bit]);
+        let chunk = start.chunk();
+        if chunk != end.chunk() {
+            return self.allocate_across(start, end);
         }
+        let [start_bit, end_bit] = [start, end].map(|at| 1u64.wrapping_shl(at.bit()));
+        self.edit(chunk, |[starts, ends]| [starts | start_bit, ends | end_bit]);
+    }
+
+    /// The same for a block that ends in another chunk.
+    #[inline(never)]
+    fn allocate_across(&mut self, start: Offset, end: Offset) {
+        let [start_bit, end_bit] = [start, end].map(|at| 1u64.wrapping_shl(at.bit()));
+        self.edit(start.chunk(), |[starts, ends]| [starts | start_bit, ends]);
+        self.edit(end.chunk(), |[starts, ends]| [starts, ends | end_bit]);
     }
 
     /// Frees the block that starts at `start`, if one does and `accept` agrees to where it ends.

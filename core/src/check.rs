@@ -7,7 +7,7 @@
 use core::error::Error;
 use core::fmt;
 
-use crate::bit_tree::BitTree;
+use crate::bit_tree::{self, BitTree};
 use crate::block_map::BlockMap;
 use crate::error::Reentered;
 use crate::heap::Heap;
@@ -15,7 +15,7 @@ use crate::lock::RawLock;
 use crate::max_tree::MaxTree;
 use crate::next_fit::{NextFit, Placement};
 use crate::size::{Granules, Offset};
-use crate::slab::{NONE, Slab};
+use crate::slab::{Front, NONE, Slab};
 use crate::window::Gap;
 
 /// An invariant of the heap that does not hold.
@@ -240,10 +240,12 @@ impl NextFit<'_> {
 impl Slab<'_> {
     fn check(&self) -> Result<(), Violation> {
         self.returned.check()?;
-        let first = self.returned.first().map_or(NONE, |slot| slot as u32);
-        demand(self.lowest < first || first == NONE, Violation::Returned)?;
-        demand(self.lowest < self.used || self.lowest == NONE, Violation::Returned)?;
-        let mut returned = u32::from(self.lowest != NONE);
+        let Front { word, bits } = self.front;
+        demand((bits == 0) == (word == NONE), Violation::Returned)?;
+        let first = self.returned.next(0).map_or(usize::MAX, |slot| slot / u64::BITS as usize);
+        demand((word as usize) < first || self.returned.next(0).is_none(), Violation::Returned)?;
+        demand(bits == 0 || self.front.slot(bit_tree::highest(bits)) < self.used, Violation::Returned)?;
+        let mut returned = bits.count_ones();
         let mut bit = 0usize;
         while let Some(slot) = self.returned.next(bit) {
             demand(slot < self.used as usize, Violation::Returned)?;

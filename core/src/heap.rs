@@ -173,7 +173,9 @@ impl<'a, L: RawLock> Heap<'a, L> {
         }
         self.with_next_fit(|next_fit| match block(next_fit) {
             Some(block) => {
-                next_fit.spilled = next_fit.spilled.wrapping_add(u64::from(for_slab));
+                if for_slab {
+                    next_fit.spilled = next_fit.spilled.wrapping_add(1);
+                }
                 Ok(block)
             }
             None => Err(next_fit.failed(size)),

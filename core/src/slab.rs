@@ -1,32 +1,65 @@
 //! The slab: slots of one size, side by side, the lowest free one first. It knows no locks and no next fit.
 //!
 //! A slot is free if it was never used or was returned. The used ones are always the first few, as the lowest goes
-//! first, so a count says which they are. The lowest returned slot stands in a field and the others in a bit tree: an
-//! empty one to begin with, so that set-up touches no slot. (One bit per slot, as for "allocated", but set the other way
-//! round: zeros are then the right bits for a slab that nobody has used yet.) A program that frees what it allocated last
-//! meets the field alone.
+//! first, so a count says which they are. The returned ones stand in a bit tree: an empty one to begin with, so that
+//! set-up touches no slot. (One bit per slot, as for "allocated", but set the other way round: zeros are then the right
+//! bits for a slab that nobody has used yet.) The tree's lowest word that has bits is kept in a field instead: slots come
+//! from there, and a program that frees what it allocated last meets the tree once in 64 times.
 //!
 //! Complexity of alloc and free: O(log64 of the slots).
 
-use core::mem;
 use core::ptr::NonNull;
 
-use crate::bit_tree::BitTree;
+use crate::bit_tree::{self, BitTree};
 use crate::error::Fault;
 use crate::region::{Carver, Region};
 use crate::size::{Divisor, Granules, Offset, Resize};
 use crate::stats::{Counters, SegmentStats};
 
+/// The 64 slots in which the lowest returned one is: bit i is slot `64 * word + i`, set iff it was returned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Front {
+    /// [`NONE`] iff `bits` are 0.
+    pub(crate) word: u32,
+    pub(crate) bits: u64,
+}
+
+/// No slot and no word of slots: there are never so many.
+pub(crate) const NONE: u32 = u32::MAX;
+
+const fn word_of(slot: u32) -> u32 {
+    slot / u64::BITS
+}
+
+const fn bit_of(slot: u32) -> u64 {
+    1u64.wrapping_shl(slot)
+}
+
+impl Front {
+    const EMPTY: Self = Self { word: NONE, bits: 0 };
+
+    /// The slot of the lowest of some bits, or [`NONE`].
+    #[inline]
+    const fn first(self, bits: u64) -> u32 {
+        if bits == 0 { NONE } else { self.slot(bits.trailing_zeros()) }
+    }
+
+    pub(crate) const fn slot(self, bit: u32) -> u32 {
+        self.word.wrapping_mul(u64::BITS).wrapping_add(bit)
+    }
+}
+
 /// Invariants:
-/// - `used <= slots`; a slot is live iff its index is below `used` and it is neither `lowest` nor in `returned`.
-/// - `lowest` and all bits of `returned` are below `used`; `lowest` is below all bits, and [`NONE`] iff there is none.
+/// - `used <= slots`; a slot is live iff its index is below `used` and it is neither in `front` nor in `returned`.
+/// - All bits of `front` and `returned` are below `used`; those of `returned` are in words behind that of `front`, so it
+///   is empty where `front` is.
 /// - A returned slot begins with a `FreeHeader`: `length` is the slot's bytes, `next` is the next free slot, returned or
 ///   not yet used, or null.
 #[derive(Debug)]
 pub(crate) struct Slab<'a> {
     pub(crate) region: Region<'a>,
-    /// The lowest returned slot.
-    pub(crate) lowest: u32,
+    /// The lowest returned slots.
+    pub(crate) front: Front,
     /// The other returned slots.
     pub(crate) returned: BitTree<'a>,
     pub(crate) slots: u32,
@@ -36,9 +69,6 @@ pub(crate) struct Slab<'a> {
     by_stride: Divisor,
     pub(crate) counters: Counters,
 }
-
-/// No slot: there are never so many.
-pub(crate) const NONE: u32 = u32::MAX;
 
 /// How many slots of `slab_size` bytes a segment of `segment` bytes has.
 pub(crate) const fn slots_of(segment: usize, slab_size: usize) -> u32 {
@@ -53,7 +83,7 @@ impl<'a> Slab<'a> {
     pub(crate) const fn empty() -> Self {
         Self {
             region: Region::EMPTY,
-            lowest: NONE,
+            front: Front::EMPTY,
             returned: BitTree::empty(),
             slots: 0,
             used: 0,
@@ -74,7 +104,7 @@ impl<'a> Slab<'a> {
         let slots = slots_of(region.granules().bytes(), slab_size);
         let returned = BitTree::new(slots as usize, memory)?;
         let by_stride = Divisor::new(stride);
-        Some(Self { region, lowest: NONE, returned, slots, used: 0, stride, by_stride, counters: Counters::ZERO })
+        Some(Self { region, front: Front::EMPTY, returned, slots, used: 0, stride, by_stride, counters: Counters::ZERO })
     }
 
     pub(crate) fn offset(&self, slot: u32) -> Offset {
@@ -89,37 +119,40 @@ impl<'a> Slab<'a> {
     /// The lowest free slot, or `None` when all are live.
     #[inline]
     pub(crate) fn alloc(&mut self) -> Option<NonNull<u8>> {
-        let slot = self.lowest.min(self.used);
+        let slot = self.front.first(self.front.bits).min(self.used);
         if slot >= self.slots {
             return None;
         }
         let pointer = self.region.pointer(self.offset(slot), self.stride)?;
-        if slot == self.used {
+        if self.front.bits == 0 {
             self.used = self.used.wrapping_add(1);
         } else {
-            self.lowest = if self.returned_slots() > 1 { self.take_first() } else { NONE };
+            self.front.bits &= self.front.bits.wrapping_sub(1);
+            if self.front.bits == 0 {
+                self.refill_front();
+            }
         }
         self.counters.allocated(self.stride);
         Some(pointer)
     }
 
-    /// How many slots were returned.
-    fn returned_slots(&self) -> u32 {
-        self.used.wrapping_sub(self.counters.objects)
-    }
-
-    /// Takes the first slot out of the tree.
-    #[inline(never)]
-    fn take_first(&mut self) -> u32 {
-        let Some(slot) = self.returned.first() else { return NONE };
-        self.returned.clear(slot);
-        slot as u32
+    /// Takes the tree's first word out of it.
+    #[cold]
+    fn refill_front(&mut self) {
+        self.front = match self.returned.take_first_word() {
+            Some((word, bits)) => Front { word: word as u32, bits },
+            None => Front::EMPTY,
+        };
     }
 
     /// Whether a slot was returned, of those that were used.
     #[inline]
     pub(crate) fn is_returned(&self, slot: u32) -> bool {
-        slot == self.lowest || self.returned.contains(slot as usize)
+        if word_of(slot) == self.front.word {
+            self.front.bits & bit_of(slot) != 0
+        } else {
+            self.returned.contains(slot as usize)
+        }
     }
 
     /// The address from which on the memory is zeros, if it was lent as such. A slot holds nothing before it is used.
@@ -149,37 +182,61 @@ impl<'a> Slab<'a> {
     pub(crate) fn free(&mut self, at: Offset) -> Result<(), Fault> {
         let slot = self.live(at).inspect_err(|&fault| self.counters.refused(fault))?;
         self.counters.freed(self.stride);
-        if slot < self.lowest {
-            self.put_first(slot, at);
+        if word_of(slot) == self.front.word {
+            self.put_into_front(slot, at);
+        } else if word_of(slot) < self.front.word {
+            self.put_before_front(slot, at);
         } else {
-            self.put_behind(slot, at);
+            self.put_behind_front(slot, at);
         }
         Ok(())
     }
 
-    /// Puts a slot in front of all other returned ones.
     #[inline]
-    fn put_first(&mut self, slot: u32, at: Offset) {
-        let next = mem::replace(&mut self.lowest, slot);
-        if next != NONE {
-            self.returned.set(next as usize);
-        }
+    fn put_into_front(&mut self, slot: u32, at: Offset) {
+        let (bit, bits) = (bit_of(slot), self.front.bits);
+        let next = match bits & bit.wrapping_neg() {
+            0 => self.returned.next(slot as usize).map_or(NONE, |slot| slot as u32),
+            above => self.front.first(above),
+        };
         self.region.write_free(at, self.stride, self.free_offset(next));
+        let below = bits & bit.wrapping_sub(1);
+        if below != 0 {
+            let previous = self.front.slot(bit_tree::highest(below));
+            self.region.link(self.offset(previous), at);
+        }
+        self.front.bits = bits | bit;
     }
 
-    /// Puts a slot between other returned ones, or behind them.
     #[inline(never)]
-    fn put_behind(&mut self, slot: u32, at: Offset) {
+    fn put_before_front(&mut self, slot: u32, at: Offset) {
+        let next = self.front.first(self.front.bits);
+        self.region.write_free(at, self.stride, self.free_offset(next));
+        if next != NONE {
+            self.returned.put_word(self.front.word as usize, self.front.bits);
+        }
+        self.front = Front { word: word_of(slot), bits: bit_of(slot) };
+    }
+
+    #[inline(never)]
+    fn put_behind_front(&mut self, slot: u32, at: Offset) {
         self.returned.set(slot as usize);
         self.region.write_free(at, self.stride, self.next_free(slot));
-        let previous = self.returned.previous(slot as usize).map_or(self.lowest, |slot| slot as u32);
+        let previous = match self.returned.previous(slot as usize) {
+            Some(slot) => slot as u32,
+            None => self.front.slot(bit_tree::highest(self.front.bits)),
+        };
         self.region.link(self.offset(previous), at);
     }
 
     /// Where the next free slot behind a returned one is, or [`Offset::NONE`].
     pub(crate) fn next_free(&self, slot: u32) -> Offset {
-        let next = self.returned.next((slot as usize).wrapping_add(1));
-        self.free_offset(next.map_or(NONE, |slot| slot as u32))
+        let in_front = if word_of(slot) == self.front.word { self.front.bits } else { 0 };
+        let next = match in_front & bit_tree::above_bit(slot % u64::BITS) {
+            0 => self.returned.next((slot as usize).wrapping_add(1)).map_or(NONE, |slot| slot as u32),
+            above => self.front.first(above),
+        };
+        self.free_offset(next)
     }
 
     /// Where returned slot `next` is, or the first one never used if there is no such.

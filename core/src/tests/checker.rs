@@ -4,12 +4,13 @@
 use std::boxed::Box;
 use std::vec::Vec;
 
+use crate::bit_tree::BitTree;
 use crate::check::Violation;
 use crate::heap::Heap;
 use crate::next_fit::NextFit;
 use crate::region::RegionArray;
 use crate::size::{Granules, Offset};
-use crate::slab::{NONE, Slab};
+use crate::slab::{Front, NONE, Slab};
 use crate::spin::SpinLock;
 use crate::split::Config;
 
@@ -18,7 +19,7 @@ type Region = RegionArray<140_000>;
 /// A heap with gaps of several sizes, the rover's among them, and slots live, returned and never used.
 fn busy_heap(region: &mut Region) -> Heap<'_, SpinLock> {
     let heap: Heap<'_, SpinLock> = Heap::new(region.as_mut(), Config::new(64)).unwrap();
-    let slots: Vec<_> = (0..20).map(|_| heap.alloc(64).unwrap().as_ptr()).collect();
+    let slots: Vec<_> = (0..200).map(|_| heap.alloc(64).unwrap().as_ptr()).collect();
     let blocks: Vec<_> = (0..90).map(|n| heap.alloc(16 + n * 7 % 300).unwrap().as_ptr()).collect();
     for (index, &object) in slots.iter().chain(&blocks).enumerate() {
         if index % 3 == 0 {
@@ -143,12 +144,19 @@ fn every_count_that_is_changed_is_reported() {
 
 #[test]
 fn every_wrong_bit_of_the_slab_is_reported() {
-    slab_reports("a live slot in the tree", &[Kind::Count], |s| s.returned.set(1));
-    slab_reports("a returned slot not in the tree", &[Kind::Count], |s| s.returned.clear(3));
-    slab_reports("the lowest slot is another", &[Kind::Returned], |s| s.lowest = 4);
-    slab_reports("the lowest slot was never used", &[Kind::Returned], |s| s.lowest = 100);
-    slab_reports("no lowest slot", &[Kind::Returned], |s| s.lowest = NONE);
-    slab_reports("a slot never used in the tree", &[Kind::Returned], |s| s.returned.set(100));
+    slab_reports("a live slot in the tree", &[Kind::Count], |s| s.returned.set(67));
+    slab_reports("a returned slot not in the tree", &[Kind::Count], |s| s.returned.clear(66));
+    slab_reports("a slot never used in the tree", &[Kind::Returned], |s| s.returned.set(300));
+    slab_reports("a live slot in front", &[Kind::Count], |s| s.front.bits |= 2);
+    slab_reports("a returned slot not in front", &[Kind::Count], |s| s.front.bits ^= 8);
+    slab_reports("the front in the tree", &[Kind::Returned], |s| s.returned.set(3));
+    slab_reports("the front behind others", &[Kind::Returned], |s| s.front.word = 2);
+    slab_reports("the front never used", &[Kind::Returned], |s| {
+        (s.front.word, s.returned) = (100, BitTree::empty());
+    });
+    slab_reports("no front", &[Kind::Returned], |s| s.front = Front { word: NONE, bits: 0 });
+    slab_reports("a front of no word", &[Kind::Returned], |s| s.front.word = NONE);
+    slab_reports("a front of no bits", &[Kind::Returned], |s| s.front.bits = 0);
     slab_reports("a summary bit too many", &[Kind::Summary], |s| s.returned.levels[1][0] ^= 2);
     slab_reports("a summary bit too few", &[Kind::Summary], |s| s.returned.levels[1][0] = 0);
 }

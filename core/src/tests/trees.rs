@@ -18,6 +18,11 @@ fn with_memory(test: impl FnOnce(&mut crate::region::Carver<'_>)) {
     test(&mut carver);
 }
 
+fn first_word(bits: &[bool]) -> Option<(usize, u64)> {
+    let word = |bits: &[bool]| (0..).zip(bits).fold(0, |word, (place, &bit)| word | u64::from(bit) << place);
+    bits.chunks(64).map(word).enumerate().find(|&(_, word)| word != 0)
+}
+
 #[test]
 fn the_bit_tree_finds_what_a_scan_finds() {
     for size in SIZES {
@@ -25,7 +30,7 @@ fn the_bit_tree_finds_what_a_scan_finds() {
             let mut tree = BitTree::new(size, memory).unwrap();
             let mut bits = vec![false; size];
             let mut random = Random(size as u64 + 1);
-            assert_eq!(tree.first(), None);
+            assert_eq!(tree.take_first_word(), None);
             for step in 0..3000 {
                 let bit = random.below(size);
                 // Phases of filling and of emptying, so that words and summaries become zero again.
@@ -38,7 +43,12 @@ fn the_bit_tree_finds_what_a_scan_finds() {
                 bits[bit] = set;
                 let at = random.below(size);
                 assert_eq!(tree.contains(at), bits[at], "bit {at} of {size}, step {step}");
-                assert_eq!(tree.first(), bits.iter().position(|&b| b), "first of {size}, step {step}");
+                let first = tree.take_first_word();
+                assert_eq!(first, first_word(&bits), "first word of {size}, step {step}");
+                if let Some((word, bits)) = first {
+                    assert!(tree.next(0).is_none_or(|bit| bit / 64 > word), "a bit left in word {word}, step {step}");
+                    tree.put_word(word, bits);
+                }
                 let next = bits[at..].iter().position(|&b| b).map(|found| at + found);
                 assert_eq!(tree.next(at), next, "next from {at} of {size}, step {step}");
                 let previous = bits[..at].iter().rposition(|&b| b);
@@ -73,6 +83,7 @@ fn the_max_tree_finds_what_a_scan_finds() {
                 let (at, least) = (random.below(size), 1 + random.below(50) as u32);
                 let first = numbers[at..].iter().position(|&n| n >= least).map(|found| at + found);
                 assert_eq!(tree.first(at, least), first, "{least} from {at} of {size}, step {step}");
+                assert_eq!(tree.first_of_all(least), tree.first(0, least), "{least} of {size}, step {step}");
             }
             assert_eq!(tree.first(size, 1), None);
         });
