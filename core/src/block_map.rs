@@ -23,6 +23,7 @@ use crate::bit_tree::{self, BitTree};
 use crate::max_tree::MaxTree;
 use crate::region::{CACHE_LINE, Carver};
 use crate::size::{Granules, Offset};
+use crate::switch::wrong;
 use crate::window::{Around, Chunk, Gap, Window, gaps_of};
 
 const fn is_empty([starts, ends]: Chunk) -> bool {
@@ -160,7 +161,7 @@ impl<'a> BlockMap<'a> {
         let chunks = self.chunks.get_mut(chunk..).and_then(<[Chunk]>::first_chunk_mut::<3>);
         let Some(chunks @ &mut [before, here, behind]) = chunks else { return Release::NotAStart };
         let window = Window::new(start, [before, here, behind]);
-        if !window.is_start() || start == self.end {
+        if wrong!("block-start", !window.is_start()) || start == self.end {
             return Release::NotAStart;
         }
         let Some(around) = window.around_block() else { return self.release_far(start, accept) };

@@ -12,6 +12,7 @@ use core::ptr;
 use static_assertions::{const_assert, const_assert_eq};
 
 use crate::size::{GRANULE, Granules};
+use crate::switch::wrong;
 
 /// What stands in the `magic` field of every allocated block's header.
 pub const MAGIC: usize = 0x507_7604;
@@ -79,6 +80,7 @@ impl AllocatedHeader {
     /// Whether `length` and `magic` are what `new` writes for a block of this size. The padding is nobody's: a C
     /// program that assigns the struct may leave anything in it.
     pub(crate) fn is_of(&self, block: Granules) -> bool {
-        self.length == block.minus(Granules::HEADER).length() && self.magic.addr() == MAGIC
+        let length = block.minus(Granules::HEADER).length();
+        !wrong!("length", self.length != length) && !wrong!("magic", self.magic.addr() != MAGIC)
     }
 }

@@ -12,6 +12,7 @@ use crate::size::{GRANULE, Granules, Offset, Resize};
 use crate::slab::Slab;
 use crate::split::{Config, Segment, split};
 use crate::stats::Stats;
+use crate::switch::wrong;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 
 /// The lock of a heap whose type names none.
@@ -122,9 +123,11 @@ impl<'a, L: RawLock> Heap<'a, L> {
     pub fn init(&self, memory: impl Into<Memory<'a>>, config: Config) -> Result<(), InitError> {
         let parts = split(memory.into(), config)?;
         // If this thread is in the slab, nothing may change: this finds it out.
-        self.with_slab(|_| ())?;
+        if wrong!("init-inside", self.with_slab(|_| ()).is_err()) {
+            return Err(InitError::Reentered);
+        }
         self.with_next_fit(|place| {
-            if place.region.granules() > Granules::NONE {
+            if wrong!("init-once", place.region.granules() > Granules::NONE) {
                 return Err(InitError::AlreadyInitialised);
             }
             // Before the first object is handed out, so that its free finds the heap.
@@ -347,7 +350,7 @@ impl<'a, L: RawLock> Heap<'a, L> {
     fn locate(&self, ptr: *const u8) -> Place {
         let size = self.bounds.size.load(Ordering::Acquire);
         let at = ptr.addr().wrapping_sub(self.bounds.base.load(Ordering::Relaxed).addr());
-        if at >= size || at % GRANULE != 0 {
+        if wrong!("outside", at >= size) || wrong!("misaligned", at % GRANULE != 0) {
             return Place::Nowhere;
         }
         let split = self.bounds.slab_segment.load(Ordering::Relaxed);

@@ -134,6 +134,7 @@
 extern crate std;
 
 // In order of dependency: a file uses only what stands above it.
+mod switch;
 mod size;
 mod header;
 mod error;

@@ -4,6 +4,7 @@ use core::cell::Cell;
 use core::marker::PhantomData;
 
 use crate::error::Reentered;
+use crate::switch::wrong;
 use crate::sync::UnsafeCell;
 
 /// A mutual exclusion lock.
@@ -70,7 +71,7 @@ unsafe impl RawLock for NoLock {
 
     #[inline]
     fn lock(&self) -> Result<(), Reentered> {
-        if self.held.replace(true) { Err(Reentered) } else { Ok(()) }
+        if wrong!("no-lock-held", self.held.replace(true)) { Err(Reentered) } else { Ok(()) }
     }
 
     #[inline]

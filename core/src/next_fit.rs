@@ -15,6 +15,7 @@ use crate::error::{AllocError, Fault};
 use crate::region::{Carver, Region};
 use crate::size::{GRANULE, Granules, Offset, Resize};
 use crate::stats::{Counters, SegmentStats};
+use crate::switch::wrong;
 use crate::window::{Around, Gap};
 
 /// Where the search for a free block begins.
@@ -204,7 +205,7 @@ impl<'a> NextFit<'a> {
         let payload = if nearest.wrapping_sub(first) == GRANULE { nearest.checked_add(alignment)? } else { nearest };
         let lead = Granules::holding(payload.wrapping_sub(first));
         let whole = lead.count().checked_add(need.count())?;
-        (whole <= gap.size().count()).then_some(gap.start.plus(lead))
+        (!wrong!("aligned-end", whole > gap.size().count())).then_some(gap.start.plus(lead))
     }
 
     /// Moves the rover to the first free block of at least `need`, other than its own: from where it stands, and
@@ -305,15 +306,18 @@ impl<'a> NextFit<'a> {
     pub(crate) fn live(&self, at: Offset) -> Result<Gap, Fault> {
         // A payload at the segment's first byte has no header; the difference wraps to where no block starts.
         let start = at.minus(Granules::HEADER);
-        if self.map.is_start(start) { Ok(Gap { start, end: self.map.block_end(start) }) } else { Err(self.fault(at)) }
+        if wrong!("block-start", !self.map.is_start(start)) {
+            return Err(self.fault(at));
+        }
+        Ok(Gap { start, end: self.map.block_end(start) })
     }
 
     /// What `at` is if it is no payload's start.
     #[cold]
     fn fault(&self, at: Offset) -> Fault {
-        if self.map.is_allocated(at) {
+        if wrong!("inside-block", self.map.is_allocated(at)) {
             Fault::NotABlock
-        } else if at >= self.high_water {
+        } else if wrong!("high-water", at >= self.high_water) {
             Fault::NeverAllocated
         } else {
             Fault::AlreadyFree

@@ -11,6 +11,7 @@ use core::slice;
 
 use crate::header::{AllocatedHeader, FreeHeader};
 use crate::size::{GRANULE, Granules, Offset};
+use crate::switch::wrong;
 
 /// Bytes of a cache line, to which the bookkeeping is aligned: a node of the max tree is one.
 pub(crate) const CACHE_LINE: usize = 64;
@@ -70,7 +71,7 @@ impl<'a> Memory<'a> {
     /// For as long as the heap lives, the `size` bytes at `region` are one allocated object, readable and writable
     /// through `region`, and nothing else touches them but through pointers that the heap hands out.
     pub unsafe fn from_raw(region: *mut u8, size: usize) -> Self {
-        let size = if region.is_null() { 0 } else { size };
+        let size = if wrong!("null-region", region.is_null()) { 0 } else { size };
         let region = NonNull::new(region).unwrap_or(NonNull::dangling());
         Self { region, size, bookkeeping: None, zeroed: false, region_zeroed: false, lent: PhantomData }
     }
@@ -127,7 +128,7 @@ impl<'a> Memory<'a> {
         next_fit: usize,
     ) -> Option<(Carver<'a>, Region<'a>, Region<'a>)> {
         let heap = carved.checked_add(slab)?.checked_add(next_fit)?;
-        if heap > self.size {
+        if wrong!("region-cut", heap > self.size) {
             return None;
         }
         let (start, size) = self.bookkeeping.unwrap_or((self.region, carved));
@@ -170,7 +171,10 @@ impl<'a> Carver<'a> {
 
     fn advance(&mut self, bytes: usize) -> Option<NonNull<u8>> {
         let start = self.next;
-        self.left = self.left.checked_sub(bytes)?;
+        if wrong!("bookkeeping-left", bytes > self.left) {
+            return None;
+        }
+        self.left = self.left.wrapping_sub(bytes);
         // SAFETY: in bounds: `bytes` were left of the one allocated object that `next` points into.
         self.next = unsafe { start.add(bytes) };
         Some(start)
@@ -180,7 +184,7 @@ impl<'a> Carver<'a> {
     pub(crate) fn slice<T: Plain>(&mut self, count: usize) -> Option<&'a mut [T]> {
         let bytes = count.checked_mul(size_of::<T>())?;
         let start = self.advance(bytes)?.cast::<T>();
-        if !start.is_aligned() {
+        if wrong!("bookkeeping-aligned", !start.is_aligned()) {
             return None;
         }
         if !self.zeroed {
@@ -242,8 +246,8 @@ impl<'a> Region<'a> {
     /// A pointer to `count` granules from `at`, if the region has them.
     #[inline]
     pub(crate) fn pointer(&self, at: Offset, count: Granules) -> Option<NonNull<u8>> {
-        let left = self.granules.count().checked_sub(at.index())?;
-        if count.count() > left {
+        let (at_index, granules) = (at.index(), self.granules.count());
+        if wrong!("region-end", at_index > granules || count.count() > granules.wrapping_sub(at_index)) {
             return None;
         }
         // SAFETY: in bounds: at <= granules was just compared, and all granules lie in one allocated object.
@@ -253,7 +257,7 @@ impl<'a> Region<'a> {
     /// A pointer to the header at `at`, if the region has it.
     #[inline]
     fn header(&self, at: Offset) -> Option<NonNull<u8>> {
-        if at.index() >= self.granules.count() {
+        if wrong!("header-end", at.index() >= self.granules.count()) {
             return None;
         }
         // SAFETY: in bounds: at < granules was just compared, and all granules lie in one allocated object.

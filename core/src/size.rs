@@ -7,6 +7,8 @@
 
 use static_assertions::const_assert;
 
+use crate::switch::wrong;
+
 /// Bytes in a granule: the unit of every size and offset, and the alignment of every payload.
 pub const GRANULE: usize = 16;
 
@@ -94,8 +96,12 @@ impl Granules {
     /// `None` where that is more than any segment has.
     #[inline]
     pub(crate) fn of_block(size: usize) -> Option<Self> {
-        let payload = u32::try_from(size.div_ceil(GRANULE)).ok()?;
-        payload.max(1).checked_add(1).map(Self)
+        let payload = size.div_ceil(GRANULE).max(1);
+        // One more for the header.
+        if wrong!("request-size", payload >= u32::MAX as usize) {
+            return None;
+        }
+        Some(Self((payload as u32).wrapping_add(1)))
     }
 
     /// The granules that hold `bytes`, rounded up; saturates.

@@ -15,6 +15,7 @@ use crate::error::Fault;
 use crate::region::{Carver, Region};
 use crate::size::{Divisor, Granules, Offset, Resize};
 use crate::stats::{Counters, SegmentStats};
+use crate::switch::wrong;
 
 /// The 64 slots in which the lowest returned one is: bit i is slot `64 * word + i`, set iff it was returned.
 #[derive(Clone, Copy, Debug)]
@@ -104,7 +105,16 @@ impl<'a> Slab<'a> {
         let slots = slots_of(region.granules().bytes(), slab_size);
         let returned = BitTree::new(slots as usize, memory)?;
         let by_stride = Divisor::new(stride);
-        Some(Self { region, front: Front::EMPTY, returned, slots, used: 0, stride, by_stride, counters: Counters::ZERO })
+        Some(Self {
+            region,
+            front: Front::EMPTY,
+            returned,
+            slots,
+            used: 0,
+            stride,
+            by_stride,
+            counters: Counters::ZERO,
+        })
     }
 
     pub(crate) fn offset(&self, slot: u32) -> Offset {
@@ -164,13 +174,13 @@ impl<'a> Slab<'a> {
     #[inline]
     pub(crate) fn live(&self, at: Offset) -> Result<u32, Fault> {
         let slot = self.index(at);
-        if slot >= self.slots {
+        if wrong!("slot-tail", slot >= self.slots) {
             Err(Fault::NotABlock)
-        } else if slot >= self.used {
+        } else if wrong!("slot-unused", slot >= self.used) {
             Err(Fault::NeverAllocated)
-        } else if self.is_returned(slot) {
+        } else if wrong!("slot-free", self.is_returned(slot)) {
             Err(Fault::AlreadyFree)
-        } else if self.offset(slot) != at {
+        } else if wrong!("slot-start", self.offset(slot) != at) {
             Err(Fault::NotABlock)
         } else {
             Ok(slot)

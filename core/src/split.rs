@@ -11,6 +11,7 @@ use crate::next_fit::{NextFit, Placement};
 use crate::region::Memory;
 use crate::size::{GRANULE, Granules, MAX_HEAP};
 use crate::slab::{self, Slab};
+use crate::switch::wrong;
 
 /// The fewest bytes of the two segments together: a slot of 16 bytes and a block of 48.
 pub const MIN_HEAP: usize = 64;
@@ -21,7 +22,7 @@ pub const MIN_REGION: usize = MIN_HEAP + carved_size(MIN_HEAP, GRANULE);
 
 /// Bytes between the bookkeeping and the slab segment of a region that holds both. Nothing is ever stored in them: a
 /// write of up to so many bytes before the first slot hits nothing.
-const GUARD: usize = 64;
+const GUARD: usize = if cfg!(slabfit_without = "guard") { 0 } else { 64 };
 
 // A minimal region's bookkeeping is that of a minimal heap: the map of one chunk and one word for the slots.
 const_assert!(carved_size(MIN_REGION, 1) == carved_size(MIN_HEAP, GRANULE));
@@ -95,24 +96,24 @@ pub(crate) fn split<'a>(memory: Memory<'a>, config: Config) -> Result<Parts<'a>,
         None => carved_size(given, config.slab_size),
         Some(_) => 0,
     };
-    if config.slab_size == 0 {
+    if wrong!("slab-size", config.slab_size == 0) {
         return Err(InitError::SlabSizeZero);
     }
     let size = given.saturating_sub(carved) & !(GRANULE - 1);
-    if size < MIN_HEAP {
+    if wrong!("region-small", size < MIN_HEAP) {
         let minimum = if carved == 0 { MIN_HEAP } else { MIN_REGION };
         return Err(InitError::TooSmall { size: given, minimum });
     }
-    if memory.address() % GRANULE != 0 {
+    if wrong!("region-aligned", memory.address() % GRANULE != 0) {
         return Err(InitError::Unaligned { address: memory.address() });
     }
-    if size > MAX_HEAP {
+    if wrong!("region-large", size > MAX_HEAP) {
         return Err(InitError::TooLarge { size: given });
     }
     let needed = bookkeeping_size(size, config.slab_size);
     let bookkeeping = memory.bookkeeping_size().unwrap_or(carved);
     let too_small = InitError::BookkeepingTooSmall { size: bookkeeping, needed };
-    if bookkeeping < needed {
+    if wrong!("bookkeeping-small", bookkeeping < needed) {
         return Err(too_small);
     }
     let slab_segment = slab_segment(size);

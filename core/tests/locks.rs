@@ -4,7 +4,7 @@
 mod common;
 
 use common::threads_share_a_heap;
-use slabfit::{Heap, NoLock, SpinLock, StaticArray, StaticHeap};
+use slabfit::{Heap, NoLock, RawLock, Reentered, SpinLock, StaticArray, StaticHeap};
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
 // Threads share what is safe to share, and a heap without a lock is one thread's by its type.
@@ -15,6 +15,16 @@ assert_impl_all!(Heap<'static, NoLock>: Send);
 assert_not_impl_any!(Heap<'static, NoLock>: Sync);
 assert_not_impl_any!(StaticHeap<NoLock>: Sync);
 assert_not_impl_any!(StaticArray<64, NoLock>: Sync);
+
+#[test]
+fn where_there_is_one_thread_the_lock_refuses_it_a_second_time() {
+    let lock = NoLock::INIT;
+    assert_eq!(lock.lock(), Ok(()));
+    assert_eq!(lock.lock(), Err(Reentered));
+    // SAFETY: it was locked above, once.
+    unsafe { lock.unlock(()) };
+    assert_eq!(lock.lock(), Ok(()));
+}
 
 #[test]
 fn threads_share_a_heap_under_a_spin_lock() {

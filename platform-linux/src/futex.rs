@@ -63,7 +63,8 @@ unsafe impl RawLock for FutexLock {
             return Ok(());
         }
         // From here on this thread would wait.
-        if other.is_held_by(me) { Err(Reentered) } else { self.lock_slow(me) }
+        let crosswise = cfg!(not(slabfit_without = "lock-crosswise")) && other.is_held_by(me);
+        if crosswise { Err(Reentered) } else { self.lock_slow(me) }
     }
 
     #[inline]
@@ -94,7 +95,7 @@ impl FutexLock {
 
     #[cold]
     fn lock_slow(&self, me: usize) -> Result<(), Reentered> {
-        if self.is_held_by(me) {
+        if cfg!(not(slabfit_without = "lock-owner")) && self.is_held_by(me) {
             return Err(Reentered);
         }
         // A thread that has slept cannot know whether others still do, so it takes the lock as contended: at worst one

@@ -109,10 +109,14 @@ impl Drop for Mapping {
 /// In front of the heap, between the heap and its bookkeeping, and behind.
 const GUARDS: usize = 3;
 
+/// What may be done to a guard.
+const CLOSED: ProtFlags =
+    if cfg!(slabfit_without = "guard-pages") { ProtFlags::READ.union(ProtFlags::WRITE) } else { ProtFlags::empty() };
+
 /// Addresses without access.
 fn reserve(len: usize) -> Result<NonNull<c_void>, SystemError> {
     // SAFETY: without a wish for an address the kernel gives one where nothing is mapped.
-    let start = unsafe { mmap_anonymous(ptr::null_mut(), len, ProtFlags::empty(), MapFlags::PRIVATE) };
+    let start = unsafe { mmap_anonymous(ptr::null_mut(), len, CLOSED, MapFlags::PRIVATE) };
     NonNull::new(start?).ok_or(SystemError::OutOfMemory)
 }
 

@@ -1,5 +1,7 @@
-//! Tests of what only the crate itself can reach: the trees against plain arrays, and the checker against broken heaps.
+//! Tests of what only the crate itself can reach: the bounds of its memory, the trees against plain arrays, and the checker
+//! against broken heaps.
 
+mod bounds;
 mod checker;
 mod trees;
 

@@ -23,18 +23,23 @@ pub(crate) type Reported = Option<&'static str>;
 /// A size or an alignment: 0 is none.
 #[inline]
 pub(crate) fn positive(number: usize) -> Answer<usize> {
-    if number == 0 { Err(Failure::INVALID) } else { Ok(number) }
+    if cfg!(not(slabfit_without = "c-zero")) && number == 0 { Err(Failure::INVALID) } else { Ok(number) }
 }
 
 /// `count` objects of `size` bytes side by side, zeroed.
 pub(crate) fn calloc(heap: &CHeap, count: usize, size: usize) -> Answer<NonNull<u8>> {
-    let bytes = positive(count)?.checked_mul(positive(size)?).ok_or(Failure::NO_MEMORY)?;
+    let (count, size) = (positive(count)?, positive(size)?);
+    let bytes = match count.checked_mul(size) {
+        Some(bytes) => bytes,
+        None if cfg!(slabfit_without = "c-product") => count.wrapping_mul(size),
+        None => return Err(Failure::NO_MEMORY),
+    };
     Ok(heap.alloc_zeroed(bytes)?)
 }
 
 /// An object at a multiple of `alignment`.
 pub(crate) fn alloc_aligned(heap: &CHeap, alignment: usize, size: usize) -> Answer<NonNull<u8>> {
-    if !alignment.is_power_of_two() {
+    if cfg!(not(slabfit_without = "c-alignment")) && !alignment.is_power_of_two() {
         return Err(Failure::INVALID);
     }
     // The layout is refused where the size would overflow.
