@@ -3,6 +3,7 @@
 
 pub mod abuse;
 pub mod arena;
+pub mod figure;
 pub mod model;
 pub mod pair;
 pub mod picture;

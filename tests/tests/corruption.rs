@@ -20,6 +20,7 @@ use slabfit_tests::abuse::fenced::{Case, Edge};
 use slabfit_tests::abuse::lab::{Agreed, Lab, Snapshot, raw_alloc, raw_free};
 use slabfit_tests::abuse::level::{Level, on_every_processor, replayed};
 use slabfit_tests::abuse::watch::Watch;
+use slabfit_tests::figure::{self, Grouped};
 use slabfit_tests::model::Header;
 
 /// How far an overflow or an underflow goes.
@@ -387,7 +388,12 @@ fn abuse(name: &'static str, trials: u64, must: &[&str], abuse: impl Fn(&mut Ben
         }
     });
     let (done, hits) = (done.into_inner(), hits.into_inner().expect("nobody panicked with it"));
-    println!("{name}: {done} trials, no deviation, {hits:?}, {:.1} s", begun.elapsed().as_secs_f64());
+    println!("{name} hit: {hits:?}");
+    let seconds = begun.elapsed().as_secs();
+    figure::say(
+        format_args!("corruption: {name}"),
+        format_args!("{} trials, no deviation ({seconds} s)", Grouped(done)),
+    );
 }
 
 fn trials(share: u64) -> u64 {
@@ -512,7 +518,15 @@ fn a_thread_that_scribbles_over_headers_changes_no_answer() {
     lab.compare_places().unwrap();
     assert_eq!(lab.heap().stats().ok(), Some(lab.model.stats()));
     let writes = writes.into_inner();
-    println!("scribbler: {operations} operations, {writes} writes meanwhile, {refused} frees refused, no deviation");
+    figure::say(
+        "corruption: a thread that scribbles over headers",
+        format_args!(
+            "{} operations during {} writes, {} frees refused, no deviation",
+            Grouped(operations),
+            Grouped(writes as u64),
+            Grouped(refused)
+        ),
+    );
     assert!(refused > 0 && writes > 0, "nothing was hit: {writes} writes");
     for (address, _) in lab.objects() {
         assert_eq!(raw_free(lab.heap(), address), Ok(()));

@@ -16,6 +16,7 @@ use slabfit_tests::abuse::fenced::{Case, Edge, Fenced};
 use slabfit_tests::abuse::lab::{random_align, random_size, raw_alloc, raw_free, raw_realloc};
 use slabfit_tests::abuse::level::{Level, on_every_processor, replayed};
 use slabfit_tests::abuse::watch::Watch;
+use slabfit_tests::figure::{self, Grouped};
 
 type Victim = Heap<'static, SpinLock>;
 
@@ -158,7 +159,11 @@ fn torture_all(name: &'static str, carved: bool) {
     })
     .into_iter()
     .sum();
-    println!("{name}: {heaps} heaps, {calls} calls, all ended, {:.1} s", begun.elapsed().as_secs_f64());
+    let seconds = begun.elapsed().as_secs();
+    figure::say(
+        name,
+        format_args!("{} heaps, {} calls, all ended ({seconds} s)", Grouped(heaps), Grouped(calls as u64)),
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! `SLABFIT_ABUSE=ci` is 20 granules, `soak` is 24. `SLABFIT_SEED=n` runs layout n alone.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::ops::Range;
 use std::time::Instant;
 
@@ -17,6 +18,7 @@ use slabfit_tests::abuse::lab::{Lab, Snapshot, raw_alloc, raw_free, raw_realloc}
 use slabfit_tests::abuse::layouts::{self, Tile};
 use slabfit_tests::abuse::level::{Level, on_every_processor, replayed};
 use slabfit_tests::abuse::watch::Watch;
+use slabfit_tests::figure::{self, Grouped};
 
 /// The longest alignment and the longest request that are tried byte by byte.
 const EVERY: usize = 64;
@@ -63,6 +65,12 @@ struct Tried {
 impl Tried {
     fn plus(self, other: Self) -> Self {
         Self { states: self.states + other.states, operations: self.operations + other.operations }
+    }
+}
+
+impl fmt::Display for Tried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} states, {} operations", Grouped(self.states), Grouped(self.operations))
     }
 }
 
@@ -242,26 +250,34 @@ fn exhaust_layouts(name: &'static str, window: Window) {
     let tried = tried.into_iter().fold(Tried::default(), Tried::plus);
     let layouts = layouts::count(window.granules);
     assert!(tried.states >= layouts || only.is_some(), "{tried:?}");
-    println!("{name}: {layouts} layouts in {window:?}, {tried:?}, {:.1} s", begun.elapsed().as_secs_f64());
+    let Window { before, granules, placement } = window;
+    let seconds = begun.elapsed().as_secs();
+    figure::say(
+        format_args!("{name}, {placement:?}, {granules} granules behind {before}"),
+        format_args!("{} layouts, {tried}, no deviation ({seconds} s)", Grouped(layouts)),
+    );
 }
 
 #[test]
 fn every_layout_agrees_with_the_model_under_next_fit() {
     let granules = Level::from_environment().of(12, 20, 24);
-    exhaust_layouts("layouts", Window { before: 0, granules, placement: Placement::NextFit });
+    exhaust_layouts("every layout", Window { before: 0, granules, placement: Placement::NextFit });
 }
 
 #[test]
 fn every_layout_agrees_with_the_model_under_first_fit() {
     let granules = Level::from_environment().of(11, 16, 22);
-    exhaust_layouts("layouts, first fit", Window { before: 0, granules, placement: Placement::FirstFit });
+    exhaust_layouts("every layout", Window { before: 0, granules, placement: Placement::FirstFit });
 }
 
 #[test]
 fn every_layout_across_the_end_of_a_chunk_agrees_with_the_model() {
     let granules = Level::from_environment().of(10, 16, 22);
     for placement in [Placement::NextFit, Placement::FirstFit] {
-        exhaust_layouts("layouts across a chunk", Window { before: 64 - granules / 2, granules, placement });
+        exhaust_layouts(
+            "every layout across the end of a chunk",
+            Window { before: 64 - granules / 2, granules, placement },
+        );
     }
 }
 
@@ -269,14 +285,20 @@ fn every_layout_across_the_end_of_a_chunk_agrees_with_the_model() {
 fn every_layout_across_the_end_of_a_node_agrees_with_the_model() {
     let granules = Level::from_environment().of(9, 13, 18);
     let before = 16 * 64 - granules / 2;
-    exhaust_layouts("layouts across a node", Window { before, granules, placement: Placement::NextFit });
+    exhaust_layouts(
+        "every layout across the end of a node",
+        Window { before, granules, placement: Placement::NextFit },
+    );
 }
 
 #[test]
 fn every_layout_across_the_end_of_a_summary_word_agrees_with_the_model() {
     let granules = Level::from_environment().of(8, 12, 17);
     let before = 64 * 64 - granules / 2;
-    exhaust_layouts("layouts across a summary word", Window { before, granules, placement: Placement::NextFit });
+    exhaust_layouts(
+        "every layout across the end of a summary word",
+        Window { before, granules, placement: Placement::NextFit },
+    );
 }
 
 /// Where the max tree gets its third level, and the summaries of the bit trees theirs.
@@ -285,7 +307,10 @@ fn every_layout_across_the_end_of_a_level_agrees_with_the_model() {
     let granules = Level::from_environment().of(6, 8, 12);
     for chunks in [16 * 16, 64 * 64] {
         let before = chunks * 64 - granules / 2;
-        exhaust_layouts("layouts across a level", Window { before, granules, placement: Placement::NextFit });
+        exhaust_layouts(
+            "every layout across the end of a level",
+            Window { before, granules, placement: Placement::NextFit },
+        );
     }
 }
 
@@ -320,8 +345,11 @@ fn every_state_that_can_be_reached_agrees_with_the_model() {
                 }
             }
         }
-        let seconds = begun.elapsed().as_secs_f64();
-        println!("reachable states of {granules} granules under {placement:?}: {tried:?}, {seconds:.1} s");
+        let seconds = begun.elapsed().as_secs();
+        figure::say(
+            format_args!("every reachable state, {placement:?}, {granules} granules"),
+            format_args!("{tried}, no deviation ({seconds} s)"),
+        );
         assert!(tried.states > layouts::count(granules));
     }
 }
@@ -375,7 +403,11 @@ fn every_state_of_a_slab_agrees_with_the_model() {
             tried.operations += exhaust_slab(&mut lab);
         }
     }
-    println!("slab states of {slots} slots: {tried:?}, {:.1} s", begun.elapsed().as_secs_f64());
+    let seconds = begun.elapsed().as_secs();
+    figure::say(
+        format_args!("every state of a slab of {slots} slots"),
+        format_args!("{tried}, no deviation ({seconds} s)"),
+    );
 }
 
 fn exhaust_slab(lab: &mut Lab) -> u64 {

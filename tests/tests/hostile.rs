@@ -18,6 +18,7 @@ use slabfit_tests::abuse::fenced::{Case, Edge, Fenced};
 use slabfit_tests::abuse::lab::{Lab, raw_alloc, raw_free, raw_realloc};
 use slabfit_tests::abuse::level::replayed;
 use slabfit_tests::abuse::watch::Watch;
+use slabfit_tests::figure;
 
 type Victim = Heap<'static, SpinLock>;
 
@@ -79,7 +80,7 @@ fn every_case_of_the_hostile_matrix_has_its_exact_answer() {
     count += run("sparse regions", sparse());
     count += run("frees", frees());
     count += run("set-up", set_up());
-    println!("the hostile matrix: {count} named cases");
+    figure::say("the hostile matrix", format_args!("{count} named cases, each with its exact answer"));
     assert!(count >= FEWEST_CASES, "{count} cases");
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use slabfit::{AllocError, Config};
 use slabfit_linux::ProcessHeap;
+use slabfit_tests::figure;
 
 use life::{Watchdog, printed, seed};
 
@@ -29,12 +30,14 @@ fn a_child_can_use_the_heap_whatever_other_threads_were_doing() {
     let forks = forks();
     let Some(printed) = printed("life_fork.c", &[OsStr::new(&forks)]) else { return };
     assert!(printed.starts_with(&format!("{forks} forks, ")), "{printed}");
+    figure::say("forks while other threads allocate", format_args!("{}, every child served", printed.trim_end()));
 }
 
 #[test]
 fn a_child_of_a_process_that_makes_its_heap_has_one_or_can_make_one() {
     let Some(printed) = printed("life_fork_init.c", &[OsStr::new("200")]) else { return };
     assert!(printed.starts_with("1200 children, "), "{printed}");
+    figure::say("forks during init", format_args!("{}, all with a heap or able to make one", printed.trim_end()));
 }
 
 #[test]
@@ -78,6 +81,7 @@ fn a_library_that_is_loaded_a_thousand_times_maps_its_heap_once() {
     let library = c_common::library();
     let Some(printed) = printed("life_dlopen.c", &[library.as_os_str()]) else { return };
     assert!(printed.starts_with("1000 rounds, "), "{printed}");
+    figure::say("dlopen and dlclose", printed.trim_end());
 }
 
 // ---- Threads ----
@@ -85,7 +89,8 @@ fn a_library_that_is_loaded_a_thousand_times_maps_its_heap_once() {
 #[test]
 fn threads_that_exit_or_are_cancelled_lose_nothing() {
     let seed = seed().to_string();
-    printed("life_cancel.c", &[OsStr::new(&seed)]);
+    let Some(printed) = printed("life_cancel.c", &[OsStr::new(&seed)]) else { return };
+    figure::say("threads that exit or are cancelled", printed.lines().last().unwrap_or_default());
 }
 
 #[test]

@@ -13,6 +13,7 @@ use slabfit_tests::abuse::fenced::{Case, Edge};
 use slabfit_tests::abuse::lab::Lab;
 use slabfit_tests::abuse::level::{Level, number, on_every_processor, replayed};
 use slabfit_tests::abuse::watch::Watch;
+use slabfit_tests::figure::{self, Grouped};
 
 /// Operations on one heap, and between two full comparisons.
 const OPERATIONS: u64 = 20_000;
@@ -59,9 +60,14 @@ fn random_operations_agree_with_the_model() {
     .into_iter()
     .sum();
     let operations = heaps * OPERATIONS;
-    println!(
-        "random operations: {operations} on {heaps} heaps from seed {first}, no deviation, {:.1} s",
-        begun.elapsed().as_secs_f64()
+    let seconds = begun.elapsed().as_secs();
+    figure::say(
+        "random operations against the model",
+        format_args!(
+            "{} on {} heaps from seed {first}, no deviation ({seconds} s)",
+            Grouped(operations),
+            Grouped(heaps)
+        ),
     );
     assert!(heaps > 0);
 }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use slabfit::{AllocError, Config, Fault, Heap, InitError, RawLock, ReallocError, Reentered, Violation, WrongFree};
 use slabfit_linux::{FutexLock, MappedHeap};
+use slabfit_tests::figure;
 
 use life::{Watchdog, cpu_time, interrupt_myself, on_signal};
 
@@ -76,7 +77,7 @@ fn every_call_of_a_handler_inside_the_heap_is_refused_at_once() {
     assert_eq!(REFUSED.load(Ordering::Acquire), 15);
     assert_eq!(interrupted.heap.stats(), before);
     assert_eq!(interrupted.heap.check(), Ok(()));
-    println!("15 calls refused in {took:?}");
+    figure::say("calls of a handler in its own thread's call", format_args!("15, refused in {took:.0?}"));
     // Not one of them slept, which the watchdog would tell, or spun.
     assert!(took.as_millis() < 20, "{took:?}");
     INTERRUPTED.store(ptr::null_mut(), Ordering::Release);
@@ -122,7 +123,8 @@ fn two_handlers_that_want_the_other_threads_lock_are_both_refused() {
 
 #[test]
 fn handlers_in_one_half_of_the_heap_that_want_the_other_never_wait_for_each_other() {
-    life::printed("life_cross.c", &[]);
+    let Some(printed) = life::printed("life_cross.c", &[]) else { return };
+    figure::say("handlers crosswise in the two halves", printed.trim_end());
 }
 
 // ---- During init ----
@@ -210,7 +212,10 @@ fn a_handler_during_init_finds_no_heap_or_a_whole_one_or_is_refused() {
         done.store(true, Ordering::Relaxed);
     });
     let [served, nothing, refused, made] = SEEN.each_ref().map(|count| count.load(Ordering::Relaxed));
-    println!("handlers: {served} served, {nothing} found no heap, {refused} refused, {made} made the heap");
+    figure::say(
+        "handlers during init",
+        format_args!("{served} served, {nothing} found no heap, {refused} refused, {made} made the heap"),
+    );
     assert_eq!(WRONG.load(Ordering::Relaxed), 0);
     assert!(served + nothing > 0, "no handler ran in {MOST:?}");
 }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use slabfit::{Config, RawLock, SpinLock};
 use slabfit_linux::{FutexLock, MappedHeap};
+use slabfit_tests::figure;
 
 use life::{Watchdog, cpu_time, skipped};
 
@@ -115,8 +116,10 @@ fn a_waiter_sleeps_while_the_holder_is_preempted() {
         Err(error) => skipped(&format!("no SCHED_FIFO: {error}")),
         Ok(Waited { waited, awake }) => {
             let spin = wait_for_a_preempted_holder::<SpinLock>(shared, other).expect("it was allowed before");
-            println!("futex lock: waited {waited:?}, {awake:?} of it awake");
-            println!("spin lock, to compare: waited {:?}, {:?} of it awake", spin.waited, spin.awake);
+            figure::say(
+                "a waiter while SCHED_FIFO preempts the holder",
+                format_args!("waited {waited:.0?}, {awake:.1?} of it awake (a spin lock: {:.0?})", spin.awake),
+            );
             assert!(waited > OFF / 2, "waited only {waited:?}");
             assert!(awake < Duration::from_millis(10), "was awake for {awake:?} of {waited:?}");
         }
@@ -149,7 +152,8 @@ fn waiters_sleep_while_a_thread_is_in_the_heap() {
         drop(held);
         waiters.into_iter().map(|waiter| waiter.join().expect("it does not panic")).collect()
     });
-    println!("eight waiters of {OFF:?}, awake: {awake:?}");
+    let most = awake.iter().max().expect("there are eight");
+    figure::say("eight waiters", format_args!("waited {OFF:.0?}, none more than {most:.1?} of it awake"));
     assert!(awake.iter().all(|&awake| awake < Duration::from_millis(10)), "{awake:?}");
 }
 
