@@ -5,7 +5,9 @@
  * or from the next-fit segment once that is full; every other request from the next-fit segment. A heap never grows.
  *
  * All functions may be called from any thread, and from a signal handler: there, where the thread was interrupted
- * inside the same heap, they fail at once, with EDEADLK.
+ * inside the same heap and would have to wait, they fail at once, with EDEADLK. Inside of them a thread must not be
+ * cancelled asynchronously, and a handler must neither leave them by siglongjmp nor fork: the heap would stay locked.
+ * After a fork the child can use the heap of the process; one with a handle only if no other thread was in it then.
  *
  * A failure is a return value (NULL, -1, or 0 for a number of bytes), and errno says why; nothing has changed then. A
  * call that succeeds leaves errno alone. See also mem(3).
