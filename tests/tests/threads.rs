@@ -287,4 +287,10 @@ mod under_a_spin_lock {
 
 mod under_a_futex {
     threads_pass_objects_on!(FutexLock);
+
+    /// Not under the spin lock: there, most of so many threads would wait awake for one that is not on a processor.
+    #[test]
+    fn sixteen_threads_pass_objects_on_and_lose_none() {
+        run::<FutexLock>(16, Placement::FirstFit);
+    }
 }
