@@ -192,6 +192,19 @@ mod tests {
     }
 
     #[test]
+    fn a_number_of_granules_saturates_where_its_type_ends() {
+        for (bytes, holding, within) in [(0, 0, 0), (1, 1, 0), (16, 1, 1), (17, 2, 1), (4096, 256, 256)] {
+            assert_eq!((Granules::holding(bytes), Granules::within(bytes)), (Granules(holding), Granules(within)));
+        }
+        let whole = (u32::MAX as usize).saturating_mul(GRANULE);
+        for bytes in [whole, whole.saturating_add(16), whole.saturating_add(32), usize::MAX] {
+            let most = u32::try_from(bytes / GRANULE).unwrap_or(u32::MAX);
+            assert_eq!(Granules::within(bytes), Granules(most));
+            assert!(Granules::holding(bytes) >= Granules(most));
+        }
+    }
+
+    #[test]
     fn length_saturates_where_an_int_ends() {
         assert_eq!(Granules(134_217_727).length(), 2_147_483_632);
         assert_eq!(Granules(134_217_728).length(), i32::MAX);
