@@ -1,0 +1,209 @@
+//! `slabfit-coverage LINES.lcov BRANCHES.json FOLDER`: the lines and branches of the sources under FOLDER that no test has
+//! reached. Each must have its reason in the source: a comment `// Not reached: why`, on the line or right above it. For a line
+//! it also holds for those that follow and were not reached either. Fails if one has none.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::Path;
+use std::process::ExitCode;
+use std::{env, fs};
+
+use serde::Deserialize;
+
+const REASON: &str = "// Not reached: ";
+
+/// What `llvm-cov export` writes, as far as it is needed here.
+#[derive(Deserialize)]
+struct Export {
+    data: Vec<Data>,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    files: Vec<File>,
+}
+
+#[derive(Deserialize)]
+struct File {
+    filename: String,
+    /// Line and column where the condition starts, and where it ends; how often it was true, and false; and more.
+    branches: Vec<Vec<u64>>,
+}
+
+/// How often a condition was true and false, in all instances of its function together.
+#[derive(Clone, Copy, Default)]
+struct Outcomes {
+    taken: u64,
+    not: u64,
+}
+
+/// The text of a file, and what of it was not reached.
+struct Source {
+    text: Vec<String>,
+    missed: Vec<(u64, String)>,
+}
+
+/// How much there is, how much of it was reached, and how much of the rest has a reason.
+#[derive(Default)]
+struct Tally {
+    all: usize,
+    reached: usize,
+    excused: usize,
+}
+
+impl Source {
+    fn read(path: &str) -> Result<Self, Box<dyn Error>> {
+        let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+        Ok(Self { text: text.lines().map(str::to_owned).collect(), missed: Vec::new() })
+    }
+
+    fn line(&self, number: u64) -> &str {
+        number.checked_sub(1).and_then(|index| self.text.get(index as usize)).map_or("", String::as_str)
+    }
+
+    /// Whether a reason stands on the line, or in the comment right above it.
+    fn has_reason(&self, number: u64) -> bool {
+        let above = (1..number).rev().map(|number| self.line(number)).take_while(|line| line.trim().starts_with("//"));
+        [self.line(number)].into_iter().chain(above).any(|line| line.contains(REASON))
+    }
+
+    fn lines(&mut self, counts: &BTreeMap<u64, u64>, tally: &mut Tally) {
+        let mut excused = false;
+        for (&number, &count) in counts {
+            tally.all += 1;
+            if count > 0 {
+                tally.reached += 1;
+                excused = false;
+                continue;
+            }
+            excused = excused || self.has_reason(number);
+            if excused {
+                tally.excused += 1;
+            } else {
+                self.missed.push((number, format!("not reached: {}", self.line(number).trim())));
+            }
+        }
+    }
+
+    fn branches(&mut self, outcomes: &BTreeMap<(u64, u64), Outcomes>, tally: &mut Tally) {
+        for (&(line, column), &Outcomes { taken, not }) in outcomes {
+            // One that was not come to is on a line that was not reached, or behind a condition that counts by itself.
+            if taken == 0 && not == 0 {
+                continue;
+            }
+            for (count, never) in [(taken, "true"), (not, "false")] {
+                tally.all += 1;
+                if count > 0 {
+                    tally.reached += 1;
+                } else if self.has_reason(line) {
+                    tally.excused += 1;
+                } else {
+                    self.missed.push((line, format!("column {column} is never {never}: {}", self.line(line).trim())));
+                }
+            }
+        }
+    }
+}
+
+/// The counts of the lines of each file under `folder`.
+fn lines_of(lcov: &str, folder: &Path) -> BTreeMap<String, BTreeMap<u64, u64>> {
+    let mut files: BTreeMap<String, BTreeMap<u64, u64>> = BTreeMap::new();
+    let mut file = None;
+    for line in lcov.lines() {
+        if let Some(path) = line.strip_prefix("SF:") {
+            file = Path::new(path).starts_with(folder).then(|| path.to_owned());
+        } else if let (Some(record), Some(file)) = (line.strip_prefix("DA:"), &file) {
+            let mut numbers = record.split(',').filter_map(|number| number.parse().ok());
+            if let (Some(line), Some(count)) = (numbers.next(), numbers.next()) {
+                *files.entry(file.clone()).or_default().entry(line).or_default() += count;
+            }
+        }
+    }
+    files
+}
+
+fn outcomes_of(file: &File) -> BTreeMap<(u64, u64), Outcomes> {
+    let mut outcomes: BTreeMap<(u64, u64), Outcomes> = BTreeMap::new();
+    for branch in &file.branches {
+        if let &[line, column, _, _, taken, not, ..] = branch.as_slice() {
+            let outcome = outcomes.entry((line, column)).or_default();
+            outcome.taken += taken;
+            outcome.not += not;
+        }
+    }
+    outcomes
+}
+
+fn run() -> Result<bool, Box<dyn Error>> {
+    let [lcov, json, folder]: [String; 3] =
+        env::args().skip(1).collect::<Vec<_>>().try_into().map_err(|_| "which files, and which folder?")?;
+    let folder = fs::canonicalize(folder)?;
+    let export: Export = serde_json::from_str(&fs::read_to_string(json)?)?;
+    let (mut lines, mut branches) = (Tally::default(), Tally::default());
+    let mut missed = 0;
+    for (path, counts) in lines_of(&fs::read_to_string(lcov)?, &folder) {
+        let mut source = Source::read(&path)?;
+        source.lines(&counts, &mut lines);
+        for file in export.data.iter().flat_map(|data| &data.files).filter(|file| file.filename == path) {
+            source.branches(&outcomes_of(file), &mut branches);
+        }
+        source.missed.sort();
+        missed += source.missed.len();
+        for (number, what) in source.missed {
+            println!("{path}:{number}: {what}");
+        }
+    }
+    if lines.all == 0 || branches.all == 0 {
+        return Err("nothing was measured".into());
+    }
+    for (what, Tally { all, reached, excused }) in [("lines", lines), ("branches", branches)] {
+        println!("{what}: {reached} of {all} reached, {excused} have a reason");
+    }
+    Ok(missed == 0)
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(text: &str) -> Source {
+        Source { text: text.lines().map(str::to_owned).collect(), missed: Vec::new() }
+    }
+
+    #[test]
+    fn a_reason_holds_for_the_lines_that_follow_until_one_was_reached() {
+        let mut source = source("one\n// Not reached: why\n// and how\ntwo\nthree\nfour\nfive\n");
+        let mut tally = Tally::default();
+        source.lines(&BTreeMap::from([(1, 0), (4, 0), (5, 0), (6, 7), (7, 0)]), &mut tally);
+        let missed: Vec<_> = source.missed.iter().map(|(number, _)| *number).collect();
+        assert_eq!((missed.as_slice(), tally.all, tally.reached, tally.excused), ([1, 7].as_slice(), 5, 1, 2));
+    }
+
+    #[test]
+    fn a_branch_counts_in_all_instances_together_and_each_side_by_itself() {
+        let file = File {
+            filename: String::new(),
+            branches: vec![
+                vec![1, 4, 1, 9, 0, 3, 0, 0, 4],
+                vec![1, 4, 1, 9, 2, 0, 0, 0, 4],
+                vec![2, 4, 2, 9, 0, 5, 0, 0, 4],
+            ],
+        };
+        let mut source = source("if one {\nif two {\n");
+        let mut tally = Tally::default();
+        source.branches(&outcomes_of(&file), &mut tally);
+        assert_eq!(source.missed, [(2, "column 4 is never true: if two {".to_owned())]);
+        assert_eq!((tally.all, tally.reached, tally.excused), (4, 3, 0));
+    }
+}
