@@ -147,6 +147,7 @@ pub(crate) struct Hold<'l, L: RawLock> {
 
 impl<L: RawLock> Drop for Hold<'_, L> {
     fn drop(&mut self) {
+        // Not reached: a hold without its token, which is there until this.
         if let Some(token) = self.token.take() {
             // SAFETY: the token is from the last `lock`, in this thread, by the invariants.
             unsafe { self.lock.unlock(token) };

@@ -222,5 +222,6 @@ mod tests {
                 assert_eq!(by.divide(Offset(n)), n / divisor, "{n} / {divisor}");
             }
         }
+        assert_eq!(Divisor::new(Granules::NONE).divide(Offset(7)), 7, "0 counts as 1");
     }
 }

@@ -92,6 +92,10 @@ macro_rules! in_a_borrowed_heap {
                 // SAFETY: 2000 bytes, all written.
                 let bytes = unsafe { object.cast::<[u8; 2000]>().read() };
                 assert!(bytes[..100].iter().all(|&byte| byte == 0xFF) && bytes[100..].iter().all(|&byte| byte == 0));
+                // SAFETY: the object has the old layout, and the same one afterwards.
+                let same = unsafe { (&heap).grow_zeroed(object, large, large) }.unwrap().cast::<u8>();
+                // SAFETY: as above.
+                assert_eq!((same, unsafe { same.cast::<[u8; 2000]>().read() }), (object, bytes));
                 // SAFETY: nobody uses the object afterwards.
                 unsafe { (&heap).deallocate(object, large) };
                 nothing_is_left_in(&heap);

@@ -126,6 +126,24 @@ fn every_field_of_the_rover_that_is_changed_is_reported() {
     next_fit_reports("next", &[Kind::Rover], |n| n.rover.next = Offset::ZERO);
 }
 
+/// Its gap is smaller than another one of its chunk, so that no maximum tells.
+#[test]
+fn a_rover_inside_of_its_gap_is_reported_though_every_maximum_is_right() {
+    let mut region = RegionArray::<4096>::new();
+    let heap: Heap<'_, SpinLock> = Heap::new(&mut region, Config::new(1)).unwrap();
+    let [small, _, large, _] = [48, 16, 100, 16].map(|size| heap.alloc(size).unwrap().as_ptr());
+    let rest = heap.stats().unwrap().next_fit.largest_free - 16;
+    heap.alloc(rest).unwrap();
+    for object in [small, large] {
+        // SAFETY: nobody uses the object.
+        unsafe { heap.free(object) }.unwrap();
+    }
+    assert_eq!(heap.alloc(16).unwrap().as_ptr(), small);
+    heap.check().unwrap();
+    heap.with_next_fit(|n| n.rover.at = n.rover.at.plus(Granules::HEADER)).unwrap();
+    assert_eq!(heap.check().err().and_then(kind), Some(Kind::Rover));
+}
+
 #[test]
 fn every_count_that_is_changed_is_reported() {
     next_fit_reports("free blocks", &[Kind::Count], |n| n.gaps += 1);

@@ -1,0 +1,92 @@
+//! What heaps, errors and violations are called, to the letter: programs print it, and people look for it.
+#![allow(missing_docs)]
+
+use slabfit::{
+    AllocError, Config, Fault, Heap, InitError, ReallocError, Reentered, RegionArray, StaticArray, StaticHeap,
+    Violation, WrongFree,
+};
+
+const REENTERED: &str = "called while this thread holds the lock";
+
+#[test]
+fn of_a_heap_that_is_not_made() {
+    for (error, words) in [
+        (InitError::TooSmall { size: 100, minimum: 304 }, "region of 100 bytes is too small, 304 are needed"),
+        (InitError::Unaligned { address: 0x1238 }, "region at 0x1238 does not start at a multiple of 16"),
+        (InitError::TooLarge { size: 1 << 31 }, "region of 2147483648 bytes is larger than 64 GiB"),
+        (InitError::SlabSizeZero, "a slab size of 0 bytes"),
+        (
+            InitError::BookkeepingTooSmall { size: 10, needed: 168 },
+            "10 bytes of bookkeeping are too few, 168 are needed",
+        ),
+        (InitError::AlreadyInitialised, "the heap is initialised already"),
+        (InitError::Reentered, REENTERED),
+        (InitError::from(Reentered), REENTERED),
+    ] {
+        assert_eq!(error.to_string(), words);
+    }
+}
+
+#[test]
+fn of_a_request_that_is_refused() {
+    for (error, words) in [
+        (AllocError::NotInitialised, "the heap is not initialised"),
+        (AllocError::Full, "full"),
+        (AllocError::Fragmented, "fragmented"),
+        (AllocError::Reentered, REENTERED),
+    ] {
+        assert_eq!(error.to_string(), words);
+        assert_eq!(ReallocError::from(error).to_string(), words);
+    }
+    assert_eq!(Reentered.to_string(), REENTERED);
+}
+
+#[test]
+fn of_a_free_that_is_refused() {
+    for (fault, words) in [
+        (Fault::OutsideHeap, "outside the heap"),
+        (Fault::Misaligned, "misaligned"),
+        (Fault::NotABlock, "not the start of a block"),
+        (Fault::NeverAllocated, "never allocated"),
+        (Fault::AlreadyFree, "already free"),
+        (Fault::HeaderOverwritten, "header overwritten"),
+        (Fault::Reentered, REENTERED),
+    ] {
+        let wrong = WrongFree { address: 0x7f00, fault };
+        assert_eq!(fault.to_string(), words);
+        assert_eq!(wrong.to_string(), format!("0x7f00: {words}"));
+        assert_eq!(ReallocError::from(wrong).to_string(), format!("0x7f00: {words}"));
+    }
+}
+
+#[test]
+fn of_a_heap_that_is_not_whole() {
+    let address = 0x7f00;
+    for (violation, words) in [
+        (Violation::Overwritten { address }, "0x7f00: header overwritten"),
+        (Violation::Boundary { address }, "0x7f00: block boundaries do not alternate"),
+        (Violation::Summary, "a summary bit is wrong"),
+        (Violation::Maximum, "a maximum is wrong"),
+        (Violation::Rover { address }, "0x7f00: the rover's free block is not the map's"),
+        (Violation::Count, "a count is wrong"),
+        (Violation::HighWater, "a block lies above the high-water mark"),
+        (Violation::Returned, "a slot was returned that was never used"),
+        (Violation::Reentered, REENTERED),
+    ] {
+        assert_eq!(violation.to_string(), words);
+    }
+}
+
+#[test]
+fn of_heaps_themselves() {
+    let mut array = RegionArray::<4096>::default();
+    let heap: Heap = Heap::new(&mut array, Config::new(48)).unwrap();
+    let (base, size) = (heap.base(), heap.size());
+    assert_eq!(format!("{heap:?}"), format!("Heap {{ base: {base:?}, size: {size}, slab_size: 48, .. }}"));
+    static ARRAY: StaticArray<4096> = StaticArray::new();
+    let of_a_static: StaticHeap = StaticHeap::new(&ARRAY, Config::new(48));
+    assert!(
+        format!("{of_a_static:?}").starts_with("StaticHeap { heap: Heap { base: None, size: 0, slab_size: 0, .. }")
+    );
+    assert_eq!(format!("{:?}", StaticArray::<64>::default()), "StaticArray { size: 64, .. }");
+}

@@ -1,0 +1,33 @@
+//! What mapped heaps and their errors are called, to the letter.
+#![allow(missing_docs)]
+
+use std::error::Error;
+
+use slabfit::{Config, InitError};
+use slabfit_linux::{MapError, MappedHeap, ProcessHeap, SystemError};
+
+#[test]
+fn of_memory_that_is_refused() {
+    for (error, words) in [
+        (SystemError::OutOfMemory, "the system is out of memory"),
+        (SystemError::Refused { errno: 13 }, "the system refused memory with error 13"),
+    ] {
+        assert_eq!(error.to_string(), words);
+        let map = MapError::from(error);
+        assert_eq!(map.to_string(), words);
+        assert_eq!(map.source().expect("there is a cause").to_string(), words);
+    }
+    let map = MapError::from(InitError::SlabSizeZero);
+    assert_eq!(map.to_string(), "a slab size of 0 bytes");
+    assert_eq!(map.source().expect("there is a cause").to_string(), "a slab size of 0 bytes");
+}
+
+#[test]
+fn of_heaps_themselves() {
+    let heap = MappedHeap::new(4096, Config::new(64)).expect("there is memory");
+    assert_eq!(format!("{heap:?}"), format!("MappedHeap {{ mapping: {:?}, .. }}", heap.mapping()));
+    let heap = ProcessHeap::empty();
+    assert_eq!(format!("{heap:?}"), "ProcessHeap { base: None, .. }");
+    let first = heap.init(4096, Config::new(64)).expect("there is memory");
+    assert_eq!(format!("{heap:?}"), format!("ProcessHeap {{ base: Some({first:?}), .. }}"));
+}
