@@ -104,7 +104,16 @@ impl<'a> Slab<'a> {
         let slots = slots_of(region.granules().bytes(), slab_size);
         let returned = BitTree::new(slots as usize, memory)?;
         let by_stride = Divisor::new(stride);
-        Some(Self { region, front: Front::EMPTY, returned, slots, used: 0, stride, by_stride, counters: Counters::ZERO })
+        Some(Self {
+            region,
+            front: Front::EMPTY,
+            returned,
+            slots,
+            used: 0,
+            stride,
+            by_stride,
+            counters: Counters::ZERO,
+        })
     }
 
     pub(crate) fn offset(&self, slot: u32) -> Offset {
