@@ -6,7 +6,11 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use slabfit::Placement;
 
+use crate::tester::film::FilmArguments;
+use crate::tester::map::MapArguments;
+use crate::tester::plot::PlotArguments;
 use crate::tester::size_arg::parse_size;
+use crate::tester::watch::WatchArguments;
 
 /// What the tester is asked to do. Without a subcommand it tests.
 #[derive(Debug, Parser)]
@@ -30,6 +34,14 @@ pub enum Command {
         /// The step, as JSON.
         assignment: String,
     },
+    /// Draw a heap at one moment of a trace, as SVG
+    Map(MapArguments),
+    /// Draw a heap at many moments of a trace, as one HTML page with a slider
+    Film(FilmArguments),
+    /// Plot live bytes and fragmentation over a trace, as SVG
+    Plot(PlotArguments),
+    /// Watch a heap in the terminal while a trace is replayed
+    Watch(WatchArguments),
 }
 
 /// What to test, and how.
@@ -84,14 +96,22 @@ pub enum PlacementArgument {
     First,
 }
 
+impl PlacementArgument {
+    /// What it names.
+    #[must_use]
+    pub fn placement(self) -> Placement {
+        match self {
+            Self::Next => Placement::NextFit,
+            Self::First => Placement::FirstFit,
+        }
+    }
+}
+
 impl TestArguments {
     /// The placement of slabfit's own heap.
     #[must_use]
     pub fn placement(&self) -> Placement {
-        match self.placement {
-            None | Some(PlacementArgument::Next) => Placement::NextFit,
-            Some(PlacementArgument::First) => Placement::FirstFit,
-        }
+        self.placement.map_or(Placement::NextFit, PlacementArgument::placement)
     }
 
     /// Whether `suite` is to run.
@@ -117,7 +137,7 @@ pub fn one_line(error: &clap::Error) -> Option<String> {
     Some(first.lines().map(str::trim).collect::<Vec<_>>().join(" "))
 }
 
-fn size(text: &str) -> Result<usize, String> {
+pub(super) fn size(text: &str) -> Result<usize, String> {
     let bytes = parse_size(text).map_err(|error| error.to_string())?;
     usize::try_from(bytes).map_err(|_| "more bytes than this machine can address".to_owned())
 }
