@@ -129,12 +129,21 @@ pub fn one_line(error: &clap::Error) -> Option<String> {
     }
     if error.kind() == ErrorKind::MissingRequiredArgument {
         let missing = error.get(ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
-        return Some(format!("{missing} is missing; for a start, try: tester 1MiB"));
+        let start = subcommand(error).map_or("1MiB".to_owned(), |name| format!("{name} --help"));
+        return Some(format!("{missing} is missing; for a start, try: tester {start}"));
     }
     // What follows the first paragraph is advice, which would take more than a line.
     let text = error.to_string();
     let first = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
     Some(first.lines().map(str::trim).collect::<Vec<_>>().join(" "))
+}
+
+/// The subcommand that an error is about, which only its usage tells.
+fn subcommand(error: &clap::Error) -> Option<String> {
+    let text = error.to_string();
+    let (_, usage) = text.split_once("Usage: tester ")?;
+    let word = usage.split_whitespace().next()?;
+    word.bytes().all(|letter| letter.is_ascii_lowercase()).then(|| word.to_owned())
 }
 
 pub(super) fn size(text: &str) -> Result<usize, String> {
@@ -185,6 +194,8 @@ mod tests {
     fn every_error_is_one_line() {
         for (line, expected) in [
             ("", "<SIZE> is missing; for a start, try: tester 1MiB"),
+            ("map", "--heap <SIZE>, --output <FILE>, <TRACE> is missing; for a start, try: tester map --help"),
+            ("watch gs", "--heap <SIZE> is missing; for a start, try: tester watch --help"),
             ("0", "invalid value '0' for '<SIZE>': a size of 0 holds nothing"),
             ("-5", "invalid value '-5' for '<SIZE>': not a size; write bytes, or a unit as in 64K, 1MiB or 2G"),
             ("1K --slab-size 0", "invalid value '0' for '--slab-size <N>': a size of 0 holds nothing"),

@@ -45,6 +45,7 @@ const FASTEST: u64 = 1_000_000_000;
 const LASTS: u64 = 20;
 /// Between two pictures.
 const FRAME: Duration = Duration::from_millis(50);
+const BILLION: u128 = 1_000_000_000;
 /// Operations that are done between two looks at the clock.
 const STEP: usize = 256;
 
@@ -59,7 +60,7 @@ pub fn watch(arguments: &WatchArguments) -> Result<(), Stop> {
     let recording = arguments.playback.load()?;
     let mut playback = Playback::begin(&arguments.playback, &recording)?;
     let all = playback.progress().1 as u64;
-    let mut pace = Pace { rate: arguments.rate.unwrap_or((all / LASTS).max(1)), paused: false, due: 0.0 };
+    let mut pace = Pace { rate: arguments.rate.unwrap_or((all / LASTS).max(1)), paused: false, due: 0 };
     let signal = signals().map_err(broken)?;
     let terminal = Terminal::take().map_err(broken)?;
     let shown = show(&mut playback, &mut pace, &signal);
@@ -120,8 +121,8 @@ struct Pace {
     /// Operations a second.
     rate: u64,
     paused: bool,
-    /// Operations that are due, and parts of one.
-    due: f64,
+    /// Operations that are due, and parts of one, in billionths.
+    due: u128,
 }
 
 impl Pace {
@@ -133,7 +134,7 @@ impl Pace {
             KeyCode::Char(' ') => self.paused = !self.paused,
             KeyCode::Char('+' | '=') | KeyCode::Up => self.rate = (self.rate * 2).min(FASTEST),
             KeyCode::Char('-') | KeyCode::Down => self.rate = (self.rate / 2).max(1),
-            KeyCode::Right => (self.paused, self.due) = (true, 1.0),
+            KeyCode::Right => (self.paused, self.due) = (true, BILLION),
             _ => {}
         }
         false
@@ -142,10 +143,10 @@ impl Pace {
     /// Operations that are due after so much time, and no longer due then.
     fn take(&mut self, elapsed: Duration) -> usize {
         if !self.paused {
-            self.due += self.rate as f64 * elapsed.as_secs_f64();
+            self.due += u128::from(self.rate) * elapsed.as_nanos();
         }
-        let whole = self.due.floor();
-        self.due -= whole;
+        let whole = self.due / BILLION;
+        self.due %= BILLION;
         whole as usize
     }
 
@@ -237,7 +238,7 @@ mod tests {
 
     #[test]
     fn what_is_due_adds_up_to_the_rate() {
-        let mut pace = Pace { rate: 30, paused: false, due: 0.0 };
+        let mut pace = Pace { rate: 30, paused: false, due: 0 };
         assert_eq!((0..1000).map(|_| pace.take(Duration::from_millis(10))).sum::<usize>(), 300);
         key(&mut pace, KeyCode::Char(' '));
         assert_eq!(pace.take(Duration::from_secs(10)), 0);
@@ -247,7 +248,7 @@ mod tests {
 
     #[test]
     fn the_rate_has_its_ends() {
-        let mut pace = Pace { rate: 3, paused: false, due: 0.0 };
+        let mut pace = Pace { rate: 3, paused: false, due: 0 };
         for _ in 0..5 {
             key(&mut pace, KeyCode::Char('-'));
         }
@@ -260,7 +261,7 @@ mod tests {
 
     #[test]
     fn three_keys_end_it() {
-        let mut pace = Pace { rate: 1, paused: false, due: 0.0 };
+        let mut pace = Pace { rate: 1, paused: false, due: 0 };
         assert!(key(&mut pace, KeyCode::Char('q')) && key(&mut pace, KeyCode::Esc));
         assert!(pace.key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)));
         assert!(!key(&mut pace, KeyCode::Char('c')));
