@@ -27,6 +27,17 @@ impl fmt::Display for Grouped {
     }
 }
 
+/// So many of something: `1 hole`, `2,177 holes`.
+#[derive(Clone, Copy, Debug)]
+pub struct Count(pub u64, pub &'static str);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(count, what) = *self;
+        write!(f, "{} {what}{}", Grouped(count), if count == 1 { "" } else { "s" })
+    }
+}
+
 /// Units with the powers of two that they are.
 const UNITS: [(&str, u32); 5] = [("B", 0), ("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
 

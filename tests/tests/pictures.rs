@@ -10,7 +10,7 @@ use std::thread;
 use roxmltree::{Document, Node};
 use slabfit::{Block, Config, GRANULE, Segment, State};
 use slabfit_linux::picture::{self, LARGEST, PictureError};
-use slabfit_linux::text::{Bytes, Grouped, Multiple, Share};
+use slabfit_linux::text::{Bytes, Count, Grouped, Multiple, Share};
 use slabfit_linux::{Cells, MappedHeap, slots};
 
 /// Sizes from one page to a gigabyte, whole powers of two and others.
@@ -418,6 +418,9 @@ fn drawing_allocates_nothing() {
 fn numbers_are_written_as_people_read_them() {
     for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (u64::MAX, "18,446,744,073,709,551,615")] {
         assert_eq!(Grouped(number).to_string(), text);
+    }
+    for (count, text) in [(0, "0 holes"), (1, "1 hole"), (1000, "1,000 holes")] {
+        assert_eq!(Count(count, "hole").to_string(), text);
     }
     for (bytes, text) in [
         (0, "0 B"),

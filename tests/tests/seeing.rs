@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use roxmltree::Document;
 use serde_json::Value;
+use slabfit_linux::text::Count;
 
 const TESTER: &str = env!("CARGO_BIN_EXE_tester");
 
@@ -73,8 +74,8 @@ fn a_map_shows_the_heap_after_the_operation_asked_for() {
     ] {
         let (svg, _) = map(at);
         assert!(svg.contains(&format!("{slots} of 256 slots")), "{at}: {svg}");
-        assert!(svg.contains(&format!("in {blocks} blocks ·")), "{at}: {svg}");
-        assert!(svg.contains(&format!("in {holes} holes,")), "{at}: {svg}");
+        assert!(svg.contains(&format!("in {} ·", Count(blocks, "block"))), "{at}: {svg}");
+        assert!(svg.contains(&format!("in {},", Count(holes, "hole"))), "{at}: {svg}");
         assert!(svg.contains(&format!("the program has {has} ·")), "{at}: {svg}");
     }
     let (svg, said) = map("6");

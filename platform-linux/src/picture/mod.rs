@@ -19,7 +19,7 @@ use crate::cells::{Cells, slots};
 use crate::picture::holes::Holes;
 use crate::picture::rows::{PITCH_LEGEND, Rows};
 use crate::picture::scale::{LEFT, Scale, WIDTH};
-use crate::text::{Bytes, Escaping, Grouped, Share};
+use crate::text::{Bytes, Count, Escaping, Grouped, Share};
 
 /// The most bytes that a picture has, if its title and its note have no more than 1000 each.
 pub const LARGEST: usize = 200_000;
@@ -149,13 +149,13 @@ fn slab_heading<L: RawLock>(heap: &Heap<'_, L>, stats: &Stats, at: usize, out: &
 fn next_fit_heading(stats: &Stats, at: usize, out: &mut impl Write) -> fmt::Result {
     let figures = &stats.next_fit;
     let (size, used, free) = (figures.size as u64, figures.live_bytes as u64, figures.free_bytes as u64);
-    let (blocks, holes) = (Grouped(figures.live_objects as u64), Grouped(figures.free_blocks as u64));
+    let (blocks, holes) = (Count(figures.live_objects as u64, "block"), Count(figures.free_blocks as u64, "hole"));
     let largest = figures.largest_free as u64;
     heading(
         at,
         format_args!("Blocks: {} for all other requests", Bytes(size)),
         format_args!(
-            "{} in use · {} in {blocks} blocks · {} free in {holes} holes, the largest of {} · fragmentation (free outside of it) {}",
+            "{} in use · {} in {blocks} · {} free in {holes}, the largest of {} · fragmentation (free outside of it) {}",
             Share(used, size),
             Bytes(used),
             Bytes(free),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::Args;
 use slabfit::{Config, Placement};
 use slabfit_linux::MappedHeap;
-use slabfit_linux::text::{Bytes, Grouped};
+use slabfit_linux::text::{Bytes, Count, Grouped};
 
 use crate::tester::args::{PlacementArgument, size};
 use crate::tester::recordings::{Recording, Source};
@@ -60,6 +60,7 @@ pub struct Playback<'t> {
     objects: Vec<Option<(NonNull<u8>, u64)>>,
     done: usize,
     asked: u64,
+    /// Requests that got no memory. The replay goes on without them.
     failed: u64,
 }
 
@@ -98,12 +99,6 @@ impl<'t> Playback<'t> {
     #[must_use]
     pub fn asked(&self) -> u64 {
         self.asked
-    }
-
-    /// Requests that got no memory. The replay goes on without them.
-    #[must_use]
-    pub fn failed(&self) -> u64 {
-        self.failed
     }
 
     /// Goes on until so many operations are done.
@@ -198,8 +193,7 @@ impl<'t> Playback<'t> {
         };
         match self.failed {
             0 => format!("{placement}, no request failed"),
-            1 => format!("{placement}, 1 request failed"),
-            failed => format!("{placement}, {} requests failed", Grouped(failed)),
+            failed => format!("{placement}, {} failed", Count(failed, "request")),
         }
     }
 }

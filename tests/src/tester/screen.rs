@@ -1,7 +1,7 @@
 //! A playback as lines of a terminal: what stands where, and what kind of thing it is. How that looks is the terminal's.
 
 use slabfit::{Segment, SegmentStats};
-use slabfit_linux::text::{Bytes, Grouped, Share};
+use slabfit_linux::text::{Bytes, Count, Grouped, Share};
 use slabfit_linux::{Cell, Cells, slots};
 
 use crate::tester::playback::Playback;
@@ -107,9 +107,9 @@ fn slab_figures(slab: &SegmentStats, slab_size: usize) -> String {
 
 fn block_figures(next_fit: &SegmentStats) -> String {
     let [size, free, largest] = [next_fit.size, next_fit.free_bytes, next_fit.largest_free].map(|n| Bytes(n as u64));
-    let [blocks, holes] = [next_fit.live_objects, next_fit.free_blocks].map(|n| Grouped(n as u64));
+    let (blocks, holes) = (Count(next_fit.live_objects as u64, "block"), Count(next_fit.free_blocks as u64, "hole"));
     let used = Share(next_fit.live_bytes as u64, next_fit.size as u64);
-    format!("blocks {size}: {used} in {blocks}; {free} free in {holes} holes, largest {largest}")
+    format!("next fit {size}: {used} in {blocks}; {free} free in {holes}, largest {largest}")
 }
 
 fn progress(part: f64, columns: usize) -> Line {
