@@ -85,6 +85,7 @@ impl<'a> BitTree<'a> {
                 return Some(tree);
             }
         }
+        // Not reached: more than 64^5 bits, which no heap has.
         None
     }
 

@@ -114,6 +114,7 @@ impl<'a> BlockMap<'a> {
     /// Changes the words of a chunk and what the summaries say of it.
     #[inline(always)]
     fn edit(&mut self, chunk: usize, change: impl FnOnce(Chunk) -> Chunk) {
+        // Not reached: a chunk that is none, as long as the bookkeeping is whole.
         let Some(words) = self.chunks.get_mut(chunk.wrapping_add(1)) else { return };
         let before = *words;
         *words = change(before);
@@ -161,6 +162,7 @@ impl<'a> BlockMap<'a> {
         let chunks = self.chunks.get_mut(chunk..).and_then(<[Chunk]>::first_chunk_mut::<3>);
         let Some(chunks @ &mut [before, here, behind]) = chunks else { return Release::NotAStart };
         let window = Window::new(start, [before, here, behind]);
+        // Not reached: the segment's end, which no address in the segment leads to.
         if wrong!("block-start", !window.is_start()) || start == self.end {
             return Release::NotAStart;
         }
@@ -203,10 +205,14 @@ impl<'a> BlockMap<'a> {
     }
 
     /// The block that ends at `from` ends at `to` instead.
+    #[inline]
     pub(crate) fn move_end(&mut self, from: Offset, to: Offset) {
-        let (old, new) = (1u64.wrapping_shl(from.bit()), 1u64.wrapping_shl(to.bit()));
-        self.edit(from.chunk(), |[s, e]| [s, e & !old]);
-        self.edit(to.chunk(), |[s, e]| [s, e | new]);
+        let [old, new] = [from, to].map(|at| 1u64.wrapping_shl(at.bit()));
+        if from.chunk() == to.chunk() {
+            return self.edit(from.chunk(), |[starts, ends]| [starts, ends ^ old ^ new]);
+        }
+        self.edit(from.chunk(), |[starts, ends]| [starts, ends & !old]);
+        self.edit(to.chunk(), |[starts, ends]| [starts, ends | new]);
     }
 
     /// Whether a block starts at `at`. The segment's end is none.
@@ -311,6 +317,14 @@ impl<'a> BlockMap<'a> {
             .map_or(Offset::NONE, |chunk| Offset::in_chunk(chunk, bit_tree::highest(gaps_of(self.chunk(chunk)))))
     }
 
+    /// Where the last gap before `at` starts and the first one behind it, or [`Offset::NONE`].
+    #[inline]
+    pub(crate) fn gaps_beside(&self, at: Offset) -> (Offset, Offset) {
+        let chunks = self.chunks.get(at.chunk()..).and_then(<[Chunk]>::first_chunk::<3>);
+        let (previous, next) = chunks.map_or((None, None), |chunks| Window::new(at, *chunks).gaps_beside());
+        (previous.unwrap_or_else(|| self.previous_gap(at)), next.unwrap_or_else(|| self.next_gap(at)))
+    }
+
     /// The first gap at or behind `from` of at least `size`. The rover's gap is found only where another one's size
     /// led to its chunk: who searches looks at it first.
     #[inline]
@@ -356,12 +370,12 @@ impl<'a> BlockMap<'a> {
         self.maxima.raise(gap.start.chunk(), gap.size().count());
     }
 
-    /// Counts a gap no more, which started at `start` and had `size`; neither the gap at `rover`. The chunk is counted
-    /// anew only if its largest gap has left it.
+    /// Counts a gap no more, which started at `start` and had `size`, if any; neither the gap at `rover`. The chunk is
+    /// counted anew only if its largest gap has left it.
     #[inline]
     pub(crate) fn discount_gap(&mut self, start: Offset, size: Granules, rover: Offset) {
         let chunk = start.chunk();
-        if self.maxima.get(chunk) == size.count() {
+        if (size > Granules::NONE) & (self.maxima.get(chunk) == size.count()) {
             let largest = self.largest_in(chunk, rover);
             self.maxima.lower(chunk, largest.count());
         }

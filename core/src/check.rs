@@ -13,7 +13,7 @@ use crate::error::Reentered;
 use crate::heap::Heap;
 use crate::lock::RawLock;
 use crate::max_tree::MaxTree;
-use crate::next_fit::{NextFit, Placement};
+use crate::next_fit::NextFit;
 use crate::size::{Granules, Offset};
 use crate::slab::{Front, NONE, Slab};
 use crate::window::Gap;
@@ -177,11 +177,7 @@ impl NextFit<'_> {
             return Ok(());
         }
         let census = self.map.census(|at| Violation::Boundary { address: self.region.address(at) })?;
-        let held = match self.placement {
-            Placement::NextFit => self.rover.at,
-            Placement::FirstFit => Offset::NONE,
-        };
-        self.map.check_summaries(held)?;
+        self.map.check_summaries(self.rover.at)?;
         self.check_rover()?;
         let counters = &self.counters;
         let counts = [census.gaps, census.objects, census.live];
@@ -200,8 +196,7 @@ impl NextFit<'_> {
                 && gap.size() == rover.gap
                 && neighbours == (rover.previous, rover.next)
         } else {
-            let at_gap = self.placement == Placement::FirstFit && self.map.gap_start(rover.at) == rover.at;
-            at_gap || rover.at == self.map.end() || self.map.is_start(rover.at)
+            rover.at == self.map.end() || self.map.is_start(rover.at)
         };
         demand(holds, Violation::Rover { address: self.region.address(rover.at) })
     }

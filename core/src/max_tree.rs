@@ -77,6 +77,7 @@ impl<'a> MaxTree<'a> {
                 return Some(tree);
             }
         }
+        // Not reached: more than 16^7 chunks, which no heap has.
         None
     }
 
@@ -97,20 +98,24 @@ impl<'a> MaxTree<'a> {
         self.levels.get(self.top).and_then(|nodes| nodes.first()).map_or(0, largest)
     }
 
-    /// Makes the number of `chunk` at least `number`.
+    /// Makes the number of `chunk` at least `number`. A node's numbers are near each other, so whether its first one rises
+    /// is anybody's guess and no branch; whether its largest does is one, as it mostly does not.
     #[inline]
     pub(crate) fn raise(&mut self, chunk: usize, number: u32) {
-        let [numbers, ..] = &mut self.levels;
-        let place = numbers.get_mut(chunk / FAN).and_then(|node| node.get_mut(chunk % FAN));
-        let Some(place) = place.filter(|place| **place < number) else { return };
-        *place = number;
-        self.raise_above(chunk, number);
+        let [numbers, largest, ..] = &mut self.levels;
+        let index = chunk / FAN;
+        let Some(place) = numbers.get_mut(index).and_then(|node| node.get_mut(chunk % FAN)) else { return };
+        *place = number.max(*place);
+        let above = largest.get(index / FAN).and_then(|node| node.get(index % FAN));
+        if above.is_some_and(|&above| above < number) {
+            self.raise_above(index, number);
+        }
     }
 
-    /// Raises the maxima above a number that was raised, as far up as they are lower.
+    /// Raises the maxima of node `index` of level 0 and those above, as far up as they are lower.
     #[inline(never)]
-    fn raise_above(&mut self, chunk: usize, number: u32) {
-        let mut index = chunk / FAN;
+    fn raise_above(&mut self, index: usize, number: u32) {
+        let mut index = index;
         for level in 1..LEVELS {
             let place = self.number(level, index);
             let Some(place) = place.filter(|place| **place < number) else { return };
@@ -127,6 +132,7 @@ impl<'a> MaxTree<'a> {
         let before = mem::replace(place, number);
         for level in 1..LEVELS {
             index /= FAN;
+            // Not reached: fewer than two; `level` is one of all, and not the first.
             let [below, above] = self.levels.get_mut(level.wrapping_sub(1)..=level).unwrap_or_default() else { return };
             let Some(place) = above.get_mut(index / FAN).and_then(|node| node.get_mut(index % FAN)) else { return };
             if *place != before {

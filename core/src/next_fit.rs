@@ -28,16 +28,17 @@ pub enum Placement {
     FirstFit,
 }
 
-/// Where the rover stands, and the free block there if it is held.
+/// Where the rover stands, and the free block there if there is one.
 ///
-/// Next fit holds the free block at the rover: it is counted in no maximum of the map, and while it lasts, an alloc is a
-/// comparison, two headers and two bits. First fit holds none, as its next alloc is likely to be elsewhere.
+/// This block is held: it is counted in no maximum of the map, and while it lasts, an alloc is a comparison, two headers
+/// and two bits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rover {
     pub(crate) at: Offset,
-    /// The size of the free block that starts at the rover, or none if there is none or if it is not held.
+    /// The size of the free block that starts at the rover, or none.
     pub(crate) gap: Granules,
-    /// That block's neighbours in the list of free blocks, [`Offset::NONE`] at its ends. Without meaning where none is held.
+    /// That block's neighbours in the list of free blocks, [`Offset::NONE`] at its ends. Without meaning where there
+    /// is no such block.
     pub(crate) previous: Offset,
     pub(crate) next: Offset,
 }
@@ -51,7 +52,7 @@ impl Rover {
 
 /// Invariants, beside those of the map:
 /// - The rover stands at the start of a free block, at the start of an allocated one or at the segment's end; `rover`
-///   says which, and the neighbours in the list, if the placement is next fit.
+///   says which, and the neighbours in the list.
 /// - `gaps` is the number of free blocks.
 /// - Every free block begins with a `FreeHeader`, every allocated one with an `AllocatedHeader`, that say what the map
 ///   says, unless the heap's user has written over them.
@@ -63,7 +64,7 @@ pub(crate) struct NextFit<'a> {
     pub(crate) rover: Rover,
     pub(crate) gaps: u32,
     pub(crate) high_water: Offset,
-    pub(crate) placement: Placement,
+    placement: Placement,
     pub(crate) counters: Counters,
     /// Requests for a slot that came here because the slab was full.
     pub(crate) spilled: u64,
@@ -95,10 +96,7 @@ impl<'a> NextFit<'a> {
     pub(crate) fn new(region: Region<'a>, placement: Placement, memory: &mut Carver<'a>) -> Option<Self> {
         let size = region.granules();
         let mut new = Self::of(region, BlockMap::new(size, memory)?, placement);
-        match placement {
-            Placement::NextFit => new.rover.gap = size,
-            Placement::FirstFit => new.map.count_gap(Gap { start: Offset::ZERO, end: new.map.end() }),
-        }
+        new.rover.gap = size;
         new.gaps = 1;
         new.region.write_free(Offset::ZERO, size.minus(Granules::HEADER), Offset::NONE);
         Some(new)
@@ -108,18 +106,10 @@ impl<'a> NextFit<'a> {
     #[inline]
     pub(crate) fn alloc(&mut self, size: usize) -> Option<NonNull<u8>> {
         let need = Granules::of_block(size)?;
-        match self.placement {
-            Placement::NextFit => {
-                if self.rover.gap < need {
-                    self.move_rover(need)?;
-                }
-                self.carve_held(self.rover.at, need)
-            }
-            Placement::FirstFit => {
-                let gap = self.map.first_fit_of_all(need)?;
-                self.carve_counted(gap, gap.start, need)
-            }
+        if self.rover.gap < need || self.placement == Placement::FirstFit {
+            self.move_rover(need)?;
         }
+        self.carve(self.rover.at, need)
     }
 
     /// A payload of `size` bytes at a multiple of `alignment`, a power of two.
@@ -129,13 +119,8 @@ impl<'a> NextFit<'a> {
         }
         let need = Granules::of_block(size)?;
         let (gap, at) = self.find_aligned(need, alignment)?;
-        match self.placement {
-            Placement::NextFit => {
-                self.hold(gap);
-                self.carve_held(at, need)
-            }
-            Placement::FirstFit => self.carve_counted(gap, at, need),
-        }
+        self.hold(gap);
+        self.carve(at, need)
     }
 
     /// The address from which on the memory is zeros, if it was lent as such. A free block's header may stand at the
@@ -208,13 +193,19 @@ impl<'a> NextFit<'a> {
         (!wrong!("aligned-end", whole > gap.size().count())).then_some(gap.start.plus(lead))
     }
 
-    /// Moves the rover to the first free block of at least `need`, other than its own: from where it stands, and
-    /// wrapping once.
+    /// Moves the rover to the free block that a request for `need` granules is served from.
     #[inline(never)]
     fn move_rover(&mut self, need: Granules) -> Option<()> {
-        let behind = self.map.first_fit(self.rover.at, need);
-        let gap = behind.or_else(|| self.map.first_fit_of_all(need))?;
-        self.hold(gap);
+        let behind = match self.placement {
+            // The one that is held does not suffice, or there would be nothing to move.
+            Placement::NextFit => self.map.first_fit(self.rover.at, need),
+            Placement::FirstFit => None,
+        };
+        let counted = behind.or_else(|| self.map.first_fit_of_all(need));
+        let stay = self.rover.gap >= need && counted.is_none_or(|gap| self.rover.at < gap.start);
+        if !stay {
+            self.hold(counted?);
+        }
         Some(())
     }
 
@@ -228,65 +219,35 @@ impl<'a> NextFit<'a> {
         if left.size() > Granules::NONE {
             self.map.count_gap(left);
         }
-        self.rover = Rover {
-            at: gap.start,
-            gap: gap.size(),
-            previous: self.map.previous_gap(gap.start),
-            next: self.map.next_gap(gap.start),
-        };
+        let (previous, next) = self.map.gaps_beside(gap.start);
+        self.rover = Rover { at: gap.start, gap: gap.size(), previous, next };
         self.map.discount_gap(gap.start, gap.size(), gap.start);
     }
 
-    /// Allocates `need` granules from `at` on out of the free block that is held, and holds what is left behind them.
+    /// Allocates `need` granules from `at` on out of the rover's free block. What is left before them stays a free
+    /// block, what is left behind becomes the rover's, unless it is too small for a block.
     #[inline(always)]
-    fn carve_held(&mut self, at: Offset, need: Granules) -> Option<NonNull<u8>> {
-        let Rover { at: start, gap, previous, next } = self.rover;
-        let gap = Gap { start, end: start.plus(gap) };
-        let (payload, rest) = self.carve(gap, at, need, previous, next)?;
-        let previous = if start < at { start } else { previous };
-        self.rover = Rover { at: rest.start, gap: rest.size(), previous, next };
-        Some(payload)
-    }
-
-    /// The same out of a free block that is counted.
-    #[inline(always)]
-    fn carve_counted(&mut self, gap: Gap, at: Offset, need: Granules) -> Option<NonNull<u8>> {
-        let (previous, next) = (self.map.previous_gap(gap.start), self.map.next_gap(gap.start));
-        let (payload, rest) = self.carve(gap, at, need, previous, next)?;
-        self.map.count_gap(rest);
-        self.map.discount_gap(gap.start, gap.size(), Offset::NONE);
-        self.rover.at = rest.start;
-        Some(payload)
-    }
-
-    /// Allocates `need` granules from `at` on out of a free block with these neighbours. What is left before them stays a
-    /// free block, what is left behind becomes one, unless it is too small: then it is empty.
-    #[inline(always)]
-    fn carve(
-        &mut self,
-        gap: Gap,
-        at: Offset,
-        need: Granules,
-        mut previous: Offset,
-        next: Offset,
-    ) -> Option<(NonNull<u8>, Gap)> {
-        let end = without_sliver(at.plus(need), gap.end);
-        let rest = Gap { start: end, end: gap.end };
+    fn carve(&mut self, at: Offset, need: Granules) -> Option<NonNull<u8>> {
+        let Rover { at: start, gap, mut previous, next } = self.rover;
+        let gap_end = start.plus(gap);
+        let end = without_sliver(at.plus(need), gap_end);
+        let rest = end.up_to(gap_end);
         // The one step that can fail, if the map was destroyed; nothing has changed before it.
-        let payload = self.region.write_split(at, at.up_to(end), at.up_to(gap.end), next)?;
-        if gap.start < at {
-            let lead = Gap { start: gap.start, end: at };
+        let payload = self.region.write_split(at, at.up_to(end), at.up_to(gap_end), next)?;
+        if start < at {
+            let lead = Gap { start, end: at };
             self.map.count_gap(lead);
-            self.region.set_length(lead.start, lead.size().minus(Granules::HEADER));
+            self.region.set_length(start, lead.size().minus(Granules::HEADER));
             self.gaps = self.gaps.wrapping_add(1);
-            previous = lead.start;
+            previous = start;
         }
         self.map.allocate(at, end);
-        self.region.link(previous, if rest.size() > Granules::NONE { end } else { next });
-        self.gaps = self.gaps.wrapping_sub(u32::from(rest.size() == Granules::NONE));
+        self.region.link(previous, if rest > Granules::NONE { end } else { next });
+        self.rover = Rover { at: end, gap: rest, previous, next };
+        self.gaps = self.gaps.wrapping_sub(u32::from(rest == Granules::NONE));
         self.high_water = self.high_water.max(end);
         self.counters.allocated(at.up_to(end));
-        Some((payload, rest))
+        Some(payload)
     }
 
     /// Writes a free block of `size` granules (none: no block) into the list between its neighbours. Where `previous` is none, no
@@ -365,15 +326,10 @@ impl<'a> NextFit<'a> {
         let absorbed = u32::from(left > Granules::NONE).wrapping_add(u32::from(right > Granules::NONE));
         self.gaps = self.gaps.wrapping_add(1).wrapping_sub(absorbed);
         if gap.start <= self.rover.at && self.rover.at < gap.end {
-            if self.placement == Placement::NextFit {
-                return self.release_at_rover(start, freed);
-            }
-            self.rover.at = gap.start;
+            return self.release_at_rover(start, freed);
         }
         self.map.count_gap(gap);
-        if right > Granules::NONE {
-            self.map.discount_gap(end, right, self.rover.held());
-        }
+        self.map.discount_gap(end, right, self.rover.held());
         self.region.write_free(gap.start, gap.size().minus(Granules::HEADER), next);
         // With a gap on the left, which the block has joined, `previous` is this gap and links to what it did.
         self.region.link(previous, if left > Granules::NONE { next } else { gap.start });
@@ -385,7 +341,7 @@ impl<'a> NextFit<'a> {
         }
     }
 
-    /// The same where the gap is to be held.
+    /// The same where the gap is the rover's.
     #[inline(never)]
     fn release_at_rover(&mut self, start: Offset, freed: Around) {
         let Around { end, gap, previous, next } = freed;
@@ -420,6 +376,7 @@ impl<'a> NextFit<'a> {
             self.region.write_allocated(block.start, need);
             // The tail becomes a block of its own first, so that its release is one like any other.
             self.map.allocate(end, end);
+            // Not reached: a refusal; the tail was made a block just now.
             if let Release::Done(freed) = self.map.release(end, |_| true) {
                 self.released(end, freed);
             }
@@ -430,12 +387,19 @@ impl<'a> NextFit<'a> {
 
     /// Lets a block grow to `need` granules into the free block behind it, if that suffices.
     fn grow(&mut self, block: Gap, need: Granules) -> bool {
-        let gap = self.map.gap_at(block.end);
+        let is_held = self.rover.held() == block.end;
+        let gap = match is_held {
+            true => Gap { start: block.end, end: block.end.plus(self.rover.gap) },
+            false => self.map.gap_at(block.end),
+        };
         if block.start.up_to(gap.end) < need {
             return false;
         }
         let end = without_sliver(block.start.plus(need), gap.end);
-        let (previous, next) = (self.map.previous_gap(gap.start), self.map.next_gap(gap.start));
+        let (previous, next) = match is_held {
+            true => (self.rover.previous, self.rover.next),
+            false => self.map.gaps_beside(gap.start),
+        };
         self.map.move_end(block.end, end);
         self.region.write_allocated(block.start, block.start.up_to(end));
         let rest = Gap { start: end, end: gap.end };
@@ -444,12 +408,9 @@ impl<'a> NextFit<'a> {
         if used_up {
             self.gaps = self.gaps.wrapping_sub(1);
         }
-        if self.rover.at == gap.start && self.placement == Placement::NextFit {
+        if is_held {
             self.rover = Rover { at: end, gap: rest.size(), previous, next };
         } else {
-            if self.rover.at == gap.start {
-                self.rover.at = end;
-            }
             self.map.count_gap(rest);
             self.map.discount_gap(gap.start, gap.size(), self.rover.held());
             if self.rover.previous == gap.start {

@@ -83,6 +83,13 @@ impl Window {
             next: self.first(gaps_of(self.up) & behind_end)?,
         })
     }
+
+    /// Where the last gap before the place starts and the first one behind it, as far as the window shows them.
+    #[inline(always)]
+    pub(crate) const fn gaps_beside(self) -> (Option<Offset>, Option<Offset>) {
+        let here_down = 1u64.wrapping_shl(u64::BITS - 1);
+        (self.last(gaps_of(self.down) & !here_down), self.first(gaps_of(self.up) & !1))
+    }
 }
 
 /// A free block: the granules from `start` up to `end`.

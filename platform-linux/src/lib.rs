@@ -1,13 +1,16 @@
 //! [`slabfit`] heaps for Linux programs: memory mapped between guard pages, and a lock that sleeps instead of spinning.
 //!
-//! Needs neither `std` nor libc: the kernel is asked directly, through rustix. Five files, each of which may use only
-//! the ones before it:
+//! Needs neither `std` nor libc: the kernel is asked directly, through rustix. Each of its files may use only the ones before
+//! it:
 //! - `waiting`: what that lock asks of the machine and of the kernel;
 //! - `futex`: [`FutexLock`], the lock of a heap that several threads share;
 //! - `fork`: what a process's heap needs done around a fork;
 //! - `mapping`: [`Mapping`], a heap's pages and its bookkeeping's, apart from each other and from everything else;
 //! - `heap`: [`MappedHeap`], which gives its memory back when it is dropped, and [`ProcessHeap`], which lives in a
-//!   `static` for as long as the process does.
+//!   `static` for as long as the process does;
+//! - `text`: numbers as people read them; `cells`: a segment in equal shares; [`picture`]: a heap as SVG. These allocate
+//!   nothing, so that a program's own malloc can be drawn, at its exit or in a signal handler. They stand here, beside what
+//!   needs them (`libmem_preload.so` and the tester), as a heap on a microcontroller has nowhere to draw.
 //!
 //! ```
 //! use slabfit::Config;
@@ -29,7 +32,11 @@ mod futex;
 mod fork;
 mod mapping;
 mod heap;
+pub mod text;
+mod cells;
+pub mod picture;
 
+pub use cells::{Cell, Cells, slots};
 pub use futex::FutexLock;
 pub use heap::{MapError, MappedHeap, ProcessHeap};
 pub use mapping::{Mapping, SystemError};

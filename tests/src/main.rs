@@ -7,8 +7,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use slabfit_tests::tester::args::{Arguments, Command, one_line};
-use slabfit_tests::tester::run::test;
+use slabfit_tests::tester::film::film;
+use slabfit_tests::tester::map::map;
+use slabfit_tests::tester::plot::plot;
+use slabfit_tests::tester::run::{Stop, test};
 use slabfit_tests::tester::supervisor::carry_out_assignment;
+use slabfit_tests::tester::watch::watch;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -21,6 +25,10 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => stop(&format!("this step has no parent process: {error}")),
         },
+        (Some(Command::Map(arguments)), None) => done(map(&arguments)),
+        (Some(Command::Film(arguments)), None) => done(film(&arguments)),
+        (Some(Command::Plot(arguments)), None) => done(plot(&arguments)),
+        (Some(Command::Watch(arguments)), None) => done(watch(&arguments)),
         (None, Some(arguments)) => match test(&arguments, &mut io::stdout()) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
@@ -28,6 +36,10 @@ fn main() -> ExitCode {
         },
         (None, None) => stop("nothing to do; for a start, try: tester 1MiB"),
     }
+}
+
+fn done(result: Result<(), Stop>) -> ExitCode {
+    result.map_or_else(|error| stop(&error.to_string()), |()| ExitCode::SUCCESS)
 }
 
 fn refuse_or_help(error: &clap::Error) -> ExitCode {

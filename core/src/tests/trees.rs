@@ -55,6 +55,11 @@ fn the_bit_tree_finds_what_a_scan_finds() {
                 assert_eq!(tree.previous(at), previous, "previous before {at} of {size}, step {step}");
             }
             assert_eq!(tree.next(size + 64), None);
+            let beyond = size.next_multiple_of(64);
+            tree.set(beyond);
+            tree.put_word(beyond / 64, 1);
+            tree.clear(beyond);
+            assert_eq!((tree.contains(beyond), tree.next(size)), (false, None), "a bit behind the last word of {size}");
         });
     }
 }
@@ -86,8 +91,36 @@ fn the_max_tree_finds_what_a_scan_finds() {
                 assert_eq!(tree.first_of_all(least), tree.first(0, least), "{least} of {size}, step {step}");
             }
             assert_eq!(tree.first(size, 1), None);
+            let (beyond, root) = (size.next_multiple_of(16), tree.root());
+            tree.raise(beyond, 100);
+            tree.lower(beyond, 0);
+            assert_eq!((tree.get(beyond), tree.root()), (0, root), "a number behind the last node of {size}");
         });
     }
+}
+
+/// The bits of a heap of 64 GiB need every level, and so do its numbers.
+#[test]
+fn a_tree_with_all_its_levels_finds_the_last_and_ends_a_search_for_nothing() {
+    let (bits, numbers) = (64usize.pow(4) + 1, 16usize.pow(6) + 1);
+    let size = BitTree::footprint(bits) + MaxTree::footprint(numbers) + 64;
+    // Zeroed by the system, of which the trees then touch a few pages.
+    let mut zeros = vec![0u8; size];
+    // SAFETY: the bytes are the trees' alone.
+    let memory = unsafe { Memory::from_raw(zeros.as_mut_ptr(), size) };
+    // SAFETY: every byte is 0.
+    let (mut carver, _, _) = unsafe { memory.assume_zeroed() }.cut(size, 0, 0).unwrap();
+    carver.align().unwrap();
+    let mut maxima = MaxTree::new(numbers, &mut carver).unwrap();
+    let mut tree = BitTree::new(bits, &mut carver).unwrap();
+    assert_eq!((tree.next(0), tree.previous(bits), tree.take_first_word()), (None, None, None));
+    assert_eq!((maxima.first(0, 1), maxima.first_of_all(1), maxima.root()), (None, None, 0));
+    tree.set(bits - 1);
+    maxima.raise(numbers - 1, 5);
+    assert_eq!((tree.next(0), tree.previous(bits)), (Some(bits - 1), Some(bits - 1)));
+    assert_eq!((maxima.first(0, 5), maxima.first(0, 6), maxima.root()), (Some(numbers - 1), None, 5));
+    assert_eq!(tree.take_first_word(), Some((bits / 64, 1)));
+    assert_eq!(tree.next(0), None);
 }
 
 #[test]

@@ -20,6 +20,8 @@
 //! | `SLABFIT_SLAB` | bytes of the requests that the slab serves, in the first quarter of the heap | 64 |
 //! | `SLABFIT_PLACEMENT` | `first` or `next`: where the search for a free block starts | `first` |
 //! | `SLABFIT_ABORT` | `1`: a wrong `free` aborts the process; `0`: it is refused | `0` |
+//! | `SLABFIT_MAP` | a file's name: the heap is drawn to it at exit, as SVG; see below | no picture |
+//! | `SLABFIT_MAP_SIGNAL` | `USR1`, `USR2`, `HUP`, `QUIT`, `URG` or `WINCH`: it is drawn whenever this signal comes, and not at exit | at exit |
 //! | `SLABFIT_STATS` | `1`: a report at exit, on standard error; `json`: the same in one line for machines; `0`: none | `0` |
 //!
 //! # What C programs are promised
@@ -32,16 +34,30 @@
 //! - All of it works in every thread, and on both sides of a fork. In a signal handler that interrupted the heap itself
 //!   a request gets null and `ENOMEM`, and a free is refused: no thread ever waits for itself.
 //!
+//! # Pictures
+//! - In the name `%p` stands for the number of the process, `%n` for how many pictures it has drawn, this one included, and
+//!   `%%` for `%`. Without `%n` a picture takes the place of the one before. A name that does not begin with `/` is one in the
+//!   directory that the program began in.
+//! - A process that was forked draws only where the name has `%p`, so that it never draws over its parent's picture. A program
+//!   that was executed is another program and draws for itself: with one name for several, the last one to draw is seen.
+//! - It is drawn at `exit`, or when `main` returns, after the program's exit handlers; not by `_exit` or a signal.
+//! - A signal is answered at once, by its handler, which allocates nothing. If it has interrupted its thread in the heap, or a
+//!   picture is being drawn already, the next request for memory by any thread draws it instead: no thread waits for itself.
+//!   A program that has its own handler for the signal, or blocks it, gets no picture: choose another one.
+//! - A picture that cannot be written is said in one line on standard error, and the program goes on.
+//!
 //! # How it is made
 //! No `std` (with `panic = "abort"`, as the release profile has it): the first call comes from the dynamic loader, when
 //! nothing of a Rust program's or of libc's own start has happened, and whatever allocates would come back here. Of libc
 //! only what `libc.rs` lists is used. A file may use only those before it:
 //! - `libc`: libc's own things: `errno`, the environment, `abort`, fork handlers;
 //! - `output`: text to standard error;
+//! - `name`: the name of a picture's file;
 //! - `settings`: what the environment says;
 //! - `heap`: the heap of the process, and what becomes of wrong frees;
 //! - `fork`: keeps the heap whole over a fork;
 //! - `report`: the figures at exit;
+//! - `map`: the pictures;
 //! - `start`: makes the heap at its first use;
 //! - `malloc`: the functions that C finds by name.
 #![cfg_attr(panic = "abort", no_std)]
@@ -50,10 +66,12 @@
 
 mod libc;
 mod output;
+mod name;
 mod settings;
 mod heap;
 mod fork;
 mod report;
+mod map;
 mod start;
 mod malloc;
 

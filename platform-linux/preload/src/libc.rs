@@ -1,8 +1,10 @@
 //! What only libc can do: everything else asks the kernel, or nobody.
 #![allow(unsafe_code)]
 
-use core::ffi::{CStr, c_char, c_int, c_ulong};
+use core::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong, c_void};
 
+use linux_raw_sys::general::{__NR_openat, AT_FDCWD, O_CLOEXEC, O_CREAT, O_NOCTTY, O_WRONLY};
+use rustix::fd::{FromRawFd, OwnedFd};
 use rustix::io::Errno;
 
 // Also for memcpy and its like, which the compiler calls by itself.
@@ -13,6 +15,9 @@ unsafe extern "C" {
     safe fn pthread_atfork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) -> c_int;
     pub(crate) safe fn abort() -> !;
     safe fn _exit(status: c_int) -> !;
+    safe fn signal(number: c_int, handler: extern "C" fn(c_int)) -> *mut c_void;
+    fn syscall(number: c_long, ...) -> c_long;
+    fn getcwd(buffer: *mut c_char, size: usize) -> *mut c_char;
     static program_invocation_short_name: *const c_char;
 }
 
@@ -51,6 +56,48 @@ pub(crate) fn program_name() -> impl Iterator<Item = u8> {
         Some(byte)
     });
     bytes.take(64)
+}
+
+/// Has `handler` called for a signal, until the program has something else called for it. A system call that the signal
+/// interrupts goes on afterwards, where that is possible.
+pub(crate) fn on_signal(number: c_int, handler: extern "C" fn(c_int)) {
+    // It fails for numbers that are no signal's.
+    let _ = signal(number, handler);
+}
+
+/// Opens a file to write to, and makes it if there is none. An error is a number that `errno` may
+/// have; `errno` itself is left alone.
+///
+/// Not by `open`, in which libc may end the thread (`pthread_cancel`), in the middle of a program's `malloc`; and rustix asserts
+/// that the kernel answers no nonsense, so that a panic would have to be linked.
+pub(crate) fn open_to_write(path: &CStr) -> Result<OwnedFd, c_int> {
+    const FLAGS: c_uint = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY;
+    const MODE: c_uint = 0o666;
+    const OPENAT: c_int = __NR_openat as c_int;
+    let errno = __errno_location();
+    // SAFETY: the address of the calling thread's own errno, as libc says.
+    let before = unsafe { errno.read() };
+    // SAFETY: the arguments are openat's: a directory, a string, flags and a mode.
+    let answer = unsafe { syscall(c_long::from(OPENAT), AT_FDCWD, path.as_ptr(), FLAGS, MODE) };
+    if let Ok(file @ 0..) = c_int::try_from(answer) {
+        // SAFETY: just opened, and nobody else's.
+        return Ok(unsafe { OwnedFd::from_raw_fd(file) });
+    }
+    // SAFETY: as above.
+    let why = unsafe { errno.read() };
+    // SAFETY: as above.
+    unsafe { errno.write(before) };
+    Err(why)
+}
+
+/// The name of the current directory, if it has one that fits.
+pub(crate) fn current_directory(buffer: &mut [u8]) -> Option<&[u8]> {
+    // SAFETY: the buffer can be written to, and has so many bytes. (One of none is refused, and nothing is allocated.)
+    let name = unsafe { getcwd(buffer.as_mut_ptr().cast(), buffer.len()) };
+    if name.is_null() {
+        return None;
+    }
+    Some(CStr::from_bytes_until_nul(buffer).ok()?.to_bytes())
 }
 
 /// Has these called around every fork from now on. May allocate.

@@ -17,18 +17,19 @@ const BUFFER: usize = 512;
 /// A buffer in front of a file; what is left in it is written when it is dropped.
 ///
 /// `errno` stays what it was: the kernel is asked directly.
-pub(crate) struct Output {
-    file: BorrowedFd<'static>,
+pub(crate) struct Output<'f> {
+    file: BorrowedFd<'f>,
     buffer: [u8; BUFFER],
     len: usize,
 }
 
-impl Output {
-    pub(crate) fn to(file: BorrowedFd<'static>) -> Self {
+impl<'f> Output<'f> {
+    pub(crate) fn to(file: BorrowedFd<'f>) -> Self {
         Self { file, buffer: [0; BUFFER], len: 0 }
     }
 
-    fn flush(&mut self) -> fmt::Result {
+    /// Writes what is in the buffer.
+    pub(crate) fn flush(&mut self) -> fmt::Result {
         let mut rest = self.buffer.get(..self.len).unwrap_or_default();
         self.len = 0;
         while !rest.is_empty() {
@@ -43,7 +44,7 @@ impl Output {
     }
 }
 
-impl fmt::Write for Output {
+impl fmt::Write for Output<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for &byte in text.as_bytes() {
             if self.len == BUFFER {
@@ -58,7 +59,7 @@ impl fmt::Write for Output {
     }
 }
 
-impl Drop for Output {
+impl Drop for Output<'_> {
     fn drop(&mut self) {
         // A stream that takes no more is no fault of the heap, and there is nobody to tell.
         let _ = self.flush();

@@ -6,13 +6,14 @@
 
 use core::cell::UnsafeCell;
 use core::fmt::{self, Write};
-use core::{mem, str};
+use core::mem;
 
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::fs::fstat;
 use rustix::io::{DupFlags, dup3, fcntl_getfd};
 use rustix::process::getpid;
 use slabfit::{Placement, SegmentStats, Stats};
+use slabfit_linux::text::Grouped;
 
 use crate::heap::HEAP;
 use crate::libc;
@@ -51,16 +52,18 @@ pub(crate) unsafe fn order(report: Report, placement: Placement) {
 const KEPT: BorrowedFd<'static> = unsafe { BorrowedFd::borrow_raw(300) };
 
 /// A file's device and inode.
-type Identity = (u64, u64);
+pub(crate) type Identity = (u64, u64);
 
 fn identity(file: BorrowedFd<'_>) -> Option<Identity> {
     fstat(file).ok().map(|stat| (stat.st_dev, stat.st_ino))
 }
 
-/// Opens standard error under the other number, if that is free, and says which file it is.
-fn keep_stderr() -> Option<Identity> {
+/// Opens standard error under the other number, if that is free or it is open there already, and says which file it is.
+///
+/// To be called when no other thread can open anything yet.
+pub(crate) fn keep_stderr() -> Option<Identity> {
     if fcntl_getfd(KEPT).is_ok() {
-        return None;
+        return identity(KEPT).filter(|kept| identity(STDERR).as_ref() == Some(kept));
     }
     // SAFETY: nothing is open under this number, and no other thread can open anything yet.
     let mut kept = unsafe { OwnedFd::from_raw_fd(KEPT.as_raw_fd()) };
@@ -68,6 +71,11 @@ fn keep_stderr() -> Option<Identity> {
     // It stays open until the process ends; and if nothing was opened, nothing is to be closed.
     mem::forget(kept);
     copied.ok().and_then(|()| identity(KEPT))
+}
+
+/// Standard error as it was when it was kept, if it is still there, or else as it is now.
+pub(crate) fn first_stderr(kept: Option<Identity>) -> BorrowedFd<'static> {
+    if kept.is_some() && identity(KEPT) == kept { KEPT } else { STDERR }
 }
 
 /// The dynamic loader calls what stands in this section when the process exits, after the program's own exit handlers.
@@ -82,8 +90,7 @@ extern "C" fn report() {
     }
     // SAFETY: there is a heap, so nobody writes any more; and its size was read with what was written before it.
     let Some(order) = (unsafe { *ORDER.0.get() }) else { return };
-    let kept = order.kept.is_some() && identity(KEPT) == order.kept;
-    let mut out = Output::to(if kept { KEPT } else { STDERR });
+    let mut out = Output::to(first_stderr(order.kept));
     // A stream that takes no more is no fault of the heap, and there is nobody to tell.
     let _ = match HEAP.stats() {
         Ok(stats) if order.report == Report::Json => order.json(&stats, &mut out),
@@ -92,7 +99,7 @@ extern "C" fn report() {
     };
 }
 
-fn process() -> i32 {
+pub(crate) fn process() -> i32 {
     getpid().as_raw_nonzero().get()
 }
 
@@ -133,7 +140,7 @@ impl Order {
 }
 
 /// The program's name, without what JSON would not take between quotes.
-struct Program;
+pub(crate) struct Program;
 
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -170,29 +177,5 @@ struct Key(&'static str);
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|letter| f.write_char(if letter == ' ' { '_' } else { letter }))
-    }
-}
-
-/// A number in groups of three digits.
-struct Grouped(u64);
-
-impl fmt::Display for Grouped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [b' '; 26];
-        let mut start = text.len();
-        let mut rest = self.0;
-        for (index, place) in text.iter_mut().rev().enumerate() {
-            if index % 4 == 3 {
-                *place = b',';
-                continue;
-            }
-            *place = b'0' + (rest % 10) as u8;
-            start = 25 - index;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        f.pad(text.get(start..).and_then(|digits| str::from_utf8(digits).ok()).unwrap_or("?"))
     }
 }

@@ -3,9 +3,11 @@
 
 use core::fmt::Write;
 
+use rustix::process::Signal;
 use slabfit::{Config, MAX_HEAP, Placement};
 
 use crate::libc;
+use crate::name::Name;
 use crate::output::{Output, STDERR};
 
 const HEAP: usize = 256 << 20;
@@ -30,13 +32,22 @@ pub(crate) struct Settings {
     /// Whether a wrong free ends the process.
     pub(crate) abort: bool,
     pub(crate) report: Report,
+    /// Where the heap is drawn.
+    pub(crate) map: Option<Name>,
+    /// The signal that asks for it.
+    pub(crate) map_signal: Option<Signal>,
 }
 
 impl Settings {
     /// Reads them, and ends the process where one is wrong.
     pub(crate) fn read() -> Self {
         let size = "bytes from 1 to 64G, as 268435456, 256M or 2GiB";
+        let map = setting("SLABFIT_MAP", None, Name::EXPECTED, |value| Name::new(value).map(Some));
+        let signals = "USR1, USR2, HUP, QUIT, URG or WINCH, with SLABFIT_MAP beside it";
+        let with_map = |value: &[u8]| signal(value).filter(|_| map.is_some()).map(Some);
         Self {
+            map_signal: setting("SLABFIT_MAP_SIGNAL", None, signals, with_map),
+            map,
             heap: setting("SLABFIT_HEAP", HEAP, size, |value| bytes(value).filter(|&size| size <= MAX_HEAP)),
             config: Config {
                 slab_size: setting("SLABFIT_SLAB", SLAB, size, bytes),
@@ -84,6 +95,18 @@ fn switch(value: &[u8]) -> Option<bool> {
     match value {
         b"0" => Some(false),
         b"1" => Some(true),
+        _ => None,
+    }
+}
+
+fn signal(value: &[u8]) -> Option<Signal> {
+    match value.strip_prefix(b"SIG").unwrap_or(value) {
+        b"USR1" => Some(Signal::USR1),
+        b"USR2" => Some(Signal::USR2),
+        b"HUP" => Some(Signal::HUP),
+        b"QUIT" => Some(Signal::QUIT),
+        b"URG" => Some(Signal::URG),
+        b"WINCH" => Some(Signal::WINCH),
         _ => None,
     }
 }

@@ -2,8 +2,9 @@
 //! more, one makes it and the others wait.
 #![allow(unsafe_code)]
 
+use core::ffi::c_int;
 use core::fmt::Write;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use slabfit::{AllocError, RawLock};
 use slabfit_linux::{FutexLock, ProcessHeap};
@@ -11,7 +12,7 @@ use slabfit_linux::{FutexLock, ProcessHeap};
 use crate::heap::{ABORT, HEAP};
 use crate::output::{Output, STDERR};
 use crate::settings::{Report, Settings};
-use crate::{fork, libc, report};
+use crate::{fork, libc, map, report};
 
 /// Held by who makes the heap.
 static STARTING: FutexLock = FutexLock::INIT;
@@ -22,10 +23,36 @@ static STARTING: FutexLock = FutexLock::INIT;
 /// [`AllocError::Reentered`] in a signal handler that has interrupted the making.
 #[inline]
 pub(crate) fn heap() -> Result<&'static ProcessHeap, AllocError> {
-    if HEAP.size() == 0 {
-        start()?;
+    if NEWS.load(Ordering::Acquire) {
+        attend()?;
     }
     Ok(&HEAP)
+}
+
+/// Whether a request for memory has something else to do first: to make the heap, or to draw it. One look for both.
+static NEWS: AtomicBool = AtomicBool::new(true);
+
+#[cold]
+fn attend() -> Result<(), AllocError> {
+    if HEAP.size() == 0 {
+        start()?;
+    } else {
+        NEWS.store(false, Ordering::Release);
+    }
+    draw();
+    Ok(())
+}
+
+/// Draws what was asked for, or leaves it to the next request for memory.
+fn draw() {
+    if map::draw_requested().is_err() {
+        NEWS.store(true, Ordering::Release);
+    }
+}
+
+extern "C" fn on_signal(_: c_int) {
+    map::request();
+    draw();
 }
 
 /// The dynamic loader calls what stands in this section when the library is loaded. The first request mostly comes before.
@@ -40,6 +67,9 @@ static AT_LOAD: extern "C" fn() = at_load;
 extern "C" fn at_load() {
     // Refused to a signal handler, and this is none.
     let _ = heap();
+    if let Some(signal) = map::signal() {
+        libc::on_signal(signal, on_signal);
+    }
 }
 
 #[cold]
@@ -51,6 +81,7 @@ fn start() -> Result<(), AllocError> {
     }
     // SAFETY: from the `lock` above, in this thread.
     unsafe { STARTING.unlock(()) };
+    NEWS.store(false, Ordering::Release);
     if first {
         // Not under the lock: libc may allocate for it.
         fork::register();
@@ -65,6 +96,10 @@ fn make() {
     if settings.report != Report::Nothing {
         // SAFETY: the heap has no memory, and this thread alone, under `STARTING`, is about to give it some.
         unsafe { report::order(settings.report, settings.config.placement) };
+    }
+    if let Some(name) = settings.map {
+        // SAFETY: as above.
+        unsafe { map::order(name, settings.map_signal, settings.config.placement) };
     }
     if let Err(error) = HEAP.init(settings.heap, settings.config) {
         let _ = writeln!(Output::to(STDERR), "slabfit: no heap of {} bytes: {error}", settings.heap);

@@ -6,7 +6,11 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use slabfit::Placement;
 
+use crate::tester::film::FilmArguments;
+use crate::tester::map::MapArguments;
+use crate::tester::plot::PlotArguments;
 use crate::tester::size_arg::parse_size;
+use crate::tester::watch::WatchArguments;
 
 /// What the tester is asked to do. Without a subcommand it tests.
 #[derive(Debug, Parser)]
@@ -30,6 +34,14 @@ pub enum Command {
         /// The step, as JSON.
         assignment: String,
     },
+    /// Draw a heap at one moment of a trace, as SVG
+    Map(MapArguments),
+    /// Draw a heap at many moments of a trace, as one HTML page with a slider
+    Film(FilmArguments),
+    /// Plot live bytes and fragmentation over a trace, as SVG
+    Plot(PlotArguments),
+    /// Watch a heap in the terminal while a trace is replayed
+    Watch(WatchArguments),
 }
 
 /// What to test, and how.
@@ -84,14 +96,22 @@ pub enum PlacementArgument {
     First,
 }
 
+impl PlacementArgument {
+    /// What it names.
+    #[must_use]
+    pub fn placement(self) -> Placement {
+        match self {
+            Self::Next => Placement::NextFit,
+            Self::First => Placement::FirstFit,
+        }
+    }
+}
+
 impl TestArguments {
     /// The placement of slabfit's own heap.
     #[must_use]
     pub fn placement(&self) -> Placement {
-        match self.placement {
-            None | Some(PlacementArgument::Next) => Placement::NextFit,
-            Some(PlacementArgument::First) => Placement::FirstFit,
-        }
+        self.placement.map_or(Placement::NextFit, PlacementArgument::placement)
     }
 
     /// Whether `suite` is to run.
@@ -109,7 +129,8 @@ pub fn one_line(error: &clap::Error) -> Option<String> {
     }
     if error.kind() == ErrorKind::MissingRequiredArgument {
         let missing = error.get(ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
-        return Some(format!("{missing} is missing; for a start, try: tester 1MiB"));
+        let start = subcommand(error).map_or("1MiB".to_owned(), |name| format!("{name} --help"));
+        return Some(format!("{missing} is missing; for a start, try: tester {start}"));
     }
     // What follows the first paragraph is advice, which would take more than a line.
     let text = error.to_string();
@@ -117,7 +138,15 @@ pub fn one_line(error: &clap::Error) -> Option<String> {
     Some(first.lines().map(str::trim).collect::<Vec<_>>().join(" "))
 }
 
-fn size(text: &str) -> Result<usize, String> {
+/// The subcommand that an error is about, which only its usage tells.
+fn subcommand(error: &clap::Error) -> Option<String> {
+    let text = error.to_string();
+    let (_, usage) = text.split_once("Usage: tester ")?;
+    let word = usage.split_whitespace().next()?;
+    word.bytes().all(|letter| letter.is_ascii_lowercase()).then(|| word.to_owned())
+}
+
+pub(super) fn size(text: &str) -> Result<usize, String> {
     let bytes = parse_size(text).map_err(|error| error.to_string())?;
     usize::try_from(bytes).map_err(|_| "more bytes than this machine can address".to_owned())
 }
@@ -165,6 +194,8 @@ mod tests {
     fn every_error_is_one_line() {
         for (line, expected) in [
             ("", "<SIZE> is missing; for a start, try: tester 1MiB"),
+            ("map", "--heap <SIZE>, --output <FILE>, <TRACE> is missing; for a start, try: tester map --help"),
+            ("watch gs", "--heap <SIZE> is missing; for a start, try: tester watch --help"),
             ("0", "invalid value '0' for '<SIZE>': a size of 0 holds nothing"),
             ("-5", "invalid value '-5' for '<SIZE>': not a size; write bytes, or a unit as in 64K, 1MiB or 2G"),
             ("1K --slab-size 0", "invalid value '0' for '--slab-size <N>': a size of 0 holds nothing"),

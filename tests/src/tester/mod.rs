@@ -5,24 +5,32 @@
 //! - `window`: the heap's memory; `allocator`, `own`: the three functions, and slabfit's heap behind them;
 //! - `drawing`: the heap as characters; `session`: an allocator with its heap, every answer doubted; `conformance`, `replay`, `stress`: the suites;
 //! - `runner`: a step of a suite in this process; `beacon`, `library`, `supervisor`: one in a child process, on a library;
-//! - `report`, `run`: all steps, and what came of them.
+//! - `report`, `run`: all steps, and what came of them;
+//! - `playback`: a trace on slabfit's own heap, step by step, to be looked at: `map` and `film` draw it, `plot` has its
+//!   figures over time, `screen` and `watch` show it live.
 
 pub mod allocator;
 pub mod args;
 pub mod beacon;
 pub mod conformance;
 pub mod drawing;
+pub mod film;
 pub mod library;
+pub mod map;
 pub mod own;
+pub mod playback;
+pub mod plot;
 pub mod recordings;
 pub mod replay;
 pub mod report;
 pub mod run;
 pub mod runner;
+pub mod screen;
 pub mod session;
 pub mod size_arg;
 pub mod stress;
 pub mod supervisor;
 pub mod sys;
 pub mod trace;
+pub mod watch;
 pub mod window;

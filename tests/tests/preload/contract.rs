@@ -112,6 +112,12 @@ fn a_wrong_setting_is_named_and_nothing_runs() {
         ("SLABFIT_PLACEMENT", &["", "best", "First", "first fit"], "first or next"),
         ("SLABFIT_ABORT", &["", "2", "yes"], "0 or 1"),
         ("SLABFIT_STATS", &["", "2", "JSON"], "0, 1 or json"),
+        ("SLABFIT_MAP", &["", "maps/", "%", "a%", "%d.svg", "%p%s"], "a file's name of up to 1000 bytes"),
+        (
+            "SLABFIT_MAP_SIGNAL",
+            &["", "KILL", "usr1", "10", "USR1"],
+            "USR1, USR2, HUP, QUIT, URG or WINCH, with SLABFIT_MAP",
+        ),
     ] {
         for value in wrong {
             // The last one that `env` is given holds.
@@ -128,6 +134,16 @@ fn a_wrong_setting_is_named_and_nothing_runs() {
     let long = program.with("SLABFIT_HEAP", "7\n".repeat(1000)).run_preloaded("1M");
     assert_eq!((long.status.code(), long.stderr.lines().count()), (Some(127), 1), "{long:#?}");
     assert!(long.stderr.len() < 400, "{long:#?}");
+}
+
+#[test]
+fn a_picture_may_be_asked_for_by_any_of_these_signals() {
+    let Some(program) = Program::installed("env") else { return };
+    for signal in ["USR1", "USR2", "HUP", "QUIT", "URG", "WINCH", "SIGUSR1"] {
+        let program = program.clone().with("SLABFIT_MAP", "/nonexistent/map").with("SLABFIT_MAP_SIGNAL", signal);
+        let outcome = program.run_preloaded("1M");
+        assert_eq!((outcome.status.code(), &*outcome.stderr), (Some(0), ""), "{signal}: {outcome:#?}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@
 
 mod contract;
 mod library;
+mod pictures;
 mod preloaded;
 mod programs;
 mod server;

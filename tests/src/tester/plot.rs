@@ -1,0 +1,194 @@
+//! `tester plot`: live bytes and fragmentation over a trace, as SVG.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+use crate::tester::map::save;
+use crate::tester::playback::{Playback, PlaybackArguments};
+use crate::tester::report::grouped;
+use crate::tester::run::{Stop, bar};
+
+/// What to plot.
+#[derive(Args, Clone, Debug)]
+pub struct PlotArguments {
+    /// The trace and the heap.
+    #[command(flatten)]
+    pub playback: PlaybackArguments,
+    /// The SVG file to write
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+/// Points of a curve, at most.
+const POINTS: usize = 1000;
+const SIZE: (u32, u32) = (1160, 520);
+const FONT: &str = "sans-serif";
+const ASKED: RGBColor = RGBColor(43, 95, 199);
+const IN_USE: RGBColor = RGBColor(11, 122, 108);
+const FREE: RGBColor = RGBColor(217, 120, 0);
+
+/// A heap's figures at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sample {
+    at: usize,
+    /// Bytes that the program has asked for.
+    asked: u64,
+    /// Bytes of the slots and blocks that serve them, headers included.
+    in_use: u64,
+    /// Percent of the next-fit segment's free bytes that are not in its largest hole.
+    fragmentation: f64,
+}
+
+impl Sample {
+    /// The figures now.
+    pub(super) fn of(playback: &Playback<'_>) -> Result<Self, Stop> {
+        let stats = playback.heap().stats().map_err(|error| Stop::Usage(error.to_string()))?;
+        let (free, largest) = (stats.next_fit.free_bytes as f64, stats.next_fit.largest_free as f64);
+        Ok(Self {
+            at: playback.progress().0,
+            asked: playback.asked(),
+            in_use: (stats.slab.live_bytes + stats.next_fit.live_bytes) as u64,
+            fragmentation: if free > 0.0 { 100.0 * (free - largest) / free } else { 0.0 },
+        })
+    }
+}
+
+/// A plot, and where in it the first and the last operation stand, in pixels from the left.
+pub(super) struct Plot {
+    pub(super) svg: String,
+    pub(super) first: i32,
+    pub(super) last: i32,
+}
+
+/// Plots the whole trace.
+///
+/// # Errors
+/// Why there is no picture.
+pub fn plot(arguments: &PlotArguments) -> Result<(), Stop> {
+    let recording = arguments.playback.load()?;
+    let mut playback = Playback::begin(&arguments.playback, &recording)?;
+    let all = playback.progress().1;
+    let bar = bar("plot", all as u64);
+    let mut samples = vec![Sample::of(&playback)?];
+    for until in moments(all, POINTS) {
+        playback.advance(until)?;
+        samples.push(Sample::of(&playback)?);
+        bar.set_position(until as u64);
+    }
+    bar.finish_and_clear();
+    save(&arguments.output, &curves(&playback, &samples)?.svg)?;
+    println!("{}: {}, {}", arguments.output.display(), playback.title(), playback.outcome());
+    Ok(())
+}
+
+/// Moments of a trace at equal distances, the last one being its end: as many as asked for, or one for each operation.
+pub(super) fn moments(operations: usize, count: usize) -> impl Iterator<Item = usize> {
+    let count = count.min(operations);
+    // In 128 bits, where no product of the two overflows.
+    (1..=count).map(move |index| (index as u128 * operations as u128 / count as u128) as usize)
+}
+
+/// The curves of samples that were taken in their order.
+pub(super) fn curves(playback: &Playback<'_>, samples: &[Sample]) -> Result<Plot, Stop> {
+    let mut svg = String::new();
+    let drawn = draw(playback, samples, &mut svg);
+    let (first, last) = drawn.map_err(|error| Stop::Usage(format!("cannot plot: {error}")))?;
+    Ok(Plot { svg, first, last })
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+/// Its label, its colour, and its points: after so many operations, the value.
+type Curve<'a> = (&'a str, RGBColor, Vec<(usize, f64)>);
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+fn draw(playback: &Playback<'_>, samples: &[Sample], svg: &mut String) -> Outcome<(i32, i32)> {
+    let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+    root.fill(&WHITE)?;
+    let small = (FONT, 12).into_font().color(&RGBColor(102, 102, 102));
+    root.draw(&Text::new(playback.title(), (72, 14), (FONT, 18).into_font().style(FontStyle::Bold)))?;
+    let operations = grouped(playback.progress().0 as u64);
+    root.draw(&Text::new(format!("{operations} operations · {}", playback.outcome()), (72, 40), small))?;
+    let (_, below) = root.split_vertically(60);
+    let (bytes, fragmentation) = below.split_vertically(290);
+    let most = samples.iter().map(|sample| sample.asked.max(sample.in_use)).max().unwrap_or(0);
+    let (unit, name) = unit(most);
+    let scaled = |bytes: u64| bytes as f64 / unit;
+    let curves: [Curve<'_>; 2] = [
+        ("in use, with headers and rounding", IN_USE, samples.iter().map(|s| (s.at, scaled(s.in_use))).collect()),
+        ("asked for by the program", ASKED, samples.iter().map(|s| (s.at, scaled(s.asked))).collect()),
+    ];
+    chart(&bytes, &format!("Live bytes ({name})"), scaled(most).max(1.0), &curves)?;
+    let parts = samples.iter().map(|sample| (sample.at, sample.fragmentation)).collect();
+    let label = "Fragmentation (% of the free bytes outside the largest hole)";
+    let ends = chart(&fragmentation, label, 100.0, &[("", FREE, parts)])?;
+    root.present()?;
+    Ok(ends)
+}
+
+/// Curves over one axis. Where the axis begins and ends, in pixels.
+fn chart(area: &Area<'_>, label: &str, most: f64, curves: &[Curve<'_>]) -> Outcome<(i32, i32)> {
+    let operations =
+        curves.iter().flat_map(|(_, _, points)| points.last()).map(|&(at, _)| at).max().unwrap_or(0).max(1);
+    let caption = (FONT, 14).into_font().style(FontStyle::Bold);
+    let mut chart = ChartBuilder::on(area)
+        .caption(label, caption)
+        .x_label_area_size(36)
+        .y_label_area_size(72)
+        .margin_right(64)
+        .build_cartesian_2d(0..operations, 0.0..most * 1.05)?;
+    let grey = RGBColor(230, 232, 236);
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(WHITE)
+        .bold_line_style(grey)
+        .x_desc("operation")
+        .x_labels(9)
+        .y_labels(6)
+        .x_label_formatter(&|at| grouped(*at as u64))
+        .y_label_formatter(&|value| format!("{value}"))
+        .label_style((FONT, 12))
+        .draw()?;
+    for &(label, colour, ref points) in curves {
+        let drawn = chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
+        if !label.is_empty() {
+            drawn.label(label).legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
+        }
+    }
+    if curves.len() > 1 {
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperLeft)
+            .background_style(WHITE.mix(0.85))
+            .label_font((FONT, 12))
+            .draw()?;
+    }
+    let (across, _) = chart.plotting_area().get_pixel_range();
+    Ok((across.start, across.end))
+}
+
+/// The unit for an axis that goes so far, and its name.
+fn unit(most: u64) -> (f64, &'static str) {
+    match most {
+        0..10_240 => (1.0, "bytes"),
+        10_240..10_485_760 => (1024.0, "KiB"),
+        10_485_760..10_737_418_240 => (1_048_576.0, "MiB"),
+        _ => (1_073_741_824.0, "GiB"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_end_with_the_trace_and_none_comes_twice() {
+        assert_eq!(moments(10, 4).collect::<Vec<_>>(), [2, 5, 7, 10]);
+        assert_eq!(moments(3, 1000).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(moments(0, 5).count(), 0);
+        assert_eq!(moments(usize::MAX, 2).last(), Some(usize::MAX));
+    }
+}

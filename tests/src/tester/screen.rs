@@ -1,0 +1,233 @@
+//! A playback as lines of a terminal: what stands where, and what kind of thing it is. How that looks is the terminal's.
+
+use slabfit::{Segment, SegmentStats};
+use slabfit_linux::text::{Bytes, Count, Grouped, Share};
+use slabfit_linux::{Cell, Cells, slots};
+
+use crate::tester::playback::Playback;
+use crate::tester::window::GRANULE;
+
+/// What a piece of text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A headline.
+    Head,
+    /// Figures and what they are.
+    Text,
+    /// Words that are not needed twice.
+    Hint,
+    /// Cells of the slab, of this [fullness](Cell::fullness).
+    Slab(u8),
+    /// Cells of the next-fit segment, of this fullness.
+    Blocks(u8),
+    /// The cell that the rover stands at.
+    Rover,
+}
+
+/// Text of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// What it is.
+    pub kind: Kind,
+    /// The characters.
+    pub text: String,
+}
+
+/// One line, from left to right.
+pub type Line = Vec<Span>;
+
+/// The smallest terminal that there is something to see in.
+const SMALLEST: (usize, usize) = (32, 12);
+/// Lines that are not cells: title, note, progress, the slab's, the segment's two, two curves, two legends.
+const AROUND: usize = 10;
+/// From nothing in use to nothing free.
+const SHADES: [char; 5] = ['·', '░', '▒', '▓', '█'];
+const CURVE: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// What was seen so far, for the curves: the part of the trace that was done, bytes in use, percent of fragmentation.
+pub type History = Vec<(f64, f64, f64)>;
+
+/// The heap and its figures, on a screen of so many columns and rows.
+pub fn screen(
+    playback: &Playback<'_>,
+    history: &mut History,
+    (columns, rows): (usize, usize),
+    state: &str,
+) -> Vec<Line> {
+    let heap = playback.heap();
+    let small = columns < SMALLEST.0 || rows < SMALLEST.1;
+    let Some(stats) = heap.stats().ok().filter(|_| !small) else {
+        return vec![one(Kind::Text, "The terminal is too small.", columns)];
+    };
+    let next_fit = &stats.next_fit;
+    let outside = (next_fit.free_bytes - next_fit.largest_free) as u64;
+    let (done, all) = playback.progress();
+    let used = (stats.slab.live_bytes + next_fit.live_bytes) as f64;
+    let share_done = done as f64 / all.max(1) as f64;
+    if history.last().is_none_or(|&(at, _, _)| at < share_done) {
+        history.push((share_done, used, outside as f64 / (next_fit.free_bytes as f64).max(1.0)));
+    }
+
+    let mut lines = vec![
+        one(Kind::Head, &format!("{}, {}", playback.title(), playback.outcome()), columns),
+        one(Kind::Text, &playback.note(), columns),
+        progress(share_done, columns),
+        one(Kind::Head, &slab_figures(&stats.slab, heap.slab_size()), columns),
+    ];
+    let (slab, blocks) = (heap.segment(Segment::Slab), heap.segment(Segment::NextFit));
+    let share = share(slab.len(), blocks.len(), columns, rows - AROUND);
+    let cells = Cells::new(slots(heap, &stats.slab), slab, share);
+    lines.extend(grid(cells, Kind::Slab, columns, None));
+    lines.push(one(Kind::Head, &block_figures(next_fit), columns));
+    let rover = heap.rover().map(|rover| (rover - blocks.start) / share);
+    let cells = Cells::new(heap.next_fit_blocks(), blocks, share);
+    lines.extend(grid(cells, Kind::Blocks, columns, rover));
+    let fragmentation = Share(outside, next_fit.free_bytes as u64);
+    let most = history.iter().map(|&(_, used, _)| used).fold(1.0, f64::max);
+    let label = format!("in use {:>10} ", Bytes(used as u64).to_string());
+    lines.push(curve(&label, history.iter().map(|&(at, used, _)| (at, used / most)), columns));
+    let label = format!("fragment. {:>7} ", fragmentation.to_string());
+    lines.push(curve(&label, history.iter().map(|&(at, _, part)| (at, part)), columns));
+    let cell = format!("a cell is {}: · free, ░▒▓ some to most, █ all of it in use, | rover", Bytes(share as u64));
+    lines.push(one(Kind::Hint, &cell, columns));
+    lines.push(one(Kind::Hint, &format!("{state} · space: pause, + -: rate, right: a step, q: quit"), columns));
+    lines
+}
+
+/// A line of one kind, as much of it as there is room for.
+fn one(kind: Kind, text: &str, columns: usize) -> Line {
+    vec![Span { kind, text: text.chars().take(columns).collect() }]
+}
+
+fn slab_figures(slab: &SegmentStats, slab_size: usize) -> String {
+    let (used, all) = (slab.live_objects as u64, (slab.live_objects + slab.free_blocks) as u64);
+    let (size, slots) = (Bytes(slab.size as u64), Grouped(all));
+    format!("slab {size}: {} of {slots} slots of {slab_size} in use, {}", Grouped(used), Share(used, all))
+}
+
+fn block_figures(next_fit: &SegmentStats) -> String {
+    let [size, free, largest] = [next_fit.size, next_fit.free_bytes, next_fit.largest_free].map(|n| Bytes(n as u64));
+    let (blocks, holes) = (Count(next_fit.live_objects as u64, "block"), Count(next_fit.free_blocks as u64, "hole"));
+    let used = Share(next_fit.live_bytes as u64, next_fit.size as u64);
+    format!("next fit {size}: {used} in {blocks}; {free} free in {holes}, largest {largest}")
+}
+
+fn progress(part: f64, columns: usize) -> Line {
+    let done = (part * columns as f64) as usize;
+    let bar = |shade: char, count: usize| std::iter::repeat_n(shade, count).collect::<String>();
+    vec![Span { kind: Kind::Text, text: bar('━', done) }, Span { kind: Kind::Hint, text: bar('─', columns - done) }]
+}
+
+/// Bytes of a cell, the fewest with which both segments find room in so many rows of their own.
+fn share(slab: usize, blocks: usize, columns: usize, rows: usize) -> usize {
+    let fits = |share: &usize| slab.div_ceil(columns * share) + blocks.div_ceil(columns * share) <= rows;
+    let first = (slab + blocks).div_ceil(columns * rows).next_multiple_of(GRANULE);
+    // A row more for each segment is all that rounding can take: there are two rows at least.
+    (first..).step_by(GRANULE).find(fits).unwrap_or(first)
+}
+
+fn grid(cells: impl Iterator<Item = Cell>, kind: fn(u8) -> Kind, columns: usize, rover: Option<usize>) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    for (index, cell) in cells.enumerate() {
+        if index % columns == 0 {
+            lines.push(Line::new());
+        }
+        let (fullness, is_rover) = (cell.fullness(), rover == Some(index));
+        let kind = if is_rover { Kind::Rover } else { kind(fullness) };
+        let shade = if is_rover { '|' } else { SHADES[usize::from(fullness)] };
+        let Some(line) = lines.last_mut() else { continue };
+        match line.last_mut() {
+            Some(span) if span.kind == kind => span.text.push(shade),
+            _ => line.push(Span { kind, text: shade.into() }),
+        }
+    }
+    lines
+}
+
+/// Values from 0 to 1 over the trace, the largest of those that share a column.
+fn curve(label: &str, points: impl Iterator<Item = (f64, f64)>, columns: usize) -> Line {
+    let width = columns - label.len();
+    let mut highest: Vec<Option<f64>> = vec![None; width];
+    for (at, value) in points {
+        let place = &mut highest[((at * width as f64) as usize).min(width - 1)];
+        *place = Some(place.map_or(value, |other: f64| other.max(value)));
+    }
+    let mark = |value: f64| CURVE[((value * CURVE.len() as f64) as usize).min(CURVE.len() - 1)];
+    let text = highest.into_iter().map(|value| value.map_or(' ', mark)).collect();
+    vec![Span { kind: Kind::Hint, text: label.to_owned() }, Span { kind: Kind::Text, text }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tester::playback::PlaybackArguments;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        playback: PlaybackArguments,
+    }
+
+    fn text(line: &super::Line) -> String {
+        line.iter().map(|span| span.text.as_str()).collect()
+    }
+
+    /// The screen after so many operations of git log in 256 KiB.
+    fn seen(operations: usize, size: (usize, usize)) -> Vec<super::Line> {
+        let arguments = Line::parse_from(["tester", "gitlog", "--heap", "256K"]).playback;
+        let recording = arguments.load().unwrap();
+        let mut playback = Playback::begin(&arguments, &recording).unwrap();
+        playback.advance(operations).unwrap();
+        screen(&playback, &mut History::new(), size, "state")
+    }
+
+    #[test]
+    fn it_fills_the_terminal_and_never_more() {
+        for size in [(32, 12), (33, 13), (80, 24), (200, 60), (500, 200)] {
+            let lines = seen(1000, size);
+            assert!(lines.len() <= size.1, "{} lines for {size:?}", lines.len());
+            assert!(lines.iter().all(|line| text(line).chars().count() <= size.0), "{size:?}");
+        }
+        assert!(seen(1000, (80, 24)).len() >= 22);
+        assert_eq!(text(&seen(1000, (31, 12))[0]), "The terminal is too small.");
+    }
+
+    #[test]
+    fn an_empty_heap_is_free_with_the_rover_at_its_start() {
+        let lines = seen(0, (64, 30));
+        let cells: String = lines
+            .iter()
+            .flatten()
+            .filter(|span| !matches!(span.kind, Kind::Head | Kind::Text | Kind::Hint))
+            .map(|span| span.text.as_str())
+            .collect();
+        assert_eq!(cells.matches('|').count(), 1, "{cells}");
+        assert!(cells.chars().all(|shade| shade == '·' || shade == '|'), "{cells}");
+        // 256 KiB in 20 rows of 64 cells, of 208 bytes: the slab has 315 and a part of one.
+        assert_eq!(cells.chars().position(|shade| shade == '|'), Some(316));
+    }
+
+    #[test]
+    fn a_full_heap_has_full_cells() {
+        let lines = seen(66_000, (80, 24));
+        let full = |kind| {
+            lines.iter().flatten().filter(|span| span.kind == kind).map(|span| span.text.chars().count()).sum::<usize>()
+        };
+        assert!(full(Kind::Blocks(4)) > full(Kind::Blocks(0)), "{lines:?}");
+    }
+
+    #[test]
+    fn both_segments_find_room() {
+        for rows in [2, 3, 10, 100] {
+            for columns in [32, 80, 333] {
+                for heap in [4096, 65_536, 1 << 20, 1 << 30] {
+                    let (slab, blocks) = (heap / 4, heap - heap / 4);
+                    let share = share(slab, blocks, columns, rows);
+                    let taken = slab.div_ceil(columns * share) + blocks.div_ceil(columns * share);
+                    assert!(taken <= rows && share % GRANULE == 0, "{heap} bytes on {columns} x {rows}: {share}");
+                }
+            }
+        }
+    }
+}
