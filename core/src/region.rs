@@ -318,17 +318,14 @@ impl<'a> Region<'a> {
         whole: Granules,
         next: Offset,
     ) -> Option<NonNull<u8>> {
-        let place = self.pointer(at, whole)?;
-        if block > whole {
-            return None;
-        }
-        let rest = whole.minus(block);
-        // SAFETY: valid for writes: the region has `whole` granules here, of which the header is the first; aligned:
+        let place = self.pointer(at, whole.max(block))?;
+        let rest = Granules::new(whole.count().saturating_sub(block.count()));
+        // SAFETY: valid for writes: the region has `block` granules here, of which the header is the first; aligned:
         // region and offset are multiples of 16 bytes.
         unsafe { place.cast::<AllocatedHeader>().write(AllocatedHeader::new(block)) };
         if rest > Granules::NONE {
             let header = FreeHeader::new(rest.minus(Granules::HEADER), self.link_to(next));
-            // SAFETY: in bounds: block < whole.
+            // SAFETY: in bounds: block < whole, as there is a rest, and the region has `whole` granules here.
             let place = unsafe { place.add(block.bytes()) };
             // SAFETY: valid for writes: the region has `rest` granules here; aligned: as above.
             unsafe { place.cast::<FreeHeader>().write(header) };
