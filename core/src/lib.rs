@@ -155,6 +155,7 @@ mod blocks;
 mod dump;
 mod check;
 mod fork;
+mod lend;
 mod adapter;
 
 #[cfg(test)]

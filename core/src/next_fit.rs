@@ -173,7 +173,7 @@ impl<'a> NextFit<'a> {
     }
 
     /// The first free block of at least `need` that starts at or behind `from`, the one that is held included.
-    fn first_fit(&self, from: Offset, need: Granules) -> Option<Gap> {
+    pub(crate) fn first_fit(&self, from: Offset, need: Granules) -> Option<Gap> {
         let counted = self.map.first_fit(from, need);
         if self.rover.gap >= need && self.rover.at >= from {
             let held = Gap { start: self.rover.at, end: self.rover.at.plus(self.rover.gap) };

@@ -6,12 +6,14 @@ use core::fmt;
 use core::mem;
 use core::ops::Deref;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use slabfit::{Config, Heap, InitError, MAX_HEAP, MIN_HEAP, Memory, bookkeeping_size};
 
 use crate::fork::Forks;
 use crate::futex::FutexLock;
 use crate::mapping::{Mapping, SystemError, page_size};
+use crate::trim::{self, Trimmer};
 
 /// Why there is no heap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,14 @@ impl MappedHeap {
     pub fn mapping(&self) -> &Mapping {
         &self.mapping
     }
+
+    /// Gives the pages that lie whole in free blocks back to the kernel, and answers how many bytes they have, resident
+    /// before or not. The slab's stay: its free slots have headers.
+    ///
+    /// Complexity: O(free bytes), in steps of at most 256 KiB, between which other threads get the heap.
+    pub fn trim(&self) -> usize {
+        trim::trim(&self.heap, self.mapping.page())
+    }
 }
 
 impl Deref for MappedHeap {
@@ -69,12 +79,15 @@ impl fmt::Debug for MappedHeap {
 pub struct ProcessHeap {
     heap: Heap<'static, FutexLock>,
     forks: Forks,
+    trimmer: Trimmer,
+    /// Bytes of a page; 0 before `init`.
+    page: AtomicUsize,
 }
 
 impl ProcessHeap {
     /// A heap that has no memory yet and serves nothing.
     pub const fn empty() -> Self {
-        Self { heap: Heap::empty(), forks: Forks::none() }
+        Self { heap: Heap::empty(), forks: Forks::none(), trimmer: Trimmer::new(), page: AtomicUsize::new(0) }
     }
 
     /// Maps the memory, as [`MappedHeap::new`] does, and returns the heap's first byte. It is never unmapped: any thread
@@ -94,8 +107,29 @@ impl ProcessHeap {
         let memory = unsafe { memory(&mapping) };
         self.heap.init(memory, config)?;
         let first = mapping.heap().cast();
+        self.page.store(mapping.page(), Ordering::Relaxed);
         mem::forget(mapping);
         Ok(first)
+    }
+
+    /// As [`MappedHeap::trim`]. 0 before [`init`](Self::init).
+    pub fn trim(&self) -> usize {
+        match self.page.load(Ordering::Relaxed) {
+            0 => 0,
+            page => trim::trim(&self.heap, page),
+        }
+    }
+
+    /// To be called after a free by who wants pages to go back by themselves: when the live bytes have fallen by 4 MiB
+    /// and by a quarter, the next calls give them back, a step of at most 256 KiB in every 64th.
+    ///
+    /// Complexity: O(log) in the heap's size, and one system call at most.
+    #[inline]
+    pub fn trim_after_free(&self) {
+        let page = self.page.load(Ordering::Relaxed);
+        if page > 0 {
+            self.trimmer.freed(&self.heap, page);
+        }
     }
 
     /// Waits until no other thread is in the heap, and keeps them out: what must be done before a fork, or the child may

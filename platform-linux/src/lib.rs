@@ -6,6 +6,7 @@
 //! - `futex`: [`FutexLock`], the lock of a heap that several threads share;
 //! - `fork`: what a process's heap needs done around a fork;
 //! - `mapping`: [`Mapping`], a heap's pages and its bookkeeping's, apart from each other and from everything else;
+//! - `trim`: pages of free memory given back to the kernel;
 //! - `heap`: [`MappedHeap`], which gives its memory back when it is dropped, and [`ProcessHeap`], which lives in a
 //!   `static` for as long as the process does;
 //! - `text`: numbers as people read them; `cells`: a segment in equal shares; [`picture`]: a heap as SVG. These allocate
@@ -31,6 +32,7 @@ mod waiting;
 mod futex;
 mod fork;
 mod mapping;
+mod trim;
 mod heap;
 pub mod text;
 mod cells;

@@ -79,6 +79,11 @@ impl Mapping {
         self.part(self.page + self.heap + self.page, self.bookkeeping)
     }
 
+    /// Bytes of a page.
+    pub(crate) fn page(&self) -> usize {
+        self.page
+    }
+
     /// The addresses of all of it, guard pages included.
     pub fn addresses(&self) -> Range<usize> {
         let start = self.start.addr().get();

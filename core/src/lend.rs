@@ -1,0 +1,81 @@
+//! Free bytes lent to the heap's owner for a moment, so that their pages can go back to whoever gave them.
+
+use core::ops::Range;
+use core::ptr::NonNull;
+
+use crate::error::Reentered;
+use crate::heap::Heap;
+use crate::lock::RawLock;
+use crate::next_fit::NextFit;
+use crate::size::{GRANULE, Granules, Offset};
+use crate::split::Segment;
+
+/// What the map says of the bytes from an address on.
+struct Run {
+    start: Offset,
+    end: Offset,
+}
+
+impl NextFit<'_> {
+    /// The first granules at or behind `from`, at least `least` side by side, that are free and no header.
+    fn free_run(&self, from: Offset, least: Granules) -> Option<Run> {
+        if from < self.map.end() && !self.map.is_allocated(from) {
+            let gap = self.map.gap_start(from);
+            let run = Run { start: from.max(gap.plus(Granules::HEADER)), end: self.map.gap_end(from) };
+            if run.start < run.end && run.start.up_to(run.end) >= least {
+                return Some(run);
+            }
+        }
+        let gap = self.first_fit(from, least.plus(Granules::HEADER))?;
+        Some(Run { start: gap.start.plus(Granules::HEADER), end: gap.end })
+    }
+}
+
+impl<L: RawLock> Heap<'_, L> {
+    /// Lends to `work` the first free bytes of the next-fit segment at or behind address `from`: at least `least` of them
+    /// side by side, rounded up to granules, and no more than `most`, no header among them. Answers with their addresses
+    /// and what `work` did, or `None` when nothing behind `from` is as large.
+    ///
+    /// What for: an operating system can take the pages of free memory back, if nothing is allocated there while it does.
+    /// So `work` runs with the segment locked, the one thing of this crate that calls out so: it must be short, and calls of
+    /// this heap in it are refused, or never end with a lock that does not know its owner. It may leave anything in
+    /// the bytes. To go through a whole segment, start at its first address, and go on where the last piece ended.
+    ///
+    /// In the slab nothing can be lent: every free slot that was used begins with a header.
+    ///
+    /// Complexity: O(log) in the region's size, beside `work`.
+    ///
+    /// # Errors
+    /// [`Reentered`] if this thread is in the heap.
+    ///
+    /// ```
+    /// use slabfit::{Config, Heap, RegionArray, Segment};
+    ///
+    /// let mut array = RegionArray::<8192>::new();
+    /// let heap: Heap = Heap::new(&mut array, Config::new(64))?;
+    /// let start = heap.segment(Segment::NextFit).start;
+    /// let (addresses, bytes) = heap.lend_free(start, 1024, 2048, |free| free.len())?.ok_or("all is in use")?;
+    /// assert_eq!((addresses.start, bytes), (start + 16, 2048));
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    pub fn lend_free<R>(
+        &self,
+        from: usize,
+        least: usize,
+        most: usize,
+        work: impl FnOnce(NonNull<[u8]>) -> R,
+    ) -> Result<Option<(Range<usize>, R)>, Reentered> {
+        let segment = self.segment(Segment::NextFit);
+        if from >= segment.end || least > segment.len() || most < least.max(GRANULE) {
+            return Ok(None);
+        }
+        let from = Offset::of_byte(from.saturating_sub(segment.start).next_multiple_of(GRANULE));
+        self.with_next_fit(|next_fit| {
+            let Run { start, end } = next_fit.free_run(from, Granules::holding(least.max(1)))?;
+            let count = start.up_to(end).min(Granules::within(most));
+            let first = next_fit.region.pointer(start, count)?;
+            let addresses = first.addr().get()..first.addr().get().saturating_add(count.bytes());
+            Some((addresses, work(NonNull::slice_from_raw_parts(first, count.bytes()))))
+        })
+    }
+}
