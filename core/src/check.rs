@@ -237,7 +237,7 @@ impl Slab<'_> {
         self.returned.check()?;
         let Front { word, bits } = self.front;
         demand((bits == 0) == (word == NONE), Violation::Returned)?;
-        let first = self.returned.next(0).map_or(usize::MAX, |slot| slot / u64::BITS as usize);
+        let first = self.returned.next(0).map_or(usize::MAX, |slot| slot / 64);
         demand((word as usize) < first || self.returned.next(0).is_none(), Violation::Returned)?;
         demand(bits == 0 || self.front.slot(bit_tree::highest(bits)) < self.used, Violation::Returned)?;
         let mut returned = bits.count_ones();
