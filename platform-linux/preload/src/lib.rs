@@ -20,6 +20,7 @@
 //! | `SLABFIT_SLAB` | bytes of the requests that the slab serves, in the first quarter of the heap | 64 |
 //! | `SLABFIT_PLACEMENT` | `first` or `next`: where the search for a free block starts | `first` |
 //! | `SLABFIT_ABORT` | `1`: a wrong `free` aborts the process; `0`: it is refused | `0` |
+//! | `SLABFIT_TRACE` | a file in which every call is recorded, as [`trace`] says; a zstd file if its name ends in `.zst` | none |
 //! | `SLABFIT_STATS` | `1`: a report at exit, on standard error; `json`: the same in one line for machines; `0`: none | `0` |
 //!
 //! # What C programs are promised
@@ -38,8 +39,10 @@
 //! only what `libc.rs` lists is used. A file may use only those before it:
 //! - `libc`: libc's own things: `errno`, the environment, `abort`, fork handlers;
 //! - `output`: text to standard error;
+//! - `name`: the name of a file to be made;
 //! - `settings`: what the environment says;
 //! - `heap`: the heap of the process, and what becomes of wrong frees;
+//! - `trace`: records every call;
 //! - `fork`: keeps the heap whole over a fork;
 //! - `report`: the figures at exit;
 //! - `start`: makes the heap at its first use;
@@ -50,8 +53,10 @@
 
 mod libc;
 mod output;
+mod name;
 mod settings;
 mod heap;
+mod trace;
 mod fork;
 mod report;
 mod start;

@@ -6,6 +6,7 @@ use core::fmt::Write;
 use slabfit::{Config, MAX_HEAP, Placement};
 
 use crate::libc;
+use crate::name::Name;
 use crate::output::{Output, STDERR};
 
 const HEAP: usize = 256 << 20;
@@ -30,6 +31,8 @@ pub(crate) struct Settings {
     /// Whether a wrong free ends the process.
     pub(crate) abort: bool,
     pub(crate) report: Report,
+    /// Where every call is recorded.
+    pub(crate) trace: Option<Name>,
 }
 
 impl Settings {
@@ -44,6 +47,7 @@ impl Settings {
             },
             abort: setting("SLABFIT_ABORT", false, "0 or 1", switch),
             report: setting("SLABFIT_STATS", Report::Nothing, "0, 1 or json", report),
+            trace: setting("SLABFIT_TRACE", None, "the name of a file", file),
         }
     }
 }
@@ -70,6 +74,12 @@ fn bytes(value: &[u8]) -> Option<usize> {
     })?;
     let (_, shift) = UNITS.iter().find(|(name, _)| unit.eq_ignore_ascii_case(name))?;
     number.checked_mul(1usize.checked_shl(*shift)?).filter(|&bytes| bytes > 0)
+}
+
+/// Nothing is no file.
+fn file(value: &[u8]) -> Option<Option<Name>> {
+    let name = Name::new(value)?;
+    Some(Some(name).filter(|_| !value.is_empty()))
 }
 
 fn placement(value: &[u8]) -> Option<Placement> {

@@ -1,7 +1,7 @@
 //! The tester: what runs against slabfit's own heap, and against any `libmem.so`. From the bottom to the top, each file
 //! using only what stands before it:
 //! - `size_arg`, `args`: the command line; `sys`: the operating system, where `std` ends;
-//! - `trace`, `recordings`: what programs did, read from bytes that nobody trusts;
+//! - `extension`, `trace`, `recordings`: what programs did, read from bytes that nobody trusts;
 //! - `window`: the heap's memory; `allocator`, `own`: the three functions, and slabfit's heap behind them;
 //! - `drawing`: the heap as characters; `session`: an allocator with its heap, every answer doubted; `conformance`, `replay`, `stress`: the suites;
 //! - `runner`: a step of a suite in this process; `beacon`, `library`, `supervisor`: one in a child process, on a library;
@@ -12,6 +12,7 @@ pub mod args;
 pub mod beacon;
 pub mod conformance;
 pub mod drawing;
+pub mod extension;
 pub mod library;
 pub mod own;
 pub mod recordings;

@@ -2,7 +2,7 @@
 //!
 //! A trace is one operation a line: `a ID SIZE` allocates, `r ID SIZE` reallocates, `f ID` frees. Four lines of one
 //! number each may stand before them (suggested heap size, number of ids, number of operations, weight); blank lines
-//! and lines that begin with `#` are skipped. An id may be used again once it is free.
+//! and lines that begin with `#` are skipped, but for those of a [recording](Recorded). An id may be used again once it is free.
 //!
 //! Traces come from anywhere, so every byte of one is doubted: whatever the bytes, reading ends in a [`Trace`] whose
 //! operations make sense in their order, or in a [`TraceError`] that names the line.
@@ -10,6 +10,8 @@
 use core::fmt;
 use std::collections::HashMap;
 use std::io::{self, BufRead, Read};
+
+use crate::tester::extension::{self, Event, Line, Note, Recorded, Wish};
 
 /// Longest line that is read. The longest that means anything has 43 characters; comments may be longer.
 const LONGEST_LINE: u64 = 4096;
@@ -46,6 +48,7 @@ pub struct Trace {
     ids: Vec<u64>,
     peak_bytes: u128,
     peak_at: usize,
+    recorded: Option<Box<Recorded>>,
 }
 
 impl Trace {
@@ -56,8 +59,14 @@ impl Trace {
     pub fn read(text: impl BufRead) -> Result<Self, TraceError> {
         let mut reader = Reader::default();
         let mut lines = Lines { text, number: 0, line: Vec::new() };
-        while let Some(line) = lines.next_line()? {
-            reader.line(line).map_err(|fault| TraceError { line: lines.number, fault })?;
+        loop {
+            match lines.next_line() {
+                Ok(Some(line)) => reader.line(line).map_err(|fault| TraceError { line: lines.number, fault })?,
+                Ok(None) => break,
+                // The last frame of a process that was killed while the file grew. Whether all is there the header says.
+                Err(TraceError { fault: TraceFault::Unreadable(_), .. }) if reader.may_be_cut() => break,
+                Err(error) => return Err(error),
+            }
         }
         reader.finish().map_err(|fault| TraceError { line: lines.number, fault })
     }
@@ -102,10 +111,22 @@ impl Trace {
         self.peak_at
     }
 
+    /// What the trace says beyond the operations, if it was recorded by `libmem_preload.so`.
+    #[must_use]
+    pub fn recorded(&self) -> Option<&Recorded> {
+        self.recorded.as_deref()
+    }
+
+    /// The id that the trace has for an object.
+    #[must_use]
+    pub fn id(&self, object: u32) -> u64 {
+        self.ids[object as usize]
+    }
+
     /// The operation at `index` as messages name it: its number, counted from 1, and how the trace writes it.
     #[must_use]
     pub fn describe(&self, index: usize) -> String {
-        let id = |object: u32| self.ids[object as usize];
+        let id = |object: u32| self.id(object);
         let written = match self.operations.get(index) {
             Some(&Operation::Allocate { object, size }) => format!("a {} {size}", id(object)),
             Some(&Operation::Reallocate { object, size }) => format!("r {} {size}", id(object)),
@@ -151,6 +172,10 @@ pub enum TraceFault {
         /// What there is.
         found: u64,
     },
+    /// A line of a recording is not as it should be.
+    Extension(String),
+    /// A recording does not say where an object came to lie, or says it of none.
+    Unplaced,
     /// More objects than can be counted.
     TooManyObjects,
     /// The line has no end in sight.
@@ -181,6 +206,10 @@ impl fmt::Display for TraceFault {
             Self::OperationCount { promised, found } => {
                 write!(f, "the header promises {promised} operations, but {found} follow")
             }
+            Self::Extension(line) => write!(f, "'{line}' is no line of a recording"),
+            Self::Unplaced => {
+                f.write_str("in a recording '#@' and a place stand before each a and r, and nowhere else")
+            }
             Self::TooManyObjects => f.write_str("more objects than can be counted"),
             Self::LineTooLong => write!(f, "longer than {LONGEST_LINE} bytes"),
             Self::TextTooLong => f.write_str("the trace is longer than allowed"),
@@ -199,6 +228,9 @@ struct Reader {
     /// Live ids: their object and its size.
     live: HashMap<u64, (u32, u64)>,
     live_bytes: u128,
+    /// What the lines of a recording say about the next operation.
+    placed: Option<(u64, Wish)>,
+    thread: u64,
 }
 
 impl Reader {
@@ -206,7 +238,7 @@ impl Reader {
         let mut fields = Fields { words: line };
         let Some(first) = fields.next_word() else { return Ok(()) };
         if first.starts_with(b"#") {
-            return Ok(());
+            return self.extension(line);
         }
         if self.is_in_header(first) {
             let number = number("header number", first)?;
@@ -221,6 +253,33 @@ impl Reader {
             other => return Err(TraceFault::UnknownOperation(printable(other))),
         }
         fields.end()
+    }
+
+    fn extension(&mut self, line: &[u8]) -> Result<(), TraceFault> {
+        let malformed = || TraceFault::Extension(printable(line.trim_ascii()));
+        // What is no UTF-8 is a comment, or will be malformed.
+        let text = core::str::from_utf8(line).unwrap_or("#?");
+        if extension::opens(text) && self.trace.recorded.is_none() && self.trace.operations.is_empty() {
+            let setup = extension::setup(text).ok_or_else(malformed)?;
+            let (notes, events) = (Vec::new(), Vec::new());
+            self.trace.recorded = Some(Box::new(Recorded { setup, notes, events, ended: false }));
+            return Ok(());
+        }
+        let Some(recorded) = &mut self.trace.recorded else { return Ok(()) };
+        let next = self.trace.operations.len();
+        match extension::line(text).ok_or_else(malformed)? {
+            Line::Placed(..) if self.placed.is_some() => return Err(TraceFault::Unplaced),
+            Line::Placed(at, wish) => self.placed = Some((at, wish)),
+            Line::Thread(thread) => self.thread = thread,
+            Line::Event(event) => recorded.events.push((next, event)),
+            Line::NotReallocated(id, size, why) => {
+                let &(object, _) = self.live.get(&id).ok_or(TraceFault::NotLive(id))?;
+                recorded.events.push((next, Event::NotReallocated { object, size, why }));
+            }
+            Line::End => recorded.ended = true,
+            Line::Comment => {}
+        }
+        Ok(())
     }
 
     /// A header is there when the first line that says anything begins with a digit; it then has four lines.
@@ -240,8 +299,7 @@ impl Reader {
         self.live.insert(id, (object, size));
         self.trace.ids.push(id);
         self.live_bytes += u128::from(size);
-        self.push(Operation::Allocate { object, size });
-        Ok(())
+        self.push(Operation::Allocate { object, size })
     }
 
     fn reallocate(&mut self, id: u64, size: u64) -> Result<(), TraceFault> {
@@ -249,23 +307,35 @@ impl Reader {
         let object = *object;
         self.live_bytes = self.live_bytes - u128::from(*old) + u128::from(size);
         *old = size;
-        self.push(Operation::Reallocate { object, size });
-        Ok(())
+        self.push(Operation::Reallocate { object, size })
     }
 
     fn free(&mut self, id: u64) -> Result<(), TraceFault> {
         let (object, size) = self.live.remove(&id).ok_or(TraceFault::NotLive(id))?;
         self.live_bytes -= u128::from(size);
-        self.push(Operation::Free { object });
-        Ok(())
+        self.push(Operation::Free { object })
     }
 
-    fn push(&mut self, operation: Operation) {
+    fn push(&mut self, operation: Operation) -> Result<(), TraceFault> {
+        if let Some(recorded) = &mut self.trace.recorded {
+            let placed = self.placed.take();
+            if placed.is_none() != matches!(operation, Operation::Free { .. }) {
+                return Err(TraceFault::Unplaced);
+            }
+            let (at, wish) = placed.unzip();
+            recorded.notes.push(Note { at, wish: wish.unwrap_or_default(), thread: self.thread });
+        }
         if self.live_bytes > self.trace.peak_bytes {
             self.trace.peak_bytes = self.live_bytes;
             self.trace.peak_at = self.trace.operations.len();
         }
         self.trace.operations.push(operation);
+        Ok(())
+    }
+
+    /// Whether this is a recording whose process did not come to its exit.
+    fn may_be_cut(&self) -> bool {
+        self.trace.recorded.as_ref().is_some_and(|recorded| !recorded.ended)
     }
 
     fn finish(self) -> Result<Trace, TraceFault> {
@@ -273,6 +343,8 @@ impl Reader {
         match *self.header {
             [] => Ok(self.trace),
             [_, _, promised, _] if promised == found => Ok(self.trace),
+            // Killed between an operation and its count.
+            [_, _, promised, _] if promised + 1 == found && self.may_be_cut() => Ok(self.trace),
             [_, _, promised, _] => Err(TraceFault::OperationCount { promised, found }),
             _ => Err(TraceFault::HeaderCut),
         }

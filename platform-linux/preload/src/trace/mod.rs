@@ -1,0 +1,500 @@
+//! Records every call that reaches the heap, in the order in which the heap has seen them, so that it can be replayed.
+//!
+//! The trace is in the `.rep` form of the malloc labs: a header of four numbers (most bytes live at once, as they were asked
+//! for; objects; operations; weight 1), then `a ID SIZE`, `r ID SIZE` and `f ID`, a line for each call that changed the heap.
+//! Objects are numbered from 0 in the order in which they were made. All else stands in lines that begin with `#`, which
+//! readers skip:
+//!
+//! | line | says |
+//! |---|---|
+//! | `#slabfit 1 heap=N slab=N placement=first base=0xN pid=N program=NAME` | what was recorded; the first line behind the header |
+//! | `#@OFFSET` | where the object of the next line came to lie, in bytes from `base`; ` mN` an alignment above 16; ` z` zeroed |
+//! | `#t N` | the thread (by the kernel's number) that made the calls from here on |
+//! | `#-a SIZE REASON`, `#-r ID SIZE REASON` | a request that got no memory, with `mN` and `z` as above behind the size |
+//! | `#!f PLACE FAULT`, `#!r PLACE SIZE FAULT` | an address that was refused: an offset, or `0xN` outside the heap |
+//! | `#!i N` | so many calls were refused because a signal handler made them inside the heap |
+//! | `#fork N` | the process from here on, a child of the one before; what stands above is its parent's |
+//! | `#end` | the process came to its exit |
+//!
+//! `free(NULL)`, `malloc_usable_size` and requests with an impossible alignment never reach the heap and are not recorded.
+//!
+//! A call and its record are made under one lock. A record is stored straight into the file's pages, so that nothing is lost
+//! whatever ends the process: exit, `_exit`, exec, abort, or SIGKILL. Should the system itself end, the kernel may not have
+//! written the last seconds. Where the file can grow no more, recording ends with a line on standard error; the program
+//! goes on.
+#![allow(unsafe_code)]
+
+mod line;
+mod file;
+
+use core::cell::UnsafeCell;
+use core::fmt::Write;
+use core::mem;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+use rustix::io::Errno;
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
+use rustix::process::getpid;
+use rustix::thread::gettid;
+use slabfit::{AllocError, Fault, GRANULE, Placement, RawLock, ReallocError, WrongFree};
+use slabfit_linux::FutexLock;
+
+use crate::heap::HEAP;
+use crate::libc;
+use crate::name::Name;
+use crate::output::{Output, STDERR};
+use crate::trace::file::{Field, TraceFile};
+use crate::trace::line::{Digits, Lines};
+
+/// What a request came to.
+type Answer = Result<NonNull<u8>, AllocError>;
+
+/// A request, as the heap gets it.
+#[derive(Clone, Copy)]
+pub(crate) struct Request {
+    pub(crate) size: usize,
+    pub(crate) alignment: usize,
+    pub(crate) zeroed: bool,
+}
+
+/// Held from before a call of the heap until its record is made. Whoever has it may wait for the heap, and not the other way.
+static LOCK: FutexLock = FutexLock::INIT;
+
+/// A page of one word: 1 while calls are recorded. The kernel clears it in every child, however that was made: it must never
+/// write into its parent's trace. Null where nothing is to be recorded.
+static SWITCH: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
+
+/// Calls that were refused to a signal handler, and are not recorded yet.
+static INTERRUPTED: AtomicU32 = AtomicU32::new(0);
+
+/// Invariant: reached by who has the lock, and by the one thread that makes the heap.
+struct Place(UnsafeCell<Option<Recorder>>);
+
+// SAFETY: one thread at a time reaches the content, by the invariant.
+unsafe impl Sync for Place {}
+
+static RECORDER: Place = Place(UnsafeCell::new(None));
+
+struct Recorder {
+    file: TraceFile,
+    /// As it stands in the settings.
+    pattern: Name,
+    placement: Placement,
+    objects: Table,
+    made: u64,
+    live_bytes: u64,
+    peak_bytes: u64,
+    made_digits: Digits,
+    operations: Digits,
+    /// The thread of the last record.
+    thread: i32,
+}
+
+// SAFETY: its pointers are to memory of the process, which no thread owns.
+unsafe impl Send for Recorder {}
+
+/// What is known of a live object.
+#[derive(Clone, Copy, Default)]
+struct Object {
+    id: u64,
+    size: u64,
+}
+
+/// The live objects, by the granule at which they start: as many entries as the heap has granules, of which those become
+/// resident that were used.
+struct Table(NonNull<Object>);
+
+impl Table {
+    /// For a heap of `size` bytes.
+    fn new(size: usize) -> Result<Self, Errno> {
+        let bytes = size.div_ceil(GRANULE).saturating_add(PAGE).saturating_mul(size_of::<Object>());
+        let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::NORESERVE);
+        // SAFETY: without a wish for an address the kernel gives one where nothing is mapped.
+        let start = unsafe { mmap_anonymous(ptr::null_mut(), bytes, access, flags) }?;
+        NonNull::new(start.cast()).map(Self).ok_or(Errno::NOMEM)
+    }
+
+    /// The entry of the object at `offset`.
+    fn at(&mut self, offset: usize) -> &mut Object {
+        // SAFETY: what the heap hands out lies in it, so that the index is below the count of its granules.
+        let mut entry = unsafe { self.0.add(offset / GRANULE) };
+        // SAFETY: mapped, aligned, zeroed at first, and reached through `self` alone.
+        unsafe { entry.as_mut() }
+    }
+}
+
+/// The largest that a heap's size may be rounded up by.
+const PAGE: usize = 64 << 10;
+
+/// Begins a trace, for a heap that is yet to be made.
+///
+/// # Safety
+/// The heap has no memory yet, and no other thread is about to give it some.
+pub(crate) unsafe fn begin(pattern: Name, heap: usize, placement: Placement) -> Result<(), Errno> {
+    let pattern = pattern.absolute().ok_or(Errno::NAMETOOLONG)?;
+    let (name, new) = (&pattern, pattern.is_pattern());
+    if !new {
+        // What this program starts must not write over its trace.
+        libc::empty_variable("SLABFIT_TRACE");
+    }
+    let file = create(name, |name| TraceFile::create(name, new))?;
+    let objects = Table::new(heap)?;
+    let switch = switch()?;
+    let (made_digits, operations) = (Digits::ZERO, Digits::ZERO);
+    let (made, live_bytes, peak_bytes, thread) = (0, 0, 0, 0);
+    let recorder =
+        Recorder { file, pattern, placement, objects, made, live_bytes, peak_bytes, made_digits, operations, thread };
+    // SAFETY: nobody else is here, by the terms of this function.
+    unsafe { *RECORDER.0.get() = Some(recorder) };
+    switch.store(1, Ordering::Relaxed);
+    SWITCH.store(ptr::from_ref(switch).cast_mut(), Ordering::Release);
+    Ok(())
+}
+
+/// Makes a file of the name, or of the first that is not taken where each process is to have its own.
+fn create(pattern: &Name, mut make: impl FnMut(Name) -> Result<TraceFile, Errno>) -> Result<TraceFile, Errno> {
+    let process = getpid().as_raw_nonzero().get().unsigned_abs();
+    let mut which = 1;
+    loop {
+        let name = pattern.of_process(process, which).ok_or(Errno::NAMETOOLONG)?;
+        match make(name) {
+            Err(Errno::EXIST) if pattern.is_pattern() => which += 1,
+            made => return made,
+        }
+    }
+}
+
+/// A word that a child of the process finds to be 0.
+fn switch() -> Result<&'static AtomicU32, Errno> {
+    let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
+    // SAFETY: without a wish for an address the kernel gives one where nothing is mapped.
+    let page = unsafe { mmap_anonymous(ptr::null_mut(), size_of::<AtomicU32>(), access, flags) }?;
+    // Before Linux 4.14 it does not know how. Then a child is told by its handler, unless it was made without.
+    // SAFETY: the page is this function's own, and nothing is in it.
+    let _ = unsafe { madvise(page, size_of::<AtomicU32>(), Advice::LinuxWipeOnFork) };
+    // SAFETY: mapped for ever, zeroed, aligned.
+    Ok(unsafe { AtomicU32::from_ptr(page.cast()) })
+}
+
+fn switch_of_process() -> Option<&'static AtomicU32> {
+    // SAFETY: null, or the word of `switch`, which is mapped for ever.
+    unsafe { SWITCH.load(Ordering::Acquire).as_ref() }
+}
+
+#[inline]
+fn is_on() -> bool {
+    switch_of_process().is_some_and(|switch| switch.load(Ordering::Relaxed) != 0)
+}
+
+/// Runs `call` and records what it came to; the last line of the record is `describe`'s. `None`, and nothing has run, in a
+/// signal handler that has interrupted this.
+#[cold]
+fn recorded<R>(call: impl FnOnce() -> R, describe: impl FnOnce(&mut Recorder, &R, &mut Lines)) -> Option<R> {
+    if LOCK.lock().is_err() {
+        INTERRUPTED.fetch_add(1, Ordering::Relaxed);
+        return None;
+    }
+    let result = call();
+    // SAFETY: this thread has the lock.
+    let recorder = unsafe { &mut *RECORDER.0.get() };
+    if let Some(recorder) = recorder.as_mut().filter(|_| is_on()) {
+        let mut lines = Lines::none();
+        recorder.preface(&mut lines);
+        describe(recorder, &result, &mut lines);
+        lines.byte(b'\n');
+        recorder.push(&lines);
+    }
+    // SAFETY: from the `lock` above, in this thread.
+    unsafe { LOCK.unlock(()) };
+    Some(result)
+}
+
+/// Has a request served, and recorded if that is asked for.
+#[inline]
+pub(crate) fn request(request: Request, serve: impl FnOnce() -> Answer) -> Answer {
+    if !is_on() {
+        return serve();
+    }
+    recorded(serve, |recorder, answer, lines| recorder.requested(request, answer, lines))
+        .unwrap_or(Err(AllocError::Reentered))
+}
+
+/// The same for a free.
+#[inline]
+pub(crate) fn free(address: usize, free: impl FnOnce() -> Result<(), WrongFree>) -> Result<(), WrongFree> {
+    if !is_on() {
+        return free();
+    }
+    recorded(free, |recorder, answer, lines| recorder.freed(address, *answer, lines))
+        .unwrap_or(Err(interrupted(address)))
+}
+
+/// The same for an object that is to have another size.
+#[inline]
+pub(crate) fn realloc(
+    address: usize,
+    size: usize,
+    resize: impl FnOnce() -> Result<NonNull<u8>, ReallocError>,
+) -> Result<NonNull<u8>, ReallocError> {
+    if !is_on() {
+        return resize();
+    }
+    recorded(resize, |recorder, answer, lines| recorder.resized(address, size, *answer, lines))
+        .unwrap_or(Err(interrupted(address).into()))
+}
+
+fn interrupted(address: usize) -> WrongFree {
+    WrongFree { address, fault: Fault::Reentered }
+}
+
+impl Recorder {
+    /// What stands above the record itself: what has changed since the last one.
+    fn preface(&mut self, lines: &mut Lines) {
+        if self.thread == 0 {
+            self.introduce(lines);
+        }
+        let thread = gettid().as_raw_nonzero().get();
+        if thread != self.thread {
+            self.thread = thread;
+            lines.text("#t ").number(thread.unsigned_abs().into()).byte(b'\n');
+        }
+        if INTERRUPTED.load(Ordering::Relaxed) != 0 {
+            lines.text("#!i ").number(INTERRUPTED.swap(0, Ordering::Relaxed).into()).byte(b'\n');
+        }
+        lines.begin_last();
+    }
+
+    /// The heap, once it has its memory, and the program.
+    fn introduce(&self, lines: &mut Lines) {
+        let placement = match self.placement {
+            Placement::FirstFit => "first",
+            Placement::NextFit => "next",
+        };
+        lines.text("#slabfit 1 heap=").number(HEAP.size() as u64);
+        lines.text(" slab=").number(HEAP.slab_size() as u64).text(" placement=").text(placement);
+        let base = HEAP.base().map_or(0, |base| base.addr().get());
+        // There is room for it: see `Lines`.
+        let _ = write!(lines, " base={base:#x} pid={} program=", getpid().as_raw_nonzero());
+        libc::program_name().for_each(|byte| lines.byte(if byte.is_ascii_graphic() { byte } else { b'?' }));
+        lines.byte(b'\n');
+    }
+
+    fn requested(&mut self, request: Request, answer: &Answer, lines: &mut Lines) {
+        let size = request.size as u64;
+        match answer {
+            Ok(object) => {
+                let at = offset(object.addr().get());
+                lines.text("#@").number(at as u64);
+                wishes(request, lines);
+                lines.byte(b'\n');
+                lines.begin_last().text("a ").number(self.made).text(" ").number(size);
+                *self.objects.at(at) = Object { id: self.made, size };
+                self.made += 1;
+                self.made_digits.increment();
+                self.resize(0, size);
+            }
+            Err(why) => {
+                lines.text("#-a ").number(size);
+                wishes(request, lines);
+                let _ = write!(lines, " {why}");
+            }
+        }
+    }
+
+    fn freed(&mut self, address: usize, answer: Result<(), WrongFree>, lines: &mut Lines) {
+        match answer {
+            Ok(()) => {
+                let object = mem::take(self.objects.at(offset(address)));
+                lines.text("f ").number(object.id);
+                self.resize(object.size, 0);
+            }
+            Err(wrong) => {
+                place(address, lines.text("#!f "));
+                let _ = write!(lines, " {}", wrong.fault);
+            }
+        }
+    }
+
+    fn resized(&mut self, address: usize, size: usize, answer: Result<NonNull<u8>, ReallocError>, lines: &mut Lines) {
+        let size = size as u64;
+        match answer {
+            Ok(moved) => {
+                let object = mem::take(self.objects.at(offset(address)));
+                let at = offset(moved.addr().get());
+                lines.text("#@").number(at as u64).byte(b'\n');
+                lines.begin_last().text("r ").number(object.id).text(" ").number(size);
+                *self.objects.at(at) = Object { id: object.id, size };
+                self.resize(object.size, size);
+            }
+            Err(ReallocError::WrongFree(wrong)) => {
+                place(address, lines.text("#!r "));
+                let _ = write!(lines.text(" ").number(size), " {}", wrong.fault);
+            }
+            Err(why) => {
+                lines.text("#-r ").number(self.objects.at(offset(address)).id).text(" ").number(size);
+                let _ = write!(lines, " {why}");
+            }
+        }
+    }
+
+    /// An operation that the header counts: what it takes back, and what it hands out.
+    fn resize(&mut self, from: u64, to: u64) {
+        self.operations.increment();
+        self.live_bytes = self.live_bytes.wrapping_sub(from).wrapping_add(to);
+    }
+
+    /// Stores a record, and then the header's numbers with it.
+    fn push(&mut self, lines: &Lines) {
+        if let Err(error) = self.file.push(lines) {
+            return stop(error);
+        }
+        self.file.set(Field::Operations, &self.operations);
+        self.file.set(Field::Objects, &self.made_digits);
+        if self.live_bytes > self.peak_bytes {
+            self.peak_bytes = self.live_bytes;
+            self.file.set(Field::PeakBytes, &Digits::of(self.peak_bytes));
+        }
+    }
+
+    /// Goes on in a file of the child's own, which begins with what its parent has recorded until the fork.
+    fn follow(&mut self) -> Result<(), Errno> {
+        let parents = &mut self.file;
+        let file = create(&self.pattern, |name| parents.copy_to(name));
+        parents.abandon();
+        self.file = file?;
+        self.file.set(Field::Operations, &self.operations);
+        self.file.set(Field::Objects, &self.made_digits);
+        self.file.set(Field::PeakBytes, &Digits::of(self.peak_bytes));
+        let mut lines = Lines::none();
+        lines.begin_last().text("#fork ").number(getpid().as_raw_nonzero().get().unsigned_abs().into()).byte(b'\n');
+        self.file.push(&lines)
+    }
+}
+
+/// Ends the recording.
+#[cold]
+fn stop(error: Errno) {
+    if let Some(switch) = switch_of_process() {
+        switch.store(0, Ordering::Relaxed);
+    }
+    let _ = writeln!(Output::to(STDERR), "slabfit: the trace ends here: {}", Reason(error));
+}
+
+fn wishes(request: Request, lines: &mut Lines) {
+    if request.alignment > GRANULE {
+        lines.text(" m").number(request.alignment as u64);
+    }
+    if request.zeroed {
+        lines.text(" z");
+    }
+}
+
+/// An address of any kind.
+fn place(address: usize, lines: &mut Lines) {
+    if HEAP.owns(ptr::without_provenance(address)) {
+        lines.number(offset(address) as u64);
+    } else {
+        let _ = write!(lines, "{address:#x}");
+    }
+}
+
+/// Bytes between the heap's first byte and an address in it.
+fn offset(address: usize) -> usize {
+    address.wrapping_sub(HEAP.base().map_or(0, |base| base.addr().get()))
+}
+
+/// Why there is no file, for people.
+pub(crate) struct Reason(pub(crate) Errno);
+
+impl core::fmt::Display for Reason {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self.0 {
+            Errno::NOENT => "there is no such folder",
+            Errno::ACCESS | Errno::PERM | Errno::ROFS => "it cannot be written to",
+            Errno::ISDIR | Errno::INVAL | Errno::NXIO => "it is no plain file",
+            Errno::NAMETOOLONG => "its name is too long",
+            Errno::NOSPC | Errno::DQUOT => "no space is left",
+            Errno::NOMEM => "the system is out of memory",
+            Errno::STALE => "another file has its name",
+            Errno::WOULDBLOCK => "another process records into it; with %p in its name each has a file of its own",
+            other => return write!(f, "error {}", other.raw_os_error()),
+        })
+    }
+}
+
+/// The dynamic loader calls what stands in this section when the process exits.
+#[used]
+// SAFETY: the section holds pointers to functions of this type, and this is one.
+#[unsafe(link_section = ".fini_array")]
+static AT_EXIT: extern "C" fn() = end;
+
+extern "C" fn end() {
+    if !is_on() {
+        return;
+    }
+    // Nothing is left to be done for who exits in a signal handler that interrupted a record.
+    let _ = recorded(
+        || (),
+        |_, (), lines| {
+            lines.text("#end");
+        },
+    );
+    if LOCK.lock().is_err() {
+        return;
+    }
+    // SAFETY: this thread has the lock.
+    let recorder = unsafe { &mut *RECORDER.0.get() };
+    if let Some(Err(error)) = recorder.as_mut().filter(|_| is_on()).map(|recorder| recorder.file.trim()) {
+        stop(error);
+    }
+    // SAFETY: from the `lock` above, in this thread.
+    unsafe { LOCK.unlock(()) };
+}
+
+/// No call is being recorded, and the next ones wait.
+#[derive(Clone, Copy)]
+pub(crate) struct Held {
+    was_on: bool,
+}
+
+/// Waits until no call is being recorded, and keeps the next ones waiting: before a fork. `None` where nothing is to be let go.
+pub(crate) fn hold() -> Option<Held> {
+    switch_of_process()?;
+    LOCK.lock().ok()?;
+    Some(Held { was_on: is_on() })
+}
+
+/// After the fork, in the parent.
+///
+/// # Safety
+/// The answer of this thread's `hold`, once.
+pub(crate) unsafe fn let_go(_: Held) {
+    // SAFETY: from the `lock` in `hold`, as the caller promises.
+    unsafe { LOCK.unlock(()) };
+}
+
+/// After the fork, in the child: goes on in a file of its own, if it is to have one.
+///
+/// # Safety
+/// As for [`let_go`], in the parent.
+pub(crate) unsafe fn let_go_in_child(held: Held) {
+    let switch = switch_of_process();
+    if let Some(switch) = switch {
+        switch.store(0, Ordering::Relaxed);
+    }
+    // SAFETY: this thread has the lock.
+    let recorder = unsafe { &mut *RECORDER.0.get() };
+    if let (Some(recorder), Some(switch)) = (recorder.as_mut().filter(|_| held.was_on), switch) {
+        if recorder.pattern.is_pattern() {
+            match recorder.follow() {
+                Ok(()) => switch.store(1, Ordering::Relaxed),
+                Err(error) => stop(error),
+            }
+        } else {
+            recorder.file.abandon();
+        }
+    }
+    // SAFETY: from the `lock` in `hold`, as the caller promises.
+    unsafe { LOCK.unlock(()) };
+}
