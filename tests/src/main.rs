@@ -7,8 +7,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use slabfit_tests::tester::args::{Arguments, Command, one_line};
-use slabfit_tests::tester::run::test;
+use slabfit_tests::tester::run::{Stop, test};
 use slabfit_tests::tester::supervisor::carry_out_assignment;
+use slabfit_tests::tester::{advise, leaks, reproduce};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -21,12 +22,19 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => stop(&format!("this step has no parent process: {error}")),
         },
-        (None, Some(arguments)) => match test(&arguments, &mut io::stdout()) {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::FAILURE,
-            Err(error) => stop(&error.to_string()),
-        },
+        (Some(Command::Replay(arguments)), None) => conclude(reproduce::run(&arguments, &mut io::stdout())),
+        (Some(Command::Leaks(arguments)), None) => conclude(leaks::run(&arguments, &mut io::stdout()).map(|()| true)),
+        (Some(Command::Advise(arguments)), None) => conclude(advise::run(&arguments, &mut io::stdout()).map(|()| true)),
+        (None, Some(arguments)) => conclude(test(&arguments, &mut io::stdout())),
         (None, None) => stop("nothing to do; for a start, try: tester 1MiB"),
+    }
+}
+
+fn conclude(held: Result<bool, Stop>) -> ExitCode {
+    match held {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => stop(&error.to_string()),
     }
 }
 

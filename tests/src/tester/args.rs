@@ -6,7 +6,8 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use slabfit::Placement;
 
-use crate::tester::size_arg::parse_size;
+use crate::tester::size_arg::size;
+use crate::tester::trace_args::{AdviseArguments, LeaksArguments, PlacementArgument, ReplayArguments};
 
 /// What the tester is asked to do. Without a subcommand it tests.
 #[derive(Debug, Parser)]
@@ -24,6 +25,12 @@ pub struct Arguments {
 /// What the tester can do beside testing.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Replay a trace, and compare every address with the recorded one.
+    Replay(ReplayArguments),
+    /// List what a program never freed.
+    Leaks(LeaksArguments),
+    /// Find the slab size and the smallest heap that would have served a program.
+    Advise(AdviseArguments),
     /// One step of a test of a library, in a process that the library may wreck: the tester starts itself so.
     #[command(hide = true)]
     Step {
@@ -75,23 +82,11 @@ pub enum Suite {
     Stress,
 }
 
-/// [`Placement`] by the names it has on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PlacementArgument {
-    /// At the rover.
-    Next,
-    /// At the segment's first byte.
-    First,
-}
-
 impl TestArguments {
     /// The placement of slabfit's own heap.
     #[must_use]
     pub fn placement(&self) -> Placement {
-        match self.placement {
-            None | Some(PlacementArgument::Next) => Placement::NextFit,
-            Some(PlacementArgument::First) => Placement::FirstFit,
-        }
+        self.placement.map_or(Placement::NextFit, Placement::from)
     }
 
     /// Whether `suite` is to run.
@@ -115,11 +110,6 @@ pub fn one_line(error: &clap::Error) -> Option<String> {
     let text = error.to_string();
     let first = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
     Some(first.lines().map(str::trim).collect::<Vec<_>>().join(" "))
-}
-
-fn size(text: &str) -> Result<usize, String> {
-    let bytes = parse_size(text).map_err(|error| error.to_string())?;
-    usize::try_from(bytes).map_err(|_| "more bytes than this machine can address".to_owned())
 }
 
 fn threads(text: &str) -> Result<usize, String> {

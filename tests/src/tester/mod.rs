@@ -1,23 +1,30 @@
 //! The tester: what runs against slabfit's own heap, and against any `libmem.so`. From the bottom to the top, each file
 //! using only what stands before it:
-//! - `size_arg`, `args`: the command line; `sys`: the operating system, where `std` ends;
+//! - `size_arg`, `trace_args`, `args`: the command line; `sys`: the operating system, where `std` ends;
 //! - `extension`, `trace`, `recordings`: what programs did, read from bytes that nobody trusts;
 //! - `window`: the heap's memory; `allocator`, `own`: the three functions, and slabfit's heap behind them;
 //! - `drawing`: the heap as characters; `session`: an allocator with its heap, every answer doubted; `conformance`, `replay`, `stress`: the suites;
 //! - `runner`: a step of a suite in this process; `beacon`, `library`, `supervisor`: one in a child process, on a library;
-//! - `report`, `run`: all steps, and what came of them.
+//! - `report`, `run`: all steps, and what came of them;
+//! - `playground`, `reenact`: the calls of a trace made again, without a session's doubts; `reproduce`, `leaks`, `advise`: what the
+//!   subcommands of these names (the first is `replay`) say of a trace.
 
+pub mod advise;
 pub mod allocator;
 pub mod args;
 pub mod beacon;
 pub mod conformance;
 pub mod drawing;
 pub mod extension;
+pub mod leaks;
 pub mod library;
 pub mod own;
+pub mod playground;
 pub mod recordings;
+pub mod reenact;
 pub mod replay;
 pub mod report;
+pub mod reproduce;
 pub mod run;
 pub mod runner;
 pub mod session;
@@ -26,4 +33,5 @@ pub mod stress;
 pub mod supervisor;
 pub mod sys;
 pub mod trace;
+pub mod trace_args;
 pub mod window;

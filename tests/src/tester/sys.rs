@@ -43,7 +43,22 @@ pub fn map_shared(file: &File, size: usize) -> io::Result<NonNull<u8>> {
     NonNull::new(start.cast()).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
 }
 
-/// Undoes [`map_shared`].
+/// Maps `size` bytes of zeros that become resident as they are touched, and that no limit on what is promised counts.
+///
+/// # Errors
+/// The kernel's.
+pub fn map_private(size: usize) -> io::Result<NonNull<u8>> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: with a null address and without MAP_FIXED no mapping is replaced.
+    let start = unsafe { libc::mmap(ptr::null_mut(), size, protection, flags, -1, 0) };
+    if start == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    NonNull::new(start.cast()).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+}
+
+/// Undoes [`map_shared`] and [`map_private`].
 ///
 /// # Safety
 /// `start` and `size` are a mapping's, and nobody uses it any more.

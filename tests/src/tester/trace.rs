@@ -126,14 +126,22 @@ impl Trace {
     /// The operation at `index` as messages name it: its number, counted from 1, and how the trace writes it.
     #[must_use]
     pub fn describe(&self, index: usize) -> String {
+        if index >= self.operations.len() {
+            return "after the last operation".to_owned();
+        }
+        format!("at operation {}, '{}'", index + 1, self.written(index))
+    }
+
+    /// The operation at `index` as the trace writes it.
+    #[must_use]
+    pub fn written(&self, index: usize) -> String {
         let id = |object: u32| self.id(object);
-        let written = match self.operations.get(index) {
+        match self.operations.get(index) {
             Some(&Operation::Allocate { object, size }) => format!("a {} {size}", id(object)),
             Some(&Operation::Reallocate { object, size }) => format!("r {} {size}", id(object)),
             Some(&Operation::Free { object }) => format!("f {}", id(object)),
-            None => return "after the last operation".to_owned(),
-        };
-        format!("at operation {}, '{written}'", index + 1)
+            None => String::new(),
+        }
     }
 }
 
