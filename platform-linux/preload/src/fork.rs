@@ -53,9 +53,10 @@ extern "C" fn let_go() {
 }
 
 extern "C" fn let_go_in_child() {
-    if let Some(trace) = let_heap_go() {
+    match let_heap_go() {
         // SAFETY: as in the parent, whose thread has become this one.
-        unsafe { trace::let_go_in_child(trace) };
+        Some(trace) => unsafe { trace::let_go_in_child(trace) },
+        None => trace::orphan(),
     }
 }
 

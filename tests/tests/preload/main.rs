@@ -12,3 +12,4 @@ mod preloaded;
 mod programs;
 mod server;
 mod statistics;
+mod tracing;

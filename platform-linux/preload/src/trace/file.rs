@@ -15,7 +15,8 @@ use core::ptr::{self, NonNull};
 use rustix::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use rustix::fs::{FileType, FlockOperation, OFlags, flock, fstat, ftruncate};
 use rustix::io::{DupFlags, Errno, close, dup3, fcntl_getfd, pread, pwrite};
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+use rustix::process::{Resource, getrlimit};
 
 use crate::libc::open;
 use crate::name::Name;
@@ -51,7 +52,7 @@ pub(crate) enum Field {
 const FIELD: usize = 24;
 const FIELDS: usize = 3;
 
-/// Invariants: `header` and `window` are mappings of CHUNK bytes, shared with the file, of its first chunk and of `chunk`;
+/// Invariants: `header` and `window` are mappings of CHUNK bytes, of the first chunk and of `chunk`, and stay where they are;
 /// FRAME <= `used` <= CHUNK in a zstd file.
 pub(crate) struct TraceFile {
     name: Name,
@@ -65,6 +66,8 @@ pub(crate) struct TraceFile {
     used: usize,
     /// The file ends where the records do.
     trimmed: bool,
+    /// Nothing may reach the file any more.
+    is_cut_off: bool,
 }
 
 impl TraceFile {
@@ -74,7 +77,7 @@ impl TraceFile {
         let mut head = [0; 128];
         let len = file.head(&mut head).unwrap_or_default();
         file.start_chunk(0)?;
-        file.header = file.map(0)?;
+        file.map(file.header, 0)?;
         let head = head.get(file.used..len).unwrap_or_default();
         file.store(head);
         Ok(file)
@@ -97,8 +100,8 @@ impl TraceFile {
             at += read as u64;
         }
         (copy.chunk, copy.used, copy.trimmed) = (self.chunk, self.used, true);
-        copy.header = copy.map(0)?;
-        copy.window = copy.map(self.chunk)?;
+        copy.map(copy.header, 0)?;
+        copy.map(copy.window, self.chunk)?;
         copy.untrim()?;
         Ok(copy)
     }
@@ -149,10 +152,24 @@ impl TraceFile {
             // only what would leave it with too many mappings, and then the pages stay.
             let _ = unsafe { munmap(mapping.as_ptr().cast(), CHUNK) };
         }
+        self.cut_off();
+    }
+
+    /// Sees to it that whatever a child was about to store in its parent's file does not reach it: in the middle of a record.
+    pub(crate) fn orphan(&mut self) {
+        for mapping in [self.header, self.window] {
+            // If the kernel has no memory for this, the child stores once more what its parent has stored.
+            let _ = reserve(Some(mapping));
+        }
+        self.cut_off();
+    }
+
+    fn cut_off(&mut self) {
         if self.is_open() {
             // SAFETY: the number is this file's, as was just seen, and is not used after this.
             unsafe { close(self.number) };
         }
+        self.is_cut_off = true;
     }
 
     fn open(name: Name, new: bool) -> Result<Self, Errno> {
@@ -165,24 +182,23 @@ impl TraceFile {
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         ftruncate(&file, 0)?;
         let number = keep(file);
-        let (nothing, zstd) = (NonNull::dangling(), name.is_zstd());
-        let identity = (stat.st_dev, stat.st_ino);
-        let (header, window) = (nothing, nothing);
-        Ok(Self { name, number, identity, zstd, header, window, chunk: 0, used: 0, trimmed: false })
+        let (identity, zstd) = ((stat.st_dev, stat.st_ino), name.is_zstd());
+        let (header, window) = (reserve(None)?, reserve(None)?);
+        Ok(Self { name, number, identity, zstd, header, window, chunk: 0, used: 0, trimmed: false, is_cut_off: false })
     }
 
     /// Writes a chunk of blank lines and maps it.
     fn start_chunk(&mut self, chunk: u64) -> Result<(), Errno> {
         let start = chunk * CHUNK as u64;
+        // Past this limit the kernel would end the program.
+        if getrlimit(Resource::Fsize).current.is_some_and(|most| start + CHUNK as u64 > most) {
+            return Err(Errno::FBIG);
+        }
         let used = if self.zstd { FRAME } else { 0 };
         self.write(frame(CHUNK - FRAME).get(..used).unwrap_or_default(), start)?;
         self.write_blank(start + used as u64, start + CHUNK as u64)?;
-        let window = self.map(chunk)?;
-        if chunk > 0 {
-            // SAFETY: the mapping of CHUNK bytes that `window` was until now. If the kernel refuses, the pages stay.
-            let _ = unsafe { munmap(self.window.as_ptr().cast(), CHUNK) };
-        }
-        (self.window, self.chunk, self.used) = (window, chunk, used);
+        self.map(self.window, chunk)?;
+        (self.chunk, self.used) = (chunk, used);
         Ok(())
     }
 
@@ -260,16 +276,20 @@ impl TraceFile {
         Ok(())
     }
 
-    fn map(&mut self, chunk: u64) -> Result<NonNull<u8>, Errno> {
-        let access = ProtFlags::READ | ProtFlags::WRITE;
+    /// Maps a chunk in the place of what is mapped there.
+    fn map(&mut self, place: NonNull<u8>, chunk: u64) -> Result<(), Errno> {
+        let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED | MapFlags::FIXED);
         let file = self.file()?;
-        // SAFETY: without a wish for an address the kernel gives one where nothing is mapped.
-        let start = unsafe { mmap(ptr::null_mut(), CHUNK, access, MapFlags::SHARED, file, chunk * CHUNK as u64) };
-        NonNull::new(start?.cast()).ok_or(Errno::NOMEM)
+        // SAFETY: the place is one of this value's two, and nothing but this file's text is ever looked for there.
+        unsafe { mmap(place.as_ptr().cast(), CHUNK, access, flags, file, chunk * CHUNK as u64) }?;
+        Ok(())
     }
 
     /// The file, which is opened again if the program has closed it.
     fn file(&mut self) -> Result<BorrowedFd<'static>, Errno> {
+        if self.is_cut_off {
+            return Err(Errno::BADF);
+        }
         if !self.is_open() {
             self.number = open(self.name.as_c_str(), OFlags::RDWR | OFlags::CLOEXEC)?.into_raw_fd();
             if !self.is_open() {
@@ -282,6 +302,16 @@ impl TraceFile {
     fn is_open(&self) -> bool {
         fstat(borrow(self.number)).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == self.identity)
     }
+}
+
+/// Memory for a mapping, in the place of one that is there or wherever there is none.
+fn reserve(place: Option<NonNull<u8>>) -> Result<NonNull<u8>, Errno> {
+    let fixed = if place.is_some() { MapFlags::FIXED } else { MapFlags::empty() };
+    let place = place.map_or(ptr::null_mut(), NonNull::as_ptr).cast();
+    let access = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: a place that is replaced is a file's own, by the callers; otherwise the kernel finds one where nothing is mapped.
+    let start = unsafe { mmap_anonymous(place, CHUNK, access, MapFlags::PRIVATE | fixed) }?;
+    NonNull::new(start.cast()).ok_or(Errno::NOMEM)
 }
 
 fn borrow(number: RawFd) -> BorrowedFd<'static> {

@@ -346,6 +346,10 @@ impl Recorder {
 
     /// Stores a record, and then the header's numbers with it.
     fn push(&mut self, lines: &Lines) {
+        // A handler may have forked since: the child's record is not its parent's.
+        if !is_on() {
+            return;
+        }
         if let Err(error) = self.file.push(lines) {
             return stop(error);
         }
@@ -375,9 +379,12 @@ impl Recorder {
 /// Ends the recording.
 #[cold]
 fn stop(error: Errno) {
-    if let Some(switch) = switch_of_process() {
-        switch.store(0, Ordering::Relaxed);
+    if switch_of_process().is_some_and(|switch| switch.swap(0, Ordering::Relaxed) != 0) {
+        say_end(error);
     }
+}
+
+fn say_end(error: Errno) {
     let _ = writeln!(Output::to(STDERR), "slabfit: the trace ends here: {}", Reason(error));
 }
 
@@ -415,6 +422,7 @@ impl core::fmt::Display for Reason {
             Errno::ISDIR | Errno::INVAL | Errno::NXIO => "it is no plain file",
             Errno::NAMETOOLONG => "its name is too long",
             Errno::NOSPC | Errno::DQUOT => "no space is left",
+            Errno::FBIG => "files may not be larger (see ulimit -f)",
             Errno::NOMEM => "the system is out of memory",
             Errno::STALE => "another file has its name",
             Errno::WOULDBLOCK => "another process records into it; with %p in its name each has a file of its own",
@@ -474,6 +482,18 @@ pub(crate) unsafe fn let_go(_: Held) {
     unsafe { LOCK.unlock(()) };
 }
 
+/// After the fork, in a child for which nothing was held: if a signal handler has forked in the middle of a record, the child
+/// goes on there when the handler returns, and must not make it. It is not recorded.
+pub(crate) fn orphan() {
+    let Some(switch) = switch_of_process() else { return };
+    switch.store(0, Ordering::Relaxed);
+    // SAFETY: who has the lock is this thread, interrupted, and the only one there is. Of what it was about to change this
+    // reads addresses that never change, and a number that changes in one store.
+    if let Some(recorder) = unsafe { &mut *RECORDER.0.get() } {
+        recorder.file.orphan();
+    }
+}
+
 /// After the fork, in the child: goes on in a file of its own, if it is to have one.
 ///
 /// # Safety
@@ -489,7 +509,7 @@ pub(crate) unsafe fn let_go_in_child(held: Held) {
         if recorder.pattern.is_pattern() {
             match recorder.follow() {
                 Ok(()) => switch.store(1, Ordering::Relaxed),
-                Err(error) => stop(error),
+                Err(error) => say_end(error),
             }
         } else {
             recorder.file.abandon();
