@@ -104,7 +104,8 @@ pub fn one_line(error: &clap::Error) -> Option<String> {
     }
     if error.kind() == ErrorKind::MissingRequiredArgument {
         let missing = error.get(ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
-        return Some(format!("{missing} is missing; for a start, try: tester 1MiB"));
+        let advice = if missing == "<SIZE>" { "; for a start, try: tester 1MiB" } else { "" };
+        return Some(format!("{missing} is missing{advice}"));
     }
     // What follows the first paragraph is advice, which would take more than a line.
     let text = error.to_string();
