@@ -12,4 +12,5 @@ mod preloaded;
 mod programs;
 mod server;
 mod statistics;
+mod stepping;
 mod tracing;

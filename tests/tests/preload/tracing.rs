@@ -1,7 +1,8 @@
 //! `SLABFIT_TRACE`: every call is recorded, whatever ends the process, and comes to the same address again.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -13,8 +14,9 @@ use slabfit_tests::tester::recordings::Source;
 use slabfit_tests::tester::reenact::{Reenacted, Until, recorded_ground, reenact};
 use slabfit_tests::tester::trace::{Operation, Trace};
 
-use crate::preloaded::{Outcome, Program, c, compiled, fresh_folder, library, number, scratch, sources};
+use crate::preloaded::{Outcome, Program, c, compiled, fresh_folder, library, number, scratch, skipped, sources};
 use crate::programs::Git;
+use crate::stepping::Steps;
 
 #[test]
 fn python_comes_to_the_same_addresses_again() {
@@ -98,10 +100,11 @@ fn a_full_heap_is_replayed_with_its_failures() {
 #[test]
 fn a_child_never_writes_into_its_parents_trace() {
     let Some(fork) = compiled("cc", "fork.c", "fork_traced", &c(&[])) else { return };
-    let (_, trace) = fork.recorded("fork", "64M");
+    let (_, trace) = fork.arguments(["40"]).recorded("fork", "64M");
     trace.replays();
     // It forks in the middle of a record, too.
     let Some(handler) = compiled("cc", "signal_handler.c", "handler_traced", &c(&[])) else { return };
+    let handler = handler.arguments(["60"]);
     let (_, trace) = handler.recorded("handler", "64M");
     trace.replays();
     let interrupted = |(_, event): &(usize, Event)| matches!(event, Event::Interrupted(_));
@@ -161,6 +164,36 @@ fn nothing_is_lost_when_the_process_is_killed() {
         longest = longest.max(trace.operations().len());
     }
     assert!(longest > 1000, "{longest}");
+}
+
+/// Whatever instruction is the last: the trace is whole before each of them.
+#[test]
+fn the_trace_can_be_read_between_any_two_instructions() {
+    let Some(program) = compiled("cc", "stepped.c", "stepped", &c(&[])) else { return };
+    let path = scratch().join("stepped.rep");
+    let mut command = Command::new(program.path());
+    command.env("LD_PRELOAD", library()).env("SLABFIT_HEAP", "1M").env("SLABFIT_TRACE", &path);
+    let Some(mut steps) = Steps::begin(&mut command) else { return skipped("permission to trace a process") };
+    // More than the calls fill; what follows is blank lines.
+    let (file, mut text, mut before) = (File::open(&path).expect("it is there"), [0; 2048], [0; 2048]);
+    let (mut calls, mut count) = (Vec::new(), 0u64);
+    while steps.step() {
+        count += 1;
+        file.read_exact_at(&mut text, 0).expect("it is there");
+        if text == before {
+            continue;
+        }
+        before = text;
+        let trace = Trace::decode(&text, 1 << 20).unwrap_or_else(|error| panic!("{error} in {}", text.escape_ascii()));
+        let now = trace.operations().len() + trace.recorded().map_or(0, |recorded| recorded.events.len());
+        if calls.last() != Some(&now) {
+            trace.replays();
+            calls.push(now);
+        }
+    }
+    let first = calls[0];
+    assert_eq!(calls, (first..=first + 6).collect::<Vec<_>>(), "one call after the other, in {count} steps");
+    assert!(count > 1000, "{count}");
 }
 
 #[test]

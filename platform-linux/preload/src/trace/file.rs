@@ -114,13 +114,14 @@ impl TraceFile {
         if lines.as_bytes().len() > CHUNK - self.used {
             self.start_chunk(self.chunk + 1)?;
         }
-        let (seal, placeholder) = lines.seal();
         let start = self.used;
-        let sealed = lines.as_bytes().get(seal).copied();
-        let bytes = lines.as_bytes().iter().enumerate();
-        bytes.for_each(|(index, &byte)| self.byte(start + index, if index == seal { placeholder } else { byte }));
-        if let Some(byte) = sealed {
-            self.byte(start + seal, byte);
+        for (index, &byte) in lines.as_bytes().iter().enumerate() {
+            self.byte(start + index, lines.placeholder(index).unwrap_or(byte));
+        }
+        for (index, &byte) in lines.as_bytes().iter().enumerate() {
+            if lines.placeholder(index).is_some() {
+                self.byte(start + index, byte);
+            }
         }
         self.used = start + lines.as_bytes().len();
         Ok(())

@@ -8,18 +8,11 @@ const LONGEST: usize = 512;
 pub(crate) struct Lines {
     bytes: [u8; LONGEST],
     len: usize,
-    last: usize,
 }
 
 impl Lines {
     pub(crate) const fn none() -> Self {
-        Self { bytes: [0; LONGEST], len: 0, last: 0 }
-    }
-
-    /// What comes from here on is the last line.
-    pub(crate) fn begin_last(&mut self) -> &mut Self {
-        self.last = self.len;
-        self
+        Self { bytes: [0; LONGEST], len: 0 }
     }
 
     pub(crate) fn text(&mut self, text: &str) -> &mut Self {
@@ -55,10 +48,16 @@ impl Lines {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
-    /// Where the byte stands without which the last line says nothing, and what stands there until the line is whole: with
-    /// it, every beginning of the lines is one of comments. (`#-a 100` was `# a 100`, and `f 7` was `# 7`.)
-    pub(crate) fn seal(&self) -> (usize, u8) {
-        if self.bytes.get(self.last) == Some(&b'#') { (self.last + 1, b' ') } else { (self.last, b'#') }
+    /// What stands at `index` until all bytes are stored, where that is not the byte itself: with it, every beginning of the
+    /// lines is one of comments. (`#-a 100` was `# a 100` before, and `f 7` was `# 7`.)
+    pub(crate) fn placeholder(&self, index: usize) -> Option<u8> {
+        let begins_line = |at: usize| at == 0 || self.bytes.get(at - 1) == Some(&b'\n');
+        let is_sign = |at: usize| self.bytes.get(at) == Some(&b'#');
+        if begins_line(index) && !is_sign(index) {
+            return Some(b'#');
+        }
+        let behind_sign = index > 0 && is_sign(index - 1) && begins_line(index - 1);
+        behind_sign.then_some(b' ')
     }
 }
 

@@ -262,7 +262,6 @@ impl Recorder {
         if INTERRUPTED.load(Ordering::Relaxed) != 0 {
             lines.text("#!i ").number(INTERRUPTED.swap(0, Ordering::Relaxed).into()).byte(b'\n');
         }
-        lines.begin_last();
     }
 
     /// The heap, once it has its memory, and the program.
@@ -288,7 +287,7 @@ impl Recorder {
                 lines.text("#@").number(at as u64);
                 wishes(request, lines);
                 lines.byte(b'\n');
-                lines.begin_last().text("a ").number(self.made).text(" ").number(size);
+                lines.text("a ").number(self.made).text(" ").number(size);
                 *self.objects.at(at) = Object { id: self.made, size };
                 self.made += 1;
                 self.made_digits.increment();
@@ -323,7 +322,7 @@ impl Recorder {
                 let object = mem::take(self.objects.at(offset(address)));
                 let at = offset(moved.addr().get());
                 lines.text("#@").number(at as u64).byte(b'\n');
-                lines.begin_last().text("r ").number(object.id).text(" ").number(size);
+                lines.text("r ").number(object.id).text(" ").number(size);
                 *self.objects.at(at) = Object { id: object.id, size };
                 self.resize(object.size, size);
             }
@@ -371,7 +370,7 @@ impl Recorder {
         self.file.set(Field::Objects, &self.made_digits);
         self.file.set(Field::PeakBytes, &Digits::of(self.peak_bytes));
         let mut lines = Lines::none();
-        lines.begin_last().text("#fork ").number(getpid().as_raw_nonzero().get().unsigned_abs().into()).byte(b'\n');
+        lines.text("#fork ").number(getpid().as_raw_nonzero().get().unsigned_abs().into()).byte(b'\n');
         self.file.push(&lines)
     }
 }
