@@ -251,3 +251,15 @@ fn a_trace_that_is_not_there_is_refused() {
         tester(&[command]).refuses("<TRACE> is missing");
     }
 }
+
+#[test]
+fn the_readme_shows_what_advise_prints() {
+    let readme = include_str!("../../README.md");
+    let (_, shown) = readme.split_once("target/release/tester advise gs").expect("the command stands in the README");
+    let shown = shown.split("```").nth(2).expect("its output stands under it").trim_start_matches("text\n");
+    let run = tester(&["advise", "gs"]);
+    for line in shown.lines().filter(|line| line.trim() != "...") {
+        assert!(run.stdout.lines().any(|printed| printed == line), "{line:?} is not in\n{}", run.stdout);
+    }
+    assert!(shown.lines().count() > 8, "{shown}");
+}

@@ -20,7 +20,7 @@
 //! | `SLABFIT_SLAB` | bytes of the requests that the slab serves, in the first quarter of the heap | 64 |
 //! | `SLABFIT_PLACEMENT` | `first` or `next`: where the search for a free block starts | `first` |
 //! | `SLABFIT_ABORT` | `1`: a wrong `free` aborts the process; `0`: it is refused | `0` |
-//! | `SLABFIT_TRACE` | a file in which every call is recorded, as [`trace`] says; a zstd file if its name ends in `.zst` | none |
+//! | `SLABFIT_TRACE` | a file in which every call is recorded, as `trace` says (in `trace/mod.rs`); a zstd file if its name ends in `.zst` | none |
 //! | `SLABFIT_STATS` | `1`: a report at exit, on standard error; `json`: the same in one line for machines; `0`: none | `0` |
 //!
 //! # What C programs are promised

@@ -1,7 +1,7 @@
 //! What a recording says beyond the operations, in lines that begin with `#`; `slabfit-preload`, which writes them, has the
 //! list. A trace without the line that opens a recording has none of them: there such lines are comments.
 
-use slabfit::Placement;
+use slabfit::{MAX_HEAP, Placement};
 
 /// What was recorded, and of each operation what its own line does not say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,15 +132,15 @@ pub fn opens(line: &str) -> bool {
 pub fn setup(line: &str) -> Option<Setup> {
     let fields = line.trim_end().strip_prefix("#slabfit 1 ")?;
     let field = |name: &str| fields.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
-    let number = |name: &str| field(name)?.parse().ok();
+    let number = |name: &str| field(name)?.parse::<u64>().ok();
     let placement = match field("placement")? {
         "first" => Placement::FirstFit,
         "next" => Placement::NextFit,
         _ => return None,
     };
     Some(Setup {
-        heap: number("heap")?,
-        slab_size: number("slab")?,
+        heap: number("heap").filter(|heap| (1..=MAX_HEAP as u64).contains(heap))?,
+        slab_size: number("slab").filter(|&size| size > 0)?,
         placement,
         base: u64::from_str_radix(field("base")?.strip_prefix("0x")?, 16).ok()?,
         process: number("pid")?,
@@ -236,6 +236,9 @@ mod tests {
             "#slabfit 2 heap=4096 slab=64 placement=next base=0x7f00 pid=17 program=ls",
             "#slabfit 1 slab=64 placement=next base=0x7f00 pid=17 program=ls",
             "#slabfit 1 heap=4096 slab=64 placement=best base=0x7f00 pid=17 program=ls",
+            "#slabfit 1 heap=0 slab=64 placement=next base=0x7f00 pid=17 program=ls",
+            "#slabfit 1 heap=68719476737 slab=64 placement=next base=0x7f00 pid=17 program=ls",
+            "#slabfit 1 heap=4096 slab=0 placement=next base=0x7f00 pid=17 program=ls",
             "#slabfit 1 heap=x slab=64 placement=next base=0x7f00 pid=17 program=ls",
         ] {
             assert!(opens(wrong) && setup(wrong).is_none(), "{wrong}");

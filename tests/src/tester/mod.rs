@@ -1,7 +1,7 @@
 //! The tester: what runs against slabfit's own heap, and against any `libmem.so`. From the bottom to the top, each file
 //! using only what stands before it:
 //! - `size_arg`, `trace_args`, `args`: the command line; `sys`: the operating system, where `std` ends;
-//! - `extension`, `trace`, `recordings`: what programs did, read from bytes that nobody trusts;
+//! - `extension`, `trace_error`, `trace`, `recordings`: what programs did, read from bytes that nobody trusts;
 //! - `window`: the heap's memory; `allocator`, `own`: the three functions, and slabfit's heap behind them;
 //! - `drawing`: the heap as characters; `session`: an allocator with its heap, every answer doubted; `conformance`, `replay`, `stress`: the suites;
 //! - `runner`: a step of a suite in this process; `beacon`, `library`, `supervisor`: one in a child process, on a library;
@@ -34,4 +34,5 @@ pub mod supervisor;
 pub mod sys;
 pub mod trace;
 pub mod trace_args;
+pub mod trace_error;
 pub mod window;

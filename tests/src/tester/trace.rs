@@ -12,9 +12,8 @@ use std::collections::HashMap;
 use std::io::{self, BufRead, Read};
 
 use crate::tester::extension::{self, Event, Line, Note, Recorded, Wish};
-
-/// Longest line that is read. The longest that means anything has 43 characters; comments may be longer.
-const LONGEST_LINE: u64 = 4096;
+use crate::tester::trace_error::LONGEST_LINE;
+pub use crate::tester::trace_error::{TraceError, TraceFault};
 
 /// One step of a program. `object` counts the allocations of the trace from 0, whatever id the trace gave them, so that
 /// whoever replays it can keep them in an array.
@@ -145,89 +144,6 @@ impl Trace {
     }
 }
 
-/// Where a trace stopped making sense.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TraceError {
-    /// The line, counted from 1; the last line for what is missing at the end.
-    pub line: u64,
-    /// What is wrong with it.
-    pub fault: TraceFault,
-}
-
-/// What can be wrong with a line of a trace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TraceFault {
-    /// It begins with none of `a`, `r` and `f`.
-    UnknownOperation(String),
-    /// It ends before this field.
-    Missing(&'static str),
-    /// This field is no number.
-    NotANumber(&'static str, String),
-    /// This field does not fit into 64 bits.
-    NumberTooLarge(&'static str, String),
-    /// More follows where the line should end.
-    Surplus(String),
-    /// It allocates an id that is live.
-    AlreadyLive(u64),
-    /// It frees or resizes an id that is not live.
-    NotLive(u64),
-    /// The header has begun but has fewer than four lines.
-    HeaderCut,
-    /// The header promised another number of operations.
-    OperationCount {
-        /// What the header says.
-        promised: u64,
-        /// What there is.
-        found: u64,
-    },
-    /// A line of a recording is not as it should be.
-    Extension(String),
-    /// A recording does not say where an object came to lie, or says it of none.
-    Unplaced,
-    /// More objects than can be counted.
-    TooManyObjects,
-    /// The line has no end in sight.
-    LineTooLong,
-    /// The text, or what it decompresses to, is longer than allowed.
-    TextTooLong,
-    /// The bytes could not be read or decompressed.
-    Unreadable(String),
-}
-
-impl fmt::Display for TraceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.fault)
-    }
-}
-
-impl fmt::Display for TraceFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnknownOperation(word) => write!(f, "unknown operation '{word}'; known are a, r and f"),
-            Self::Missing(field) => write!(f, "the {field} is missing"),
-            Self::NotANumber(field, word) => write!(f, "the {field} '{word}' is not a number"),
-            Self::NumberTooLarge(field, word) => write!(f, "the {field} '{word}' does not fit into 64 bits"),
-            Self::Surplus(word) => write!(f, "unexpected '{word}' at the end"),
-            Self::AlreadyLive(id) => write!(f, "id {id} is allocated while it is live"),
-            Self::NotLive(id) => write!(f, "id {id} is not live"),
-            Self::HeaderCut => f.write_str("the header has four lines of one number each, and this is none of them"),
-            Self::OperationCount { promised, found } => {
-                write!(f, "the header promises {promised} operations, but {found} follow")
-            }
-            Self::Extension(line) => write!(f, "'{line}' is no line of a recording"),
-            Self::Unplaced => {
-                f.write_str("in a recording '#@' and a place stand before each a and r, and nowhere else")
-            }
-            Self::TooManyObjects => f.write_str("more objects than can be counted"),
-            Self::LineTooLong => write!(f, "longer than {LONGEST_LINE} bytes"),
-            Self::TextTooLong => f.write_str("the trace is longer than allowed"),
-            Self::Unreadable(why) => write!(f, "cannot be read: {why}"),
-        }
-    }
-}
-
-impl core::error::Error for TraceError {}
-
 /// What has been read so far.
 #[derive(Default)]
 struct Reader {
@@ -352,7 +268,7 @@ impl Reader {
             [] => Ok(self.trace),
             [_, _, promised, _] if promised == found => Ok(self.trace),
             // Killed between an operation and its count.
-            [_, _, promised, _] if promised + 1 == found && self.may_be_cut() => Ok(self.trace),
+            [_, _, promised, _] if found.checked_sub(promised) == Some(1) && self.may_be_cut() => Ok(self.trace),
             [_, _, promised, _] => Err(TraceFault::OperationCount { promised, found }),
             _ => Err(TraceFault::HeaderCut),
         }
@@ -493,6 +409,36 @@ mod tests {
         assert_eq!(fault("9\n1\na 0 1"), (3, TraceFault::NotANumber("header number", "a".to_owned())));
         assert_eq!(fault("9 1"), (1, TraceFault::Surplus("1".to_owned())));
         assert_eq!(fault("a 0 1\n17\n"), (2, TraceFault::UnknownOperation("17".to_owned())));
+    }
+
+    const RECORDING: &str = "#slabfit 1 heap=4096 slab=64 placement=first base=0x0 pid=1 program=p\n";
+
+    #[test]
+    fn a_recording_says_more_of_each_operation_and_of_what_was_none() {
+        let text = format!("{RECORDING}#t 5\n#@16 m64 z\na 0 9\n#!i 1\n#t 6\n#@32\nr 0 10\n#-r 0 99 full\nf 0\n#end\n");
+        let trace = parse(&text).unwrap();
+        let recorded = trace.recorded().unwrap();
+        let wish = Wish { alignment: 64, zeroed: true };
+        let notes = [
+            Note { at: Some(16), wish, thread: 5 },
+            Note { at: Some(32), wish: Wish::default(), thread: 6 },
+            Note { at: None, wish: Wish::default(), thread: 6 },
+        ];
+        let kept = Event::NotReallocated { object: 0, size: 99, why: "full".to_owned() };
+        assert_eq!((&*recorded.notes, recorded.ended), (&notes[..], true));
+        assert_eq!(recorded.events, [(1, Event::Interrupted(1)), (2, kept)]);
+        // Without its first line all of that is comments.
+        let plain = parse(text.strip_prefix(RECORDING).unwrap()).unwrap();
+        assert_eq!((plain.recorded(), plain.operations()), (None, trace.operations()));
+    }
+
+    #[test]
+    fn a_recording_without_its_end_may_be_one_operation_ahead_of_its_header() {
+        let text = |promised: u64, end: &str| format!("9\n1\n{promised}\n1\n{RECORDING}#@16\na 0 9\n{end}");
+        assert!(parse(&text(1, "")).is_ok() && parse(&text(0, "")).is_ok() && parse(&text(1, "#end")).is_ok());
+        for (promised, end) in [(0, "#end"), (2, ""), (u64::MAX, "")] {
+            assert_eq!(fault(&text(promised, end)).1, TraceFault::OperationCount { promised, found: 1 });
+        }
     }
 
     #[test]

@@ -26,37 +26,25 @@
 
 mod line;
 mod file;
+mod recorder;
 
 use core::cell::UnsafeCell;
 use core::fmt::Write;
-use core::mem;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
-use rustix::process::getpid;
-use rustix::thread::gettid;
-use slabfit::{AllocError, Fault, GRANULE, Placement, RawLock, ReallocError, WrongFree};
+use slabfit::{AllocError, Fault, Placement, RawLock, ReallocError, WrongFree};
 use slabfit_linux::FutexLock;
 
-use crate::heap::HEAP;
 use crate::libc;
 use crate::name::Name;
 use crate::output::{Output, STDERR};
-use crate::trace::file::{Field, TraceFile};
-use crate::trace::line::{Digits, Lines};
-
-/// What a request came to.
-type Answer = Result<NonNull<u8>, AllocError>;
-
-/// A request, as the heap gets it.
-#[derive(Clone, Copy)]
-pub(crate) struct Request {
-    pub(crate) size: usize,
-    pub(crate) alignment: usize,
-    pub(crate) zeroed: bool,
-}
+use crate::trace::file::TraceFile;
+use crate::trace::line::Lines;
+pub(crate) use crate::trace::recorder::Request;
+use crate::trace::recorder::{Answer, Recorder, create};
 
 /// Held from before a call of the heap until its record is made. Whoever has it may wait for the heap, and not the other way.
 static LOCK: FutexLock = FutexLock::INIT;
@@ -76,57 +64,6 @@ unsafe impl Sync for Place {}
 
 static RECORDER: Place = Place(UnsafeCell::new(None));
 
-struct Recorder {
-    file: TraceFile,
-    /// As it stands in the settings.
-    pattern: Name,
-    placement: Placement,
-    objects: Table,
-    made: u64,
-    live_bytes: u64,
-    peak_bytes: u64,
-    made_digits: Digits,
-    operations: Digits,
-    /// The thread of the last record.
-    thread: i32,
-}
-
-// SAFETY: its pointers are to memory of the process, which no thread owns.
-unsafe impl Send for Recorder {}
-
-/// What is known of a live object.
-#[derive(Clone, Copy, Default)]
-struct Object {
-    id: u64,
-    size: u64,
-}
-
-/// The live objects, by the granule at which they start: as many entries as the heap has granules, of which those become
-/// resident that were used.
-struct Table(NonNull<Object>);
-
-impl Table {
-    /// For a heap of `size` bytes.
-    fn new(size: usize) -> Result<Self, Errno> {
-        let bytes = size.div_ceil(GRANULE).saturating_add(PAGE).saturating_mul(size_of::<Object>());
-        let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::NORESERVE);
-        // SAFETY: without a wish for an address the kernel gives one where nothing is mapped.
-        let start = unsafe { mmap_anonymous(ptr::null_mut(), bytes, access, flags) }?;
-        NonNull::new(start.cast()).map(Self).ok_or(Errno::NOMEM)
-    }
-
-    /// The entry of the object at `offset`.
-    fn at(&mut self, offset: usize) -> &mut Object {
-        // SAFETY: what the heap hands out lies in it, so that the index is below the count of its granules.
-        let mut entry = unsafe { self.0.add(offset / GRANULE) };
-        // SAFETY: mapped, aligned, zeroed at first, and reached through `self` alone.
-        unsafe { entry.as_mut() }
-    }
-}
-
-/// The largest that a heap's size may be rounded up by.
-const PAGE: usize = 64 << 10;
-
 /// Begins a trace, for a heap that is yet to be made.
 ///
 /// # Safety
@@ -139,30 +76,13 @@ pub(crate) unsafe fn begin(pattern: Name, heap: usize, placement: Placement) -> 
         libc::empty_variable("SLABFIT_TRACE");
     }
     let file = create(name, |name| TraceFile::create(name, new))?;
-    let objects = Table::new(heap)?;
+    let recorder = Recorder::new(file, pattern, placement, heap)?;
     let switch = switch()?;
-    let (made_digits, operations) = (Digits::ZERO, Digits::ZERO);
-    let (made, live_bytes, peak_bytes, thread) = (0, 0, 0, 0);
-    let recorder =
-        Recorder { file, pattern, placement, objects, made, live_bytes, peak_bytes, made_digits, operations, thread };
     // SAFETY: nobody else is here, by the terms of this function.
     unsafe { *RECORDER.0.get() = Some(recorder) };
     switch.store(1, Ordering::Relaxed);
     SWITCH.store(ptr::from_ref(switch).cast_mut(), Ordering::Release);
     Ok(())
-}
-
-/// Makes a file of the name, or of the first that is not taken where each process is to have its own.
-fn create(pattern: &Name, mut make: impl FnMut(Name) -> Result<TraceFile, Errno>) -> Result<TraceFile, Errno> {
-    let process = getpid().as_raw_nonzero().get().unsigned_abs();
-    let mut which = 1;
-    loop {
-        let name = pattern.of_process(process, which).ok_or(Errno::NAMETOOLONG)?;
-        match make(name) {
-            Err(Errno::EXIST) if pattern.is_pattern() => which += 1,
-            made => return made,
-        }
-    }
 }
 
 /// A word that a child of the process finds to be 0.
@@ -200,10 +120,13 @@ fn recorded<R>(call: impl FnOnce() -> R, describe: impl FnOnce(&mut Recorder, &R
     let recorder = unsafe { &mut *RECORDER.0.get() };
     if let Some(recorder) = recorder.as_mut().filter(|_| is_on()) {
         let mut lines = Lines::none();
-        recorder.preface(&mut lines);
+        recorder.preface(INTERRUPTED.swap(0, Ordering::Relaxed), &mut lines);
         describe(recorder, &result, &mut lines);
         lines.byte(b'\n');
-        recorder.push(&lines);
+        // A handler may have forked since: the child's record is not its parent's.
+        if let Some(Err(error)) = is_on().then(|| recorder.push(&lines)) {
+            stop(error);
+        }
     }
     // SAFETY: from the `lock` above, in this thread.
     unsafe { LOCK.unlock(()) };
@@ -248,133 +171,6 @@ fn interrupted(address: usize) -> WrongFree {
     WrongFree { address, fault: Fault::Reentered }
 }
 
-impl Recorder {
-    /// What stands above the record itself: what has changed since the last one.
-    fn preface(&mut self, lines: &mut Lines) {
-        if self.thread == 0 {
-            self.introduce(lines);
-        }
-        let thread = gettid().as_raw_nonzero().get();
-        if thread != self.thread {
-            self.thread = thread;
-            lines.text("#t ").number(thread.unsigned_abs().into()).byte(b'\n');
-        }
-        if INTERRUPTED.load(Ordering::Relaxed) != 0 {
-            lines.text("#!i ").number(INTERRUPTED.swap(0, Ordering::Relaxed).into()).byte(b'\n');
-        }
-    }
-
-    /// The heap, once it has its memory, and the program.
-    fn introduce(&self, lines: &mut Lines) {
-        let placement = match self.placement {
-            Placement::FirstFit => "first",
-            Placement::NextFit => "next",
-        };
-        lines.text("#slabfit 1 heap=").number(HEAP.size() as u64);
-        lines.text(" slab=").number(HEAP.slab_size() as u64).text(" placement=").text(placement);
-        let base = HEAP.base().map_or(0, |base| base.addr().get());
-        // There is room for it: see `Lines`.
-        let _ = write!(lines, " base={base:#x} pid={} program=", getpid().as_raw_nonzero());
-        libc::program_name().for_each(|byte| lines.byte(if byte.is_ascii_graphic() { byte } else { b'?' }));
-        lines.byte(b'\n');
-    }
-
-    fn requested(&mut self, request: Request, answer: &Answer, lines: &mut Lines) {
-        let size = request.size as u64;
-        match answer {
-            Ok(object) => {
-                let at = offset(object.addr().get());
-                lines.text("#@").number(at as u64);
-                wishes(request, lines);
-                lines.byte(b'\n');
-                lines.text("a ").number(self.made).text(" ").number(size);
-                *self.objects.at(at) = Object { id: self.made, size };
-                self.made += 1;
-                self.made_digits.increment();
-                self.resize(0, size);
-            }
-            Err(why) => {
-                lines.text("#-a ").number(size);
-                wishes(request, lines);
-                let _ = write!(lines, " {why}");
-            }
-        }
-    }
-
-    fn freed(&mut self, address: usize, answer: Result<(), WrongFree>, lines: &mut Lines) {
-        match answer {
-            Ok(()) => {
-                let object = mem::take(self.objects.at(offset(address)));
-                lines.text("f ").number(object.id);
-                self.resize(object.size, 0);
-            }
-            Err(wrong) => {
-                place(address, lines.text("#!f "));
-                let _ = write!(lines, " {}", wrong.fault);
-            }
-        }
-    }
-
-    fn resized(&mut self, address: usize, size: usize, answer: Result<NonNull<u8>, ReallocError>, lines: &mut Lines) {
-        let size = size as u64;
-        match answer {
-            Ok(moved) => {
-                let object = mem::take(self.objects.at(offset(address)));
-                let at = offset(moved.addr().get());
-                lines.text("#@").number(at as u64).byte(b'\n');
-                lines.text("r ").number(object.id).text(" ").number(size);
-                *self.objects.at(at) = Object { id: object.id, size };
-                self.resize(object.size, size);
-            }
-            Err(ReallocError::WrongFree(wrong)) => {
-                place(address, lines.text("#!r "));
-                let _ = write!(lines.text(" ").number(size), " {}", wrong.fault);
-            }
-            Err(why) => {
-                lines.text("#-r ").number(self.objects.at(offset(address)).id).text(" ").number(size);
-                let _ = write!(lines, " {why}");
-            }
-        }
-    }
-
-    /// An operation that the header counts: what it takes back, and what it hands out.
-    fn resize(&mut self, from: u64, to: u64) {
-        self.operations.increment();
-        self.live_bytes = self.live_bytes.wrapping_sub(from).wrapping_add(to);
-    }
-
-    /// Stores a record, and then the header's numbers with it.
-    fn push(&mut self, lines: &Lines) {
-        // A handler may have forked since: the child's record is not its parent's.
-        if !is_on() {
-            return;
-        }
-        if let Err(error) = self.file.push(lines) {
-            return stop(error);
-        }
-        self.file.set(Field::Operations, &self.operations);
-        self.file.set(Field::Objects, &self.made_digits);
-        if self.live_bytes > self.peak_bytes {
-            self.peak_bytes = self.live_bytes;
-            self.file.set(Field::PeakBytes, &Digits::of(self.peak_bytes));
-        }
-    }
-
-    /// Goes on in a file of the child's own, which begins with what its parent has recorded until the fork.
-    fn follow(&mut self) -> Result<(), Errno> {
-        let parents = &mut self.file;
-        let file = create(&self.pattern, |name| parents.copy_to(name));
-        parents.abandon();
-        self.file = file?;
-        self.file.set(Field::Operations, &self.operations);
-        self.file.set(Field::Objects, &self.made_digits);
-        self.file.set(Field::PeakBytes, &Digits::of(self.peak_bytes));
-        let mut lines = Lines::none();
-        lines.text("#fork ").number(getpid().as_raw_nonzero().get().unsigned_abs().into()).byte(b'\n');
-        self.file.push(&lines)
-    }
-}
-
 /// Ends the recording.
 #[cold]
 fn stop(error: Errno) {
@@ -385,29 +181,6 @@ fn stop(error: Errno) {
 
 fn say_end(error: Errno) {
     let _ = writeln!(Output::to(STDERR), "slabfit: the trace ends here: {}", Reason(error));
-}
-
-fn wishes(request: Request, lines: &mut Lines) {
-    if request.alignment > GRANULE {
-        lines.text(" m").number(request.alignment as u64);
-    }
-    if request.zeroed {
-        lines.text(" z");
-    }
-}
-
-/// An address of any kind.
-fn place(address: usize, lines: &mut Lines) {
-    if HEAP.owns(ptr::without_provenance(address)) {
-        lines.number(offset(address) as u64);
-    } else {
-        let _ = write!(lines, "{address:#x}");
-    }
-}
-
-/// Bytes between the heap's first byte and an address in it.
-fn offset(address: usize) -> usize {
-    address.wrapping_sub(HEAP.base().map_or(0, |base| base.addr().get()))
 }
 
 /// Why there is no file, for people.
@@ -452,7 +225,7 @@ extern "C" fn end() {
     }
     // SAFETY: this thread has the lock.
     let recorder = unsafe { &mut *RECORDER.0.get() };
-    if let Some(Err(error)) = recorder.as_mut().filter(|_| is_on()).map(|recorder| recorder.file.trim()) {
+    if let Some(Err(error)) = recorder.as_mut().filter(|_| is_on()).map(|recorder| recorder.file().trim()) {
         stop(error);
     }
     // SAFETY: from the `lock` above, in this thread.
@@ -489,7 +262,7 @@ pub(crate) fn orphan() {
     // SAFETY: who has the lock is this thread, interrupted, and the only one there is. Of what it was about to change this
     // reads addresses that never change, and a number that changes in one store.
     if let Some(recorder) = unsafe { &mut *RECORDER.0.get() } {
-        recorder.file.orphan();
+        recorder.file().orphan();
     }
 }
 
@@ -505,13 +278,13 @@ pub(crate) unsafe fn let_go_in_child(held: Held) {
     // SAFETY: this thread has the lock.
     let recorder = unsafe { &mut *RECORDER.0.get() };
     if let (Some(recorder), Some(switch)) = (recorder.as_mut().filter(|_| held.was_on), switch) {
-        if recorder.pattern.is_pattern() {
+        if recorder.has_many_files() {
             match recorder.follow() {
                 Ok(()) => switch.store(1, Ordering::Relaxed),
                 Err(error) => say_end(error),
             }
         } else {
-            recorder.file.abandon();
+            recorder.file().abandon();
         }
     }
     // SAFETY: from the `lock` in `hold`, as the caller promises.
