@@ -7,9 +7,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use slabfit_tests::tester::args::{Arguments, Command, one_line};
+use slabfit_tests::tester::play::play;
 use slabfit_tests::tester::run::{Stop, test};
 use slabfit_tests::tester::supervisor::carry_out_assignment;
-use slabfit_tests::tester::{advise, leaks, reproduce};
+use slabfit_tests::tester::{advise, footprint, leaks, reproduce};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -25,9 +26,19 @@ fn main() -> ExitCode {
         (Some(Command::Replay(arguments)), None) => conclude(reproduce::run(&arguments, &mut io::stdout())),
         (Some(Command::Leaks(arguments)), None) => conclude(leaks::run(&arguments, &mut io::stdout()).map(|()| true)),
         (Some(Command::Advise(arguments)), None) => conclude(advise::run(&arguments, &mut io::stdout()).map(|()| true)),
+        (Some(Command::Footprint(arguments)), None) => {
+            conclude(footprint::run(&arguments, &mut io::stdout()).map(|()| true))
+        }
+        (Some(Command::Play), None) => conclude(print_played()),
         (None, Some(arguments)) => conclude(test(&arguments, &mut io::stdout())),
         (None, None) => stop("nothing to do; for a start, try: tester 1MiB"),
     }
+}
+
+fn print_played() -> Result<bool, Stop> {
+    let played = play()?;
+    println!("{}", serde_json::json!(played));
+    Ok(true)
 }
 
 fn conclude(held: Result<bool, Stop>) -> ExitCode {

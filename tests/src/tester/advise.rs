@@ -142,6 +142,17 @@ fn smallest(trace: &Trace, serve: impl Fn(usize) -> io::Result<Option<Served>>) 
     Ok(Some(serves))
 }
 
+/// The slab size with which the smallest heap serves a trace, and that heap's bytes.
+///
+/// # Errors
+/// The system has no memory for a heap.
+pub fn best_of(trace: &Trace, placement: Placement) -> io::Result<Option<(usize, usize)>> {
+    let hidden = ProgressBar::hidden();
+    let found = slab_sizes(trace).into_iter().map(|size| advice(trace, size, placement, &hidden));
+    let found: Vec<_> = found.collect::<Result<_, _>>()?;
+    Ok(best(&found).map(|(slab_size, served)| (slab_size, served.bytes)))
+}
+
 /// What serves in the smallest heap; of equals the first.
 fn best(found: &[Advice]) -> Option<(usize, &Served)> {
     let served = found.iter().filter_map(|advice| Some((advice.slab_size, advice.heap.as_ref()?)));

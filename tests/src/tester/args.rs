@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use slabfit::Placement;
 
 use crate::tester::size_arg::size;
-use crate::tester::trace_args::{AdviseArguments, LeaksArguments, PlacementArgument, ReplayArguments};
+use crate::tester::trace_args::{
+    AdviseArguments, FootprintArguments, LeaksArguments, PlacementArgument, ReplayArguments,
+};
 
 /// What the tester is asked to do. Without a subcommand it tests.
 #[derive(Debug, Parser)]
@@ -31,6 +33,11 @@ pub enum Command {
     Leaks(LeaksArguments),
     /// Find the slab size and the smallest heap that would have served a program.
     Advise(AdviseArguments),
+    /// Measure what traces and programs take, beside other allocators.
+    Footprint(FootprintArguments),
+    /// Replay the operations on standard input with this process's malloc: a part of `footprint`.
+    #[command(hide = true)]
+    Play,
     /// One step of a test of a library, in a process that the library may wreck: the tester starts itself so.
     #[command(hide = true)]
     Step {

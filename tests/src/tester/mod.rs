@@ -7,7 +7,8 @@
 //! - `runner`: a step of a suite in this process; `beacon`, `library`, `supervisor`: one in a child process, on a library;
 //! - `report`, `run`: all steps, and what came of them;
 //! - `playground`, `reenact`: the calls of a trace made again, without a session's doubts; `reproduce`, `leaks`, `advise`: what the
-//!   subcommands of these names (the first is `replay`) say of a trace.
+//!   subcommands of these names (the first is `replay`) say of a trace; `play`, `footprint`: what one takes, beside other
+//!   allocators.
 
 pub mod advise;
 pub mod allocator;
@@ -16,9 +17,11 @@ pub mod beacon;
 pub mod conformance;
 pub mod drawing;
 pub mod extension;
+pub mod footprint;
 pub mod leaks;
 pub mod library;
 pub mod own;
+pub mod play;
 pub mod playground;
 pub mod recordings;
 pub mod reenact;

@@ -1,9 +1,11 @@
 //! What the tester needs of the operating system beyond `std`.
 
+use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
+use std::process::Child;
 
 /// Bytes of a page, to which a heap's size is rounded up.
 #[must_use]
@@ -65,6 +67,30 @@ pub fn map_private(size: usize) -> io::Result<NonNull<u8>> {
 pub unsafe fn unmap(start: NonNull<u8>, size: usize) {
     // SAFETY: handed on. A failure would leave a page mapped, which harms nobody.
     unsafe { libc::munmap(start.as_ptr().cast(), size) };
+}
+
+/// Waits for a process, and returns the most bytes that it ever had resident; `None` if it did not end well.
+///
+/// # Errors
+/// The kernel's.
+pub fn peak_resident(process: Child) -> io::Result<Option<u64>> {
+    let (mut status, mut usage) = (0, MaybeUninit::<libc::rusage>::zeroed());
+    let number = process.id() as libc::pid_t;
+    loop {
+        // SAFETY: both places outlive the call.
+        let ended = unsafe { libc::wait4(number, &raw mut status, 0, usage.as_mut_ptr()) };
+        if ended == number {
+            break;
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    // SAFETY: all of it are numbers, and zero where the kernel has written none.
+    let kilobytes = unsafe { usage.assume_init() }.ru_maxrss;
+    let well = libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0;
+    Ok(well.then_some(u64::try_from(kilobytes).unwrap_or(0) << 10))
 }
 
 /// Makes this process one that can be spared: it dies with its parent, however that dies, and leaves no core file

@@ -57,6 +57,20 @@ pub struct AdviseArguments {
     pub slab_size: Vec<usize>,
 }
 
+/// Measure what traces and programs take, beside other allocators
+#[derive(Args, Clone, Debug)]
+pub struct FootprintArguments {
+    /// Only these: gitlog, cargometa, gs, sqlite, or the programs sqlite3, python3, perl
+    #[arg(value_name = "NAME")]
+    pub only: Vec<String>,
+    /// The preload library, if it does not stand beside the tester
+    #[arg(long, value_name = "PATH")]
+    pub preload: Option<PathBuf>,
+    /// A folder with other allocators' libraries; can be repeated
+    #[arg(long, value_name = "FOLDER")]
+    pub libraries: Vec<PathBuf>,
+}
+
 /// [`Placement`] by the names it has on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PlacementArgument {

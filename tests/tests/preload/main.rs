@@ -7,6 +7,7 @@
 #![cfg(target_os = "linux")]
 
 mod contract;
+mod footprint;
 mod library;
 mod preloaded;
 mod programs;
