@@ -6,6 +6,8 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
+use serde::Serialize;
+use serde_json::json;
 use slabfit_tests::tester::args::{Arguments, Command, one_line};
 use slabfit_tests::tester::play::play;
 use slabfit_tests::tester::run::{Stop, test};
@@ -29,16 +31,19 @@ fn main() -> ExitCode {
         (Some(Command::Footprint(arguments)), None) => {
             conclude(footprint::run(&arguments, &mut io::stdout()).map(|()| true))
         }
-        (Some(Command::Play), None) => conclude(print_played()),
+        (Some(Command::Play), None) => conclude(play().map_err(Stop::Output).map(|played| print(&played))),
+        (Some(Command::Weigh { command }), None) => {
+            conclude(footprint::weigh(&command).map_err(Stop::Output).map(|weighed| print(&weighed)))
+        }
         (None, Some(arguments)) => conclude(test(&arguments, &mut io::stdout())),
         (None, None) => stop("nothing to do; for a start, try: tester 1MiB"),
     }
 }
 
-fn print_played() -> Result<bool, Stop> {
-    let played = play()?;
-    println!("{}", serde_json::json!(played));
-    Ok(true)
+/// What a process tells the one that started it.
+fn print(result: &impl Serialize) -> bool {
+    println!("{}", json!(result));
+    true
 }
 
 fn conclude(held: Result<bool, Stop>) -> ExitCode {

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ErrorKind};
@@ -38,6 +39,13 @@ pub enum Command {
     /// Replay the operations on standard input with this process's malloc: a part of `footprint`.
     #[command(hide = true)]
     Play,
+    /// Run a program and measure it: a part of `footprint`.
+    #[command(hide = true)]
+    Weigh {
+        /// The program and its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
     /// One step of a test of a library, in a process that the library may wreck: the tester starts itself so.
     #[command(hide = true)]
     Step {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use slabfit::{GRANULE, Placement};
 
 use crate::tester::advise;
@@ -50,6 +51,9 @@ struct Subject {
 
 /// What runs, with a heap of any size.
 trait Work {
+    /// Whether all of a process is measured, and not only what its malloc has.
+    fn is_whole_process(&self) -> bool;
+
     /// Runs it; `None` if it did not come to its end as it should.
     fn run(&self, subject: &Subject) -> io::Result<Option<Taken>>;
 }
@@ -89,6 +93,7 @@ fn measure(
 ) -> Result<(), Stop> {
     let trace = &recording.trace;
     let (peak, headers) = (u64::try_from(trace.peak_bytes()).unwrap_or(u64::MAX), headers(trace));
+    let live = (!work.is_whole_process()).then_some(peak + headers);
     let name = recording.source.name();
     let bar = bar(&name, 2 + peers.len() as u64);
     let mut table = Table::new(["allocator", "slab size", "heap", "of peak", "resident", "of live", "ms"]);
@@ -99,29 +104,31 @@ fn measure(
             None => table.row([&*label, "-", "-", "-", "-", "-", "-"].map(str::to_owned)),
             Some((slab, heap, taken)) => {
                 let share = format!("{} %", percent(heap as u64, peak));
-                table.row(row(label, [grouped(slab as u64), grouped(heap as u64), share], &taken, peak + headers));
+                table.row(row(label, [grouped(slab as u64), grouped(heap as u64), share], &taken, live));
             }
         }
         bar.inc(1);
     }
     for peer in peers {
         if let Some(taken) = work.run(peer)? {
-            table.row(row(peer.name.clone(), ["-", "-", "-"].map(str::to_owned), &taken, peak + headers));
+            table.row(row(peer.name.clone(), ["-", "-", "-"].map(str::to_owned), &taken, live));
         }
         bar.inc(1);
     }
     bar.finish_and_clear();
     let (peak, headers) = (grouped(peak), grouped(headers));
-    writeln!(out, "{name}: {peak} bytes live at the peak, {headers} bytes of headers to them")?;
+    let whole = if work.is_whole_process() { "; resident: of the whole process" } else { "" };
+    writeln!(out, "{name}: {peak} bytes live at the peak, {headers} bytes of headers to them{whole}")?;
     Ok(table.write(out)?)
 }
 
-fn row(label: String, heap: [String; 3], taken: &Taken, live: u64) -> [String; 7] {
+fn row(label: String, heap: [String; 3], taken: &Taken, live: Option<u64>) -> [String; 7] {
     let [slab, bytes, share] = heap;
     let resident = grouped(taken.resident);
     let tenths = taken.time.as_micros() / 100;
     let time = format!("{}.{}", tenths / 10, tenths % 10);
-    [label, slab, bytes, share, resident, format!("{} %", percent(taken.resident, live)), time]
+    let of_live = live.map_or("-".to_owned(), |live| format!("{} %", percent(taken.resident, live)));
+    [label, slab, bytes, share, resident, of_live, time]
 }
 
 /// The smallest heap that serves the work itself: from the one that a replay of its trace alone was served by.
@@ -167,6 +174,10 @@ fn headers(trace: &Trace) -> u64 {
 struct Replay(File);
 
 impl Work for Replay {
+    fn is_whole_process(&self) -> bool {
+        false
+    }
+
     fn run(&self, subject: &Subject) -> io::Result<Option<Taken>> {
         let mut best: Option<Taken> = None;
         for _ in 0..RUNS {
@@ -199,19 +210,22 @@ struct Live {
 }
 
 impl Live {
-    fn command(&self) -> io::Result<Command> {
-        let mut command = Command::new(&self.program);
+    /// `before` stands in front of the program.
+    fn command(&self, before: &[OsString]) -> io::Result<Command> {
+        let words: Vec<_> = before.iter().map(OsString::as_os_str).chain([self.program.as_os_str()]).collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
         // Left to its own allocator, Python would ask for large pieces only.
         command.args(self.options).env("PYTHONMALLOC", "malloc").stdin(File::open(&self.input)?);
-        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.stderr(Stdio::null());
         Ok(command)
     }
 
     /// A recording of it in a heap that is large enough.
     fn record(&self, name: &str, preload: &Path) -> Result<Recording, Stop> {
         let file = env::temp_dir().join(format!("{name}-{}.rep.zst", std::process::id()));
-        let mut command = self.command()?;
-        command.env("LD_PRELOAD", preload).env("SLABFIT_HEAP", "1G").env("SLABFIT_TRACE", &file);
+        let mut command = self.command(&[])?;
+        command.stdout(Stdio::null()).env("LD_PRELOAD", preload).env("SLABFIT_HEAP", "1G").env("SLABFIT_TRACE", &file);
         let ended = command.status()?;
         let recording = Source::File(file.clone()).load();
         let _ = fs::remove_file(&file);
@@ -224,17 +238,48 @@ impl Live {
 }
 
 impl Work for Live {
+    fn is_whole_process(&self) -> bool {
+        true
+    }
+
+    /// By a process in between that is small: what its parent has resident counts as a program's, up to its exec.
     fn run(&self, subject: &Subject) -> io::Result<Option<Taken>> {
+        let mut before: Vec<OsString> = vec![env::current_exe()?.into(), "weigh".into(), "env".into()];
+        before.extend(subject.variables.iter().map(|(name, value)| {
+            let mut variable = OsString::from(format!("{name}="));
+            variable.push(value);
+            variable
+        }));
         let mut best = None;
         for _ in 0..RUNS {
-            let mut command = self.command()?;
-            command.envs(subject.variables.iter().map(|(name, value)| (name, value)));
-            let start = Instant::now();
-            let Some(resident) = sys::peak_resident(command.spawn()?)? else { return Ok(None) };
-            best = Some(shorter(best, Taken { resident, time: start.elapsed() }));
+            let output = self.command(&before)?.output()?;
+            let Ok(Some(weighed)) = serde_json::from_slice::<Option<Weighed>>(&output.stdout) else { return Ok(None) };
+            let time = Duration::from_nanos(weighed.nanoseconds);
+            best = Some(shorter(best, Taken { resident: weighed.resident, time }));
         }
         Ok(best)
     }
+}
+
+/// What a program took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Weighed {
+    resident: u64,
+    nanoseconds: u64,
+}
+
+/// Runs a program, and measures it; none if it did not end well.
+///
+/// # Errors
+/// It cannot be run.
+pub fn weigh(command: &[OsString]) -> io::Result<Option<Weighed>> {
+    let [program, arguments @ ..] = command else { return Err(io::ErrorKind::InvalidInput.into()) };
+    let mut command = Command::new(program);
+    command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+    let start = Instant::now();
+    let resident = sys::peak_resident(command.spawn()?)?;
+    let nanoseconds = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    Ok(resident.map(|resident| Weighed { resident, nanoseconds }))
 }
 
 /// The preload library: the named one, or the one beside this executable.

@@ -1,9 +1,8 @@
 //! `tester footprint`: what a trace takes under slabfit, beside other allocators.
 
-use std::env;
 use std::process::Command;
 
-use crate::preloaded::library;
+use crate::preloaded::{Program, library};
 
 #[test]
 fn a_trace_takes_little_more_than_lives_under_first_fit() {
@@ -20,6 +19,27 @@ fn a_trace_takes_little_more_than_lives_under_first_fit() {
     let system = row(&text, "the system's");
     // What is measured is there: less than all that lives at once cannot be resident.
     assert!(system.heap.is_none() && [first, next, system].iter().all(|row| row.resident >= 99.0), "{text}");
+}
+
+#[test]
+fn a_program_is_measured_as_a_whole() {
+    if Program::installed("sqlite3").is_none() {
+        return;
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tester"));
+    let output =
+        command.args(["footprint", "sqlite3", "--preload"]).arg(library()).output().expect("the tester starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    let resident = |label: &str| {
+        let line = text.lines().find_map(|line| line.trim_start().strip_prefix(label)).unwrap_or_default();
+        let figures: Vec<u64> = line.split_whitespace().filter_map(|word| word.replace(',', "").parse().ok()).collect();
+        // Behind slab size and heap, which the system's has not.
+        *figures.get(if label.starts_with("slabfit") { 2 } else { 0 }).unwrap_or_else(|| panic!("{label} in {text}"))
+    };
+    // It holds some 3.6 million bytes, and this process, which is no part of it, many more.
+    let (ours, system) = (resident("slabfit, first fit"), resident("the system's"));
+    assert!((4 << 20..24 << 20).contains(&ours) && (4 << 20..24 << 20).contains(&system), "{text}");
 }
 
 #[test]
