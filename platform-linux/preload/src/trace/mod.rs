@@ -18,6 +18,11 @@
 //!
 //! `free(NULL)`, `malloc_usable_size` and requests with an impossible alignment never reach the heap and are not recorded.
 //!
+//! One process records into one file. Without `%p` in the name it is the first process, and those that it forks or executes are
+//! not recorded: the variable that they inherit is empty. With `%p` each has a file of its own (one that is there already is
+//! left alone, and `.2` and so on put behind the number), and a forked child's begins with its parent's up to the fork. Not
+//! recorded is a child that was made without libc's fork handlers, or by a signal handler in the middle of a record.
+//!
 //! A call and its record are made under one lock. A record is stored straight into the file's pages, so that nothing is lost
 //! whatever ends the process: exit, `_exit`, exec, abort, or SIGKILL. Should the system itself end, the kernel may not have
 //! written the last seconds. Where the file can grow no more, recording ends with a line on standard error; the program
