@@ -1,11 +1,11 @@
-/* While threads allocate all the time the process forks, and each child's heap is whole: it allocates and frees, makes
- * threads that do, and forks itself. No child hangs. */
+/* While threads allocate all the time the process forks, 300 times or as often as the argument says, and each child's heap
+ * is whole: it allocates and frees, makes threads that do, and forks itself. No child hangs. */
 #include <pthread.h>
 #include <sys/wait.h>
 
 #include "check.h"
 
-enum { THREADS = 3, FORKS = 300, OBJECTS = 50, SECONDS = 20 };
+enum { THREADS = 3, OBJECTS = 50, SECONDS = 20 };
 
 static volatile int done;
 
@@ -68,14 +68,15 @@ __attribute__((noreturn)) static void live_as_child(char *inherited, int again)
     _exit(0);
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
+    const int forks = count > 1 ? atoi(arguments[1]) : 300;
     pthread_t threads[THREADS];
     char *object = strdup("parent");
 
     for (int i = 0; i < THREADS; i++)
         CHECK(pthread_create(&threads[i], NULL, work_on, NULL) == 0);
-    for (int i = 0; i < FORKS; i++) {
+    for (int i = 0; i < forks; i++) {
         pid_t child = fork();
 
         CHECK(child >= 0);

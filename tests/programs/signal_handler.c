@@ -1,5 +1,5 @@
 /* A signal handler that allocates, which no standard allows, never hangs: in the middle of its own thread's call it gets
- * null. It may even fork there. */
+ * null. It may even fork there, three times or as often as the argument says. */
 #include <signal.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -7,7 +7,9 @@
 
 #include "check.h"
 
-enum { ENOUGH = 20, FORKS = 3, SECONDS = 30 };
+enum { ENOUGH = 20, SECONDS = 30 };
+
+static int most_forks = 3;
 
 static volatile sig_atomic_t refused, wrong, forks;
 
@@ -24,7 +26,7 @@ static void handler(int number)
     } else {
         refused++;
         wrong |= errno != ENOMEM;
-        if (forks < FORKS) {
+        if (forks < most_forks) {
             /* The child goes on in the call that was interrupted, and then ends in main. */
             forks++;
             fork();
@@ -33,7 +35,7 @@ static void handler(int number)
     errno = saved;
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
     const struct itimerval often = {{0, 50}, {0, 50}}, never = {{0, 0}, {0, 0}};
     const time_t end = time(NULL) + SECONDS;
@@ -41,10 +43,12 @@ int main(void)
     struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
     int status;
 
+    if (count > 1)
+        most_forks = atoi(arguments[1]);
     alarm(2 * SECONDS); /* what hangs is killed */
     CHECK(sigaction(SIGVTALRM, &action, NULL) == 0);
     CHECK(setitimer(ITIMER_VIRTUAL, &often, NULL) == 0);
-    while (refused < ENOUGH && time(NULL) < end && getpid() == parent) {
+    while ((refused < ENOUGH || forks < most_forks) && time(NULL) < end && getpid() == parent) {
         for (int i = 0; i < 1000; i++) {
             void *object = malloc(32);
 

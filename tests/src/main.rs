@@ -6,13 +6,17 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
+use serde::Serialize;
+use serde_json::json;
 use slabfit_tests::tester::args::{Arguments, Command, one_line};
 use slabfit_tests::tester::film::film;
 use slabfit_tests::tester::map::map;
+use slabfit_tests::tester::play::play;
 use slabfit_tests::tester::plot::plot;
 use slabfit_tests::tester::run::{Stop, test};
 use slabfit_tests::tester::supervisor::carry_out_assignment;
 use slabfit_tests::tester::watch::watch;
+use slabfit_tests::tester::{advise, footprint, leaks, reproduce};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -25,21 +29,37 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => stop(&format!("this step has no parent process: {error}")),
         },
-        (Some(Command::Map(arguments)), None) => done(map(&arguments)),
-        (Some(Command::Film(arguments)), None) => done(film(&arguments)),
-        (Some(Command::Plot(arguments)), None) => done(plot(&arguments)),
-        (Some(Command::Watch(arguments)), None) => done(watch(&arguments)),
-        (None, Some(arguments)) => match test(&arguments, &mut io::stdout()) {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::FAILURE,
-            Err(error) => stop(&error.to_string()),
-        },
+        (Some(Command::Replay(arguments)), None) => conclude(reproduce::run(&arguments, &mut io::stdout())),
+        (Some(Command::Leaks(arguments)), None) => conclude(leaks::run(&arguments, &mut io::stdout()).map(|()| true)),
+        (Some(Command::Advise(arguments)), None) => conclude(advise::run(&arguments, &mut io::stdout()).map(|()| true)),
+        (Some(Command::Footprint(arguments)), None) => {
+            conclude(footprint::run(&arguments, &mut io::stdout()).map(|()| true))
+        }
+        (Some(Command::Play), None) => conclude(play().map_err(Stop::Output).map(|played| print(&played))),
+        (Some(Command::Weigh { command }), None) => {
+            conclude(footprint::weigh(&command).map_err(Stop::Output).map(|weighed| print(&weighed)))
+        }
+        (Some(Command::Map(arguments)), None) => conclude(map(&arguments).map(|()| true)),
+        (Some(Command::Film(arguments)), None) => conclude(film(&arguments).map(|()| true)),
+        (Some(Command::Plot(arguments)), None) => conclude(plot(&arguments).map(|()| true)),
+        (Some(Command::Watch(arguments)), None) => conclude(watch(&arguments).map(|()| true)),
+        (None, Some(arguments)) => conclude(test(&arguments, &mut io::stdout())),
         (None, None) => stop("nothing to do; for a start, try: tester 1MiB"),
     }
 }
 
-fn done(result: Result<(), Stop>) -> ExitCode {
-    result.map_or_else(|error| stop(&error.to_string()), |()| ExitCode::SUCCESS)
+/// What a process tells the one that started it.
+fn print(result: &impl Serialize) -> bool {
+    println!("{}", json!(result));
+    true
+}
+
+fn conclude(held: Result<bool, Stop>) -> ExitCode {
+    match held {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => stop(&error.to_string()),
+    }
 }
 
 fn refuse_or_help(error: &clap::Error) -> ExitCode {

@@ -292,6 +292,17 @@ impl Terminal {
         }
     }
 
+    /// Waits until `watched` shows its trace, at 100 operations a second. The number of its process.
+    fn watching(&mut self) -> String {
+        self.wait_for("pid ");
+        self.wait_for("\r");
+        let process = self.passed.clone();
+        for text in [ENTER, "100/s"] {
+            self.wait_for(text);
+        }
+        process
+    }
+
     fn press(&mut self, keys: &str) {
         self.child.stdin.as_mut().expect("it is piped").write_all(keys.as_bytes()).expect("the terminal reads");
     }
@@ -368,12 +379,7 @@ fn a_signal_ends_watch_and_the_terminal_is_as_it_was() {
     for (signal, status) in [("TERM", "143"), ("INT", "130"), ("HUP", "129")] {
         let (commands, settings) = watched(signal, "100");
         let Some(mut terminal) = Terminal::run(&commands) else { return };
-        terminal.wait_for("pid ");
-        terminal.wait_for("\r");
-        let process = terminal.passed.clone();
-        for text in [ENTER, "100/s"] {
-            terminal.wait_for(text);
-        }
+        let process = terminal.watching();
         let sent = Command::new("kill").args([format!("-{signal}"), process]).status().expect("there is kill");
         assert!(sent.success());
         for text in [SHOW_CURSOR, LEAVE, &format!("status {status}."), "gone"] {
@@ -381,4 +387,33 @@ fn a_signal_ends_watch_and_the_terminal_is_as_it_was() {
         }
         assert_as_before(&settings);
     }
+}
+
+#[test]
+fn watch_ends_with_its_terminal() {
+    let (commands, _) = watched("gone", "100");
+    // Once as it is; and once under a shell that does not hand the news on.
+    for commands in [commands.clone(), format!("trap '' HUP; {commands}")] {
+        let Some(mut terminal) = Terminal::run(&commands) else { return };
+        let process = terminal.watching();
+        drop(terminal);
+        wait_for_end(&process);
+    }
+}
+
+fn wait_for_end(process: &str) {
+    let end = Instant::now() + PATIENCE;
+    while is_running(process) {
+        if Instant::now() > end {
+            let _ = Command::new("kill").args(["-KILL", process]).status();
+            panic!("it runs on without a terminal");
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Whether a process is there, and is more than what its parent has yet to be told.
+fn is_running(process: &str) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    status.lines().any(|line| line.starts_with("State:") && !line.contains('Z') && !line.contains('X'))
 }

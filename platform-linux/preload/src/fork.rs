@@ -12,11 +12,18 @@ use slabfit_linux::FutexLock;
 
 use crate::heap::HEAP;
 use crate::libc;
+use crate::trace;
 
 /// The hold on the heap, from before a fork until after it.
 ///
 /// Invariant: the content is reached by a thread that has both locks, and no other.
-struct Hold(UnsafeCell<Option<Held<'static, FutexLock>>>);
+struct Hold(UnsafeCell<Option<Whole>>);
+
+/// The heap, and the record of its calls, which is taken first.
+struct Whole {
+    heap: Held<'static, FutexLock>,
+    trace: Option<trace::Held>,
+}
 
 // SAFETY: one thread at a time reaches the content, by the invariant, and what it leaves there it takes away itself: in the
 // parent it is the same thread, and in the child the only one, which goes by the same thread pointer.
@@ -26,11 +33,12 @@ static HOLD: Hold = Hold(UnsafeCell::new(None));
 
 /// Once, when there is a heap. May allocate.
 pub(crate) fn register() {
-    libc::at_fork(hold, let_go, let_go);
+    libc::at_fork(hold, let_go, let_go_in_child);
 }
 
 extern "C" fn hold() {
-    let held = HEAP.hold();
+    let trace = trace::hold();
+    let held = Whole { heap: HEAP.hold(), trace };
     // SAFETY: this thread has both locks: `hold` has taken them, or this thread had them before.
     let place = unsafe { &mut *HOLD.0.get() };
     // If there is one, a signal handler forks inside a fork. Its own has taken nothing.
@@ -38,8 +46,25 @@ extern "C" fn hold() {
 }
 
 extern "C" fn let_go() {
+    if let Some(trace) = let_heap_go() {
+        // SAFETY: from this thread's `hold`, and taken away with the rest.
+        unsafe { trace::let_go(trace) };
+    }
+}
+
+extern "C" fn let_go_in_child() {
+    match let_heap_go() {
+        // SAFETY: as in the parent, whose thread has become this one.
+        Some(trace) => unsafe { trace::let_go_in_child(trace) },
+        None => trace::orphan(),
+    }
+}
+
+fn let_heap_go() -> Option<trace::Held> {
     // SAFETY: this thread has both locks since `hold`.
     let held = unsafe { &mut *HOLD.0.get() }.take();
+    let Whole { heap, trace } = held?;
     // Here, and not before the content is taken away, the locks go.
-    drop(held);
+    drop(heap);
+    trace
 }

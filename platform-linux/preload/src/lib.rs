@@ -22,6 +22,7 @@
 //! | `SLABFIT_ABORT` | `1`: a wrong `free` aborts the process; `0`: it is refused | `0` |
 //! | `SLABFIT_MAP` | a file's name: the heap is drawn to it at exit, as SVG; see below | no picture |
 //! | `SLABFIT_MAP_SIGNAL` | `USR1`, `USR2`, `HUP`, `QUIT`, `URG` or `WINCH`: it is drawn whenever this signal comes, and not at exit | at exit |
+//! | `SLABFIT_TRACE` | a file in which every call is recorded, as `trace` says (in `trace/mod.rs`); a zstd file if its name ends in `.zst` | none |
 //! | `SLABFIT_STATS` | `1`: a report at exit, on standard error; `json`: the same in one line for machines; `0`: none | `0` |
 //!
 //! # What C programs are promised
@@ -34,10 +35,13 @@
 //! - All of it works in every thread, and on both sides of a fork. In a signal handler that interrupted the heap itself
 //!   a request gets null and `ENOMEM`, and a free is refused: no thread ever waits for itself.
 //!
+//! # Names of files
+//! In the name of a picture or a trace `%p` stands for the number of the process and `%%` for `%`; in a picture's also `%n` for how
+//! many pictures the process has drawn, this one included. No other `%` is allowed. A name that does not begin with `/` is one in
+//! the directory that the program began in. With all that put in, it has at most 1000 bytes.
+//!
 //! # Pictures
-//! - In the name `%p` stands for the number of the process, `%n` for how many pictures it has drawn, this one included, and
-//!   `%%` for `%`. Without `%n` a picture takes the place of the one before. A name that does not begin with `/` is one in the
-//!   directory that the program began in.
+//! - Without `%n` in its name a picture takes the place of the one before.
 //! - A process that was forked draws only where the name has `%p`, so that it never draws over its parent's picture. A program
 //!   that was executed is another program and draws for itself: with one name for several, the last one to draw is seen.
 //! - It is drawn at `exit`, or when `main` returns, after the program's exit handlers; not by `_exit` or a signal.
@@ -52,9 +56,10 @@
 //! only what `libc.rs` lists is used. A file may use only those before it:
 //! - `libc`: libc's own things: `errno`, the environment, `abort`, fork handlers;
 //! - `output`: text to standard error;
-//! - `name`: the name of a picture's file;
+//! - `name`: the name of a file to be made;
 //! - `settings`: what the environment says;
 //! - `heap`: the heap of the process, and what becomes of wrong frees;
+//! - `trace`: records every call;
 //! - `fork`: keeps the heap whole over a fork;
 //! - `report`: the figures at exit;
 //! - `map`: the pictures;
@@ -69,6 +74,7 @@ mod output;
 mod name;
 mod settings;
 mod heap;
+mod trace;
 mod fork;
 mod report;
 mod map;

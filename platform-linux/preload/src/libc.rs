@@ -3,8 +3,9 @@
 
 use core::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong, c_void};
 
-use linux_raw_sys::general::{__NR_openat, AT_FDCWD, O_CLOEXEC, O_CREAT, O_NOCTTY, O_WRONLY};
+use linux_raw_sys::general::{__NR_openat, AT_FDCWD};
 use rustix::fd::{FromRawFd, OwnedFd};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 // Also for memcpy and its like, which the compiler calls by itself.
@@ -33,6 +34,31 @@ pub(crate) fn refuse_to_start() -> ! {
 pub(crate) fn set_errno(errno: Errno) {
     // SAFETY: the address of the calling thread's own errno, as libc says.
     unsafe { __errno_location().write(errno.raw_os_error()) };
+}
+
+/// Opens a file, or makes one that all may use whom the process's mask lets. Programs that it starts do not get it, and it
+/// becomes nobody's terminal. `errno` stays what it was.
+///
+/// Not by `open`, in which libc may end the thread (`pthread_cancel`), in the middle of a program's `malloc`; and rustix asserts
+/// that the kernel answers no nonsense, so that a panic would have to be linked.
+pub(crate) fn open(name: &CStr, how: OFlags) -> Result<OwnedFd, Errno> {
+    const MODE: c_uint = 0o666;
+    const OPENAT: c_int = __NR_openat as c_int;
+    let flags = (how | OFlags::CLOEXEC | OFlags::NOCTTY).bits();
+    let errno = __errno_location();
+    // SAFETY: the address of the calling thread's own errno, as libc says.
+    let before = unsafe { errno.read() };
+    // SAFETY: the arguments are openat's: a directory, a string that outlives the call, flags and a mode.
+    let answer = unsafe { syscall(c_long::from(OPENAT), AT_FDCWD, name.as_ptr(), flags, MODE) };
+    if let Ok(file @ 0..) = c_int::try_from(answer) {
+        // SAFETY: just opened, and nobody else's.
+        return Ok(unsafe { OwnedFd::from_raw_fd(file) });
+    }
+    // SAFETY: as above. The numbers of errors go to 4095, which rustix asserts.
+    let why = Errno::from_raw_os_error(unsafe { errno.read() }.clamp(1, 4095));
+    // SAFETY: as above.
+    unsafe { errno.write(before) };
+    Err(why)
 }
 
 /// Bytes of a page.
@@ -65,31 +91,6 @@ pub(crate) fn on_signal(number: c_int, handler: extern "C" fn(c_int)) {
     let _ = signal(number, handler);
 }
 
-/// Opens a file to write to, and makes it if there is none. An error is a number that `errno` may
-/// have; `errno` itself is left alone.
-///
-/// Not by `open`, in which libc may end the thread (`pthread_cancel`), in the middle of a program's `malloc`; and rustix asserts
-/// that the kernel answers no nonsense, so that a panic would have to be linked.
-pub(crate) fn open_to_write(path: &CStr) -> Result<OwnedFd, c_int> {
-    const FLAGS: c_uint = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY;
-    const MODE: c_uint = 0o666;
-    const OPENAT: c_int = __NR_openat as c_int;
-    let errno = __errno_location();
-    // SAFETY: the address of the calling thread's own errno, as libc says.
-    let before = unsafe { errno.read() };
-    // SAFETY: the arguments are openat's: a directory, a string, flags and a mode.
-    let answer = unsafe { syscall(c_long::from(OPENAT), AT_FDCWD, path.as_ptr(), FLAGS, MODE) };
-    if let Ok(file @ 0..) = c_int::try_from(answer) {
-        // SAFETY: just opened, and nobody else's.
-        return Ok(unsafe { OwnedFd::from_raw_fd(file) });
-    }
-    // SAFETY: as above.
-    let why = unsafe { errno.read() };
-    // SAFETY: as above.
-    unsafe { errno.write(before) };
-    Err(why)
-}
-
 /// The name of the current directory, if it has one that fits.
 pub(crate) fn current_directory(buffer: &mut [u8]) -> Option<&[u8]> {
     // SAFETY: the buffer can be written to, and has so many bytes. (One of none is refused, and nothing is allocated.)
@@ -108,6 +109,21 @@ pub(crate) fn at_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: 
 
 /// Reads a variable of the environment. To be called before the program runs and may change it.
 pub(crate) fn variable<R>(name: &str, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    let value = value_of(name)?;
+    // SAFETY: the end of a string is a string, and nobody changes it meanwhile, by the terms of this function.
+    Some(read(unsafe { CStr::from_ptr(value) }.to_bytes()))
+}
+
+/// Leaves the program and those that it starts an empty value of a variable. To be called as `variable`.
+pub(crate) fn empty_variable(name: &str) {
+    if let Some(value) = value_of(name) {
+        // SAFETY: a byte of the value, or its end, in memory that the kernel has made for the process to write to.
+        unsafe { value.cast_mut().write(0) };
+    }
+}
+
+/// Where the value of a variable begins.
+fn value_of(name: &str) -> Option<*const c_char> {
     let mut next = environment();
     loop {
         // SAFETY: the list ends with a null pointer, and until there was one each step led to another entry.
@@ -117,9 +133,9 @@ pub(crate) fn variable<R>(name: &str, read: impl FnOnce(&[u8]) -> R) -> Option<R
         }
         // SAFETY: an entry is a string, and nobody changes it meanwhile, by the terms of this function.
         let text = unsafe { CStr::from_ptr(entry) };
-        let value = text.to_bytes().strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
-        if let Some(value) = value {
-            return Some(read(value));
+        if text.to_bytes().strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"=")) {
+            // SAFETY: the name and the sign stand at the start of the string, and behind them at least its end.
+            return Some(unsafe { entry.add(name.len() + 1) });
         }
         // SAFETY: behind an entry that is not null there is another one.
         next = unsafe { next.add(1) };

@@ -11,6 +11,7 @@ use slabfit::{AllocError, GRANULE, ReallocError};
 use crate::heap::{HEAP, refused};
 use crate::libc::{page_size, set_errno};
 use crate::start::heap;
+use crate::trace::{self, Request};
 
 /// What a request came to.
 type Answer = Result<NonNull<u8>, AllocError>;
@@ -32,14 +33,22 @@ fn failed(errno: Errno) -> *mut c_void {
 
 #[inline]
 fn alloc(size: usize) -> Answer {
-    heap()?.alloc(size)
+    let heap = heap()?;
+    trace::request(Request { size, alignment: 1, zeroed: false }, || heap.alloc(size))
 }
 
 /// `alignment` is a power of two.
 fn alloc_aligned(alignment: usize, size: usize) -> Answer {
     // The layout is refused where the size would overflow.
     let layout = Layout::from_size_align(size, alignment).map_err(|_| AllocError::Full)?;
-    heap()?.alloc_layout(layout)
+    let heap = heap()?;
+    trace::request(Request { size, alignment, zeroed: false }, || heap.alloc_layout(layout))
+}
+
+fn zeroed(layout: Layout) -> Answer {
+    let heap = heap()?;
+    let request = Request { size: layout.size(), alignment: layout.align(), zeroed: true };
+    trace::request(request, || heap.alloc_layout_zeroed(layout))
 }
 
 /// # Safety
@@ -47,7 +56,7 @@ fn alloc_aligned(alignment: usize, size: usize) -> Answer {
 #[inline]
 unsafe fn give_back(function: &str, ptr: *mut c_void) {
     // SAFETY: any address may be passed, and that the object is no longer used is the caller's promise.
-    if let Err(wrong) = unsafe { HEAP.free(ptr.cast()) } {
+    if let Err(wrong) = trace::free(ptr.addr(), || unsafe { HEAP.free(ptr.cast()) }) {
         refused(function, wrong);
     }
 }
@@ -65,7 +74,7 @@ pub extern "C" fn malloc(size: usize) -> *mut c_void {
 pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
     let bytes = count.checked_mul(size);
     let layout = bytes.and_then(|bytes| Layout::from_size_align(bytes, GRANULE).ok()).ok_or(AllocError::Full);
-    object(layout.and_then(|layout| heap()?.alloc_layout_zeroed(layout)))
+    object(layout.and_then(zeroed))
 }
 
 /// Frees an object. Null is none; any other address is refused and reported.
@@ -98,7 +107,7 @@ pub unsafe extern "C" fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
         return ptr::null_mut();
     }
     // SAFETY: as the caller promises.
-    match unsafe { HEAP.realloc(ptr.cast(), size) } {
+    match trace::realloc(ptr.addr(), size, || unsafe { HEAP.realloc(ptr.cast(), size) }) {
         Ok(object) => object.as_ptr().cast(),
         Err(ReallocError::WrongFree(wrong)) => {
             refused("realloc", wrong);

@@ -11,7 +11,7 @@ use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use rustix::fd::AsFd;
-use rustix::fs::{FlockOperation, flock, ftruncate};
+use rustix::fs::{FlockOperation, OFlags, flock, ftruncate};
 use rustix::io::Errno;
 use rustix::process::Signal;
 use slabfit::Placement;
@@ -61,8 +61,7 @@ enum Fault {
     TooLong,
     /// Another process draws to the same file.
     Taken,
-    /// With a number that `errno` may have.
-    Open(c_int),
+    Open(Errno),
     Write,
 }
 
@@ -141,7 +140,7 @@ impl Order {
 
     fn draw_alone(&self, when: &str, process: i32) {
         let number = DRAWN.load(Ordering::Relaxed).wrapping_add(1);
-        let path = self.name.path(process, number);
+        let path = self.name.path(&process, number);
         match path.as_ref().ok_or(Fault::TooLong).and_then(|path| self.draw_to(path, when, process)) {
             Ok(()) => DRAWN.store(number, Ordering::Relaxed),
             Err(fault) => self.complain(path.as_ref(), fault),
@@ -149,7 +148,7 @@ impl Order {
     }
 
     fn draw_to(&self, path: &Path, when: &str, process: i32) -> Result<(), Fault> {
-        let file = libc::open_to_write(path.as_c_str()).map_err(Fault::Open)?;
+        let file = libc::open(path.as_c_str(), OFlags::WRONLY | OFlags::CREATE).map_err(Fault::Open)?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
             return Err(Fault::Taken);
         }
@@ -173,8 +172,8 @@ impl Order {
         // A stream that takes no more is no fault of the heap, and there is nobody to tell.
         let _ = match (fault, path) {
             (Fault::Taken, Some(path)) => writeln!(out, "slabfit: no picture: another process draws to {path}"),
-            (Fault::Open(number), Some(path)) => {
-                writeln!(out, "slabfit: no picture: cannot open {path}: os error {number}")
+            (Fault::Open(why), Some(path)) => {
+                writeln!(out, "slabfit: no picture: cannot open {path}: os error {}", why.raw_os_error())
             }
             (Fault::Write, Some(path)) => writeln!(out, "slabfit: no picture: cannot write {path}"),
             (_, _) => writeln!(out, "slabfit: no picture: the name is too long"),

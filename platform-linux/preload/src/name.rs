@@ -1,13 +1,36 @@
-//! The name of a picture's file, with places for numbers.
+//! The name of a file to be made, a picture's or a trace's, with places for numbers.
+//!
+//! The rules, for both: `%p` stands for the number of the process, `%%` for `%`, in a picture's name `%n` for the number of the
+//! picture, and no other `%` is allowed. A name that does not begin with `/` is one in the directory that the program began in,
+//! whatever its working directory becomes. With that directory, and with the numbers in it, it has at most 1000 bytes.
 #![deny(unsafe_code)]
 
 use core::ffi::CStr;
-use core::fmt::{self, Write};
+use core::fmt::{self, Display, Write};
 
 use crate::libc;
 
 /// Bytes of a name, at most: a signal handler has it on a stack that may be small.
 const LONGEST: usize = 1000;
+
+/// What a name is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Picture,
+    Trace,
+}
+
+impl Kind {
+    /// What is expected of a name, as messages say it.
+    pub(crate) fn expected(self) -> &'static str {
+        match self {
+            Self::Picture => {
+                "a file's name of up to 1000 bytes, in which %p, %n and %% have a meaning and no other % does"
+            }
+            Self::Trace => "a file's name of up to 1000 bytes, in which %p and %% have a meaning and no other % does",
+        }
+    }
+}
 
 /// A name as it was set, below the directory that the program began in.
 #[derive(Clone, Copy)]
@@ -25,13 +48,9 @@ pub(crate) struct Path {
 }
 
 impl Name {
-    /// What is expected of one, as messages say it.
-    pub(crate) const EXPECTED: &str =
-        "a file's name of up to 1000 bytes, in which %p, %n and %% have a meaning and no other % does";
-
     /// `None` for what is no name.
-    pub(crate) fn new(value: &[u8]) -> Option<Self> {
-        if value.is_empty() || value.ends_with(b"/") || !is_sound(value) {
+    pub(crate) fn new(value: &[u8], kind: Kind) -> Option<Self> {
+        if value.is_empty() || value.ends_with(b"/") || !is_sound(value, kind) {
             return None;
         }
         let mut name = Self { bytes: [0; LONGEST], len: 0, directory: 0 };
@@ -60,8 +79,8 @@ impl Name {
         escapes(self.parts().1).any(|escape| escape == Some(b'p'))
     }
 
-    /// The name for this picture; `None` where it has become too long.
-    pub(crate) fn path(&self, process: i32, number: u32) -> Option<Path> {
+    /// The name with these in the places of `%p` and `%n`; `None` where it has become too long.
+    pub(crate) fn path(&self, process: &dyn Display, number: u32) -> Option<Path> {
         let mut path = Path { bytes: [0; LONGEST + 1], len: 0 };
         let (directory, set) = self.parts();
         path.extend(directory).ok()?;
@@ -89,11 +108,20 @@ fn escapes(value: &[u8]) -> impl Iterator<Item = Option<u8>> {
     core::iter::from_fn(move || bytes.find(|&byte| byte == b'%').map(|_| bytes.next()))
 }
 
-fn is_sound(value: &[u8]) -> bool {
-    escapes(value).all(|escape| matches!(escape, Some(b'p' | b'n' | b'%')))
+fn is_sound(value: &[u8], kind: Kind) -> bool {
+    escapes(value).all(|escape| match escape {
+        Some(b'p' | b'%') => true,
+        Some(b'n') => kind == Kind::Picture,
+        _ => false,
+    })
 }
 
 impl Path {
+    /// Whether the file is to be a zstd file, which its name says.
+    pub(crate) fn is_zstd(&self) -> bool {
+        self.as_c_str().to_bytes().ends_with(b".zst")
+    }
+
     pub(crate) fn as_c_str(&self) -> &CStr {
         CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
     }
@@ -114,7 +142,7 @@ impl Write for Path {
     }
 }
 
-impl fmt::Display for Path {
+impl Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_c_str().to_bytes().escape_ascii().fmt(f)
     }

@@ -120,7 +120,16 @@ impl Order {
             writeln!(out, "  {label:22}{:>20}{:>20}", Grouped(slab), Grouped(next_fit))?;
         }
         writeln!(out, "  {:22}{:>20}", "spilled from the slab", Grouped(stats.spilled))?;
-        writeln!(out, "  {:22}{:>20}", "refused, outside heap", Grouped(stats.refused_outside))
+        writeln!(out, "  {:22}{:>20}", "refused, outside heap", Grouped(stats.refused_outside))?;
+        let (slab, next_fit) = (&stats.slab, &stats.next_fit);
+        match slab.failed_full + slab.failed_fragmented + next_fit.failed_full + next_fit.failed_fragmented {
+            0 => write!(out, "  every request was served; ")?,
+            failed => write!(out, "  {} requests got no memory; ", Grouped(failed))?,
+        }
+        match slab.refused_frees + next_fit.refused_frees + stats.refused_outside {
+            0 => writeln!(out, "no free was refused"),
+            refused => writeln!(out, "{} frees were refused", Grouped(refused)),
+        }
     }
 
     fn json(&self, stats: &Stats, out: &mut Output) -> fmt::Result {

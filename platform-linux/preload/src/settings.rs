@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use slabfit::{Config, MAX_HEAP, Placement};
 
 use crate::libc;
-use crate::name::Name;
+use crate::name::{Kind, Name};
 use crate::output::{Output, STDERR};
 
 const HEAP: usize = 256 << 20;
@@ -36,13 +36,15 @@ pub(crate) struct Settings {
     pub(crate) map: Option<Name>,
     /// The signal that asks for it.
     pub(crate) map_signal: Option<Signal>,
+    /// Where every call is recorded.
+    pub(crate) trace: Option<Name>,
 }
 
 impl Settings {
     /// Reads them, and ends the process where one is wrong.
     pub(crate) fn read() -> Self {
         let size = "bytes from 1 to 64G, as 268435456, 256M or 2GiB";
-        let map = setting("SLABFIT_MAP", None, Name::EXPECTED, |value| Name::new(value).map(Some));
+        let map = setting("SLABFIT_MAP", None, Kind::Picture.expected(), picture);
         let signals = "USR1, USR2, HUP, QUIT, URG or WINCH, with SLABFIT_MAP beside it";
         let with_map = |value: &[u8]| signal(value).filter(|_| map.is_some()).map(Some);
         Self {
@@ -55,6 +57,7 @@ impl Settings {
             },
             abort: setting("SLABFIT_ABORT", false, "0 or 1", switch),
             report: setting("SLABFIT_STATS", Report::Nothing, "0, 1 or json", report),
+            trace: setting("SLABFIT_TRACE", None, Kind::Trace.expected(), trace),
         }
     }
 }
@@ -81,6 +84,15 @@ fn bytes(value: &[u8]) -> Option<usize> {
     })?;
     let (_, shift) = UNITS.iter().find(|(name, _)| unit.eq_ignore_ascii_case(name))?;
     number.checked_mul(1usize.checked_shl(*shift)?).filter(|&bytes| bytes > 0)
+}
+
+fn picture(value: &[u8]) -> Option<Option<Name>> {
+    Name::new(value, Kind::Picture).map(Some)
+}
+
+/// An empty value asks for none: that is what a recorded program leaves those that it starts.
+fn trace(value: &[u8]) -> Option<Option<Name>> {
+    if value.is_empty() { Some(None) } else { Name::new(value, Kind::Trace).map(Some) }
 }
 
 fn placement(value: &[u8]) -> Option<Placement> {

@@ -12,7 +12,8 @@ use slabfit_linux::{FutexLock, ProcessHeap};
 use crate::heap::{ABORT, HEAP};
 use crate::output::{Output, STDERR};
 use crate::settings::{Report, Settings};
-use crate::{fork, libc, map, report};
+use crate::trace::Reason;
+use crate::{fork, libc, map, report, trace};
 
 /// Held by who makes the heap.
 static STARTING: FutexLock = FutexLock::INIT;
@@ -100,6 +101,13 @@ fn make() {
     if let Some(name) = settings.map {
         // SAFETY: as above.
         unsafe { map::order(name, settings.map_signal, settings.config.placement) };
+    }
+    if let Some(name) = settings.trace {
+        // SAFETY: as for the report.
+        if let Err(error) = unsafe { trace::begin(name, settings.heap, settings.config.placement) } {
+            let _ = writeln!(Output::to(STDERR), "slabfit: no SLABFIT_TRACE: {}", Reason(error));
+            libc::refuse_to_start();
+        }
     }
     if let Err(error) = HEAP.init(settings.heap, settings.config) {
         let _ = writeln!(Output::to(STDERR), "slabfit: no heap of {} bytes: {error}", settings.heap);

@@ -32,6 +32,10 @@ fn makes_sense(trace: &Trace) {
         }
         assert!(trace.describe(index).contains("operation"));
     }
+    if let Some(recorded) = trace.recorded() {
+        assert_eq!(recorded.notes.len(), trace.operations().len());
+        assert!(recorded.events.iter().all(|&(next, _)| next <= trace.operations().len()));
+    }
     assert_eq!(trace.objects(), allocated as usize);
     assert!(trace.peak_at() <= trace.operations().len());
 }

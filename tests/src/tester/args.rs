@@ -1,16 +1,17 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use slabfit::Placement;
 
-use crate::tester::film::FilmArguments;
-use crate::tester::map::MapArguments;
-use crate::tester::plot::PlotArguments;
-use crate::tester::size_arg::parse_size;
-use crate::tester::watch::WatchArguments;
+use crate::tester::picture_args::{FilmArguments, MapArguments, PlotArguments, WatchArguments};
+use crate::tester::size_arg::size;
+use crate::tester::trace_args::{
+    AdviseArguments, FootprintArguments, LeaksArguments, PlacementArgument, ReplayArguments,
+};
 
 /// What the tester is asked to do. Without a subcommand it tests.
 #[derive(Debug, Parser)]
@@ -28,6 +29,24 @@ pub struct Arguments {
 /// What the tester can do beside testing.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Replay a trace, and compare every address with the recorded one.
+    Replay(ReplayArguments),
+    /// List what a program never freed.
+    Leaks(LeaksArguments),
+    /// Find the slab size and the smallest heap that would have served a program.
+    Advise(AdviseArguments),
+    /// Measure what traces and programs take, beside other allocators.
+    Footprint(FootprintArguments),
+    /// Replay the operations on standard input with this process's malloc: a part of `footprint`.
+    #[command(hide = true)]
+    Play,
+    /// Run a program and measure it: a part of `footprint`.
+    #[command(hide = true)]
+    Weigh {
+        /// The program and its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
     /// One step of a test of a library, in a process that the library may wreck: the tester starts itself so.
     #[command(hide = true)]
     Step {
@@ -87,31 +106,11 @@ pub enum Suite {
     Stress,
 }
 
-/// [`Placement`] by the names it has on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PlacementArgument {
-    /// At the rover.
-    Next,
-    /// At the segment's first byte.
-    First,
-}
-
-impl PlacementArgument {
-    /// What it names.
-    #[must_use]
-    pub fn placement(self) -> Placement {
-        match self {
-            Self::Next => Placement::NextFit,
-            Self::First => Placement::FirstFit,
-        }
-    }
-}
-
 impl TestArguments {
     /// The placement of slabfit's own heap.
     #[must_use]
     pub fn placement(&self) -> Placement {
-        self.placement.map_or(Placement::NextFit, PlacementArgument::placement)
+        self.placement.map_or(Placement::NextFit, Placement::from)
     }
 
     /// Whether `suite` is to run.
@@ -144,11 +143,6 @@ fn subcommand(error: &clap::Error) -> Option<String> {
     let (_, usage) = text.split_once("Usage: tester ")?;
     let word = usage.split_whitespace().next()?;
     word.bytes().all(|letter| letter.is_ascii_lowercase()).then(|| word.to_owned())
-}
-
-pub(super) fn size(text: &str) -> Result<usize, String> {
-    let bytes = parse_size(text).map_err(|error| error.to_string())?;
-    usize::try_from(bytes).map_err(|_| "more bytes than this machine can address".to_owned())
 }
 
 fn threads(text: &str) -> Result<usize, String> {

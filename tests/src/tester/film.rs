@@ -4,37 +4,14 @@
 //! common, so the page has every line once, and a frame is a list of their numbers.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
-use clap::Args;
 use serde::Serialize;
 
 use crate::tester::map::{drawn, save};
-use crate::tester::playback::{Playback, PlaybackArguments};
+use crate::tester::picture_args::FilmArguments;
+use crate::tester::playback::Playback;
 use crate::tester::plot::{Sample, curves, moments};
 use crate::tester::run::{Stop, bar};
-
-/// What to film.
-#[derive(Args, Clone, Debug)]
-pub struct FilmArguments {
-    /// The trace and the heap.
-    #[command(flatten)]
-    pub playback: PlaybackArguments,
-    /// Frames beside the empty heap, at equal distances; the last one is the end
-    #[arg(long, value_name = "N", default_value = "120", value_parser = frames, allow_negative_numbers = true)]
-    pub frames: usize,
-    /// The HTML file to write
-    #[arg(short, long, value_name = "FILE")]
-    pub output: PathBuf,
-}
-
-fn frames(text: &str) -> Result<usize, String> {
-    const MOST: usize = 2000;
-    match text.parse() {
-        Ok(number @ 1..=MOST) => Ok(number),
-        _ => Err(format!("not a number of frames from 1 to {MOST}")),
-    }
-}
 
 /// The page, with places for what is filled in.
 const PAGE: &str = include_str!("film.html");

@@ -1,28 +1,40 @@
 //! The tester: what runs against slabfit's own heap, and against any `libmem.so`. From the bottom to the top, each file
 //! using only what stands before it:
-//! - `size_arg`, `args`: the command line; `sys`: the operating system, where `std` ends;
-//! - `trace`, `recordings`: what programs did, read from bytes that nobody trusts;
+//! - `size_arg`, `trace_args`, `picture_args`, `args`: the command line; `sys`: the operating system, where `std` ends;
+//! - `extension`, `trace_error`, `trace`, `recordings`: what programs did, read from bytes that nobody trusts;
 //! - `window`: the heap's memory; `allocator`, `own`: the three functions, and slabfit's heap behind them;
 //! - `drawing`: the heap as characters; `session`: an allocator with its heap, every answer doubted; `conformance`, `replay`, `stress`: the suites;
 //! - `runner`: a step of a suite in this process; `beacon`, `library`, `supervisor`: one in a child process, on a library;
 //! - `report`, `run`: all steps, and what came of them;
+//! - `playground`, `reenact`: the calls of a trace made again, without a session's doubts; `reproduce`, `leaks`, `advise`: what the
+//!   subcommands of these names (the first is `replay`) say of a trace; `play`, `footprint`: what one takes, beside other
+//!   allocators;
 //! - `playback`: a trace on slabfit's own heap, step by step, to be looked at: `map` and `film` draw it, `plot` has its
 //!   figures over time, `screen` and `watch` show it live.
 
+pub mod advise;
 pub mod allocator;
 pub mod args;
 pub mod beacon;
 pub mod conformance;
 pub mod drawing;
+pub mod extension;
 pub mod film;
+pub mod footprint;
+pub mod leaks;
 pub mod library;
 pub mod map;
 pub mod own;
+pub mod picture_args;
+pub mod play;
 pub mod playback;
+pub mod playground;
 pub mod plot;
 pub mod recordings;
+pub mod reenact;
 pub mod replay;
 pub mod report;
+pub mod reproduce;
 pub mod run;
 pub mod runner;
 pub mod screen;
@@ -32,5 +44,7 @@ pub mod stress;
 pub mod supervisor;
 pub mod sys;
 pub mod trace;
+pub mod trace_args;
+pub mod trace_error;
 pub mod watch;
 pub mod window;

@@ -4,48 +4,29 @@
 
 use core::fmt;
 use core::ptr::NonNull;
-use std::path::PathBuf;
 
-use clap::Args;
 use slabfit::{Config, Placement};
 use slabfit_linux::MappedHeap;
 use slabfit_linux::text::{Bytes, Count, Grouped};
 
-use crate::tester::args::{PlacementArgument, size};
-use crate::tester::recordings::{Recording, Source};
+use crate::tester::extension::Wish;
+use crate::tester::picture_args::PlaybackArguments;
+use crate::tester::playground::{bytes, serve};
+use crate::tester::recordings::Recording;
 use crate::tester::run::{Stop, bar};
 use crate::tester::trace::{Operation, Trace};
 
-/// Which trace, and on which heap.
-#[derive(Args, Clone, Debug)]
-pub struct PlaybackArguments {
-    /// A .rep trace, plain or .zst; or one that comes with the tester: gitlog, cargometa, gs, sqlite
-    #[arg(value_name = "TRACE")]
-    pub trace: PathBuf,
-    /// Bytes of the heap: 1048576, 64K, 1MiB, 2G
-    #[arg(long, value_name = "SIZE", value_parser = size, allow_negative_numbers = true)]
-    pub heap: usize,
-    /// Bytes that the slab serves
-    #[arg(long, value_name = "N", value_parser = size, default_value = "64", allow_negative_numbers = true)]
-    pub slab_size: usize,
-    /// Where the heap starts its search
-    #[arg(long, value_name = "POLICY", default_value = "next")]
-    pub placement: PlacementArgument,
-}
-
 impl PlaybackArguments {
-    /// Reads the trace: the file of that name, or else the one that comes with the tester.
+    /// Reads the trace.
     ///
     /// # Errors
     /// Why it cannot be.
     pub fn load(&self) -> Result<Recording, Stop> {
-        let shipped = |source: &Source| self.trace.as_os_str() == source.name().as_str() && !self.trace.exists();
-        let source = Source::shipped().find(shipped).unwrap_or_else(|| Source::File(self.trace.clone()));
-        source.load().map_err(Stop::Load)
+        Recording::named(&self.trace).map_err(Stop::Load)
     }
 
     fn heap(&self) -> Result<MappedHeap, Stop> {
-        let config = Config { placement: self.placement.placement(), ..Config::new(self.slab_size) };
+        let config = Config { placement: self.placement.into(), ..Config::new(self.slab_size) };
         MappedHeap::new(self.heap, config).map_err(|error| Stop::Usage(format!("cannot make the heap: {error}")))
     }
 }
@@ -74,7 +55,7 @@ impl<'t> Playback<'t> {
         Ok(Self {
             name: recording.source.name(),
             trace,
-            placement: arguments.placement.placement(),
+            placement: arguments.placement.into(),
             heap: arguments.heap()?,
             objects: vec![None; trace.objects()],
             done: 0,
@@ -136,7 +117,9 @@ impl<'t> Playback<'t> {
     }
 
     fn allocate(&mut self, id: u32, size: u64) {
-        match self.heap.alloc(bytes(size)) {
+        let notes = self.trace.recorded().map_or(&[][..], |recorded| &recorded.notes);
+        let wish = notes.get(self.done).map_or_else(Wish::default, |note| note.wish);
+        match serve(&self.heap, size, wish) {
             Ok(object) => {
                 self.objects[id as usize] = Some((object, size));
                 self.asked += size;
@@ -198,7 +181,24 @@ impl<'t> Playback<'t> {
     }
 }
 
-/// A request's size for the heap; what is larger than an address space is as large as can be asked for.
-fn bytes(size: u64) -> usize {
-    usize::try_from(size).unwrap_or(usize::MAX)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tester::recordings::Source;
+    use crate::tester::trace_args::PlacementArgument;
+
+    #[test]
+    fn objects_lie_as_they_were_asked_for() {
+        let text = "#slabfit 1 heap=65536 slab=64 placement=first base=0x0 pid=1 program=x\n\
+            #@16400\na 0 100\n#@20480 m4096 z\na 1 100\n";
+        let trace = Trace::decode(text.as_bytes(), 1 << 20).unwrap();
+        let recording = Recording { source: Source::Shipped("x".to_owned()), trace };
+        let placement = PlacementArgument::First;
+        let arguments = PlaybackArguments { trace: "x".into(), heap: 65_536, slab_size: 64, placement };
+        let mut playback = Playback::begin(&arguments, &recording).unwrap();
+        playback.advance(2).unwrap();
+        let base = playback.heap.base().unwrap().addr().get();
+        let at = |id: usize| playback.objects[id].unwrap().0.addr().get() - base;
+        assert_eq!((at(0), at(1)), (16_400, 20_480));
+    }
 }

@@ -1,26 +1,13 @@
 //! `tester plot`: live bytes and fragmentation over a trace, as SVG.
 
-use std::path::PathBuf;
-
-use clap::Args;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use crate::tester::map::save;
-use crate::tester::playback::{Playback, PlaybackArguments};
+use crate::tester::picture_args::PlotArguments;
+use crate::tester::playback::Playback;
 use crate::tester::report::grouped;
 use crate::tester::run::{Stop, bar};
-
-/// What to plot.
-#[derive(Args, Clone, Debug)]
-pub struct PlotArguments {
-    /// The trace and the heap.
-    #[command(flatten)]
-    pub playback: PlaybackArguments,
-    /// The SVG file to write
-    #[arg(short, long, value_name = "FILE")]
-    pub output: PathBuf,
-}
 
 /// Points of a curve, at most.
 const POINTS: usize = 1000;

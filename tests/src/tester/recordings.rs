@@ -37,6 +37,17 @@ pub struct Recording {
     pub trace: Trace,
 }
 
+impl Recording {
+    /// The trace that a command line names: the file of that name, or else the one that comes with the tester.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub fn named(name: &Path) -> Result<Self, LoadError> {
+        let shipped = |source: &Source| name.as_os_str() == source.name().as_str() && !name.exists();
+        Source::shipped().find(shipped).unwrap_or_else(|| Source::File(name.to_owned())).load()
+    }
+}
+
 /// Why there is no trace.
 #[derive(Debug)]
 pub enum LoadError {

@@ -168,7 +168,9 @@ fn program_row(name: &str, replayed: &Replayed) -> [String; 9] {
     ]
 }
 
-fn reasons(failed: &Failed) -> String {
+/// Failed requests, by their reasons.
+#[must_use]
+pub fn reasons(failed: &Failed) -> String {
     let Failed { full, fragmented, unexplained } = *failed;
     let known = [(full, "the heap was full"), (fragmented, "it was fragmented"), (unexplained, "no reason is known")];
     let known = known.into_iter().filter(|&(count, _)| count > 0);
@@ -193,12 +195,15 @@ fn times(count: u64) -> String {
     if count == 1 { "once".to_owned() } else { format!("{} times", grouped(count)) }
 }
 
-fn per_operation(time: Duration, operations: u64) -> u128 {
+/// Nanoseconds an operation.
+#[must_use]
+pub fn per_operation(time: Duration, operations: u64) -> u128 {
     time.as_nanos() / u128::from(operations.max(1))
 }
 
 /// Tenths of a percent, rounded to the nearest.
-fn percent(part: u64, whole: u64) -> String {
+#[must_use]
+pub fn percent(part: u64, whole: u64) -> String {
     let tenths = (u128::from(part) * 2000 + u128::from(whole)) / (2 * u128::from(whole.max(1)));
     format!("{}.{}", tenths / 10, tenths % 10)
 }
@@ -218,20 +223,27 @@ pub fn grouped(number: u64) -> String {
 }
 
 /// Columns as wide as what is in them: the first to the left, the others to the right.
-struct Table<const N: usize> {
+pub struct Table<const N: usize> {
     rows: Vec<[String; N]>,
 }
 
 impl<const N: usize> Table<N> {
-    fn new(head: [&str; N]) -> Self {
+    /// With these heads of its columns.
+    #[must_use]
+    pub fn new(head: [&str; N]) -> Self {
         Self { rows: vec![head.map(str::to_owned)] }
     }
 
-    fn row(&mut self, cells: [String; N]) {
+    /// Adds a row.
+    pub fn row(&mut self, cells: [String; N]) {
         self.rows.push(cells);
     }
 
-    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+    /// Prints it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let widths: [usize; N] =
             core::array::from_fn(|column| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
         for row in &self.rows {

@@ -199,7 +199,8 @@ fn headline(arguments: &TestArguments, settings: &Settings) -> String {
 }
 
 /// A progress bar on stderr, if that is a terminal.
-pub(super) fn bar(name: &str, length: u64) -> ProgressBar {
+#[must_use]
+pub fn bar(name: &str, length: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix:12} [{wide_bar}] {human_pos} of {human_len}");
     let bar = ProgressBar::new(length).with_prefix(name.to_owned());
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))

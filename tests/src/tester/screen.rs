@@ -160,7 +160,7 @@ fn curve(label: &str, points: impl Iterator<Item = (f64, f64)>, columns: usize) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tester::playback::PlaybackArguments;
+    use crate::tester::picture_args::PlaybackArguments;
     use clap::Parser;
 
     #[derive(Parser)]

@@ -58,6 +58,15 @@ pub fn parse_size(text: &str) -> Result<u64, SizeError> {
     }
 }
 
+/// The same for the command line.
+///
+/// # Errors
+/// What is wrong with `text`, in words.
+pub fn size(text: &str) -> Result<usize, String> {
+    let bytes = parse_size(text).map_err(|error| error.to_string())?;
+    usize::try_from(bytes).map_err(|_| "more bytes than this machine can address".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 //!
 //! A trace is one operation a line: `a ID SIZE` allocates, `r ID SIZE` reallocates, `f ID` frees. Four lines of one
 //! number each may stand before them (suggested heap size, number of ids, number of operations, weight); blank lines
-//! and lines that begin with `#` are skipped. An id may be used again once it is free.
+//! and lines that begin with `#` are skipped, but for those of a [recording](Recorded). An id may be used again once it is free.
 //!
 //! Traces come from anywhere, so every byte of one is doubted: whatever the bytes, reading ends in a [`Trace`] whose
 //! operations make sense in their order, or in a [`TraceError`] that names the line.
@@ -11,8 +11,9 @@ use core::fmt;
 use std::collections::HashMap;
 use std::io::{self, BufRead, Read};
 
-/// Longest line that is read. The longest that means anything has 43 characters; comments may be longer.
-const LONGEST_LINE: u64 = 4096;
+use crate::tester::extension::{self, Event, Line, Note, Recorded, Wish};
+use crate::tester::trace_error::LONGEST_LINE;
+pub use crate::tester::trace_error::{TraceError, TraceFault};
 
 /// One step of a program. `object` counts the allocations of the trace from 0, whatever id the trace gave them, so that
 /// whoever replays it can keep them in an array.
@@ -46,6 +47,7 @@ pub struct Trace {
     ids: Vec<u64>,
     peak_bytes: u128,
     peak_at: usize,
+    recorded: Option<Box<Recorded>>,
 }
 
 impl Trace {
@@ -56,8 +58,14 @@ impl Trace {
     pub fn read(text: impl BufRead) -> Result<Self, TraceError> {
         let mut reader = Reader::default();
         let mut lines = Lines { text, number: 0, line: Vec::new() };
-        while let Some(line) = lines.next_line()? {
-            reader.line(line).map_err(|fault| TraceError { line: lines.number, fault })?;
+        loop {
+            match lines.next_line() {
+                Ok(Some(line)) => reader.line(line).map_err(|fault| TraceError { line: lines.number, fault })?,
+                Ok(None) => break,
+                // The last frame of a process that was killed while the file grew. Whether all is there the header says.
+                Err(TraceError { fault: TraceFault::Unreadable(_), .. }) if reader.may_be_cut() => break,
+                Err(error) => return Err(error),
+            }
         }
         reader.finish().map_err(|fault| TraceError { line: lines.number, fault })
     }
@@ -102,94 +110,39 @@ impl Trace {
         self.peak_at
     }
 
+    /// What the trace says beyond the operations, if it was recorded by `libmem_preload.so`.
+    #[must_use]
+    pub fn recorded(&self) -> Option<&Recorded> {
+        self.recorded.as_deref()
+    }
+
+    /// The id that the trace has for an object.
+    #[must_use]
+    pub fn id(&self, object: u32) -> u64 {
+        self.ids[object as usize]
+    }
+
     /// The operation at `index` as messages name it: its number, counted from 1, and how the trace writes it.
     #[must_use]
     pub fn describe(&self, index: usize) -> String {
-        let id = |object: u32| self.ids[object as usize];
-        let written = match self.operations.get(index) {
+        if index >= self.operations.len() {
+            return "after the last operation".to_owned();
+        }
+        format!("at operation {}, '{}'", index + 1, self.written(index))
+    }
+
+    /// The operation at `index` as the trace writes it.
+    #[must_use]
+    pub fn written(&self, index: usize) -> String {
+        let id = |object: u32| self.id(object);
+        match self.operations.get(index) {
             Some(&Operation::Allocate { object, size }) => format!("a {} {size}", id(object)),
             Some(&Operation::Reallocate { object, size }) => format!("r {} {size}", id(object)),
             Some(&Operation::Free { object }) => format!("f {}", id(object)),
-            None => return "after the last operation".to_owned(),
-        };
-        format!("at operation {}, '{written}'", index + 1)
-    }
-}
-
-/// Where a trace stopped making sense.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TraceError {
-    /// The line, counted from 1; the last line for what is missing at the end.
-    pub line: u64,
-    /// What is wrong with it.
-    pub fault: TraceFault,
-}
-
-/// What can be wrong with a line of a trace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TraceFault {
-    /// It begins with none of `a`, `r` and `f`.
-    UnknownOperation(String),
-    /// It ends before this field.
-    Missing(&'static str),
-    /// This field is no number.
-    NotANumber(&'static str, String),
-    /// This field does not fit into 64 bits.
-    NumberTooLarge(&'static str, String),
-    /// More follows where the line should end.
-    Surplus(String),
-    /// It allocates an id that is live.
-    AlreadyLive(u64),
-    /// It frees or resizes an id that is not live.
-    NotLive(u64),
-    /// The header has begun but has fewer than four lines.
-    HeaderCut,
-    /// The header promised another number of operations.
-    OperationCount {
-        /// What the header says.
-        promised: u64,
-        /// What there is.
-        found: u64,
-    },
-    /// More objects than can be counted.
-    TooManyObjects,
-    /// The line has no end in sight.
-    LineTooLong,
-    /// The text, or what it decompresses to, is longer than allowed.
-    TextTooLong,
-    /// The bytes could not be read or decompressed.
-    Unreadable(String),
-}
-
-impl fmt::Display for TraceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.fault)
-    }
-}
-
-impl fmt::Display for TraceFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnknownOperation(word) => write!(f, "unknown operation '{word}'; known are a, r and f"),
-            Self::Missing(field) => write!(f, "the {field} is missing"),
-            Self::NotANumber(field, word) => write!(f, "the {field} '{word}' is not a number"),
-            Self::NumberTooLarge(field, word) => write!(f, "the {field} '{word}' does not fit into 64 bits"),
-            Self::Surplus(word) => write!(f, "unexpected '{word}' at the end"),
-            Self::AlreadyLive(id) => write!(f, "id {id} is allocated while it is live"),
-            Self::NotLive(id) => write!(f, "id {id} is not live"),
-            Self::HeaderCut => f.write_str("the header has four lines of one number each, and this is none of them"),
-            Self::OperationCount { promised, found } => {
-                write!(f, "the header promises {promised} operations, but {found} follow")
-            }
-            Self::TooManyObjects => f.write_str("more objects than can be counted"),
-            Self::LineTooLong => write!(f, "longer than {LONGEST_LINE} bytes"),
-            Self::TextTooLong => f.write_str("the trace is longer than allowed"),
-            Self::Unreadable(why) => write!(f, "cannot be read: {why}"),
+            None => String::new(),
         }
     }
 }
-
-impl core::error::Error for TraceError {}
 
 /// What has been read so far.
 #[derive(Default)]
@@ -199,6 +152,9 @@ struct Reader {
     /// Live ids: their object and its size.
     live: HashMap<u64, (u32, u64)>,
     live_bytes: u128,
+    /// What the lines of a recording say about the next operation.
+    placed: Option<(u64, Wish)>,
+    thread: u64,
 }
 
 impl Reader {
@@ -206,7 +162,7 @@ impl Reader {
         let mut fields = Fields { words: line };
         let Some(first) = fields.next_word() else { return Ok(()) };
         if first.starts_with(b"#") {
-            return Ok(());
+            return self.extension(line);
         }
         if self.is_in_header(first) {
             let number = number("header number", first)?;
@@ -221,6 +177,33 @@ impl Reader {
             other => return Err(TraceFault::UnknownOperation(printable(other))),
         }
         fields.end()
+    }
+
+    fn extension(&mut self, line: &[u8]) -> Result<(), TraceFault> {
+        let malformed = || TraceFault::Extension(printable(line.trim_ascii()));
+        // What is no UTF-8 is a comment, or will be malformed.
+        let text = core::str::from_utf8(line).unwrap_or("#?");
+        if extension::opens(text) && self.trace.recorded.is_none() && self.trace.operations.is_empty() {
+            let setup = extension::setup(text).ok_or_else(malformed)?;
+            let (notes, events) = (Vec::new(), Vec::new());
+            self.trace.recorded = Some(Box::new(Recorded { setup, notes, events, ended: false }));
+            return Ok(());
+        }
+        let Some(recorded) = &mut self.trace.recorded else { return Ok(()) };
+        let next = self.trace.operations.len();
+        match extension::line(text).ok_or_else(malformed)? {
+            Line::Placed(..) if self.placed.is_some() => return Err(TraceFault::Unplaced),
+            Line::Placed(at, wish) => self.placed = Some((at, wish)),
+            Line::Thread(thread) => self.thread = thread,
+            Line::Event(event) => recorded.events.push((next, event)),
+            Line::NotReallocated(id, size, why) => {
+                let &(object, _) = self.live.get(&id).ok_or(TraceFault::NotLive(id))?;
+                recorded.events.push((next, Event::NotReallocated { object, size, why }));
+            }
+            Line::End => recorded.ended = true,
+            Line::Comment => {}
+        }
+        Ok(())
     }
 
     /// A header is there when the first line that says anything begins with a digit; it then has four lines.
@@ -240,8 +223,7 @@ impl Reader {
         self.live.insert(id, (object, size));
         self.trace.ids.push(id);
         self.live_bytes += u128::from(size);
-        self.push(Operation::Allocate { object, size });
-        Ok(())
+        self.push(Operation::Allocate { object, size })
     }
 
     fn reallocate(&mut self, id: u64, size: u64) -> Result<(), TraceFault> {
@@ -249,23 +231,35 @@ impl Reader {
         let object = *object;
         self.live_bytes = self.live_bytes - u128::from(*old) + u128::from(size);
         *old = size;
-        self.push(Operation::Reallocate { object, size });
-        Ok(())
+        self.push(Operation::Reallocate { object, size })
     }
 
     fn free(&mut self, id: u64) -> Result<(), TraceFault> {
         let (object, size) = self.live.remove(&id).ok_or(TraceFault::NotLive(id))?;
         self.live_bytes -= u128::from(size);
-        self.push(Operation::Free { object });
-        Ok(())
+        self.push(Operation::Free { object })
     }
 
-    fn push(&mut self, operation: Operation) {
+    fn push(&mut self, operation: Operation) -> Result<(), TraceFault> {
+        if let Some(recorded) = &mut self.trace.recorded {
+            let placed = self.placed.take();
+            if placed.is_none() != matches!(operation, Operation::Free { .. }) {
+                return Err(TraceFault::Unplaced);
+            }
+            let (at, wish) = placed.unzip();
+            recorded.notes.push(Note { at, wish: wish.unwrap_or_default(), thread: self.thread });
+        }
         if self.live_bytes > self.trace.peak_bytes {
             self.trace.peak_bytes = self.live_bytes;
             self.trace.peak_at = self.trace.operations.len();
         }
         self.trace.operations.push(operation);
+        Ok(())
+    }
+
+    /// Whether this is a recording whose process did not come to its exit.
+    fn may_be_cut(&self) -> bool {
+        self.trace.recorded.as_ref().is_some_and(|recorded| !recorded.ended)
     }
 
     fn finish(self) -> Result<Trace, TraceFault> {
@@ -273,6 +267,8 @@ impl Reader {
         match *self.header {
             [] => Ok(self.trace),
             [_, _, promised, _] if promised == found => Ok(self.trace),
+            // Killed between an operation and its count.
+            [_, _, promised, _] if found.checked_sub(promised) == Some(1) && self.may_be_cut() => Ok(self.trace),
             [_, _, promised, _] => Err(TraceFault::OperationCount { promised, found }),
             _ => Err(TraceFault::HeaderCut),
         }
@@ -413,6 +409,36 @@ mod tests {
         assert_eq!(fault("9\n1\na 0 1"), (3, TraceFault::NotANumber("header number", "a".to_owned())));
         assert_eq!(fault("9 1"), (1, TraceFault::Surplus("1".to_owned())));
         assert_eq!(fault("a 0 1\n17\n"), (2, TraceFault::UnknownOperation("17".to_owned())));
+    }
+
+    const RECORDING: &str = "#slabfit 1 heap=4096 slab=64 placement=first base=0x0 pid=1 program=p\n";
+
+    #[test]
+    fn a_recording_says_more_of_each_operation_and_of_what_was_none() {
+        let text = format!("{RECORDING}#t 5\n#@16 m64 z\na 0 9\n#!i 1\n#t 6\n#@32\nr 0 10\n#-r 0 99 full\nf 0\n#end\n");
+        let trace = parse(&text).unwrap();
+        let recorded = trace.recorded().unwrap();
+        let wish = Wish { alignment: 64, zeroed: true };
+        let notes = [
+            Note { at: Some(16), wish, thread: 5 },
+            Note { at: Some(32), wish: Wish::default(), thread: 6 },
+            Note { at: None, wish: Wish::default(), thread: 6 },
+        ];
+        let kept = Event::NotReallocated { object: 0, size: 99, why: "full".to_owned() };
+        assert_eq!((&*recorded.notes, recorded.ended), (&notes[..], true));
+        assert_eq!(recorded.events, [(1, Event::Interrupted(1)), (2, kept)]);
+        // Without its first line all of that is comments.
+        let plain = parse(text.strip_prefix(RECORDING).unwrap()).unwrap();
+        assert_eq!((plain.recorded(), plain.operations()), (None, trace.operations()));
+    }
+
+    #[test]
+    fn a_recording_without_its_end_may_be_one_operation_ahead_of_its_header() {
+        let text = |promised: u64, end: &str| format!("9\n1\n{promised}\n1\n{RECORDING}#@16\na 0 9\n{end}");
+        assert!(parse(&text(1, "")).is_ok() && parse(&text(0, "")).is_ok() && parse(&text(1, "#end")).is_ok());
+        for (promised, end) in [(0, "#end"), (2, ""), (u64::MAX, "")] {
+            assert_eq!(fault(&text(promised, end)).1, TraceFault::OperationCount { promised, found: 1 });
+        }
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! `tester watch`: a heap in the terminal while a trace is replayed.
 
 use std::io::{self, IsTerminal, Write};
-use std::panic;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use std::{panic, thread};
 
-use clap::Args;
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use crossterm::style::{Attribute, Color, Print, ResetColor, SetAttribute, SetForegroundColor};
 use crossterm::terminal::{
@@ -17,30 +17,13 @@ use crossterm::{cursor, execute, queue};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
-use crate::tester::playback::{Playback, PlaybackArguments};
+use crate::tester::picture_args::{FASTEST, WatchArguments};
+use crate::tester::playback::Playback;
 use crate::tester::report::grouped;
 use crate::tester::run::Stop;
 use crate::tester::screen::{History, Kind, Line, screen};
+use crate::tester::sys;
 
-/// What to watch.
-#[derive(Args, Clone, Debug)]
-pub struct WatchArguments {
-    /// The trace and the heap.
-    #[command(flatten)]
-    pub playback: PlaybackArguments,
-    /// Operations a second; without it, as many as make the trace last 20 seconds
-    #[arg(long, value_name = "N", value_parser = rate, allow_negative_numbers = true)]
-    pub rate: Option<u64>,
-}
-
-fn rate(text: &str) -> Result<u64, String> {
-    match text.parse() {
-        Ok(number @ 1..=FASTEST) => Ok(number),
-        _ => Err(format!("not a number of operations a second from 1 to {FASTEST}")),
-    }
-}
-
-const FASTEST: u64 = 1_000_000_000;
 /// Seconds that a trace lasts when no rate is asked for.
 const LASTS: u64 = 20;
 /// Between two pictures.
@@ -48,6 +31,8 @@ const FRAME: Duration = Duration::from_millis(50);
 const BILLION: u128 = 1_000_000_000;
 /// Operations that are done between two looks at the clock.
 const STEP: usize = 256;
+/// From a signal to the end: many times what is needed to see it and to give the terminal back.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Shows the trace until it is quit.
 ///
@@ -78,12 +63,31 @@ fn broken(error: io::Error) -> Stop {
     Stop::Usage(format!("the terminal does not serve: {error}"))
 }
 
-/// Where signals that end a process put their number.
+/// Where signals that end a process put their number. If nobody has looked after a while, the process ends all the same; and at
+/// once when its terminal is gone, whose keys crossterm would wait for without end and without sleep. (The signal that says so
+/// goes to a shell in between, if there is one.)
 fn signals() -> io::Result<Arc<AtomicUsize>> {
     let last = Arc::new(AtomicUsize::new(0));
+    let (wake, woken) = UnixStream::pair()?;
     for signal in [SIGHUP, SIGINT, SIGTERM] {
+        // In this order: who is woken finds the number.
         flag::register_usize(signal, Arc::clone(&last), signal as usize)?;
+        low_level::pipe::register(signal, wake.try_clone()?)?;
     }
+    let number = Arc::clone(&last);
+    thread::Builder::new().spawn(move || {
+        let signal = match sys::wait_or_hang_up(woken, io::stdout()) {
+            Ok(true) => SIGHUP,
+            Ok(false) => {
+                thread::sleep(GRACE);
+                number.load(Ordering::Relaxed) as i32
+            }
+            // Then a signal is heeded where the loop looks for it.
+            Err(_) => return,
+        };
+        // It fails for what is no signal's number.
+        let _ = low_level::emulate_default_handler(signal);
+    })?;
     Ok(last)
 }
 

@@ -113,6 +113,7 @@ fn a_wrong_setting_is_named_and_nothing_runs() {
         ("SLABFIT_ABORT", &["", "2", "yes"], "0 or 1"),
         ("SLABFIT_STATS", &["", "2", "JSON"], "0, 1 or json"),
         ("SLABFIT_MAP", &["", "maps/", "%", "a%", "%d.svg", "%p%s"], "a file's name of up to 1000 bytes"),
+        ("SLABFIT_TRACE", &["traces/", "%", "a%", "%n.rep", "%d.rep"], "a file's name of up to 1000 bytes"),
         (
             "SLABFIT_MAP_SIGNAL",
             &["", "KILL", "usr1", "10", "USR1"],

@@ -7,9 +7,12 @@
 #![cfg(target_os = "linux")]
 
 mod contract;
+mod footprint;
 mod library;
 mod pictures;
 mod preloaded;
 mod programs;
 mod server;
 mod statistics;
+mod stepping;
+mod tracing;

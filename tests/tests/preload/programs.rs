@@ -82,8 +82,7 @@ fn gcc_compiles_c() {
 
 #[test]
 fn git_clones_collects_and_logs() {
-    let Some(git) = Program::installed("git") else { return };
-    let git = Git(git.with("LC_ALL", "C").with("GIT_CONFIG_NOSYSTEM", "1").with("GIT_CONFIG_GLOBAL", "/dev/null"));
+    let Some(git) = Git::installed() else { return };
     let folder = fresh_folder("git");
     let history = git.history(&folder);
 
@@ -106,15 +105,22 @@ fn git_clones_collects_and_logs() {
     assert_eq!(git.all_objects(&clone), git.all_objects(&history));
 }
 
-struct Git(Program);
+/// git without anybody's configuration.
+pub struct Git(Program);
 
 impl Git {
-    fn at(&self, folder: &Path, arguments: &[&str]) -> Program {
+    /// The one that is installed.
+    pub fn installed() -> Option<Self> {
+        let git = Program::installed("git")?.with("LC_ALL", "C").with("GIT_CONFIG_NOSYSTEM", "1");
+        Some(Self(git.with("GIT_CONFIG_GLOBAL", "/dev/null")))
+    }
+
+    pub fn at(&self, folder: &Path, arguments: &[&str]) -> Program {
         self.0.clone().folder(folder).arguments(arguments)
     }
 
     /// A repository with a few hundred commits, made without the library.
-    fn history(&self, folder: &Path) -> PathBuf {
+    pub fn history(&self, folder: &Path) -> PathBuf {
         let mut stream = String::new();
         for commit in 1..=300 {
             write!(stream, "commit refs/heads/main\ncommitter A <a@example.org> {} +0000\n", 1_700_000_000 + commit)

@@ -44,9 +44,22 @@ fn a_person_can_read_it() {
     let name = heading.strip_prefix("slabfit: env[").and_then(|rest| rest.split_once("]: ")).map(|(_, what)| what);
     assert_eq!(name, Some("heap of 268,435,456 bytes, slab size 64, first fit"));
     assert_eq!(columns.split_whitespace().collect::<Vec<_>>(), ["slab", "next", "fit"]);
-    assert_eq!(rows.len(), 16, "{outcome:#?}");
+    assert_eq!(rows.len(), 17, "{outcome:#?}");
+    assert_eq!(rows[16], "  every request was served; no free was refused");
     assert_eq!(rows[0].split_whitespace().collect::<Vec<_>>(), ["size", "67,108,864", "201,326,592"]);
     assert!(lines.iter().all(|line| line.len() <= 80), "{outcome:#?}");
+}
+
+#[test]
+fn what_went_wrong_is_said_in_its_last_line() {
+    let Some(full) = compiled("cc", "full.c", "full_told", &c(&[])) else { return };
+    let outcome = full.with("SLABFIT_STATS", "1").run_preloaded("1M");
+    assert_eq!(outcome.stderr.lines().last(), Some("  9 requests got no memory; no free was refused"));
+    let Some(wrong) = compiled("cc", "wrong_free.c", "wrong_free_told", &c(&[])) else { return };
+    let outcome = wrong.with("SLABFIT_STATS", "1").run_preloaded("64M");
+    // It prints a line for each that it expects.
+    let expected = format!("  every request was served; {} frees were refused", outcome.text().lines().count());
+    assert_eq!(outcome.stderr.lines().last(), Some(&*expected));
 }
 
 #[test]

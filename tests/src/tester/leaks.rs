@@ -1,0 +1,177 @@
+//! `tester leaks`: what a program never freed, by size and in the order of the calls.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use crate::tester::recordings::Recording;
+use crate::tester::report::{Table, grouped};
+use crate::tester::reproduce::{about, headline};
+use crate::tester::run::Stop;
+use crate::tester::trace::{Operation, Trace};
+use crate::tester::trace_args::LeaksArguments;
+
+/// An object that was never freed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Leak {
+    /// The object, by the trace's count.
+    object: u32,
+    /// The operation that made it, counted from 0, and the last that resized it.
+    made: usize,
+    resized: Option<usize>,
+    /// Bytes asked for last.
+    size: u64,
+}
+
+/// All of one size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Group {
+    size: u64,
+    count: u64,
+    bytes: u128,
+}
+
+/// Prints what was never freed. That there is some is no failure: a program's exit frees it.
+///
+/// # Errors
+/// Why nothing was printed.
+pub fn run(arguments: &LeaksArguments, out: &mut dyn Write) -> Result<(), Stop> {
+    let recording = Recording::named(&arguments.trace.trace).map_err(Stop::Load)?;
+    let leaks = leaks(&recording.trace);
+    let groups = by_size(&leaks);
+    if arguments.trace.json {
+        writeln!(out, "{}", machine(&recording, &leaks, &groups))?;
+    } else {
+        people(&recording, &leaks, &groups, arguments.top, out)?;
+    }
+    Ok(out.flush()?)
+}
+
+/// In the order in which they were made.
+fn leaks(trace: &Trace) -> Vec<Leak> {
+    let mut live: Vec<Option<Leak>> = vec![None; trace.objects()];
+    for (index, operation) in trace.operations().iter().enumerate() {
+        match *operation {
+            Operation::Allocate { object, size } => {
+                live[object as usize] = Some(Leak { object, made: index, resized: None, size });
+            }
+            Operation::Reallocate { object, size } => {
+                let resize = |leak| Leak { resized: Some(index), size, ..leak };
+                live[object as usize] = live[object as usize].map(resize);
+            }
+            Operation::Free { object } => live[object as usize] = None,
+        }
+    }
+    live.into_iter().flatten().collect()
+}
+
+/// The sizes, those with most bytes first.
+fn by_size(leaks: &[Leak]) -> Vec<Group> {
+    let mut counts = BTreeMap::<u64, u64>::new();
+    leaks.iter().for_each(|leak| *counts.entry(leak.size).or_default() += 1);
+    let group = |(size, count)| Group { size, count, bytes: u128::from(size) * u128::from(count) };
+    let mut groups: Vec<_> = counts.into_iter().map(group).collect();
+    groups.sort_by_key(|group| Reverse(group.bytes));
+    groups
+}
+
+fn total(groups: &[Group]) -> u64 {
+    u64::try_from(groups.iter().map(|group| group.bytes).sum::<u128>()).unwrap_or(u64::MAX)
+}
+
+fn people(recording: &Recording, leaks: &[Leak], groups: &[Group], top: usize, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}", headline(recording))?;
+    let (count, bytes) = (grouped(leaks.len() as u64), grouped(total(groups)));
+    if leaks.is_empty() {
+        return writeln!(out, "everything was freed");
+    }
+    writeln!(out, "never freed: {count} objects, {bytes} bytes")?;
+    writeln!(out, "by size, most bytes first")?;
+    let mut table = Table::new(["size", "objects", "bytes"]);
+    for group in groups.iter().take(top) {
+        let bytes = u64::try_from(group.bytes).unwrap_or(u64::MAX);
+        table.row([group.size, group.count, bytes].map(grouped));
+    }
+    table.write(out)?;
+    more(groups.len(), top, out)?;
+    writeln!(out, "in the order of the calls")?;
+    let mut table = Table::new(["operation", "call", "size", "resized at", "thread", "offset"]);
+    leaks.iter().take(top).for_each(|leak| table.row(row(&recording.trace, leak)));
+    table.write(out)?;
+    more(leaks.len(), top, out)
+}
+
+fn more(all: usize, top: usize, out: &mut dyn Write) -> io::Result<()> {
+    match all.saturating_sub(top) {
+        0 => Ok(()),
+        rest => writeln!(out, "  and {} more (--top shows them)", grouped(rest as u64)),
+    }
+}
+
+fn row(trace: &Trace, leak: &Leak) -> [String; 6] {
+    let number = |index: usize| grouped(index as u64 + 1);
+    let thread = recorded(trace, leak.made, |note| Some(note.thread));
+    let place = recorded(trace, leak.resized.unwrap_or(leak.made), |note| note.at);
+    [
+        number(leak.made),
+        trace.written(leak.made),
+        grouped(leak.size),
+        leak.resized.map_or("-".to_owned(), number),
+        thread.map_or("-".to_owned(), |thread| thread.to_string()),
+        place.map_or("-".to_owned(), |place| place.to_string()),
+    ]
+}
+
+/// Something that a recording notes of an operation.
+fn recorded<T>(
+    trace: &Trace,
+    index: usize,
+    what: impl FnOnce(&crate::tester::extension::Note) -> Option<T>,
+) -> Option<T> {
+    trace.recorded().and_then(|recorded| what(&recorded.notes[index]))
+}
+
+fn machine(recording: &Recording, leaks: &[Leak], groups: &[Group]) -> Value {
+    let trace = &recording.trace;
+    let group = |group: &Group| json!({"size": group.size, "objects": group.count});
+    let leak = |leak: &Leak| {
+        json!({
+            "operation": leak.made + 1,
+            "id": trace.id(leak.object),
+            "size": leak.size,
+            "resized_at": leak.resized.map(|index| index + 1),
+            "thread": recorded(trace, leak.made, |note| Some(note.thread)),
+            "offset": recorded(trace, leak.resized.unwrap_or(leak.made), |note| note.at),
+        })
+    };
+    json!({
+        "trace": about(recording),
+        "objects": leaks.len(),
+        "bytes": total(groups),
+        "by_size": groups.iter().map(group).collect::<Vec<_>>(),
+        "by_call": leaks.iter().map(leak).collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_has_its_last_size_and_its_first_call() {
+        let trace = Trace::decode(b"a 5 10\na 6 20\nr 5 30\nf 6\na 6 30\na 7 1\nf 7\n", 100).unwrap();
+        let leaks = leaks(&trace);
+        let first = Leak { object: 0, made: 0, resized: Some(2), size: 30 };
+        assert_eq!(leaks, [first, Leak { object: 2, made: 4, resized: None, size: 30 }]);
+        assert_eq!(by_size(&leaks), [Group { size: 30, count: 2, bytes: 60 }]);
+    }
+
+    #[test]
+    fn sizes_come_in_the_order_of_their_bytes() {
+        let leak = |size| Leak { object: 0, made: 0, resized: None, size };
+        let sizes: Vec<_> = by_size(&[1, 1, 1, 2, 100, 1].map(leak)).iter().map(|group| group.size).collect();
+        assert_eq!(sizes, [100, 1, 2]);
+    }
+}

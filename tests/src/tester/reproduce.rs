@@ -1,0 +1,181 @@
+//! `tester replay`: whether a trace comes to the very addresses again, and what its heap was like.
+
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+use slabfit::{MAX_HEAP, Placement, SegmentStats};
+
+use crate::tester::extension::Recorded;
+use crate::tester::playground::Ground;
+use crate::tester::recordings::Recording;
+use crate::tester::reenact::{Reenacted, Until, recorded_ground, reenact};
+use crate::tester::report::{grouped, per_operation, reasons};
+use crate::tester::run::{Stop, bar};
+use crate::tester::sys;
+use crate::tester::trace::Trace;
+use crate::tester::trace_args::ReplayArguments;
+
+/// What a trace is replayed on that does not say what it was recorded on.
+const USUAL: Ground = Ground { heap: 64 << 20, slab_size: 64, placement: Placement::FirstFit };
+
+/// Replays a trace and prints what came of it. Whether every address was as recorded.
+///
+/// # Errors
+/// Why nothing was replayed.
+pub fn run(arguments: &ReplayArguments, out: &mut dyn Write) -> Result<bool, Stop> {
+    let recording = Recording::named(&arguments.trace.trace).map_err(Stop::Load)?;
+    let trace = &recording.trace;
+    let recorded = recorded_ground(trace);
+    let ground = ground(arguments, recorded.unwrap_or(USUAL))?;
+    let same = recorded == Some(ground);
+    let bar = bar(&recording.source.name(), trace.operations().len() as u64);
+    let until = if same { Until::Difference } else { Until::End };
+    let reenacted = reenact(trace, ground, until, &|done| bar.set_position(done));
+    bar.finish_and_clear();
+    let reenacted = reenacted.map_err(|error| Stop::Usage(format!("cannot make the heap: {error}")))?;
+    if arguments.trace.json {
+        writeln!(out, "{}", machine(&recording, ground, same, &reenacted))?;
+    } else {
+        people(&recording, ground, same, &reenacted, out)?;
+    }
+    out.flush()?;
+    Ok(reenacted.difference.is_none())
+}
+
+/// What the command line asks for, as the preload library would make it.
+fn ground(arguments: &ReplayArguments, otherwise: Ground) -> Result<Ground, Stop> {
+    let heap = arguments.heap.unwrap_or(otherwise.heap);
+    let slab_size = arguments.slab_size.unwrap_or(otherwise.slab_size);
+    if heap > MAX_HEAP {
+        let (heap, most) = (grouped(heap as u64), grouped(MAX_HEAP as u64));
+        return Err(Stop::Usage(format!("a heap of {heap} bytes is too large; slabfit's heaps have {most} at most")));
+    }
+    let placement = arguments.placement.map_or(otherwise.placement, Placement::from);
+    Ok(Ground { heap: heap.next_multiple_of(sys::page_size()), slab_size, placement })
+}
+
+/// How a placement is called.
+#[must_use]
+pub fn name_of(placement: Placement) -> &'static str {
+    match placement {
+        Placement::FirstFit => "first",
+        Placement::NextFit => "next",
+    }
+}
+
+/// What a trace is, in one line.
+#[must_use]
+pub fn headline(recording: &Recording) -> String {
+    let trace = &recording.trace;
+    let (operations, objects) = (grouped(trace.operations().len() as u64), grouped(trace.objects() as u64));
+    let peak = grouped(u64::try_from(trace.peak_bytes()).unwrap_or(u64::MAX));
+    let whole = format!("{operations} operations, {objects} objects, {peak} bytes live at the peak");
+    match trace.recorded() {
+        None => format!("{}: {whole}", recording.source.name()),
+        Some(Recorded { setup, ended, .. }) => {
+            let end = if *ended { "to its exit" } else { "cut short: it did not come to its exit" };
+            format!("{}[{}]: {whole}; recorded {end}", setup.program, setup.process)
+        }
+    }
+}
+
+fn people(
+    recording: &Recording,
+    ground: Ground,
+    same: bool,
+    reenacted: &Reenacted,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let Reenacted { operations, time, failed, skipped, compared, difference, stats } = reenacted;
+    let Ground { heap, slab_size, placement } = ground;
+    let (heap, slab_size, placement) = (grouped(heap as u64), grouped(slab_size as u64), name_of(placement));
+    let as_recorded = if same { ", as recorded" } else { "" };
+    writeln!(out, "{}", headline(recording))?;
+    writeln!(out, "  on a heap of {heap} bytes, slab size {slab_size}, {placement} fit{as_recorded}")?;
+    let (done, speed) = (grouped(*operations as u64), per_operation(*time, *operations as u64));
+    writeln!(out, "  {done} operations replayed, {speed} ns each; requests: {}", reasons(failed))?;
+    if *skipped > 0 {
+        writeln!(out, "  {} operations had no object", grouped(*skipped))?;
+    }
+    for (name, figures) in [("slab", &stats.slab), ("next fit", &stats.next_fit)] {
+        writeln!(out, "  {name}: {}", segment(figures))?;
+    }
+    match difference {
+        Some(difference) => writeln!(out, "DIFFERS {difference}"),
+        None if same => writeln!(out, "every address is the recorded one: {} compared", grouped(*compared)),
+        None => writeln!(out, "no address was compared: {}", why_not(&recording.trace)),
+    }
+}
+
+fn why_not(trace: &Trace) -> &'static str {
+    if trace.recorded().is_some() { "the heap is not the recorded one" } else { "the trace has none" }
+}
+
+fn segment(stats: &SegmentStats) -> String {
+    let [peak, live, objects, free, blocks] =
+        [stats.peak_bytes, stats.live_bytes, stats.live_objects, stats.largest_free, stats.free_blocks]
+            .map(|figure| grouped(figure as u64));
+    format!(
+        "{peak} bytes at the peak; at the end {live} in {objects} objects, {blocks} free blocks, the largest of {free}"
+    )
+}
+
+fn machine(recording: &Recording, ground: Ground, same: bool, reenacted: &Reenacted) -> Value {
+    let Reenacted { operations, time, failed, skipped, compared, difference, stats } = reenacted;
+    let difference = difference
+        .as_ref()
+        .map(|difference| json!({"call": difference.call, "recorded": difference.recorded, "here": difference.here}));
+    json!({
+        "trace": about(recording),
+        "heap": ground.heap,
+        "slab_size": ground.slab_size,
+        "placement": name_of(ground.placement),
+        "as_recorded": same,
+        "operations_replayed": operations,
+        "nanoseconds": u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
+        "failed": failed,
+        "skipped": skipped,
+        "compared": compared,
+        "difference": difference,
+        "slab": figures(&stats.slab),
+        "next_fit": figures(&stats.next_fit),
+        "spilled": stats.spilled,
+    })
+}
+
+/// What a trace is, for machines.
+#[must_use]
+pub fn about(recording: &Recording) -> Value {
+    let trace = &recording.trace;
+    let recorded = trace.recorded().map(|recorded| {
+        let setup = &recorded.setup;
+        json!({
+            "program": setup.program,
+            "pid": setup.process,
+            "heap": setup.heap,
+            "slab_size": setup.slab_size,
+            "placement": name_of(setup.placement),
+            "to_its_exit": recorded.ended,
+        })
+    });
+    json!({
+        "name": recording.source.name(),
+        "operations": trace.operations().len(),
+        "objects": trace.objects(),
+        "peak_bytes": u64::try_from(trace.peak_bytes()).unwrap_or(u64::MAX),
+        "recorded": recorded,
+    })
+}
+
+fn figures(stats: &SegmentStats) -> Value {
+    json!({
+        "size": stats.size,
+        "peak_bytes": stats.peak_bytes,
+        "peak_objects": stats.peak_objects,
+        "live_bytes": stats.live_bytes,
+        "live_objects": stats.live_objects,
+        "largest_free": stats.largest_free,
+        "free_blocks": stats.free_blocks,
+        "allocs": stats.allocs,
+    })
+}

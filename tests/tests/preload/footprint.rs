@@ -1,0 +1,81 @@
+//! `tester footprint`: what a trace takes under slabfit, beside other allocators.
+
+use std::process::Command;
+
+use crate::preloaded::{Program, library};
+
+#[test]
+fn a_trace_takes_little_more_than_lives_under_first_fit() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tester"));
+    let output = command.args(["footprint", "gs", "--preload"]).arg(library()).output().expect("the tester starts");
+    let (text, complaints) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && complaints.is_empty(), "{text}{complaints}");
+    assert!(text.contains("gs: 27,206,749 bytes live at the peak, "), "{text}");
+    let first = row(&text, "slabfit, first fit");
+    // The goals of DESIGN's placement: a cap of 1.25 times the peak, and 1.15 of what lives, headers included, resident.
+    assert!(first.heap <= Some(125.0) && first.heap.is_some() && first.resident <= 115.0, "{text}");
+    let next = row(&text, "slabfit, next fit");
+    assert!(next.heap > first.heap && next.resident > first.resident, "{text}");
+    let system = row(&text, "the system's");
+    // What is measured is there: less than all that lives at once cannot be resident.
+    assert!(system.heap.is_none() && [first, next, system].iter().all(|row| row.resident >= 99.0), "{text}");
+}
+
+#[test]
+fn a_program_is_measured_as_a_whole() {
+    if Program::installed("sqlite3").is_none() {
+        return;
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tester"));
+    let output =
+        command.args(["footprint", "sqlite3", "--preload"]).arg(library()).output().expect("the tester starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    let resident = |label: &str| {
+        let line = text.lines().find_map(|line| line.trim_start().strip_prefix(label)).unwrap_or_default();
+        let figures: Vec<u64> = line.split_whitespace().filter_map(|word| word.replace(',', "").parse().ok()).collect();
+        // Behind slab size and heap, which the system's has not.
+        *figures.get(if label.starts_with("slabfit") { 2 } else { 0 }).unwrap_or_else(|| panic!("{label} in {text}"))
+    };
+    // It holds some 3.6 million bytes, and this process, which is no part of it, many more.
+    let (ours, system) = (resident("slabfit, first fit"), resident("the system's"));
+    assert!((4 << 20..24 << 20).contains(&ours) && (4 << 20..24 << 20).contains(&system), "{text}");
+}
+
+#[test]
+fn what_cannot_be_measured_is_said() {
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_tester")).args(arguments).env("PATH", "/nowhere").output();
+        let output = output.expect("the tester starts");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let library = library();
+    let library = library.to_str().expect("the target folder's name is UTF-8");
+    let (status, text, _) = run(&["footprint", "perl", "--preload", library]);
+    assert_eq!((status, text.lines().last()), (Some(0), Some("SKIPPED: there is no perl")));
+    let (status, _, complaint) = run(&["footprint", "gs", "--preload", "/no/such.so"]);
+    let expected = "tester: there is no /no/such.so; cargo build --release makes it\n";
+    assert_eq!((status, &*complaint), (Some(2), expected));
+}
+
+/// Two columns, in percent: the heap's, which only slabfit has, and what is resident.
+#[derive(Debug)]
+struct Row {
+    heap: Option<f64>,
+    resident: f64,
+}
+
+fn row(text: &str, label: &str) -> Row {
+    let line = text.lines().find_map(|line| line.trim_start().strip_prefix(label));
+    let line = line.unwrap_or_else(|| panic!("{label} is not in {text}"));
+    let words: Vec<_> = line.split_whitespace().collect();
+    // Slab size, heap, its share, what is resident, its share, time; each share is followed by its sign.
+    let shares: Vec<f64> =
+        words.windows(2).filter(|pair| pair[1] == "%").filter_map(|pair| pair[0].parse().ok()).collect();
+    match *shares {
+        [heap, resident] => Row { heap: Some(heap), resident },
+        [resident] => Row { heap: None, resident },
+        _ => panic!("{line:?}"),
+    }
+}
