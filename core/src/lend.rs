@@ -33,7 +33,7 @@ impl NextFit<'_> {
 
 impl<L: RawLock> Heap<'_, L> {
     /// Lends to `work` the first free bytes of the next-fit segment at or behind address `from`: at least `least` of them
-    /// side by side, rounded up to granules, and no more than `most`, no header among them. Answers with their addresses
+    /// side by side, rounded up to granules, and no more than `most`, rounded down, and no header among them. Answers with their addresses
     /// and what `work` did, or `None` when nothing behind `from` is as large.
     ///
     /// What for: an operating system can take the pages of free memory back, if nothing is allocated there while it does.
@@ -66,13 +66,14 @@ impl<L: RawLock> Heap<'_, L> {
         work: impl FnOnce(NonNull<[u8]>) -> R,
     ) -> Result<Option<(Range<usize>, R)>, Reentered> {
         let segment = self.segment(Segment::NextFit);
-        if from >= segment.end || least > segment.len() || most < least.max(GRANULE) {
+        let (least, most) = (Granules::holding(least.max(1)), Granules::within(most));
+        if from >= segment.end || least.bytes() > segment.len() || most < least {
             return Ok(None);
         }
         let from = Offset::of_byte(from.saturating_sub(segment.start).next_multiple_of(GRANULE));
         self.with_next_fit(|next_fit| {
-            let Run { start, end } = next_fit.free_run(from, Granules::holding(least.max(1)))?;
-            let count = start.up_to(end).min(Granules::within(most));
+            let Run { start, end } = next_fit.free_run(from, least)?;
+            let count = start.up_to(end).min(most);
             let first = next_fit.region.pointer(start, count)?;
             let addresses = first.addr().get()..first.addr().get().saturating_add(count.bytes());
             Some((addresses, work(NonNull::slice_from_raw_parts(first, count.bytes()))))

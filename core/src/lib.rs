@@ -67,7 +67,8 @@
 //! - Where the region is one piece, the bookkeeping lies below the segments, so that a write past an object's end moves
 //!   away from it. A wild write can still hit it: lend it a piece of its own where that matters
 //!   ([`Memory::with_bookkeeping`]), between guard pages where there are any.
-//! - Nothing allocates, panics, prints or calls out while a lock is held.
+//! - Nothing allocates, panics, prints or calls out while a lock is held, but for [`lend_free`](Heap::lend_free), which
+//!   is there to.
 //! - Free blocks are always coalesced. When everything is freed, in any order, one block is left.
 //! - Which address a request gets is specified and reproducible: the lowest free slot; the first gap that fits, from the
 //!   rover on ([`Placement`]).
@@ -77,7 +78,7 @@
 //! |---|---|
 //! | `alloc`, `free`, `realloc` (beside its copying), `usable_size` | O(log) in the region's size, however many blocks |
 //! | `alloc_layout` with an alignment above 16 | the same for every gap passed over that is large enough but not aligned |
-//! | `stats`; a step of `blocks` or `overwritten` | O(log) |
+//! | `stats`; `lend_free` (beside what it calls); a step of `blocks` or `overwritten` | O(log) |
 //! | `check`, `repair`, `dump` | linear |
 //! | set-up | the bookkeeping is cleared, if it is not zero already; no slot is touched |
 //!

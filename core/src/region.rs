@@ -246,11 +246,12 @@ impl<'a> Region<'a> {
     /// A pointer to `count` granules from `at`, if the region has them.
     #[inline]
     pub(crate) fn pointer(&self, at: Offset, count: Granules) -> Option<NonNull<u8>> {
-        let (at_index, granules) = (at.index(), self.granules.count());
-        if wrong!("region-end", at_index > granules || count.count() > granules.wrapping_sub(at_index)) {
+        // Two numbers of 32 bits do not overflow 64.
+        let end = u64::from(at.index()).wrapping_add(u64::from(count.count()));
+        if wrong!("region-end", end > u64::from(self.granules.count())) {
             return None;
         }
-        // SAFETY: in bounds: at <= granules was just compared, and all granules lie in one allocated object.
+        // SAFETY: in bounds: at <= end <= granules was just compared, and all granules lie in one allocated object.
         Some(unsafe { self.base.add(at.bytes()) })
     }
 

@@ -81,7 +81,7 @@ impl Trimmer {
     /// To be called after a free. O(log) in the heap's size, and one `madvise` at most.
     #[inline]
     pub(crate) fn freed(&self, heap: &Heap<'_, FutexLock>, page: usize) {
-        if self.frees.fetch_add(1, Ordering::Relaxed).is_multiple_of(EVERY) {
+        if self.frees.fetch_add(1, Ordering::Relaxed) % EVERY == 0 {
             self.look(heap, page);
         }
     }

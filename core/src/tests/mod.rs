@@ -3,6 +3,7 @@
 
 mod bounds;
 mod checker;
+mod lend;
 mod trees;
 
 /// A small generator for tests, replayable from its seed (xorshift64).

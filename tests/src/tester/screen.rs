@@ -69,7 +69,7 @@ pub fn screen(
     }
 
     let mut lines = vec![
-        one(Kind::Head, &format!("{}, {}", playback.title(), playback.outcome()), columns),
+        one(Kind::Head, &playback.title(), columns),
         one(Kind::Text, &playback.note(), columns),
         progress(share_done, columns),
         one(Kind::Head, &slab_figures(&stats.slab, heap.slab_size()), columns),
@@ -107,9 +107,9 @@ fn slab_figures(slab: &SegmentStats, slab_size: usize) -> String {
 
 fn block_figures(next_fit: &SegmentStats) -> String {
     let [size, free, largest] = [next_fit.size, next_fit.free_bytes, next_fit.largest_free].map(|n| Bytes(n as u64));
-    let (blocks, holes) = (Count(next_fit.live_objects as u64, "block"), Count(next_fit.free_blocks as u64, "hole"));
+    let (blocks, holes) = (Grouped(next_fit.live_objects as u64), Count(next_fit.free_blocks as u64, "hole"));
     let used = Share(next_fit.live_bytes as u64, next_fit.size as u64);
-    format!("next fit {size}: {used} in {blocks}; {free} free in {holes}, largest {largest}")
+    format!("blocks {size}: {blocks} take {used}; {free} free in {holes}, largest {largest}")
 }
 
 fn progress(part: f64, columns: usize) -> Line {

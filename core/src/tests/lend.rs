@@ -1,0 +1,92 @@
+//! What is lent is free, is no header, and is found wherever it lies.
+
+use std::boxed::Box;
+use std::vec::Vec;
+
+use super::Random;
+use crate::State;
+use crate::heap::Heap;
+use crate::next_fit::Placement;
+use crate::region::RegionArray;
+use crate::size::GRANULE;
+use crate::spin::SpinLock;
+use crate::split::{Config, Segment};
+
+type Region = RegionArray<40_000>;
+
+/// Frees two of three objects, so that there are gaps of many sizes and the rover's among them.
+fn gappy_heap(region: &mut Region, placement: Placement) -> Heap<'_, SpinLock> {
+    let heap = Heap::new(region.as_mut(), Config { placement, ..Config::new(64) }).unwrap();
+    let mut random = Random(11);
+    let objects: Vec<_> = (0..150).map_while(|_| heap.alloc(1 + random.below(300)).ok()).collect();
+    for object in objects {
+        if random.below(3) > 0 {
+            // SAFETY: nobody uses the object.
+            unsafe { heap.free(object.as_ptr()) }.unwrap();
+        }
+    }
+    heap
+}
+
+/// What should be lent, by a walk: free bytes without the header, cut off before `from`.
+fn expected(heap: &Heap<'_, SpinLock>, from: usize, least: usize, most: usize) -> Option<(usize, usize)> {
+    let free = heap.blocks().filter(|block| block.segment == Segment::NextFit && block.state == State::Free);
+    free.map(|block| ((block.address + GRANULE).max(from), block.address + block.size))
+        // Of a block that begins before `from` only what lies behind it counts.
+        .filter(|&(start, end)| start < end && end - start >= least)
+        .map(|(start, end)| (start, end.min(start + most / GRANULE * GRANULE)))
+        .next()
+}
+
+#[test]
+fn what_is_lent_is_the_first_free_run_that_suffices_and_no_header() {
+    for placement in [Placement::NextFit, Placement::FirstFit] {
+        let mut region = Box::new(Region::new());
+        let heap = gappy_heap(&mut region, placement);
+        let segment = heap.segment(Segment::NextFit);
+        for from in segment.clone().step_by(GRANULE) {
+            for least in [1usize, 16, 17, 160, 1000, 5000] {
+                let most = least.next_multiple_of(GRANULE).max(100);
+                let lent = heap.lend_free(from, least, most, |free| (free.addr().get(), free.len())).unwrap();
+                let found = lent.map(|(addresses, (address, bytes))| {
+                    assert_eq!((addresses.start, addresses.len()), (address, bytes));
+                    (addresses.start, addresses.end)
+                });
+                let sought = expected(&heap, from, least.next_multiple_of(GRANULE), most);
+                assert_eq!(found, sought, "{least} bytes from {}", from - segment.start);
+            }
+        }
+        heap.check().unwrap();
+    }
+}
+
+#[test]
+fn anything_may_be_left_in_what_was_lent() {
+    let mut region = Box::new(Region::new());
+    let heap = gappy_heap(&mut region, Placement::NextFit);
+    let (mut from, mut pieces) = (heap.segment(Segment::NextFit).start, 0);
+    while let Some((lent, ())) = heap
+        // SAFETY: the bytes are lent for this.
+        .lend_free(from, 1, 128, |free| unsafe { free.cast::<u8>().write_bytes(0x5a, free.len()) })
+        .unwrap()
+    {
+        (from, pieces) = (lent.end, pieces + 1);
+    }
+    assert!(pieces > 50, "{pieces} pieces");
+    heap.check().unwrap();
+    assert!(heap.alloc(2000).is_ok());
+    heap.check().unwrap();
+}
+
+#[test]
+fn nothing_is_lent_where_there_is_nothing() {
+    let mut region = Box::new(Region::new());
+    let heap = gappy_heap(&mut region, Placement::NextFit);
+    let segment = heap.segment(Segment::NextFit);
+    let lend = |from, least, most| heap.lend_free(from, least, most, |_| ()).unwrap().is_some();
+    assert!(lend(0, 16, 16) && lend(segment.start, 0, 16));
+    assert!(!lend(segment.end, 16, 16) && !lend(usize::MAX, 16, 16));
+    assert!(!lend(segment.start, segment.len(), usize::MAX) && !lend(segment.start, usize::MAX, usize::MAX));
+    assert!(!lend(segment.start, 64, 63) && !lend(segment.start, 0, 15));
+    assert!(Heap::<SpinLock>::empty().lend_free(0, 16, 16, |_| ()).unwrap().is_none());
+}

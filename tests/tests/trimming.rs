@@ -1,0 +1,128 @@
+//! Pages of free memory go back to the kernel, when asked or by themselves, and nothing else changes.
+
+use std::ops::Range;
+
+use slabfit::{Config, Heap, Placement, Segment, State};
+use slabfit_linux::{FutexLock, MappedHeap, ProcessHeap};
+
+const MIB: usize = 1 << 20;
+
+/// Bytes of the pages in `addresses` that are resident.
+fn resident(addresses: Range<usize>) -> usize {
+    // SAFETY: it reads a number.
+    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).expect("there are pages");
+    let mut pages = vec![0u8; addresses.len().div_ceil(page)];
+    let start = std::ptr::with_exposed_provenance_mut(addresses.start / page * page);
+    // SAFETY: it writes a byte for every page asked about, and reads nothing.
+    let asked = unsafe { libc::mincore(start, addresses.len(), pages.as_mut_ptr()) };
+    assert_eq!(asked, 0, "{}", std::io::Error::last_os_error());
+    pages.iter().filter(|&page| page & 1 != 0).count() * page
+}
+
+/// Objects of `size` bytes until `bytes` are live, every byte of each its number.
+fn fill(heap: &Heap<'_, FutexLock>, size: usize, bytes: usize) -> Vec<*mut u8> {
+    let object = |number: usize| {
+        let object = heap.alloc(size).expect("there is memory").as_ptr();
+        // SAFETY: of `size` bytes, and nobody else's.
+        unsafe { object.write_bytes(number as u8, size) };
+        object
+    };
+    (0..bytes / size).map(object).collect()
+}
+
+/// # Safety
+/// The object is live, and not used after this.
+unsafe fn free(heap: &Heap<'_, FutexLock>, object: *mut u8) {
+    // SAFETY: as the caller promises.
+    unsafe { heap.free(object) }.expect("the object is live");
+}
+
+fn trims_what_is_free(placement: Placement) {
+    const SIZE: usize = 10_000;
+    let heap = MappedHeap::new(64 * MIB, Config { placement, ..Config::new(64) }).expect("there is memory");
+    let segment = heap.segment(Segment::NextFit);
+    let objects = fill(&heap, SIZE, 40 * MIB);
+    // Every 100th stays.
+    for (number, &object) in objects.iter().enumerate() {
+        if number % 100 != 0 {
+            // SAFETY: freed once, and not used any more.
+            unsafe { free(&heap, object) };
+        }
+    }
+    let before = resident(segment.clone());
+    assert!(before >= 40 * MIB, "only {before} bytes were resident");
+    let blocks: Vec<_> = heap.blocks().collect();
+    let given = heap.trim();
+    // Each of 42 objects has its two or three pages and perhaps those that its neighbours' headers are in.
+    let after = resident(segment.clone());
+    assert!(after <= 42 * 5 * 4096 + 42 * 4096, "{after} bytes are still resident");
+    assert!(given >= before - after, "{given} bytes are said to be given, {} were", before - after);
+    assert_eq!(heap.check(), Ok(()));
+    assert_eq!(heap.blocks().collect::<Vec<_>>(), blocks);
+    for (number, &object) in objects.iter().enumerate().step_by(100) {
+        // SAFETY: live, of `SIZE` bytes.
+        let bytes = unsafe { std::slice::from_raw_parts(object, SIZE) };
+        assert!(bytes.iter().all(|&byte| byte == number as u8), "object {number} has changed");
+    }
+    // What was given back serves again.
+    fill(&heap, SIZE, 20 * MIB);
+    assert_eq!(heap.check(), Ok(()));
+}
+
+#[test]
+fn a_trim_leaves_live_objects_and_headers_and_little_else_resident() {
+    trims_what_is_free(Placement::NextFit);
+    trims_what_is_free(Placement::FirstFit);
+}
+
+#[test]
+fn every_page_of_a_large_free_block_is_given_back_over_the_ends_of_the_steps() {
+    let heap = MappedHeap::new(16 * MIB, Config::new(64)).expect("there is memory");
+    let segment = heap.segment(Segment::NextFit);
+    let objects = fill(&heap, 12 * MIB - 16, 12 * MIB - 16);
+    // SAFETY: the only object, and not used any more.
+    unsafe { free(&heap, objects[0]) };
+    assert_eq!(resident(segment.clone()), 12 * MIB);
+    // All but the page with the header.
+    assert_eq!(heap.trim(), 12 * MIB - 4096);
+    assert_eq!(resident(segment), 4096);
+}
+
+#[test]
+fn pages_go_back_by_themselves_when_much_was_freed() {
+    static HEAP: ProcessHeap = ProcessHeap::empty();
+    assert_eq!(HEAP.trim(), 0);
+    HEAP.trim_after_free();
+    HEAP.init(64 * MIB, Config { placement: Placement::FirstFit, ..Config::new(64) }).expect("there is memory");
+    let segment = HEAP.segment(Segment::NextFit);
+    let objects = fill(&HEAP, 1000, 40 * MIB);
+    let (few, many) = objects.split_at(1000);
+    for &object in many {
+        // SAFETY: freed once, and not used any more.
+        unsafe { free(&HEAP, object) };
+        HEAP.trim_after_free();
+    }
+    let live = few.len() * 1024;
+    let after = resident(segment);
+    assert!(after < 40 * MIB / 3, "{after} bytes are still resident, {live} are live");
+    assert_eq!(HEAP.check(), Ok(()));
+}
+
+#[test]
+fn a_program_that_frees_as_much_as_it_allocates_keeps_its_pages() {
+    static HEAP: ProcessHeap = ProcessHeap::empty();
+    HEAP.init(64 * MIB, Config { placement: Placement::FirstFit, ..Config::new(64) }).expect("there is memory");
+    let segment = HEAP.segment(Segment::NextFit);
+    let objects = fill(&HEAP, 1000, 30 * MIB);
+    let before = resident(segment.clone());
+    for _ in 0..3 {
+        for &object in &objects {
+            // SAFETY: freed once each round, and allocated again by the same address below.
+            unsafe { free(&HEAP, object) };
+            HEAP.trim_after_free();
+            assert_eq!(HEAP.alloc(1000).map(|object| object.as_ptr()), Ok(object));
+        }
+    }
+    assert_eq!(resident(segment), before);
+    assert!(HEAP.blocks().any(|block| block.state == State::Used));
+}
