@@ -35,6 +35,12 @@
 //! - All of it works in every thread, and on both sides of a fork. In a signal handler that interrupted the heap itself
 //!   a request gets null and `ENOMEM`, and a free is refused: no thread ever waits for itself.
 //!
+//! # Pages given back
+//! Free memory does not stay resident for good. When a program has freed 4 MiB and a quarter of what it had, the frees that
+//! follow give the pages of free blocks back to the kernel, one in 64 of them a piece of at most 256 KiB, so that none takes
+//! long; `malloc_trim` gives all back at once. They are the heap's as before, and their first use costs what it did at first.
+//! The slab's pages stay, for its free slots have headers.
+//!
 //! # Names of files
 //! In the name of a picture or a trace `%p` stands for the number of the process and `%%` for `%`; in a picture's also `%n` for how
 //! many pictures the process has drawn, this one included. No other `%` is allowed. A name that does not begin with `/` is one in

@@ -56,8 +56,9 @@ fn zeroed(layout: Layout) -> Answer {
 #[inline]
 unsafe fn give_back(function: &str, ptr: *mut c_void) {
     // SAFETY: any address may be passed, and that the object is no longer used is the caller's promise.
-    if let Err(wrong) = trace::free(ptr.addr(), || unsafe { HEAP.free(ptr.cast()) }) {
-        refused(function, wrong);
+    match trace::free(ptr.addr(), || unsafe { HEAP.free(ptr.cast()) }) {
+        Ok(()) => HEAP.trim_after_free(),
+        Err(wrong) => refused(function, wrong),
     }
 }
 
@@ -176,4 +177,13 @@ pub extern "C" fn pvalloc(size: usize) -> *mut c_void {
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc_usable_size(ptr: *mut c_void) -> usize {
     HEAP.usable_size(ptr.cast()).unwrap_or(0)
+}
+
+/// Gives the pages of free blocks back to the kernel: 1 if there were any, 0 if not. All of them, so there is no `pad` to
+/// keep; some go back by themselves.
+// SAFETY: as for `malloc`.
+#[unsafe(no_mangle)]
+pub extern "C" fn malloc_trim(pad: usize) -> c_int {
+    let _ = pad;
+    c_int::from(HEAP.trim() > 0)
 }

@@ -83,7 +83,8 @@ fn slab_sizes(trace: &Trace) -> Vec<usize> {
     sizes
 }
 
-/// For each size, how many objects of it lived at once. Sizes of one object gain nothing by slots.
+/// For each size, how many objects of it lived at once. One large object is a size too: without it the slab's quarter
+/// would stand empty.
 fn peaks(trace: &Trace) -> HashMap<u64, u64> {
     let mut sizes = vec![0; trace.objects()];
     let mut counts = HashMap::<u64, (u64, u64)>::new();
@@ -102,7 +103,7 @@ fn peaks(trace: &Trace) -> HashMap<u64, u64> {
             *peak = (*peak).max(*live);
         }
     }
-    counts.into_iter().filter(|&(_, (_, peak))| peak > 1).map(|(size, (_, peak))| (size, peak)).collect()
+    counts.into_iter().map(|(size, (_, peak))| (size, peak)).collect()
 }
 
 fn advice(trace: &Trace, slab_size: usize, placement: Placement, bar: &ProgressBar) -> io::Result<Advice> {

@@ -30,6 +30,11 @@ fn a_full_heap_answers_null_and_maps_nothing() {
 }
 
 #[test]
+fn memory_that_was_freed_does_not_stay_resident() {
+    runs_silently("trimmed", "256M");
+}
+
+#[test]
 fn threads_are_born_and_die() {
     runs_silently("threads", "64M");
 }
