@@ -157,6 +157,19 @@ fn without_it_the_first_process_alone_is_recorded() {
     assert!(!trace.recorded().unwrap().ended, "it has become another program");
 }
 
+/// Its signals come in the middle of records, too: then, as the heap is not in use, they are answered at once.
+#[test]
+fn a_program_that_is_recorded_is_drawn_as_well() {
+    let Some(program) = compiled("cc", "pictured.c", "pictured_traced", &c(&[])) else { return };
+    let (pictures, file) = (fresh_folder("pictures_and_a_trace"), scratch().join("pictured.rep.zst"));
+    let name = pictures.join("%n");
+    let program = program.arguments(["busy".as_ref(), name.as_os_str()]).with("SLABFIT_MAP", &name);
+    let outcome = program.with("SLABFIT_MAP_SIGNAL", "USR1").with("SLABFIT_TRACE", &file).run_preloaded("4M");
+    assert_eq!((outcome.status.code(), &*outcome.stderr), (Some(0), ""), "{outcome:#?}");
+    assert_eq!(fs::read_dir(&pictures).expect("a folder").count(), 100);
+    read(&file).replays();
+}
+
 #[test]
 fn nothing_is_lost_when_the_process_is_killed() {
     let Some(threads) = compiled("cc", "threads.c", "threads_killed", &c(&[])) else { return };
