@@ -250,8 +250,8 @@ mod tests {
     fn sizes_are_tried_by_the_bytes_that_live_at_once() {
         let text = b"a 0 10\na 1 10\na 2 300\nf 2\na 3 300\na 4 300\na 5 7\nf 5\nr 0 20\nr 1 20\n";
         let trace = Trace::decode(text, 1000).unwrap();
-        assert_eq!(peaks(&trace), HashMap::from([(10, 2), (20, 2), (300, 2)]));
-        assert_eq!(slab_sizes(&trace), [64, 300, 20, 10]);
+        assert_eq!(peaks(&trace), HashMap::from([(7, 1), (10, 2), (20, 2), (300, 2)]));
+        assert_eq!(slab_sizes(&trace), [64, 300, 20, 10, 7]);
     }
 
     #[test]

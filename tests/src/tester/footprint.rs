@@ -96,14 +96,14 @@ fn measure(
     let live = (!work.is_whole_process()).then_some(peak + headers);
     let name = recording.source.name();
     let bar = bar(&name, 2 + peers.len() as u64);
-    let mut table = Table::new(["allocator", "slab size", "heap", "of peak", "resident", "of live", "ms"]);
+    let mut table = Table::new(["allocator", "slab size", "heap", "of live", "resident", "of live", "ms"]);
     for placement in [Placement::FirstFit, Placement::NextFit] {
         let best = advise::best_of(trace, placement).map_err(Stop::Output)?;
         let label = format!("slabfit, {} fit", name_of(placement));
         match best.map(|(slab, heap)| smallest(work, preload, placement, slab, heap)).transpose()?.flatten() {
             None => table.row([&*label, "-", "-", "-", "-", "-", "-"].map(str::to_owned)),
             Some((slab, heap, taken)) => {
-                let share = format!("{} %", percent(heap as u64, peak));
+                let share = format!("{} %", percent(heap as u64, peak + headers));
                 table.row(row(label, [grouped(slab as u64), grouped(heap as u64), share], &taken, live));
             }
         }
@@ -118,7 +118,7 @@ fn measure(
     bar.finish_and_clear();
     let (peak, headers) = (grouped(peak), grouped(headers));
     let whole = if work.is_whole_process() { "; resident: of the whole process" } else { "" };
-    writeln!(out, "{name}: {peak} bytes live at the peak, {headers} bytes of headers to them{whole}")?;
+    writeln!(out, "{name}: {peak} bytes live at the peak, {headers} bytes of headers with them{whole}")?;
     Ok(table.write(out)?)
 }
 
