@@ -326,7 +326,7 @@ impl<'a> BlockMap<'a> {
     }
 
     /// The first gap at or behind `from` of at least `size`. The rover's gap is found only where another one's size
-    /// led to its chunk: who searches looks at it first.
+    /// led to its chunk: who searches looks at it as well. So below.
     #[inline]
     pub(crate) fn first_fit(&self, from: Offset, size: Granules) -> Option<Gap> {
         let mut chunk = from.chunk();

@@ -17,17 +17,23 @@ struct Run {
 }
 
 impl NextFit<'_> {
-    /// The first granules at or behind `from`, at least `least` side by side, that are free and no header.
+    /// The first granules at or behind `from`, at least `least` side by side, that are free, no header, and not as they
+    /// were when the memory was lent: those that no block has ever reached have cost nothing yet, and may be promised to
+    /// be zeros.
     fn free_run(&self, from: Offset, least: Granules) -> Option<Run> {
-        if from < self.map.end() && !self.map.is_allocated(from) {
-            let gap = self.map.gap_start(from);
-            let run = Run { start: from.max(gap.plus(Granules::HEADER)), end: self.map.gap_end(from) };
-            if run.start < run.end && run.start.up_to(run.end) >= least {
-                return Some(run);
-            }
-        }
-        let gap = self.first_fit(from, least.plus(Granules::HEADER))?;
-        Some(Run { start: gap.start.plus(Granules::HEADER), end: gap.end })
+        // The last free block's header may stand there.
+        let touched = self.high_water.plus(Granules::HEADER);
+        let part = |gap: Offset, end: Offset| {
+            let run = Run { start: from.max(gap.plus(Granules::HEADER)), end: end.min(touched) };
+            (run.start < run.end && run.start.up_to(run.end) >= least).then_some(run)
+        };
+        let around = (from < self.map.end() && !self.map.is_allocated(from))
+            .then(|| part(self.map.gap_start(from), self.map.gap_end(from)));
+        around.flatten().or_else(|| {
+            let gap = self.first_fit(from, least.plus(Granules::HEADER))?;
+            // If this is cut off because nothing has reached it, it is the last.
+            part(gap.start, gap.end)
+        })
     }
 }
 
@@ -39,7 +45,7 @@ impl<L: RawLock> Heap<'_, L> {
     /// What for: an operating system can take the pages of free memory back, if nothing is allocated there while it does.
     /// So `work` runs with the segment locked, the one thing of this crate that calls out so: it must be short, and calls of
     /// this heap in it are refused, or never end with a lock that does not know its owner. It may leave anything in
-    /// the bytes. To go through a whole segment, start at its first address, and go on where the last piece ended.
+    /// the bytes. What no block has ever reached is not lent. To go through a whole segment, start at its first address, and go on where the last piece ended.
     ///
     /// In the slab nothing can be lent: every free slot that was used begins with a header.
     ///
@@ -53,6 +59,9 @@ impl<L: RawLock> Heap<'_, L> {
     ///
     /// let mut array = RegionArray::<8192>::new();
     /// let heap: Heap = Heap::new(&mut array, Config::new(64))?;
+    /// let object = heap.alloc(4000)?;
+    /// // SAFETY: nobody uses the object.
+    /// unsafe { heap.free(object.as_ptr()) }?;
     /// let start = heap.segment(Segment::NextFit).start;
     /// let (addresses, bytes) = heap.lend_free(start, 1024, 2048, |free| free.len())?.ok_or("all is in use")?;
     /// assert_eq!((addresses.start, bytes), (start + 16, 2048));

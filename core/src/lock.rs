@@ -96,7 +96,7 @@ impl<L: RawLock, T> Locked<L, T> {
         Self { lock: L::INIT, value: UnsafeCell::new(value) }
     }
 
-    /// Runs `work` on the value. It must not call out: it holds the lock.
+    /// Runs `work` on the value. It must not call out, as it holds the lock; what `lend_free` calls knows that.
     #[inline]
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Result<R, Reentered> {
         self.with_token(self.lock.lock(), work)
@@ -119,13 +119,11 @@ impl<L: RawLock, T> Locked<L, T> {
         token: Result<L::Token, Reentered>,
         work: impl FnOnce(&mut T) -> R,
     ) -> Result<R, Reentered> {
-        let token = token?;
+        // Given back also where the one caller's `work` that is not the crate's own panics.
+        let _hold = Hold { lock: &self.lock, token: Some(token?), of_this_thread: PhantomData };
         // SAFETY: exclusive: between `lock` and `unlock` no other call is here, by `RawLock`'s contract, and
         // `work` gets no way back to `self.value` but through `lock`.
-        let result = self.value.with_mut(|value| work(unsafe { &mut *value }));
-        // SAFETY: the token is from the `lock` just before, in this thread.
-        unsafe { self.lock.unlock(token) };
-        Ok(result)
+        Ok(self.value.with_mut(|value| work(unsafe { &mut *value })))
     }
 
     /// Takes the lock and leaves the value alone, until the answer is dropped.

@@ -4,7 +4,7 @@
 //! first, so a count says which they are. The returned ones stand in a bit tree: an empty one to begin with, so that
 //! set-up touches no slot. (One bit per slot, as for "allocated", but set the other way round: zeros are then the right
 //! bits for a slab that nobody has used yet.) The tree's lowest word that has bits is kept in a field instead: slots come
-//! from there, and a program that frees what it allocated last meets the tree once in 64 times.
+//! from there, and a program that frees and allocates in turn meets the tree where a word becomes empty, and not else.
 //!
 //! Complexity of alloc and free: O(log64 of the slots).
 

@@ -1,31 +1,40 @@
 //! Pages of free memory given back to the kernel.
 //!
 //! A free block's pages are zero pages again after that, and cost nothing until they are touched; the heap stays what it
-//! was, byte for byte of its bookkeeping and header for header. It happens in steps, each a look for the next free run and
-//! one `madvise` for at most 256 KiB of it, so that nobody waits long for the heap, and no free ever becomes as slow as the
-//! heap is large.
+//! was, byte for byte of its bookkeeping and header for header. It happens in steps, each a look at the next few free runs
+//! and one `madvise` for at most 256 KiB, so that nobody waits long for the heap, and no free ever becomes as slow as the
+//! heap is large. Memory that no object has ever reached is not looked at.
 #![allow(unsafe_code)]
 
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::mm::{Advice, madvise};
-use slabfit::{Heap, Segment};
+use slabfit::{Heap, Reentered, Segment};
 
 use crate::futex::FutexLock;
 
-/// Bytes of one step: the kernel takes some 20 microseconds to take them.
+/// Bytes of one step, a multiple of every page size: the kernel takes some 20 microseconds for them.
 const STEP: usize = 256 * 1024;
 
-/// Gives back one piece at or behind address `from`. Answers with where to go on and the bytes, or `None` behind the last.
-fn step(heap: &Heap<'_, FutexLock>, page: usize, from: usize) -> Option<(usize, usize)> {
-    // The first whole page of a run may start a page less a granule behind it.
-    let piece = heap.lend_free(from, page * 2, STEP + page, |free| give_back(free, page)).ok()?;
-    piece.map(|(addresses, bytes)| {
-        // A page that the step has cut goes with the next one.
-        let next = addresses.end & !(page - 1);
-        (if next > addresses.start && addresses.len() == STEP + page { next } else { addresses.end }, bytes)
-    })
+/// Runs of free bytes that one step looks at: of those that are hardly longer than a page, few hold a whole one.
+const RUNS: usize = 8;
+
+/// Gives back the pages of one piece at or behind address `from`. Answers with where to go on and how many bytes they are, or
+/// with `None` behind the last.
+fn step(heap: &Heap<'_, FutexLock>, page: usize, from: usize) -> Result<Option<(usize, usize)>, Reentered> {
+    let mut from = from;
+    for _ in 0..RUNS {
+        let Some((piece, bytes)) = heap.lend_free(from, page, STEP, |free| give_back(free, page))? else {
+            return Ok(None);
+        };
+        // A page that a step has cut goes with the next one.
+        from = if piece.len() == STEP { piece.end & !(page - 1) } else { piece.end };
+        if bytes > 0 {
+            return Ok(Some((from, bytes)));
+        }
+    }
+    Ok(Some((from, 0)))
 }
 
 /// Gives the whole pages among free bytes back; answers how many bytes they are.
@@ -45,11 +54,12 @@ fn give_back(free: NonNull<[u8]>, page: usize) -> usize {
 }
 
 /// Gives all pages back that lie whole in free blocks. Answers how many bytes were, some of which may not have been resident.
+/// It ends early if this thread is in the heap.
 ///
 /// Complexity: O(free bytes), in steps between which other threads get the heap.
 pub(crate) fn trim(heap: &Heap<'_, FutexLock>, page: usize) -> usize {
     let (mut from, mut whole) = (heap.segment(Segment::NextFit).start, 0);
-    while let Some((next, bytes)) = step(heap, page, from) {
+    while let Ok(Some((next, bytes))) = step(heap, page, from) {
         (from, whole) = (next, whole + bytes);
     }
     whole
@@ -57,19 +67,23 @@ pub(crate) fn trim(heap: &Heap<'_, FutexLock>, page: usize) -> usize {
 
 /// Gives pages back by itself when much was freed: told of every free, it does one step in some of them.
 ///
-/// A pass over the heap starts when the live bytes have fallen, since the last one, by `THRESHOLD` and by a quarter;
-/// it takes as many frees as it has steps, times `EVERY`.
+/// A pass over the heap starts when the live bytes have fallen, since the last one began, by [`THRESHOLD`] and by a quarter
+/// of what they were; it does a step in every [`STEPS`]th free.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Trimmer {
+    /// How many frees there were, roughly: of two threads that count at once one may be lost.
     frees: AtomicUsize,
-    /// The most live bytes that were seen since the last pass.
+    /// The most live bytes that were seen since the last pass began.
     peak: AtomicUsize,
     /// Where the pass goes on; 0 when there is none, or while a thread does a step.
     next: AtomicUsize,
 }
 
-/// Frees for one look.
-const EVERY: usize = 64;
+/// Frees for one look at the live bytes.
+const LOOKS: usize = 64;
+/// Frees for one step of a pass.
+const STEPS: usize = 8;
 /// Bytes that must have been freed for a pass.
 const THRESHOLD: usize = 4 << 20;
 
@@ -78,31 +92,41 @@ impl Trimmer {
         Self { frees: AtomicUsize::new(0), peak: AtomicUsize::new(0), next: AtomicUsize::new(0) }
     }
 
-    /// To be called after a free. O(log) in the heap's size, and one `madvise` at most.
+    /// To be called after a free. O(log) in the heap's size, and a few system calls at most.
     #[inline]
     pub(crate) fn freed(&self, heap: &Heap<'_, FutexLock>, page: usize) {
-        if self.frees.fetch_add(1, Ordering::Relaxed) % EVERY == 0 {
-            self.look(heap, page);
+        let frees = self.frees.load(Ordering::Relaxed).wrapping_add(1);
+        self.frees.store(frees, Ordering::Relaxed);
+        if frees % STEPS == 0 {
+            self.go_on(heap, page, frees % LOOKS == 0);
         }
     }
 
     #[cold]
-    fn look(&self, heap: &Heap<'_, FutexLock>, page: usize) {
-        match self.next.swap(0, Ordering::Relaxed) {
-            0 => {
-                let Ok(stats) = heap.stats() else { return };
-                let live = stats.next_fit.live_bytes;
-                let peak = self.peak.fetch_max(live, Ordering::Relaxed).max(live);
-                if peak - live >= THRESHOLD.max(peak / 4) {
-                    self.peak.store(live, Ordering::Relaxed);
-                    self.next.store(heap.segment(Segment::NextFit).start, Ordering::Relaxed);
-                }
-            }
-            from => {
-                if let Some((next, _)) = step(heap, page, from) {
-                    self.next.store(next, Ordering::Relaxed);
-                }
-            }
+    fn go_on(&self, heap: &Heap<'_, FutexLock>, page: usize, look: bool) {
+        let from = match self.next.swap(0, Ordering::Relaxed) {
+            0 if look && self.much_was_freed(heap) => heap.segment(Segment::NextFit).start,
+            0 => return,
+            from => from,
+        };
+        let next = match step(heap, page, from) {
+            Ok(Some((next, _))) => next,
+            Ok(None) => return,
+            // A signal handler that interrupted the heap: somebody else goes on.
+            Err(Reentered) => from,
+        };
+        // If another thread has begun a pass meanwhile, that one counts.
+        let _ = self.next.compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    fn much_was_freed(&self, heap: &Heap<'_, FutexLock>) -> bool {
+        let Ok(stats) = heap.stats() else { return false };
+        let live = stats.next_fit.live_bytes;
+        let peak = self.peak.fetch_max(live, Ordering::Relaxed).max(live);
+        let much = peak - live >= THRESHOLD.max(peak / 4);
+        if much {
+            self.peak.store(live, Ordering::Relaxed);
         }
+        much
     }
 }

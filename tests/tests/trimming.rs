@@ -89,6 +89,49 @@ fn every_page_of_a_large_free_block_is_given_back_over_the_ends_of_the_steps() {
 }
 
 #[test]
+fn no_whole_page_of_a_free_block_is_forgotten_however_it_lies() {
+    const PAGE: usize = 4096;
+    for (before, size) in [
+        // One page, and the header before it.
+        (PAGE - 32, PAGE),
+        // One page short of a granule, and so none.
+        (PAGE - 32, PAGE - 16),
+        (PAGE, 2 * PAGE - 32),
+        // A step, and one page more than that.
+        (PAGE - 32, 256 * 1024 + PAGE),
+        (PAGE - 32, 256 * 1024 + 2 * PAGE),
+        (1000, 3 * 256 * 1024 + 5000),
+    ] {
+        let heap = MappedHeap::new(16 * MIB, Config::new(64)).expect("there is memory");
+        let [first, object, last] = [before, size, 100].map(|size| heap.alloc(size).expect("there is memory").as_ptr());
+        // SAFETY: of `size` bytes.
+        unsafe { object.write_bytes(1, size) };
+        let (start, end) = (object.addr().next_multiple_of(PAGE), (object.addr() + size) & !(PAGE - 1));
+        let whole = end.saturating_sub(start);
+        // SAFETY: freed once, and not used any more.
+        unsafe { free(&heap, object) };
+        assert_eq!(heap.trim(), whole, "{size} bytes behind {before}");
+        assert!(whole == 0 || resident(start..end) == 0, "{size} bytes behind {before}");
+        for object in [first, last] {
+            // SAFETY: live, and of 100 bytes at least.
+            unsafe { object.write_bytes(2, 100) };
+        }
+        assert_eq!(heap.check(), Ok(()));
+    }
+}
+
+#[test]
+fn what_was_never_touched_is_not_given_back() {
+    let heap = MappedHeap::new(1 << 30, Config::new(64)).expect("there is memory");
+    assert_eq!(heap.trim(), 0);
+    let objects = fill(&heap, MIB, MIB);
+    // SAFETY: freed once, and not used any more.
+    unsafe { free(&heap, objects[0]) };
+    // All but the page with the header.
+    assert_eq!(heap.trim(), MIB - 4096);
+}
+
+#[test]
 fn pages_go_back_by_themselves_when_much_was_freed() {
     static HEAP: ProcessHeap = ProcessHeap::empty();
     assert_eq!(HEAP.trim(), 0);

@@ -47,7 +47,8 @@ unsafe impl RawLock for CriticalSectionLock {
     unsafe fn unlock(&self, token: RestoreState) {
         self.held.store(false, Ordering::Release);
         // SAFETY: the state is that of the section that `lock` entered, in this thread, as the caller promises; sections
-        // entered since have ended, as a heap calls nobody while it holds its lock.
+        // entered since have ended: a heap calls nobody while it holds its lock, and what `lend_free` calls has
+        // returned, its own sections with it.
         without_unwinding(|| unsafe { ::critical_section::release(token) });
     }
 }

@@ -28,10 +28,11 @@ fn gappy_heap(region: &mut Region, placement: Placement) -> Heap<'_, SpinLock> {
     heap
 }
 
-/// What should be lent, by a walk: free bytes without the header, cut off before `from`.
+/// What should be lent, by a walk: free bytes without the header, cut off before `from` and where nothing ever was.
 fn expected(heap: &Heap<'_, SpinLock>, from: usize, least: usize, most: usize) -> Option<(usize, usize)> {
+    let touched = heap.with_next_fit(|next_fit| next_fit.region.address(next_fit.high_water)).unwrap() + GRANULE;
     let free = heap.blocks().filter(|block| block.segment == Segment::NextFit && block.state == State::Free);
-    free.map(|block| ((block.address + GRANULE).max(from), block.address + block.size))
+    free.map(|block| ((block.address + GRANULE).max(from), (block.address + block.size).min(touched)))
         // Of a block that begins before `from` only what lies behind it counts.
         .filter(|&(start, end)| start < end && end - start >= least)
         .map(|(start, end)| (start, end.min(start + most / GRANULE * GRANULE)))
@@ -76,6 +77,29 @@ fn anything_may_be_left_in_what_was_lent() {
     heap.check().unwrap();
     assert!(heap.alloc(2000).is_ok());
     heap.check().unwrap();
+}
+
+#[test]
+fn what_was_promised_to_be_zeros_is_not_lent() {
+    let mut region = Box::new(Region::new());
+    region.as_mut().as_mut().fill(core::mem::MaybeUninit::zeroed());
+    // SAFETY: all of it is zero.
+    let memory = unsafe { crate::Memory::from(region.as_mut().as_mut()).assume_zeroed() };
+    let heap: Heap<'_, SpinLock> = Heap::new(memory, Config::new(64)).unwrap();
+    let start = heap.segment(Segment::NextFit).start;
+    // SAFETY: the bytes are lent for this.
+    let spoil = |free: core::ptr::NonNull<[u8]>| unsafe { free.cast::<u8>().write_bytes(0x5a, free.len()) };
+    assert!(heap.lend_free(start, 16, 4096, spoil).unwrap().is_none());
+    let object = heap.alloc(1000).unwrap();
+    // SAFETY: nobody uses the object.
+    unsafe { heap.free(object.as_ptr()) }.unwrap();
+    let (lent, ()) = heap.lend_free(start, 16, 4096, spoil).unwrap().unwrap();
+    assert_eq!(lent, start + 16..start + 16 + 1008 + 16);
+    let layout = core::alloc::Layout::from_size_align(3000, 16).unwrap();
+    let object = heap.alloc_layout_zeroed(layout).unwrap();
+    // SAFETY: of 3000 bytes, all initialised.
+    let bytes = unsafe { core::slice::from_raw_parts(object.as_ptr(), 3000) };
+    assert!(bytes.iter().all(|&byte| byte == 0));
 }
 
 #[test]

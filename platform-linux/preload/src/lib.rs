@@ -37,7 +37,7 @@
 //!
 //! # Pages given back
 //! Free memory does not stay resident for good. When a program has freed 4 MiB and a quarter of what it had, the frees that
-//! follow give the pages of free blocks back to the kernel, one in 64 of them a piece of at most 256 KiB, so that none takes
+//! follow give the pages of free blocks back to the kernel, one in 8 of them a piece of at most 256 KiB, so that none takes
 //! long; `malloc_trim` gives all back at once. They are the heap's as before, and their first use costs what it did at first.
 //! The slab's pages stay, for its free slots have headers.
 //!

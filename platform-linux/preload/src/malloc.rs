@@ -109,7 +109,11 @@ pub unsafe extern "C" fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
     }
     // SAFETY: as the caller promises.
     match trace::realloc(ptr.addr(), size, || unsafe { HEAP.realloc(ptr.cast(), size) }) {
-        Ok(object) => object.as_ptr().cast(),
+        Ok(object) => {
+            // Its old place, or its end, may be free now.
+            HEAP.trim_after_free();
+            object.as_ptr().cast()
+        }
         Err(ReallocError::WrongFree(wrong)) => {
             refused("realloc", wrong);
             failed(Errno::INVAL)
@@ -179,8 +183,8 @@ pub extern "C" fn malloc_usable_size(ptr: *mut c_void) -> usize {
     HEAP.usable_size(ptr.cast()).unwrap_or(0)
 }
 
-/// Gives the pages of free blocks back to the kernel: 1 if there were any, 0 if not. All of them, so there is no `pad` to
-/// keep; some go back by themselves.
+/// Gives the pages of free blocks back to the kernel: 1 if there are any, resident or not, 0 if there are none. All of
+/// them, so there is no `pad` to keep; some go back by themselves.
 // SAFETY: as for `malloc`.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc_trim(pad: usize) -> c_int {
