@@ -3,7 +3,8 @@
 
 use std::error::Error;
 
-use slabfit::{Config, InitError};
+use slabfit::{Config, InitError, Reentered};
+use slabfit_linux::picture::PictureError;
 use slabfit_linux::{MapError, MappedHeap, ProcessHeap, SystemError};
 
 #[test]
@@ -30,4 +31,10 @@ fn of_heaps_themselves() {
     assert_eq!(format!("{heap:?}"), "ProcessHeap { base: None, .. }");
     let first = heap.init(4096, Config::new(64)).expect("there is memory");
     assert_eq!(format!("{heap:?}"), format!("ProcessHeap {{ base: Some({first:?}), .. }}"));
+}
+
+#[test]
+fn of_pictures_that_are_not_drawn() {
+    assert_eq!(PictureError::from(Reentered).to_string(), Reentered.to_string());
+    assert_eq!(PictureError::from(std::fmt::Error).to_string(), "the picture cannot be written");
 }

@@ -97,6 +97,8 @@ fn no_whole_page_of_a_free_block_is_forgotten_however_it_lies() {
         // One page short of a granule, and so none.
         (PAGE - 32, PAGE - 16),
         (PAGE, 2 * PAGE - 32),
+        // A page's bytes, but of two pages.
+        (PAGE, PAGE),
         // A step, and one page more than that.
         (PAGE - 32, 256 * 1024 + PAGE),
         (PAGE - 32, 256 * 1024 + 2 * PAGE),
@@ -118,6 +120,21 @@ fn no_whole_page_of_a_free_block_is_forgotten_however_it_lies() {
         }
         assert_eq!(heap.check(), Ok(()));
     }
+}
+
+#[test]
+fn many_free_blocks_without_a_whole_page_hide_none_that_has_one() {
+    const PAGE: usize = 4096;
+    let heap = MappedHeap::new(16 * MIB, Config::new(64)).expect("there is memory");
+    // Blocks of a page and a granule: each lies a granule further behind the start of a page than the one before it.
+    let objects = fill(&heap, PAGE, 100 * PAGE);
+    let last = fill(&heap, 10 * PAGE, 10 * PAGE);
+    for &object in objects.iter().step_by(2).chain(&last) {
+        // SAFETY: freed once, and not used any more.
+        unsafe { free(&heap, object) };
+    }
+    assert_eq!(heap.trim(), 9 * PAGE);
+    assert_eq!(heap.check(), Ok(()));
 }
 
 #[test]
@@ -146,8 +163,11 @@ fn pages_go_back_by_themselves_when_much_was_freed() {
         HEAP.trim_after_free();
     }
     let live = few.len() * 1024;
-    let after = resident(segment);
+    let after = resident(segment.clone());
     assert!(after < 40 * MIB / 3, "{after} bytes are still resident, {live} are live");
+    assert!(HEAP.trim() > 0);
+    let after = resident(segment);
+    assert!(after <= live + 2 * 4096, "{after} bytes are still resident, {live} are live");
     assert_eq!(HEAP.check(), Ok(()));
 }
 
