@@ -205,11 +205,7 @@ impl<'a> Slab<'a> {
     #[inline]
     fn put_into_front(&mut self, slot: u32, at: Offset) {
         let (bit, bits) = (bit_of(slot), self.front.bits);
-        let next = match bits & bit.wrapping_neg() {
-            0 => self.returned.next(slot as usize).map_or(NONE, |slot| slot as u32),
-            above => self.front.first(above),
-        };
-        self.region.write_free(at, self.stride, self.free_offset(next));
+        self.region.write_free(at, self.stride, self.next_free(slot));
         let below = bits & bit.wrapping_sub(1);
         if below != 0 {
             let previous = self.front.slot(bit_tree::highest(below));
@@ -240,6 +236,7 @@ impl<'a> Slab<'a> {
     }
 
     /// Where the next free slot behind a returned one is, or [`Offset::NONE`].
+    #[inline]
     pub(crate) fn next_free(&self, slot: u32) -> Offset {
         let in_front = if word_of(slot) == self.front.word { self.front.bits } else { 0 };
         let next = match in_front & bit_tree::above_bit(slot % u64::BITS) {
