@@ -30,6 +30,11 @@ const fn is_empty([starts, ends]: Chunk) -> bool {
     starts | ends == 0
 }
 
+/// Whether a chunk's summaries may say something else after a change: not while there is a gap in it, and most have one.
+const fn may_change_summaries(before: Chunk, after: Chunk) -> bool {
+    gaps_of(before) == 0 || gaps_of(after) == 0
+}
+
 /// What became of a release.
 pub(crate) enum Release {
     /// No block starts there.
@@ -118,13 +123,12 @@ impl<'a> BlockMap<'a> {
         let Some(words) = self.chunks.get_mut(chunk.wrapping_add(1)) else { return };
         let before = *words;
         *words = change(before);
-        if gaps_of(before) == 0 || gaps_of(*words) == 0 {
+        if may_change_summaries(before, *words) {
             self.summarise(chunk, before);
         }
     }
 
-    /// Makes the summaries say of a chunk, whose words were `before`, what they say now. Out of line: while there is a
-    /// gap in a chunk nothing of this changes, and most chunks have one.
+    /// Makes the summaries say of a chunk, whose words were `before`, what they say now. Out of line: few calls come here.
     #[inline(never)]
     fn summarise(&mut self, chunk: usize, before: Chunk) {
         let after = self.chunk(chunk);
@@ -172,15 +176,17 @@ impl<'a> BlockMap<'a> {
         }
         let [start_bit, end_bit] = [start, around.end].map(|at| 1u64.wrapping_shl(at.bit()));
         let ends_here = around.end.chunk() == chunk;
-        let [_, [starts, ends], [_, ends_behind]] = chunks;
+        let [_, [starts, ends], [starts_behind, ends_behind]] = chunks;
         *starts ^= start_bit;
         *ends ^= if ends_here { end_bit } else { 0 };
         *ends_behind ^= if ends_here { 0 } else { end_bit };
-        if gaps_of(here) == 0 || gaps_of([*starts, *ends]) == 0 || !ends_here {
+        let summarise_here = may_change_summaries(here, [*starts, *ends]);
+        let summarise_behind = !ends_here && may_change_summaries(behind, [*starts_behind, *ends_behind]);
+        if summarise_here {
             self.summarise(chunk, here);
-            if !ends_here {
-                self.summarise(chunk.wrapping_add(1), behind);
-            }
+        }
+        if summarise_behind {
+            self.summarise(chunk.wrapping_add(1), behind);
         }
         Release::Done(around)
     }
