@@ -1,10 +1,11 @@
-//! Tests of what only the crate itself can reach: the bounds of its memory, the trees against plain arrays, and the checker
+//! Tests of what only the crate itself can reach: the bounds of its memory, trees and windows against plain arrays, the checker
 //! against broken heaps.
 
 mod bounds;
 mod checker;
 mod lend;
 mod trees;
+mod window;
 
 /// A small generator for tests, replayable from its seed (xorshift64).
 pub(crate) struct Random(pub(crate) u64);

@@ -121,6 +121,15 @@ fn a_tree_with_all_its_levels_finds_the_last_and_ends_a_search_for_nothing() {
     assert_eq!((maxima.first(0, 5), maxima.first(0, 6), maxima.root()), (Some(numbers - 1), None, 5));
     assert_eq!(tree.take_first_word(), Some((bits / 64, 1)));
     assert_eq!(tree.next(0), None);
+    // What is cleared leaves no summary behind on any level, that a search would run into.
+    for gone in [1, 64, 64usize.pow(2), 64usize.pow(3)] {
+        tree.set(bits - 1);
+        tree.set(gone);
+        tree.clear(gone);
+        assert_eq!(tree.next(0), Some(bits - 1), "after bit {gone} was set and cleared");
+        assert_eq!(tree.previous(bits - 1), None, "after bit {gone} was set and cleared");
+        assert_eq!(tree.take_first_word(), Some((bits / 64, 1)), "after bit {gone} was set and cleared");
+    }
 }
 
 #[test]
