@@ -4,6 +4,7 @@
 mod bounds;
 mod checker;
 mod lend;
+mod steps;
 mod trees;
 mod window;
 

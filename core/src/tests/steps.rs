@@ -1,0 +1,91 @@
+//! Every step leaves the heap whole, as the checker sees it, and what an object holds as it was: small heaps, in which blocks
+//! and gaps lie across the ends of chunks in every way.
+
+use core::alloc::Layout;
+use std::boxed::Box;
+use std::ptr::NonNull;
+use std::vec::Vec;
+
+use super::Random;
+use crate::heap::Heap;
+use crate::next_fit::Placement;
+use crate::region::RegionArray;
+use crate::spin::SpinLock;
+use crate::split::Config;
+
+/// An object, its bytes, and what they all are.
+struct Object {
+    first: NonNull<u8>,
+    size: usize,
+    byte: u8,
+}
+
+impl Object {
+    /// Checks up to `size` bytes and fills the object anew.
+    fn check_and_fill(&mut self, size: usize, byte: u8) {
+        for at in 0..self.size.min(size) {
+            // SAFETY: inside an object that is live and nobody else's.
+            assert_eq!(unsafe { self.first.as_ptr().wrapping_add(at).read() }, self.byte);
+        }
+        (self.size, self.byte) = (size, byte);
+        // SAFETY: as above.
+        unsafe { self.first.write_bytes(byte, size) };
+    }
+}
+
+fn sizes(random: &mut Random, largest: usize) -> usize {
+    match random.below(8) {
+        0 => 32,
+        1 => 1 + random.below(largest),
+        _ => 1 + random.below(largest / 8),
+    }
+}
+
+/// Steps on a heap of about `bytes` with objects of up to `largest`.
+fn every_step_leaves_it_whole(placement: Placement, bytes: usize, largest: usize, steps: usize) {
+    let mut array = Box::new(RegionArray::<20_000>::new());
+    let config = Config { placement, ..Config::new(32) };
+    let heap: Heap<'_, SpinLock> = Heap::new(&mut array.as_mut().as_mut()[..bytes], config).unwrap();
+    let mut random = Random(bytes as u64 + largest as u64);
+    let mut objects: Vec<Object> = Vec::new();
+    for step in 0..steps {
+        let (size, byte) = (sizes(&mut random, largest), step as u8);
+        // Filling up and emptying in turn.
+        let grow = random.below(8) < if step / 200 % 2 == 0 { 5 } else { 2 };
+        if grow || objects.is_empty() {
+            let layout = Layout::from_size_align(size, 16 << random.below(40).saturating_sub(36)).unwrap();
+            if let Ok(first) = heap.alloc_layout(layout) {
+                let mut object = Object { first, size: 0, byte };
+                object.check_and_fill(size, byte);
+                objects.push(object);
+            }
+        } else if random.below(4) == 0 {
+            let index = random.below(objects.len());
+            let object = &mut objects[index];
+            // SAFETY: the object goes by its new address from now on.
+            if let Ok(first) = unsafe { heap.realloc(object.first.as_ptr(), size) } {
+                object.first = first;
+                object.check_and_fill(size, byte);
+            }
+        } else {
+            let index = random.below(objects.len());
+            let mut object = objects.swap_remove(index);
+            object.check_and_fill(object.size, byte);
+            // SAFETY: nobody uses the object.
+            unsafe { heap.free(object.first.as_ptr()) }.unwrap();
+        }
+        assert_eq!(heap.check(), Ok(()), "step {step} with {placement:?}, {bytes} bytes, objects up to {largest}");
+    }
+}
+
+#[test]
+fn every_step_leaves_small_objects_and_their_heap_whole() {
+    every_step_leaves_it_whole(Placement::NextFit, 9_000, 400, 3000);
+    every_step_leaves_it_whole(Placement::FirstFit, 9_000, 400, 3000);
+}
+
+#[test]
+fn every_step_leaves_large_objects_and_their_heap_whole() {
+    every_step_leaves_it_whole(Placement::NextFit, 20_000, 4_000, 2000);
+    every_step_leaves_it_whole(Placement::FirstFit, 20_000, 4_000, 2000);
+}
