@@ -205,6 +205,27 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_heap_has_as_many_granules_as_an_offset_can_name() {
+        assert_eq!(MAX_HEAP as u64, (1u64 << 36).min(usize::MAX as u64 / 16 * 16));
+    }
+
+    #[test]
+    fn an_offset_is_a_place_in_a_chunk() {
+        for (index, chunk, bit) in [(0, 0, 0), (5, 0, 5), (63, 0, 63), (64, 1, 0), (u32::MAX, 0x3ff_ffff, 63)] {
+            let offset = Offset(index);
+            assert_eq!((offset.chunk(), offset.bit()), (chunk, bit), "granule {index}");
+            assert_eq!(Offset::in_chunk(chunk, bit), offset);
+        }
+    }
+
+    #[test]
+    fn a_blocks_payload_is_all_of_it_but_the_header() {
+        for (granules, payload) in [(0, 0), (1, 0), (2, 16), (257, 4096)] {
+            assert_eq!(Granules(granules).payload(), payload, "{granules} granules");
+        }
+    }
+
+    #[test]
     fn length_saturates_where_an_int_ends() {
         assert_eq!(Granules(134_217_727).length(), 2_147_483_632);
         assert_eq!(Granules(134_217_728).length(), i32::MAX);
