@@ -3,8 +3,11 @@
 
 use core::mem::MaybeUninit;
 
+use crate::heap::Heap;
 use crate::region::{Carver, Memory, Region, RegionArray};
 use crate::size::{Granules, Offset};
+use crate::spin::SpinLock;
+use crate::split::Config;
 
 /// Bytes of the array, and the parts it is cut into.
 const SIZE: usize = 1024;
@@ -83,4 +86,15 @@ fn no_header_is_written_behind_the_end_of_a_segment() {
     // SAFETY: all bytes were initialised above, and headers are.
     let bytes = array.as_mut().iter().map(|byte| unsafe { byte.assume_init() });
     assert!(bytes.into_iter().all(|byte| byte == 0xA5), "a header was written");
+}
+
+#[test]
+fn no_block_starts_at_the_segments_end() {
+    let mut array = RegionArray::<SIZE>::new();
+    let heap: Heap<'_, SpinLock> = Heap::new(&mut array, Config::new(16)).unwrap();
+    let [first, end] = heap.with_next_fit(|n| [Offset::ZERO, n.map.end()].map(|at| n.map.is_start(at))).unwrap();
+    assert!(!first && !end);
+    heap.alloc(1).unwrap();
+    let [first, end] = heap.with_next_fit(|n| [Offset::ZERO, n.map.end()].map(|at| n.map.is_start(at))).unwrap();
+    assert!(first && !end);
 }

@@ -13,6 +13,8 @@ use crate::region::RegionArray;
 use crate::spin::SpinLock;
 use crate::split::Config;
 
+const SLOT: usize = 32;
+
 /// An object, its bytes, and what they all are.
 struct Object {
     first: NonNull<u8>,
@@ -33,9 +35,11 @@ impl Object {
     }
 }
 
+/// Mostly small ones and some up to `largest`, beside slots; or all slots.
 fn sizes(random: &mut Random, largest: usize) -> usize {
     match random.below(8) {
-        0 => 32,
+        _ if largest == SLOT => SLOT,
+        0 => SLOT,
         1 => 1 + random.below(largest),
         _ => 1 + random.below(largest / 8),
     }
@@ -44,7 +48,7 @@ fn sizes(random: &mut Random, largest: usize) -> usize {
 /// Steps on a heap of about `bytes` with objects of up to `largest`.
 fn every_step_leaves_it_whole(placement: Placement, bytes: usize, largest: usize, steps: usize) {
     let mut array = Box::new(RegionArray::<20_000>::new());
-    let config = Config { placement, ..Config::new(32) };
+    let config = Config { placement, ..Config::new(SLOT) };
     let heap: Heap<'_, SpinLock> = Heap::new(&mut array.as_mut().as_mut()[..bytes], config).unwrap();
     let mut random = Random(bytes as u64 + largest as u64);
     let mut objects: Vec<Object> = Vec::new();
@@ -88,4 +92,9 @@ fn every_step_leaves_small_objects_and_their_heap_whole() {
 fn every_step_leaves_large_objects_and_their_heap_whole() {
     every_step_leaves_it_whole(Placement::NextFit, 20_000, 4_000, 2000);
     every_step_leaves_it_whole(Placement::FirstFit, 20_000, 4_000, 2000);
+}
+
+#[test]
+fn every_step_leaves_slots_and_their_slab_whole() {
+    every_step_leaves_it_whole(Placement::NextFit, 20_000, SLOT, 3000);
 }
