@@ -2,8 +2,8 @@
 //! and gaps lie across the ends of chunks in every way.
 
 use core::alloc::Layout;
+use core::ptr::NonNull;
 use std::boxed::Box;
-use std::ptr::NonNull;
 use std::vec::Vec;
 
 use super::Random;
