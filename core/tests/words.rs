@@ -2,7 +2,7 @@
 #![allow(missing_docs)]
 
 use slabfit::{
-    AllocError, Config, Fault, Heap, InitError, ReallocError, Reentered, RegionArray, StaticArray, StaticHeap,
+    AllocError, Config, Fault, Heap, InitError, ReallocError, Reentered, RegionArray, Segment, StaticArray, StaticHeap,
     Violation, WrongFree,
 };
 
@@ -89,4 +89,36 @@ fn of_heaps_themselves() {
         format!("{of_a_static:?}").starts_with("StaticHeap { heap: Heap { base: None, size: 0, slab_size: 0, .. }")
     );
     assert_eq!(format!("{:?}", StaticArray::<64>::default()), "StaticArray { size: 64, .. }");
+}
+
+#[test]
+fn of_a_heap_block_by_block() {
+    let mut array = RegionArray::<4096>::default();
+    let heap: Heap = Heap::new(&mut array, Config::new(48)).unwrap();
+    let slots = [48; 4].map(|size| heap.alloc(size).unwrap());
+    let blocks = [32, 32, 20, 100].map(|size| heap.alloc(size).unwrap());
+    for object in [slots[1], slots[2], blocks[0]] {
+        // SAFETY: nobody uses the object.
+        unsafe { heap.free(object.as_ptr()) }.unwrap();
+    }
+    let (slab, next_fit) = (heap.segment(Segment::Slab), heap.segment(Segment::NextFit));
+    let (never, rest) = (slab.len() / 48 - 4, next_fit.len() - 3 * 48 - 128);
+    let (first, second) = (slab.start, next_fit.start);
+    let mut text = String::new();
+    heap.dump(&mut text).unwrap();
+    let sought = [
+        format!("slab segment: {} bytes at {first:#x}, slots of 48 bytes", slab.len()),
+        format!("  {first:#x}         48 used"),
+        format!("  {:#x}         48 free x 2", first + 48),
+        format!("  {:#x}         48 used", first + 144),
+        format!("  {:#x}         48 free x {never}", first + 192),
+        format!("next-fit segment: {} bytes at {second:#x}, rover at {:#x}", next_fit.len(), second + 272),
+        format!("  {second:#x}         48 free"),
+        format!("  {:#x}         48 used", second + 48),
+        format!("  {:#x}         48 used", second + 96),
+        format!("  {:#x}        128 used", second + 144),
+        format!("  {:#x} {rest:>10} free", second + 272),
+    ];
+    assert_eq!(text.lines().collect::<Vec<_>>(), sought);
+    assert!(text.ends_with('\n'));
 }
