@@ -164,7 +164,7 @@ fn every_count_that_is_changed_is_reported() {
 fn every_wrong_bit_of_the_slab_is_reported() {
     slab_reports("a live slot in the tree", &[Kind::Count], |s| s.returned.set(67));
     slab_reports("a returned slot not in the tree", &[Kind::Count], |s| s.returned.clear(66));
-    slab_reports("a slot never used in the tree", &[Kind::Returned], |s| s.returned.set(300));
+    slab_reports("a slot never used in the tree", &[Kind::Returned], |s| s.returned.set(s.used as usize));
     slab_reports("a live slot in front", &[Kind::Count], |s| s.front.bits |= 2);
     slab_reports("a returned slot not in front", &[Kind::Count], |s| s.front.bits ^= 8);
     slab_reports("the front in the tree", &[Kind::Returned], |s| s.returned.set(3));
@@ -172,11 +172,22 @@ fn every_wrong_bit_of_the_slab_is_reported() {
     slab_reports("the front never used", &[Kind::Returned], |s| {
         (s.front.word, s.returned) = (100, BitTree::empty());
     });
+    slab_reports("the front at the first slot never used", &[Kind::Returned], |s| {
+        (s.front, s.returned) = (Front { word: s.used / 64, bits: 1 << (s.used % 64) }, BitTree::empty());
+    });
     slab_reports("no front", &[Kind::Returned], |s| s.front = Front { word: NONE, bits: 0 });
     slab_reports("a front of no word", &[Kind::Returned], |s| s.front.word = NONE);
     slab_reports("a front of no bits", &[Kind::Returned], |s| s.front.bits = 0);
     slab_reports("a summary bit too many", &[Kind::Summary], |s| s.returned.levels[1][0] ^= 2);
     slab_reports("a summary bit too few", &[Kind::Summary], |s| s.returned.levels[1][0] = 0);
+}
+
+#[test]
+fn a_slot_never_used_has_no_header_whatever_the_tree_says() {
+    let mut region = Box::new(Region::new());
+    let heap = busy_heap(&mut region);
+    heap.with_slab(|s| s.returned.set(s.used as usize)).unwrap();
+    assert_eq!((heap.overwritten().next(), heap.repair()), (None, Ok(0)));
 }
 
 #[test]

@@ -110,6 +110,8 @@ fn nothing_is_lent_where_there_is_nothing() {
     let lend = |from, least, most| heap.lend_free(from, least, most, |_| ()).unwrap().is_some();
     assert!(lend(0, 16, 16) && lend(segment.start, 0, 16));
     assert!(!lend(segment.end - 1, 16, 16) && !lend(segment.end, 16, 16) && !lend(usize::MAX, 16, 16));
+    // As many bytes behind the heap as an offset has granules.
+    assert!(!lend(segment.start.saturating_add(crate::MAX_HEAP), 16, 16));
     assert!(!lend(segment.start, segment.len(), usize::MAX) && !lend(segment.start, usize::MAX, usize::MAX));
     assert!(!lend(segment.start, 64, 63) && !lend(segment.start, 0, 15));
     assert!(Heap::<SpinLock>::empty().lend_free(0, 16, 16, |_| ()).unwrap().is_none());
