@@ -1,0 +1,84 @@
+//! Pictures of heaps that are always the same ones, to the letter: a picture that is to look different is written anew by
+//! `SLABFIT_DRAW=1 cargo test -p slabfit-linux --test pictures`, and its difference is there to be looked at.
+//!
+//! (That they show what is in a heap is what the suites of the whole project ask; these say it of every line, and at once.)
+// Where pages are of 4096 bytes: elsewhere the heaps are larger.
+#![cfg(any(target_arch = "x86_64", target_arch = "x86"))]
+#![allow(missing_docs)]
+
+use std::path::Path;
+use std::{env, fs};
+
+use slabfit::Config;
+use slabfit_linux::{MappedHeap, picture};
+
+/// A small generator (xorshift64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % bound as u64) as usize
+    }
+}
+
+/// A heap in which objects of up to `largest` bytes, and some slots, came and went.
+fn used_heap(size: usize, config: Config, objects: usize, largest: usize) -> MappedHeap {
+    let heap = MappedHeap::new(size, config).expect("there is memory");
+    let mut random = Random(objects as u64);
+    let mut live = Vec::new();
+    for _ in 0..objects {
+        let bytes = if random.below(3) == 0 { config.slab_size } else { 1 + random.below(largest) };
+        live.extend(heap.alloc(bytes));
+        if random.below(3) == 0 && !live.is_empty() {
+            let object = live.swap_remove(random.below(live.len()));
+            // SAFETY: nobody uses the object.
+            unsafe { heap.free(object.as_ptr()) }.expect("it is live");
+        }
+    }
+    heap
+}
+
+#[track_caller]
+fn looks_as_ever(heap: &MappedHeap, name: &str) {
+    let mut svg = String::new();
+    picture::draw(heap, &"A title & more", &format_args!("<{name}>"), &mut svg).expect("nobody is in the heap");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pictures").join(name);
+    if env::var_os("SLABFIT_DRAW").is_some() {
+        fs::write(&file, &svg).expect("the sources are ours");
+    }
+    let drawn = fs::read_to_string(&file).expect("it was drawn before");
+    let different = drawn.lines().zip(svg.lines()).find(|(before, now)| before != now);
+    assert_eq!(different, None, "the first line of {name} that has changed");
+    assert_eq!(drawn.len(), svg.len(), "{name} has other lines at its end");
+}
+
+#[test]
+fn of_a_heap_in_which_nothing_is() {
+    looks_as_ever(&MappedHeap::new(4096, Config::new(64)).expect("there is memory"), "empty.svg");
+}
+
+#[test]
+fn of_a_heap_whose_granules_are_seen() {
+    looks_as_ever(&used_heap(8192, Config::new(48), 60, 160), "granules.svg");
+}
+
+#[test]
+fn of_a_heap_whose_blocks_are_seen() {
+    looks_as_ever(&used_heap(200_000, Config::new(64).first_fit(), 150, 2500), "blocks.svg");
+}
+
+#[test]
+fn of_a_heap_that_is_full_to_its_end() {
+    let heap = MappedHeap::new(65_536, Config::new(1 << 20)).expect("there is memory");
+    while heap.alloc(1000).is_ok() {}
+    while heap.alloc(1).is_ok() {}
+    looks_as_ever(&heap, "full.svg");
+}
+
+#[test]
+fn of_a_heap_too_large_for_blocks_to_be_seen() {
+    looks_as_ever(&used_heap(1 << 30, Config::new(4096), 3000, 600_000), "large.svg");
+}
