@@ -157,6 +157,36 @@ fn waiters_sleep_while_a_thread_is_in_the_heap() {
     assert!(awake.iter().all(|&awake| awake < Duration::from_millis(10)), "{awake:?}");
 }
 
+/// In a child that the kernel ends if it calls for a lock: neither who takes one nor who gives it back does that alone.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[test]
+fn a_lock_that_nobody_waits_for_costs_no_system_call() {
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+
+    let _watchdog = Watchdog::new();
+    let heap = MappedHeap::new(1 << 20, Config::new(64)).expect("there is memory");
+    let arch = std::env::consts::ARCH.try_into().expect("it is one of two");
+    let rules = [(libc::SYS_futex, Vec::new())].into_iter().collect();
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::KillProcess, arch);
+    let program: BpfProgram = filter.expect("two actions that differ").try_into().expect("it is short");
+    // SAFETY: the child calls the kernel and the heap, in which no other thread is, and allocates nothing else.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let filtered = seccompiler::apply_filter(&program).is_ok();
+        let served = (0..100).all(|turn| {
+            let object = heap.alloc([64, 100][turn % 2]);
+            // SAFETY: nobody uses the object.
+            object.is_ok_and(|object| unsafe { heap.free(object.as_ptr()) }.is_ok())
+        });
+        // SAFETY: it ends the child.
+        unsafe { libc::_exit(if filtered && served { 0 } else { 1 }) };
+    }
+    let mut status = 0;
+    // SAFETY: `status` is there.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(status, 0, "as waitpid says it");
+}
+
 /// A preferred thread that spun for a lock would keep its holder from ever giving it back.
 #[test]
 fn preferred_and_other_threads_on_one_processor_all_go_on() {
