@@ -7,6 +7,7 @@
 #![allow(missing_docs)]
 
 use std::path::Path;
+use std::ptr::NonNull;
 use std::{env, fs};
 
 use slabfit::Config;
@@ -70,12 +71,28 @@ fn of_a_heap_whose_blocks_are_seen() {
     looks_as_ever(&used_heap(200_000, Config::new(64).first_fit(), 150, 2500), "blocks.svg");
 }
 
-#[test]
-fn of_a_heap_that_is_full_to_its_end() {
+/// A heap without slots or holes, and its first objects, of these sizes.
+fn full_heap<const N: usize>(sizes: [usize; N]) -> (MappedHeap, [NonNull<u8>; N]) {
     let heap = MappedHeap::new(65_536, Config::new(1 << 20)).expect("there is memory");
+    let objects = sizes.map(|size| heap.alloc(size).expect("there is room"));
     while heap.alloc(1000).is_ok() {}
     while heap.alloc(1).is_ok() {}
-    looks_as_ever(&heap, "full.svg");
+    (heap, objects)
+}
+
+#[test]
+fn of_a_heap_that_is_full_to_its_end() {
+    looks_as_ever(&full_heap([]).0, "full.svg");
+}
+
+#[test]
+fn of_a_heap_whose_largest_holes_are_equal() {
+    let (heap, objects) = full_heap([3000, 16, 3000, 16, 2500, 16]);
+    for object in objects.into_iter().step_by(2) {
+        // SAFETY: nobody uses the object.
+        unsafe { heap.free(object.as_ptr()) }.expect("it is live");
+    }
+    looks_as_ever(&heap, "equal.svg");
 }
 
 #[test]

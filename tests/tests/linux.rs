@@ -100,6 +100,9 @@ fn what_no_heap_can_be_made_of_is_refused_by_name() {
     for size in [MAX_HEAP + 1, usize::MAX] {
         assert_eq!(refused(size, 64), MapError::Init(InitError::TooLarge { size }));
     }
+    // The largest is a heap, if the kernel has as much.
+    let largest = MappedHeap::new(MAX_HEAP, Config::new(64)).map(|heap| heap.size());
+    assert!(matches!(largest, Ok(MAX_HEAP) | Err(MapError::System(_))), "{largest:?}");
 }
 
 #[test]

@@ -86,6 +86,18 @@ fn slots_are_all_slots_with_those_never_used_in_one() {
 }
 
 #[test]
+fn a_slab_that_was_full_is_its_slots_and_no_rest() {
+    let heap = MappedHeap::new(4096, Config::new(64)).expect("there is memory");
+    for live in 1..=16 {
+        heap.alloc(64).expect("there is a slot");
+        let stats = heap.stats().expect("nobody is in the heap").slab;
+        let sizes: Vec<_> = slots(&heap, &stats).map(|slot| slot.size).collect();
+        let rest = Some((16 - live) * 64).filter(|&rest| rest > 0);
+        assert_eq!(sizes, [64].repeat(live).into_iter().chain(rest).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn a_cell_holds_what_its_bytes_hold() {
     for share in [1, 16, 48, 4096, 100_000, 1 << 30] {
         let heap = used_heap(1 << 18, Config::new(48), share as u64);
