@@ -87,7 +87,7 @@ fn of_a_heap_that_is_full_to_its_end() {
 
 #[test]
 fn of_a_heap_whose_largest_holes_are_equal() {
-    let (heap, objects) = full_heap([3000, 16, 3000, 16, 2500, 16]);
+    let (heap, objects) = full_heap([3000, 16, 3000, 16, 2500, 16, 500, 16]);
     for object in objects.into_iter().step_by(2) {
         // SAFETY: nobody uses the object.
         unsafe { heap.free(object.as_ptr()) }.expect("it is live");
