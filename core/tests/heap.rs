@@ -1,0 +1,285 @@
+//! What a heap says of itself and of addresses, exactly, for one heap after the other. (The suites of the whole project ask the
+//! same of thousands, beside a model; here it takes no time, and one case says what is wrong.)
+#![allow(missing_docs)]
+
+use std::alloc::Layout;
+use std::mem::MaybeUninit;
+
+use slabfit::{
+    Config, Fault, FreeHeader, GRANULE, Heap, InitError, MIN_HEAP, MIN_REGION, Memory, RegionArray, Segment,
+    SegmentStats, SpinLock, State, bookkeeping_size,
+};
+
+const SLOT: usize = 48;
+
+/// 1024 bytes with 5 slots of 48 bytes, a tail of 16, and 768 bytes of blocks.
+struct Parts {
+    region: RegionArray<1024>,
+    bookkeeping: RegionArray<1024>,
+}
+
+impl Parts {
+    fn new() -> Box<Self> {
+        Box::new(Self { region: RegionArray::new(), bookkeeping: RegionArray::new() })
+    }
+
+    fn heap(&mut self) -> Heap<'_, SpinLock> {
+        let memory = Memory::with_bookkeeping(self.region.as_mut(), self.bookkeeping.as_mut());
+        Heap::new(memory, Config::new(SLOT)).unwrap()
+    }
+}
+
+fn alloc(heap: &Heap<'_, SpinLock>, size: usize) -> *mut u8 {
+    heap.alloc(size).unwrap().as_ptr()
+}
+
+fn free(heap: &Heap<'_, SpinLock>, object: *mut u8) -> Result<(), Fault> {
+    // SAFETY: nobody uses the objects of these tests.
+    unsafe { heap.free(object) }.map_err(|error| error.fault)
+}
+
+#[test]
+fn the_slabs_figures_are_those_of_its_slots() {
+    let mut parts = Parts::new();
+    let heap = parts.heap();
+    let slab = || heap.stats().unwrap().slab;
+    let fresh = SegmentStats { size: 256, free_bytes: 240, largest_free: SLOT, free_blocks: 5, ..Default::default() };
+    assert_eq!(slab(), fresh);
+    let slots = [SLOT; 5].map(|size| alloc(&heap, size));
+    let full = SegmentStats {
+        size: 256,
+        live_bytes: 240,
+        peak_bytes: 240,
+        live_objects: 5,
+        peak_objects: 5,
+        allocs: 5,
+        ..Default::default()
+    };
+    assert_eq!(slab(), full);
+    free(&heap, slots[3]).unwrap();
+    let one_free = SegmentStats {
+        live_bytes: 192,
+        live_objects: 4,
+        free_bytes: SLOT,
+        largest_free: SLOT,
+        free_blocks: 1,
+        frees: 1,
+        ..full
+    };
+    assert_eq!(slab(), one_free);
+}
+
+#[test]
+fn an_address_that_is_no_objects_is_refused_by_name_and_counted_where_it_lies() {
+    let mut parts = Parts::new();
+    let heap = parts.heap();
+    let (slab, blocks) = (heap.base().unwrap().as_ptr(), heap.segment(Segment::NextFit));
+    let at = |address: usize| slab.wrapping_add(address - slab.addr());
+    let [slot, returned] = [SLOT; 2].map(|size| alloc(&heap, size));
+    let block = alloc(&heap, 100);
+    free(&heap, returned).unwrap();
+    for (address, fault) in [
+        (slab.wrapping_sub(1), Fault::OutsideHeap),
+        (slab.wrapping_sub(GRANULE), Fault::OutsideHeap),
+        (slab.wrapping_add(1024), Fault::OutsideHeap),
+        (slot.wrapping_add(1), Fault::Misaligned),
+        (slot.wrapping_add(GRANULE), Fault::NotABlock),
+        (returned, Fault::AlreadyFree),
+        (returned.wrapping_add(SLOT), Fault::NeverAllocated),
+        (slab.wrapping_add(240), Fault::NotABlock),
+        (at(blocks.start), Fault::NotABlock),
+        (at(blocks.start + 1), Fault::Misaligned),
+        (block.wrapping_add(GRANULE), Fault::NotABlock),
+        (at(blocks.end - GRANULE), Fault::NeverAllocated),
+    ] {
+        let before = heap.stats().unwrap();
+        assert_eq!(
+            free(&heap, address),
+            Err(fault),
+            "{} bytes into the heap",
+            address.addr().wrapping_sub(slab.addr())
+        );
+        assert_eq!(heap.usable_size(address).map_err(|error| error.fault), Err(fault));
+        let after = heap.stats().unwrap();
+        let counted = [
+            after.refused_outside - before.refused_outside,
+            after.slab.refused_frees - before.slab.refused_frees,
+            after.next_fit.refused_frees - before.next_fit.refused_frees,
+        ];
+        let place = if fault == Fault::OutsideHeap { 0 } else { 1 + usize::from(blocks.contains(&address.addr())) };
+        assert_eq!(counted, [0, 1, 2].map(|nth| u64::from(nth == place)), "{address:?}");
+        assert_eq!((after.slab.corruptions, after.next_fit.corruptions), (0, 0));
+        assert_eq!(heap.owns(address), fault != Fault::OutsideHeap, "{address:?}");
+    }
+    // SAFETY: the header of a live block, which nobody else looks at.
+    unsafe { block.sub(GRANULE).write(1) };
+    assert_eq!(free(&heap, block), Err(Fault::HeaderOverwritten));
+    assert_eq!((heap.stats().unwrap().slab.corruptions, heap.stats().unwrap().next_fit.corruptions), (0, 1));
+}
+
+#[test]
+fn an_object_can_hold_what_was_asked_for_rounded_up() {
+    let mut parts = Parts::new();
+    let heap = parts.heap();
+    for (size, usable) in [(SLOT, SLOT), (1, 16), (47, 48), (49, 64), (100, 112)] {
+        assert_eq!(heap.usable_size(alloc(&heap, size)), Ok(usable), "{size} bytes");
+    }
+}
+
+#[test]
+fn the_rover_stands_behind_what_was_allocated_last() {
+    assert_eq!(Heap::<SpinLock>::empty().rover(), None);
+    let mut parts = Parts::new();
+    let heap = parts.heap();
+    let start = heap.segment(Segment::NextFit).start;
+    assert_eq!(heap.rover(), Some(start));
+    alloc(&heap, SLOT);
+    assert_eq!(heap.rover(), Some(start));
+    alloc(&heap, 100);
+    assert_eq!(heap.rover(), Some(start + 128));
+}
+
+#[test]
+fn a_slot_serves_a_layout_of_its_size_that_asks_for_no_more_than_16() {
+    let mut parts = Parts::new();
+    let heap = parts.heap();
+    let (slab, blocks) = (heap.segment(Segment::Slab), heap.segment(Segment::NextFit));
+    for zeroed in [false, true] {
+        for (size, alignment, segment) in [
+            (SLOT, 1, &slab),
+            (SLOT, 16, &slab),
+            (SLOT, 32, &blocks),
+            (SLOT - 1, 16, &blocks),
+            (SLOT + 1, 8, &blocks),
+            (100, 64, &blocks),
+        ] {
+            let layout = Layout::from_size_align(size, alignment).unwrap();
+            let object = if zeroed { heap.alloc_layout_zeroed(layout) } else { heap.alloc_layout(layout) }.unwrap();
+            assert!(segment.contains(&object.addr().get()), "{layout:?}");
+            assert_eq!(object.addr().get() % alignment, 0, "{layout:?}");
+            free(&heap, object.as_ptr()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn zeroed_memory_is_zeros_where_objects_have_been_and_where_none_has() {
+    let mut array = Box::new(RegionArray::<1024>::new());
+    array.as_mut().as_mut().fill(MaybeUninit::zeroed());
+    // SAFETY: all of it is zero.
+    let memory = unsafe { Memory::from(array.as_mut().as_mut()).assume_zeroed() };
+    let heap: Heap<'_, SpinLock> = Heap::new(memory, Config::new(SLOT)).unwrap();
+    for size in [SLOT, 64] {
+        let layout = Layout::from_size_align(size, 8).unwrap();
+        for _ in 0..3 {
+            let objects = [(); 2].map(|()| heap.alloc_layout_zeroed(layout).unwrap().as_ptr());
+            for object in objects {
+                for at in 0..size {
+                    // SAFETY: inside an object of that size.
+                    assert_eq!(unsafe { object.add(at).read() }, 0, "byte {at} of {size}");
+                }
+                // SAFETY: as above.
+                unsafe { object.write_bytes(0xA5, size) };
+            }
+            for object in objects {
+                free(&heap, object).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_walk_shows_every_slot_and_block_as_it_is() {
+    let mut parts = Parts::new();
+    let heap = parts.heap();
+    let (slab, blocks) = (heap.segment(Segment::Slab).start, heap.segment(Segment::NextFit).start);
+    let slots = [SLOT; 3].map(|size| alloc(&heap, size));
+    let objects = [100, 16, 16].map(|size| alloc(&heap, size));
+    free(&heap, slots[1]).unwrap();
+    free(&heap, objects[1]).unwrap();
+    let walked: Vec<_> = heap.blocks().map(|block| (block.address, block.size, block.state)).collect();
+    let (used, unused) = (State::Used, State::Free);
+    assert_eq!(
+        walked,
+        [
+            (slab, SLOT, used),
+            (slab + 48, SLOT, unused),
+            (slab + 96, SLOT, used),
+            (slab + 144, SLOT, unused),
+            (slab + 192, SLOT, unused),
+            (blocks, 128, used),
+            (blocks + 128, 32, unused),
+            (blocks + 160, 32, used),
+            (blocks + 192, 576, unused),
+        ]
+    );
+    assert!(heap.blocks().take(5).all(|block| block.segment == Segment::Slab));
+    assert!(heap.blocks().skip(5).eq(heap.next_fit_blocks()));
+    assert!(heap.next_fit_blocks().all(|block| block.segment == Segment::NextFit));
+    assert_eq!(heap.overwritten().next(), None);
+}
+
+#[test]
+fn a_returned_slot_links_to_the_next_free_one_and_the_last_to_none() {
+    let mut parts = Parts::new();
+    let heap = parts.heap();
+    let slots = [SLOT; 5].map(|size| alloc(&heap, size));
+    let link = |slot: *mut u8| {
+        // SAFETY: a returned slot begins with such a header.
+        unsafe { slot.cast::<FreeHeader>().read() }.next.cast::<u8>()
+    };
+    free(&heap, slots[1]).unwrap();
+    assert!(link(slots[1]).is_null());
+    free(&heap, slots[4]).unwrap();
+    assert_eq!(link(slots[1]), slots[4]);
+    assert!(link(slots[4]).is_null());
+}
+
+#[test]
+fn a_heap_is_all_whole_granules_that_it_is_given() {
+    for slab_size in [1, SLOT, 4096] {
+        for given in MIN_HEAP..400 {
+            let needed = bookkeeping_size(given / GRANULE * GRANULE, slab_size);
+            let mut parts = Parts::new();
+            let memory = Memory::with_bookkeeping(
+                &mut parts.region.as_mut()[..given],
+                &mut parts.bookkeeping.as_mut()[..needed],
+            );
+            let heap: Heap<'_, SpinLock> = Heap::new(memory, Config::new(slab_size)).unwrap();
+            assert_eq!(heap.size(), given / GRANULE * GRANULE);
+            assert_eq!(heap.segment(Segment::Slab).len(), given / 4 / GRANULE * GRANULE);
+            drop(heap);
+            let memory = Memory::with_bookkeeping(
+                &mut parts.region.as_mut()[..given],
+                &mut parts.bookkeeping.as_mut()[..needed - 1],
+            );
+            let refused = Heap::<SpinLock>::new(memory, Config::new(slab_size)).err();
+            assert_eq!(refused, Some(InitError::BookkeepingTooSmall { size: needed - 1, needed }));
+        }
+    }
+}
+
+/// All levels but the last of the map's trees are one word or node, so that what remains is the slots'.
+#[test]
+fn bookkeeping_has_a_bit_for_every_slot_and_a_word_at_least() {
+    let of_the_map = bookkeeping_size(16_384, 16_384) - 8;
+    assert_eq!(bookkeeping_size(16_384, 4096) - of_the_map, 8);
+    assert_eq!(bookkeeping_size(16_384, 64) - of_the_map, 8);
+    assert_eq!(bookkeeping_size(16_384, 32) - of_the_map, 2 * 8 + 8);
+    assert_eq!(bookkeeping_size(16_384, 16) - of_the_map, 4 * 8 + 8);
+}
+
+#[test]
+fn what_is_too_small_is_told_what_would_do() {
+    let mut parts = Parts::new();
+    fn refused(memory: Memory<'_>) -> Option<InitError> {
+        Heap::<SpinLock>::new(memory, Config::new(SLOT)).err()
+    }
+    let given = MIN_HEAP - 1;
+    let alone = Memory::from(&mut parts.region.as_mut()[..given]);
+    assert_eq!(refused(alone), Some(InitError::TooSmall { size: given, minimum: MIN_REGION }));
+    let beside = Memory::with_bookkeeping(&mut parts.region.as_mut()[..given], parts.bookkeeping.as_mut());
+    assert_eq!(refused(beside), Some(InitError::TooSmall { size: given, minimum: MIN_HEAP }));
+    let memory = Memory::from(&mut parts.region.as_mut()[..MIN_REGION]);
+    assert_eq!(Heap::<SpinLock>::new(memory, Config::new(SLOT)).map(|heap| heap.size()), Ok(MIN_HEAP));
+}
