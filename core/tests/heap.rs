@@ -6,7 +6,7 @@ use std::alloc::Layout;
 use std::mem::MaybeUninit;
 
 use slabfit::{
-    Config, Fault, FreeHeader, GRANULE, Heap, InitError, MIN_HEAP, MIN_REGION, Memory, RegionArray, Segment,
+    Config, Fault, FreeHeader, GRANULE, Heap, InitError, MIN_HEAP, MIN_REGION, Memory, Placement, RegionArray, Segment,
     SegmentStats, SpinLock, State, bookkeeping_size,
 };
 
@@ -267,6 +267,12 @@ fn bookkeeping_has_a_bit_for_every_slot_and_a_word_at_least() {
     assert_eq!(bookkeeping_size(16_384, 64) - of_the_map, 8);
     assert_eq!(bookkeeping_size(16_384, 32) - of_the_map, 2 * 8 + 8);
     assert_eq!(bookkeeping_size(16_384, 16) - of_the_map, 4 * 8 + 8);
+}
+
+#[test]
+fn a_config_is_next_fit_until_first_fit_is_asked_for() {
+    assert_eq!(Config::new(SLOT), Config { slab_size: SLOT, placement: Placement::NextFit });
+    assert_eq!(Config::new(SLOT).first_fit(), Config { slab_size: SLOT, placement: Placement::FirstFit });
 }
 
 #[test]

@@ -85,6 +85,22 @@ fn of_a_heap_that_is_full_to_its_end() {
     looks_as_ever(&full_heap([]).0, "full.svg");
 }
 
+/// A row is 2048 bytes.
+#[test]
+fn of_a_heap_whose_rover_stands_where_a_row_starts() {
+    let heap = MappedHeap::new(65_536, Config::new(1 << 20)).expect("there is memory");
+    heap.alloc(2048 - 16).expect("there is room");
+    looks_as_ever(&heap, "rover.svg");
+}
+
+#[test]
+fn of_a_heap_whose_hole_is_at_a_rows_end_and_the_next_ones_start() {
+    let (heap, [_, object]) = full_heap([1900, 240]);
+    // SAFETY: nobody uses the object.
+    unsafe { heap.free(object.as_ptr()) }.expect("it is live");
+    looks_as_ever(&heap, "hole.svg");
+}
+
 #[test]
 fn of_a_heap_whose_largest_holes_are_equal() {
     let (heap, objects) = full_heap([3000, 16, 3000, 16, 2500, 16, 500, 16]);

@@ -1,6 +1,5 @@
 //! First fit beside next fit: one search, two starting points.
 
-use slabfit::Config;
 use slabfit::Placement::{self, FirstFit, NextFit};
 use slabfit_tests::program::Op;
 use slabfit_tests::scene::Scene;
@@ -10,12 +9,6 @@ fn alloc_16(placement: Placement, before: &str, after: &str) {
     let mut scene = Scene::placed(before, placement);
     scene.alloc(16);
     scene.shows(after);
-}
-
-#[test]
-fn a_config_is_next_fit_until_first_fit_is_asked_for() {
-    assert_eq!(Config::new(48), Config { slab_size: 48, placement: NextFit });
-    assert_eq!(Config::new(48).first_fit(), Config { slab_size: 48, placement: FirstFit });
 }
 
 #[test]
