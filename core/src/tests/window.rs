@@ -61,16 +61,19 @@ fn a_window_shows_what_a_scan_finds() {
             if !starts[at] {
                 continue;
             }
-            let sought = first(&ends, at + 1, behind).and_then(|end| {
-                let gap = (last(&ends, from, at + 1)?, first(&starts, end, behind)?);
-                Some((end, gap, last(&gaps, from, at)?, first(&gaps, end + 1, behind)?))
-            });
-            let found = window.around_block().map(|around| {
-                let gap = (index(around.gap.start), index(around.gap.end));
-                (index(around.end), gap, index(around.previous), index(around.next))
-            });
+            let end = first(&ends, at + 1, behind);
+            let sought = [
+                end,
+                last(&ends, from, at + 1),
+                end.and_then(|end| first(&starts, end, behind)),
+                last(&gaps, from, at),
+                end.and_then(|end| first(&gaps, end + 1, behind)),
+            ];
+            let seen = window.around_block();
+            let found =
+                [seen.end, seen.gap_start, seen.gap_end, seen.previous, seen.next].map(|place| place.map(index));
             assert_eq!(found, sought, "{at} of {chunks:x?}");
-            whole += usize::from(found.is_some());
+            whole += usize::from(found.iter().all(Option::is_some));
         }
     }
     assert!(whole > 3000, "only {whole} blocks with all that is around them");
