@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 
 use std::alloc::Layout;
+use std::mem::MaybeUninit;
 
 use slabfit::{Config, Heap, RegionArray};
 
@@ -99,6 +100,22 @@ macro_rules! in_a_borrowed_heap {
                 // SAFETY: nobody uses the object afterwards.
                 unsafe { (&heap).deallocate(object, large) };
                 nothing_is_left_in(&heap);
+            }
+
+            /// It would cost the more the larger the object is.
+            #[test]
+            fn what_need_not_be_zeros_is_not_written() {
+                let mut array = RegionArray::<8192>::new();
+                array.as_mut().fill(MaybeUninit::new(0xA5));
+                let heap: Heap = Heap::new(&mut array, Config::new(64)).unwrap();
+                for size in [64, 100, 2000] {
+                    let layout = Layout::from_size_align(size, 8).unwrap();
+                    let object = (&heap).allocate(layout).unwrap();
+                    for at in 0..size {
+                        // SAFETY: inside the object; the array was initialised, and nobody else uses these bytes.
+                        assert_eq!(unsafe { object.cast::<u8>().as_ptr().add(at).read() }, 0xA5, "byte {at} of {size}");
+                    }
+                }
             }
 
             #[test]
