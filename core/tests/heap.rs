@@ -276,6 +276,15 @@ fn a_config_is_next_fit_until_first_fit_is_asked_for() {
 }
 
 #[test]
+fn what_starts_between_two_granules_is_refused_with_its_address() {
+    let mut parts = Parts::new();
+    let bytes = &mut parts.region.as_mut()[8..];
+    let address = bytes.as_ptr().addr();
+    let refused = Heap::<SpinLock>::new(bytes, Config::new(SLOT)).err();
+    assert_eq!(refused, Some(InitError::Unaligned { address }));
+}
+
+#[test]
 fn what_is_too_small_is_told_what_would_do() {
     let mut parts = Parts::new();
     fn refused(memory: Memory<'_>) -> Option<InitError> {
