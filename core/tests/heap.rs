@@ -6,13 +6,14 @@ use std::alloc::Layout;
 use std::mem::MaybeUninit;
 
 use slabfit::{
-    Config, Fault, FreeHeader, GRANULE, Heap, InitError, MIN_HEAP, MIN_REGION, Memory, Placement, RegionArray, Segment,
-    SegmentStats, SpinLock, State, bookkeeping_size,
+    AllocError, Config, Fault, FreeHeader, GRANULE, Heap, InitError, MIN_HEAP, MIN_REGION, Memory, Placement,
+    RegionArray, Segment, SegmentStats, SpinLock, State, bookkeeping_size,
 };
 
 const SLOT: usize = 48;
 
-/// 1024 bytes with 5 slots of 48 bytes, a tail of 16, and 768 bytes of blocks.
+/// 1024 bytes with 5 slots of 48 bytes, a tail of 16, and 768 bytes of blocks; where they lie is the same to every alignment here.
+#[repr(C, align(1024))]
 struct Parts {
     region: RegionArray<1024>,
     bookkeeping: RegionArray<1024>,
@@ -233,6 +234,71 @@ fn a_returned_slot_links_to_the_next_free_one_and_the_last_to_none() {
     free(&heap, slots[4]).unwrap();
     assert_eq!(link(slots[1]), slots[4]);
     assert!(link(slots[4]).is_null());
+}
+
+#[test]
+fn a_request_that_no_block_serves_is_told_why_and_counted() {
+    assert_eq!(Heap::<SpinLock>::empty().alloc(1), Err(AllocError::NotInitialised));
+    let mut parts = Parts::new();
+    let heap = parts.heap();
+    let failed = || {
+        let next_fit = heap.stats().unwrap().next_fit;
+        (next_fit.failed_full, next_fit.failed_fragmented)
+    };
+    assert_eq!((heap.alloc(753), failed()), (Err(AllocError::Full), (1, 0)));
+    let objects = [176; 4].map(|size| alloc(&heap, size));
+    free(&heap, objects[0]).unwrap();
+    free(&heap, objects[2]).unwrap();
+    assert_eq!((heap.alloc(177), failed()), (Err(AllocError::Fragmented), (1, 1)));
+    assert_eq!((heap.alloc(368), failed()), (Err(AllocError::Fragmented), (1, 2)));
+    assert_eq!((heap.alloc(369), failed()), (Err(AllocError::Full), (2, 2)));
+    assert_eq!((heap.alloc(usize::MAX), failed()), (Err(AllocError::Full), (3, 2)));
+}
+
+/// Where a request of 48 bytes goes: the rover stands in a hole that it fills, 128 bytes into the block `exact` of four, and
+/// the block `other` is a larger hole.
+fn with_an_exact_hole(placement: Placement, exact: usize, other: usize) -> usize {
+    let mut parts = Parts::new();
+    let memory = Memory::with_bookkeeping(parts.region.as_mut(), parts.bookkeeping.as_mut());
+    let heap: Heap<'_, SpinLock> = Heap::new(memory, Config { placement, ..Config::new(1) }).unwrap();
+    let start = heap.segment(Segment::NextFit).start;
+    let objects = [176; 4].map(|size| alloc(&heap, size));
+    free(&heap, objects[exact]).unwrap();
+    alloc(&heap, 100);
+    assert_eq!(heap.rover(), Some(start + exact * 192 + 128));
+    free(&heap, objects[other]).unwrap();
+    alloc(&heap, 48).addr() - start - GRANULE
+}
+
+#[test]
+fn next_fit_fills_the_rovers_hole_and_first_fit_the_first() {
+    assert_eq!(with_an_exact_hole(Placement::NextFit, 2, 0), 512);
+    assert_eq!(with_an_exact_hole(Placement::FirstFit, 2, 0), 0);
+    assert_eq!(with_an_exact_hole(Placement::NextFit, 0, 2), 128);
+    assert_eq!(with_an_exact_hole(Placement::FirstFit, 0, 2), 128);
+}
+
+#[test]
+fn an_aligned_object_goes_into_the_first_hole_that_can_align_it() {
+    let mut parts = Parts::new();
+    let heap = parts.heap();
+    let start = heap.segment(Segment::NextFit).start;
+    let aligned = |size, alignment| {
+        let layout = Layout::from_size_align(size, alignment).unwrap();
+        heap.alloc_layout(layout).map(|object| object.addr().get() - start)
+    };
+    let objects = [64, 16, 176, 16, 416].map(|size| alloc(&heap, size));
+    for hole in [0, 2] {
+        free(&heap, objects[hole]).unwrap();
+    }
+    // Holes from 0 to 80 and from 112 to 304: what is left before an object is nothing or a hole of 32 bytes at least.
+    assert_eq!(aligned(64, 64), Ok(128));
+    assert_eq!(aligned(100, 128), Err(AllocError::Fragmented));
+    // Behind the rover, which stands at 192, and not in the first hole of all; then there.
+    assert_eq!(aligned(16, 64), Ok(256));
+    assert_eq!(aligned(16, 128), Err(AllocError::Fragmented));
+    assert_eq!(aligned(16, 64), Ok(64));
+    assert_eq!(heap.check(), Ok(()));
 }
 
 #[test]
