@@ -255,27 +255,27 @@ fn a_request_that_no_block_serves_is_told_why_and_counted() {
     assert_eq!((heap.alloc(usize::MAX), failed()), (Err(AllocError::Full), (3, 2)));
 }
 
-/// Where a request of 48 bytes goes: the rover stands in a hole that it fills, 128 bytes into the block `exact` of four, and
-/// the block `other` is a larger hole.
+/// Where a request of 48 bytes goes: the rover stands in a hole that it fills, 704 bytes into the block `exact` of four, and
+/// the block `other` is a larger hole. (They are in different chunks of 1024 bytes.)
 fn with_an_exact_hole(placement: Placement, exact: usize, other: usize) -> usize {
-    let mut parts = Parts::new();
-    let memory = Memory::with_bookkeeping(parts.region.as_mut(), parts.bookkeeping.as_mut());
+    let (mut region, mut bookkeeping) = (RegionArray::<4096>::new(), RegionArray::<1024>::new());
+    let memory = Memory::with_bookkeeping(region.as_mut(), bookkeeping.as_mut());
     let heap: Heap<'_, SpinLock> = Heap::new(memory, Config { placement, ..Config::new(1) }).unwrap();
     let start = heap.segment(Segment::NextFit).start;
-    let objects = [176; 4].map(|size| alloc(&heap, size));
+    let objects = [752; 4].map(|size| alloc(&heap, size));
     free(&heap, objects[exact]).unwrap();
-    alloc(&heap, 100);
-    assert_eq!(heap.rover(), Some(start + exact * 192 + 128));
+    alloc(&heap, 688);
+    assert_eq!(heap.rover(), Some(start + exact * 768 + 704));
     free(&heap, objects[other]).unwrap();
     alloc(&heap, 48).addr() - start - GRANULE
 }
 
 #[test]
 fn next_fit_fills_the_rovers_hole_and_first_fit_the_first() {
-    assert_eq!(with_an_exact_hole(Placement::NextFit, 2, 0), 512);
+    assert_eq!(with_an_exact_hole(Placement::NextFit, 2, 0), 2240);
     assert_eq!(with_an_exact_hole(Placement::FirstFit, 2, 0), 0);
-    assert_eq!(with_an_exact_hole(Placement::NextFit, 0, 2), 128);
-    assert_eq!(with_an_exact_hole(Placement::FirstFit, 0, 2), 128);
+    assert_eq!(with_an_exact_hole(Placement::NextFit, 0, 2), 704);
+    assert_eq!(with_an_exact_hole(Placement::FirstFit, 0, 2), 704);
 }
 
 #[test]
