@@ -138,6 +138,10 @@ fn the_rover_stands_behind_what_was_allocated_last() {
     assert_eq!(heap.rover(), Some(start));
     alloc(&heap, 100);
     assert_eq!(heap.rover(), Some(start + 128));
+    let last = alloc(&heap, 768 - 128 - GRANULE);
+    assert_eq!(heap.rover(), Some(start + 768));
+    free(&heap, last).unwrap();
+    assert_eq!(heap.rover(), Some(start + 768), "it does not move to a hole that ends where it stands");
 }
 
 #[test]

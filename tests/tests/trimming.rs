@@ -172,6 +172,28 @@ fn pages_go_back_by_themselves_when_much_was_freed() {
 }
 
 #[test]
+fn a_step_passes_several_free_blocks_without_a_whole_page() {
+    const PAGE: usize = 4096;
+    static HEAP: ProcessHeap = ProcessHeap::empty();
+    HEAP.init(64 * MIB, Config { placement: Placement::FirstFit, ..Config::new(64) }).expect("there is memory");
+    // 1000 to be freed, of which hardly any holds a whole page, and 8 MiB behind them.
+    let objects = fill(&HEAP, PAGE, 2000 * PAGE);
+    let last = fill(&HEAP, 8 * MIB, 8 * MIB)[0];
+    let behind = last.addr().next_multiple_of(PAGE)..last.addr() + 8 * MIB - PAGE;
+    // The most live bytes are seen.
+    (0..64).for_each(|_| HEAP.trim_after_free());
+    for &object in objects.iter().step_by(2).chain([&last]) {
+        // SAFETY: freed once, and not used any more.
+        unsafe { free(&HEAP, object) };
+    }
+    assert!(resident(behind.clone()) > 7 * MIB);
+    // Of 2000 frees every 8th does a step: one for 8 blocks, and 32 and one for the last.
+    (0..2000).for_each(|_| HEAP.trim_after_free());
+    assert_eq!(resident(behind), 0);
+    assert_eq!(HEAP.check(), Ok(()));
+}
+
+#[test]
 fn a_program_that_frees_as_much_as_it_allocates_keeps_its_pages() {
     static HEAP: ProcessHeap = ProcessHeap::empty();
     HEAP.init(64 * MIB, Config { placement: Placement::FirstFit, ..Config::new(64) }).expect("there is memory");
