@@ -283,6 +283,31 @@ fn next_fit_fills_the_rovers_hole_and_first_fit_the_first() {
 }
 
 #[test]
+fn a_block_grows_into_all_of_the_hole_behind_it() {
+    let mut parts = Parts::new();
+    let heap = parts.heap();
+    let [first, second, _] = [100, 48, 16].map(|size| alloc(&heap, size));
+    free(&heap, second).unwrap();
+    // SAFETY: nobody uses the object.
+    assert_eq!(unsafe { heap.realloc(first, 177) }.map(|object| object.as_ptr() == first), Ok(false));
+    let [first, second, _] = [100, 48, 16].map(|size| alloc(&heap, size));
+    free(&heap, second).unwrap();
+    // SAFETY: nobody uses the object.
+    assert_eq!(unsafe { heap.realloc(first, 176) }.map(|object| object.as_ptr() == first), Ok(true));
+    assert_eq!((heap.usable_size(first), heap.check()), (Ok(176), Ok(())));
+}
+
+#[test]
+fn a_rest_of_32_bytes_is_a_block_and_one_of_16_is_none() {
+    for (size, holes, usable) in [(720, 1, 720), (736, 0, 752), (752, 0, 752)] {
+        let mut parts = Parts::new();
+        let heap = parts.heap();
+        let object = alloc(&heap, size);
+        assert_eq!((heap.stats().unwrap().next_fit.free_blocks, heap.usable_size(object)), (holes, Ok(usable)));
+    }
+}
+
+#[test]
 fn an_aligned_object_goes_into_the_first_hole_that_can_align_it() {
     let mut parts = Parts::new();
     let heap = parts.heap();
