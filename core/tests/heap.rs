@@ -286,11 +286,11 @@ fn next_fit_fills_the_rovers_hole_and_first_fit_the_first() {
 fn a_block_grows_into_all_of_the_hole_behind_it() {
     let mut parts = Parts::new();
     let heap = parts.heap();
-    let [first, second, _] = [100, 48, 16].map(|size| alloc(&heap, size));
+    let [first, second, _] = [100, 40, 16].map(|size| alloc(&heap, size));
     free(&heap, second).unwrap();
     // SAFETY: nobody uses the object.
     assert_eq!(unsafe { heap.realloc(first, 177) }.map(|object| object.as_ptr() == first), Ok(false));
-    let [first, second, _] = [100, 48, 16].map(|size| alloc(&heap, size));
+    let [first, second, _] = [100, 40, 16].map(|size| alloc(&heap, size));
     free(&heap, second).unwrap();
     // SAFETY: nobody uses the object.
     assert_eq!(unsafe { heap.realloc(first, 176) }.map(|object| object.as_ptr() == first), Ok(true));
