@@ -172,6 +172,23 @@ fn pages_go_back_by_themselves_when_much_was_freed() {
 }
 
 #[test]
+fn a_program_that_frees_less_than_4_mib_keeps_its_pages() {
+    static HEAP: ProcessHeap = ProcessHeap::empty();
+    HEAP.init(16 * MIB, Config { placement: Placement::FirstFit, ..Config::new(64) }).expect("there is memory");
+    let segment = HEAP.segment(Segment::NextFit);
+    let objects = fill(&HEAP, 1000, 3 * MIB);
+    let before = resident(segment.clone());
+    for object in objects {
+        HEAP.trim_after_free();
+        // SAFETY: freed once, and not used any more.
+        unsafe { free(&HEAP, object) };
+        HEAP.trim_after_free();
+    }
+    assert_eq!(resident(segment), before);
+    assert!(HEAP.trim() > 2 * MIB);
+}
+
+#[test]
 fn a_step_passes_several_free_blocks_without_a_whole_page() {
     const PAGE: usize = 4096;
     static HEAP: ProcessHeap = ProcessHeap::empty();
