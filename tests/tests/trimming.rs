@@ -189,6 +189,27 @@ fn a_program_that_frees_less_than_4_mib_keeps_its_pages() {
 }
 
 #[test]
+fn a_pass_begins_with_the_64th_free_and_goes_on_with_every_8th() {
+    static HEAP: ProcessHeap = ProcessHeap::empty();
+    HEAP.init(16 * MIB, Config { placement: Placement::FirstFit, ..Config::new(64) }).expect("there is memory");
+    let segment = HEAP.segment(Segment::NextFit);
+    let object = fill(&HEAP, 8 * MIB, 8 * MIB)[0];
+    let frees = |count: usize| {
+        (0..count).for_each(|_| HEAP.trim_after_free());
+        resident(segment.clone())
+    };
+    // The live bytes are seen.
+    let before = frees(64);
+    // SAFETY: freed once, and not used any more.
+    unsafe { free(&HEAP, object) };
+    assert_eq!(frees(63), before);
+    // The page with the header stays.
+    assert_eq!(frees(1), before - (256 * 1024 - 4096));
+    assert_eq!(frees(7), before - (256 * 1024 - 4096));
+    assert_eq!(frees(1), before - (2 * 256 * 1024 - 4096));
+}
+
+#[test]
 fn a_step_passes_several_free_blocks_without_a_whole_page() {
     const PAGE: usize = 4096;
     static HEAP: ProcessHeap = ProcessHeap::empty();
