@@ -171,21 +171,29 @@ fn pages_go_back_by_themselves_when_much_was_freed() {
     assert_eq!(HEAP.check(), Ok(()));
 }
 
-#[test]
-fn a_program_that_frees_less_than_4_mib_keeps_its_pages() {
-    static HEAP: ProcessHeap = ProcessHeap::empty();
-    HEAP.init(16 * MIB, Config { placement: Placement::FirstFit, ..Config::new(64) }).expect("there is memory");
-    let segment = HEAP.segment(Segment::NextFit);
-    let objects = fill(&HEAP, 1000, 3 * MIB);
+/// Frees so much of so much, and tells of every free.
+fn keeps_its_pages(heap: &'static ProcessHeap, live: usize, freed: usize) {
+    heap.init(64 * MIB, Config { placement: Placement::FirstFit, ..Config::new(64) }).expect("there is memory");
+    let segment = heap.segment(Segment::NextFit);
+    let objects = fill(heap, 1000, live);
+    // The live bytes are seen.
+    (0..64).for_each(|_| heap.trim_after_free());
     let before = resident(segment.clone());
-    for object in objects {
-        HEAP.trim_after_free();
+    for &object in &objects[..freed / 1000] {
         // SAFETY: freed once, and not used any more.
-        unsafe { free(&HEAP, object) };
-        HEAP.trim_after_free();
+        unsafe { free(heap, object) };
+        heap.trim_after_free();
     }
     assert_eq!(resident(segment), before);
-    assert!(HEAP.trim() > 2 * MIB);
+    assert!(heap.trim() > freed / 2);
+}
+
+#[test]
+fn who_frees_less_than_4_mib_or_a_quarter_keeps_its_pages() {
+    static SMALL: ProcessHeap = ProcessHeap::empty();
+    static LARGE: ProcessHeap = ProcessHeap::empty();
+    keeps_its_pages(&SMALL, 3 * MIB, 3 * MIB);
+    keeps_its_pages(&LARGE, 32 * MIB, 6 * MIB);
 }
 
 #[test]
