@@ -5,10 +5,10 @@ use core::fmt::Write;
 
 use rustix::process::Signal;
 use slabfit::{Config, MAX_HEAP, Placement};
+use slabfit_linux::Output;
 
 use crate::libc;
 use crate::name::{Kind, Name};
-use crate::output::{Output, STDERR};
 
 const HEAP: usize = 256 << 20;
 const SLAB: usize = 64;
@@ -66,7 +66,7 @@ fn setting<T>(name: &str, otherwise: T, expected: &str, read: impl FnOnce(&[u8])
     let value = libc::variable(name, |value| {
         read(value).unwrap_or_else(|| {
             let shown = value.get(..SHOWN).unwrap_or(value).escape_ascii();
-            let _ = writeln!(Output::to(STDERR), "slabfit: {name}={shown}: not {expected}");
+            let _ = writeln!(Output::stderr(), "slabfit: {name}={shown}: not {expected}");
             libc::refuse_to_start()
         })
     });

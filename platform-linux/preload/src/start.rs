@@ -7,10 +7,9 @@ use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use slabfit::{AllocError, RawLock};
-use slabfit_linux::{FutexLock, ProcessHeap};
+use slabfit_linux::{FutexLock, Output, ProcessHeap};
 
 use crate::heap::{ABORT, HEAP};
-use crate::output::{Output, STDERR};
 use crate::settings::{Report, Settings};
 use crate::trace::Reason;
 use crate::{fork, libc, map, report, trace};
@@ -105,12 +104,12 @@ fn make() {
     if let Some(name) = settings.trace {
         // SAFETY: as for the report.
         if let Err(error) = unsafe { trace::begin(name, settings.heap, settings.config.placement) } {
-            let _ = writeln!(Output::to(STDERR), "slabfit: no SLABFIT_TRACE: {}", Reason(error));
+            let _ = writeln!(Output::stderr(), "slabfit: no SLABFIT_TRACE: {}", Reason(error));
             libc::refuse_to_start();
         }
     }
     if let Err(error) = HEAP.init(settings.heap, settings.config) {
-        let _ = writeln!(Output::to(STDERR), "slabfit: no heap of {} bytes: {error}", settings.heap);
+        let _ = writeln!(Output::stderr(), "slabfit: no heap of {} bytes: {error}", settings.heap);
         libc::refuse_to_start();
     }
 }

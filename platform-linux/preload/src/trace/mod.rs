@@ -41,11 +41,10 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
 use slabfit::{AllocError, Fault, Placement, RawLock, ReallocError, WrongFree};
-use slabfit_linux::FutexLock;
+use slabfit_linux::{FutexLock, Output};
 
 use crate::libc;
 use crate::name::Name;
-use crate::output::{Output, STDERR};
 use crate::trace::file::TraceFile;
 use crate::trace::line::Lines;
 pub(crate) use crate::trace::recorder::Request;
@@ -184,7 +183,7 @@ fn stop(error: Errno) {
 }
 
 fn say_end(error: Errno) {
-    let _ = writeln!(Output::to(STDERR), "slabfit: the trace ends here: {}", Reason(error));
+    let _ = writeln!(Output::stderr(), "slabfit: the trace ends here: {}", Reason(error));
 }
 
 /// Why there is no file, for people.
