@@ -11,7 +11,7 @@ use roxmltree::{Document, Node};
 use slabfit::{Block, Config, GRANULE, Segment, State};
 use slabfit_linux::picture::{self, LARGEST, PictureError};
 use slabfit_linux::text::{Bytes, Count, Grouped, Multiple, Share};
-use slabfit_linux::{Cells, MappedHeap, slots};
+use slabfit_linux::{Cells, MappedHeap, ProcessHeap, slots};
 
 /// Sizes from one page to a gigabyte, whole powers of two and others.
 const SIZES: [usize; 8] = [4096, 65_536, 100_000, 1 << 20, 5_000_000, 64 << 20, 100_000_000, 1 << 30];
@@ -317,6 +317,23 @@ fn a_title_is_text_whatever_is_in_it() {
     let texts: Vec<_> = document.descendants().filter_map(|node| node.text()).collect();
     assert!(texts.contains(&"<a href='x'>&amp;??]]>") && texts.contains(&"</text>?"), "{texts:?}");
     assert!(!document.descendants().any(|node| node.has_tag_name("a")));
+}
+
+#[test]
+fn a_heap_without_memory_is_a_picture_without_cells_holes_or_a_rover() {
+    let mut svg = String::new();
+    picture::draw(&*ProcessHeap::empty(), &"title", &"note", &mut svg).expect("nobody is in the heap");
+    let document = Document::parse(&svg).expect("it is XML");
+    let of_class = |class: &str| {
+        let legend = document.descendants().find(|node| node.text() == Some("largest hole")).expect("it has a legend");
+        let before = document.descendants().take_while(|&node| node != legend);
+        before.filter(|node| node.attribute("class") == Some(class)).count()
+    };
+    // What is left is the legend's.
+    assert_eq!(["f", "s4", "b4", "b5", "l", "r", "v"].map(of_class), [1, 1, 1, 1, 1, 0, 0]);
+    let texts: Vec<_> = document.descendants().filter_map(|node| node.text()).collect();
+    assert!(texts.contains(&"Slab: 0 B of slots for requests of 0 B"), "{texts:?}");
+    assert!(texts.contains(&"Blocks: 0 B for all other requests"), "{texts:?}");
 }
 
 #[test]
