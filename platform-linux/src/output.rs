@@ -70,14 +70,16 @@ impl Output {
 
 impl fmt::Write for Output {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for &byte in text.as_bytes() {
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
             if self.len == BUFFER {
                 self.flush()?;
             }
-            if let Some(place) = self.buffer.get_mut(self.len) {
-                *place = byte;
-                self.len += 1;
-            }
+            let room = self.buffer.get_mut(self.len..).unwrap_or_default();
+            let count = room.len().min(rest.len());
+            room.iter_mut().zip(rest).for_each(|(place, &byte)| *place = byte);
+            self.len += count;
+            rest = rest.get(count..).unwrap_or_default();
         }
         Ok(())
     }
