@@ -77,6 +77,7 @@ pub(crate) unsafe fn order(name: Name, signal: Option<Signal>, placement: Placem
 
 /// The order, if there is one and it is this process's to carry out.
 fn ordered() -> Option<&'static Order> {
+    // Not reached: a library that was loaded and has no heap.
     if HEAP.size() == 0 {
         return None;
     }
@@ -126,6 +127,7 @@ impl Order {
         let process = process();
         let drawing = DRAWING.load(Ordering::Relaxed);
         let alone = |drawing| DRAWING.compare_exchange(drawing, process, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        // Not reached, but by chance: another thread that begins between the two looks.
         if drawing == process || !alone(drawing) {
             return Err(Later);
         }

@@ -177,6 +177,7 @@ impl TraceFile {
         let how = OFlags::RDWR | OFlags::CREATE | if new { OFlags::EXCL } else { OFlags::empty() };
         let file = open(name.as_c_str(), how)?;
         let stat = fstat(&file)?;
+        // Not reached: where lines are counted, which begins after this; tests/tests/preload/tracing.rs sees it.
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(Errno::INVAL);
         }
@@ -270,6 +271,7 @@ impl TraceFile {
             match pwrite(file, bytes.get(done..).unwrap_or_default(), at + done as u64) {
                 Ok(0) => return Err(Errno::NOSPC),
                 Ok(written) => done += written,
+                // Not reached: files of disks and of memory are written to without interruption, others may not be.
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error),
             }

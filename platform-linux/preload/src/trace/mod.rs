@@ -193,13 +193,14 @@ impl core::fmt::Display for Reason {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self.0 {
             Errno::NOENT => "there is no such folder",
+            Errno::NOSPC | Errno::DQUOT => "no space is left",
+            Errno::FBIG => "files may not be larger (see ulimit -f)",
+            Errno::STALE => "another file has its name",
+            // Not reached: where lines are counted, which begins after this; tests/tests/preload/tracing.rs sees it.
             Errno::ACCESS | Errno::PERM | Errno::ROFS => "it cannot be written to",
             Errno::ISDIR | Errno::INVAL | Errno::NXIO => "it is no plain file",
             Errno::NAMETOOLONG => "its name is too long",
-            Errno::NOSPC | Errno::DQUOT => "no space is left",
-            Errno::FBIG => "files may not be larger (see ulimit -f)",
             Errno::NOMEM => "the system is out of memory",
-            Errno::STALE => "another file has its name",
             Errno::WOULDBLOCK => "another process records into it; with %p in its name each has a file of its own",
             other => return write!(f, "error {}", other.raw_os_error()),
         })
@@ -264,6 +265,7 @@ pub(crate) fn orphan() {
     switch.store(0, Ordering::Relaxed);
     // SAFETY: who has the lock is this thread, interrupted, and the only one there is. Of what it was about to change this
     // reads addresses that never change, and a number that changes in one store.
+    // Not reached: a switch without a recorder.
     if let Some(recorder) = unsafe { &mut *RECORDER.0.get() } {
         recorder.file().orphan();
     }
@@ -275,6 +277,7 @@ pub(crate) fn orphan() {
 /// As for [`let_go`], in the parent.
 pub(crate) unsafe fn let_go_in_child(held: Held) {
     let switch = switch_of_process();
+    // Not reached: a hold without a switch.
     if let Some(switch) = switch {
         switch.store(0, Ordering::Relaxed);
     }
