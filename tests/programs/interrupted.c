@@ -1,5 +1,7 @@
 /* A signal handler that interrupted its own thread in the heap, where malloc answers null, does more than it should: it frees
- * an object, as often as there are frees to do ("free"), or ends the process ("exit", with status 3). */
+ * an object, as often as there are frees to do ("free", or "trim" where pages are given back meanwhile), or ends the process
+ * ("exit", with status 3). */
+#include <malloc.h>
 #include <signal.h>
 #include <sys/time.h>
 #include <time.h>
@@ -10,7 +12,7 @@ enum { FREES = 5, SECONDS = 30 };
 
 static const struct itimerval often = {{0, 50}, {0, 50}}, never = {{0, 0}, {0, 0}};
 static char *mine;
-static int exits;
+static int exits, trims;
 
 static volatile sig_atomic_t frees;
 
@@ -39,6 +41,8 @@ int main(int count, char **arguments)
 
     CHECK(count == 2);
     exits = strcmp(arguments[1], "exit") == 0;
+    trims = strcmp(arguments[1], "trim") == 0;
+    free(malloc(1 << 20));
     mine = malloc(48);
     CHECK(mine != NULL);
     memset(mine, 7, 48);
@@ -49,9 +53,9 @@ int main(int count, char **arguments)
     CHECK(setitimer(ITIMER_VIRTUAL, &often, NULL) == 0);
     while (frees < FREES && time(NULL) < end) {
         for (int i = 0; i < 1000; i++) {
-            void *object = malloc(32);
+            void *object = trims ? NULL : malloc(32);
 
-            CHECK(object != NULL);
+            CHECK(trims ? malloc_trim(0) == 1 : object != NULL);
             free(object);
         }
     }

@@ -343,6 +343,20 @@ fn an_exit_in_the_middle_of_a_record_leaves_the_trace_as_it_is() {
     assert!(!trace.recorded().expect("a recording").ended);
 }
 
+/// Giving pages back is no call that is recorded, but the heap is in use meanwhile.
+#[test]
+fn calls_that_a_handler_is_refused_are_counted_wherever_it_came() {
+    let Some(program) = compiled("cc", "interrupted.c", "interrupted_trimming", &c(&[])) else { return };
+    let file = scratch().join("trimming.rep");
+    let outcome = program.arguments(["trim"]).with("SLABFIT_TRACE", &file).run_preloaded("64M");
+    assert_eq!((outcome.status.code(), outcome.stderr.lines().count()), (Some(0), 5), "{outcome:#?}");
+    let trace = read(&file);
+    trace.replays();
+    let interrupted = |event: &Event| if let Event::Interrupted(count) = event { *count } else { 0 };
+    // A request and a free each time.
+    assert!(trace.events().map(interrupted).sum::<u64>() >= 2 * 5);
+}
+
 #[test]
 fn what_is_freed_behind_the_end_is_recorded() {
     let folder = scratch();

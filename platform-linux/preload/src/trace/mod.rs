@@ -111,9 +111,14 @@ fn is_on() -> bool {
 }
 
 /// Runs `call` and records what it came to; the last line of the record is `describe`'s. `None`, and nothing has run, in a
-/// signal handler that has interrupted this.
+/// signal handler that has interrupted this. One that has interrupted the heap where nothing is recorded, as while pages are
+/// given back, was `refused` by the heap itself; that is noted in the same way.
 #[cold]
-fn recorded<R>(call: impl FnOnce() -> R, describe: impl FnOnce(&mut Recorder, &R, &mut Lines)) -> Option<R> {
+fn recorded<R>(
+    call: impl FnOnce() -> R,
+    refused: impl FnOnce(&R) -> bool,
+    describe: impl FnOnce(&mut Recorder, &R, &mut Lines),
+) -> Option<R> {
     if LOCK.lock().is_err() {
         INTERRUPTED.fetch_add(1, Ordering::Relaxed);
         return None;
@@ -121,7 +126,9 @@ fn recorded<R>(call: impl FnOnce() -> R, describe: impl FnOnce(&mut Recorder, &R
     let result = call();
     // SAFETY: this thread has the lock.
     let recorder = unsafe { &mut *RECORDER.0.get() };
-    if let Some(recorder) = recorder.as_mut().filter(|_| is_on()) {
+    if refused(&result) {
+        INTERRUPTED.fetch_add(1, Ordering::Relaxed);
+    } else if let Some(recorder) = recorder.as_mut().filter(|_| is_on()) {
         let mut lines = Lines::none();
         recorder.preface(INTERRUPTED.swap(0, Ordering::Relaxed), &mut lines);
         describe(recorder, &result, &mut lines);
@@ -142,7 +149,8 @@ pub(crate) fn request(request: Request, serve: impl FnOnce() -> Answer) -> Answe
     if !is_on() {
         return serve();
     }
-    recorded(serve, |recorder, answer, lines| recorder.requested(request, answer, lines))
+    let refused = |answer: &Answer| matches!(answer, Err(AllocError::Reentered));
+    recorded(serve, refused, |recorder, answer, lines| recorder.requested(request, answer, lines))
         .unwrap_or(Err(AllocError::Reentered))
 }
 
@@ -152,7 +160,8 @@ pub(crate) fn free(address: usize, free: impl FnOnce() -> Result<(), WrongFree>)
     if !is_on() {
         return free();
     }
-    recorded(free, |recorder, answer, lines| recorder.freed(address, *answer, lines))
+    let refused = |answer: &Result<_, _>| matches!(answer, Err(WrongFree { fault: Fault::Reentered, .. }));
+    recorded(free, refused, |recorder, answer, lines| recorder.freed(address, *answer, lines))
         .unwrap_or(Err(interrupted(address)))
 }
 
@@ -166,7 +175,12 @@ pub(crate) fn realloc(
     if !is_on() {
         return resize();
     }
-    recorded(resize, |recorder, answer, lines| recorder.resized(address, size, *answer, lines))
+    let refused = |why: &ReallocError| match why {
+        ReallocError::WrongFree(wrong) => wrong.fault == Fault::Reentered,
+        why => *why == AllocError::Reentered.into(),
+    };
+    let refused = |answer: &Result<_, _>| answer.as_ref().is_err_and(refused);
+    recorded(resize, refused, |recorder, answer, lines| recorder.resized(address, size, *answer, lines))
         .unwrap_or(Err(interrupted(address).into()))
 }
 
@@ -220,6 +234,7 @@ extern "C" fn end() {
     // Nothing is left to be done for who exits in a signal handler that interrupted a record.
     let _ = recorded(
         || (),
+        |()| false,
         |_, (), lines| {
             lines.text("#end");
         },
