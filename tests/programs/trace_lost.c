@@ -76,13 +76,13 @@ static void gone(const char *name, int replaced)
     }
 }
 
-/* The kernel has no room left. */
-static void full(void)
+/* The kernel has no room left, and says so by this error or, with 0, by writing nothing. */
+static void full(int error)
 {
     struct sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pwrite64, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSPC),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
@@ -109,7 +109,10 @@ int main(int count, char **arguments)
         gone(arguments[2], 1);
         break;
     case 'f':
-        full();
+        full(ENOSPC);
+        break;
+    case 'z':
+        full(0);
         break;
     }
     return 0;

@@ -106,6 +106,7 @@ fn a_signal_that_interrupts_a_write_costs_no_byte_of_it() {
         // SAFETY: the thread is not joined yet.
         assert_eq!(unsafe { libc::pthread_kill(thread, libc::SIGUSR1) }, 0);
         while SIGNALS.load(Ordering::SeqCst) == before {
+            assert!(!waiting.is_finished(), "a signal has ended the write");
             thread::yield_now();
         }
     }

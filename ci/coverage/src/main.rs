@@ -118,11 +118,16 @@ impl Counts {
         for branch in &file.branches {
             if let &[line, column, _, _, taken, not, ..] = branch.as_slice() {
                 let outcome = self.branches.entry((line, column)).or_default();
-                outcome.taken += taken;
-                outcome.not += not;
+                outcome.taken = outcome.taken.saturating_add(not_negative(taken));
+                outcome.not = outcome.not.saturating_add(not_negative(not));
             }
         }
     }
+}
+
+/// A count that was found by subtracting others. Below zero, as when a thread's count was lost, it says nothing.
+fn not_negative(count: u64) -> u64 {
+    if i64::try_from(count).is_ok() { count } else { 0 }
 }
 
 /// The counts of each file under a folder.
@@ -144,7 +149,8 @@ impl Files<'_> {
             } else if let (Some(record), Some(counts)) = (line.strip_prefix("DA:"), &mut counts) {
                 let mut numbers = record.split(',').filter_map(|number| number.parse().ok());
                 if let (Some(line), Some(count)) = (numbers.next(), numbers.next()) {
-                    *counts.lines.entry(line).or_default() += count;
+                    let sum = counts.lines.entry(line).or_default();
+                    *sum = sum.saturating_add(not_negative(count));
                 }
             }
         }
@@ -235,6 +241,18 @@ mod tests {
         source.branches(&counts.branches, &mut tally);
         assert_eq!(source.missed, [(2, "column 4 is never true: if two {".to_owned())]);
         assert_eq!((tally.all, tally.reached, tally.excused), (4, 3, 0));
+    }
+
+    #[test]
+    fn a_count_below_zero_is_none() {
+        let mut files = Files { folder: Path::new("/a"), files: BTreeMap::new() };
+        files.add_lines("SF:/a/one.rs\nDA:1,18446744073709551615\nDA:2,3\nDA:2,18446744073709551614\n");
+        files.add_branches(&Export {
+            data: vec![Data { files: vec![file("/a/one.rs", &[[2, 4, 2, 9, u64::MAX, 1, 0, 0, 4]])] }],
+        });
+        let counts = files.counts("/a/one.rs").expect("it is there");
+        assert_eq!(counts.lines, BTreeMap::from([(1, 0), (2, 3)]));
+        assert_eq!(counts.branches.values().map(|sides| (sides.taken, sides.not)).collect::<Vec<_>>(), [(0, 1)]);
     }
 
     #[test]

@@ -77,10 +77,7 @@ pub(crate) unsafe fn order(name: Name, signal: Option<Signal>, placement: Placem
 
 /// The order, if there is one and it is this process's to carry out.
 fn ordered() -> Option<&'static Order> {
-    // Not reached: a library that was loaded and has no heap.
-    if HEAP.size() == 0 {
-        return None;
-    }
+    (HEAP.size() > 0).then_some(())?;
     // SAFETY: there is a heap, so nobody writes any more; and its size was read with what was written before it.
     let order = unsafe { &*ORDER.0.get() }.as_ref()?;
     (order.process == process() || order.name.tells_processes()).then_some(order)

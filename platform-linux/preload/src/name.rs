@@ -52,6 +52,7 @@ impl Name {
     pub(crate) fn new(value: &[u8], kind: Kind) -> Option<Self> {
         // Not reached: where lines are counted, which begins after this; tests/tests/preload/contract.rs sees it.
         if value.is_empty() || value.ends_with(b"/") || !is_sound(value, kind) {
+            // Not reached: as above.
             return None;
         }
         let mut name = Self { bytes: [0; LONGEST], len: 0, directory: 0 };

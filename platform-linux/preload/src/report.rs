@@ -93,12 +93,9 @@ pub(crate) fn first_stderr(kept: Option<Identity>) -> Output {
 static AT_EXIT: extern "C" fn() = report;
 
 extern "C" fn report() {
-    // Not reached: a library that was loaded and has no heap.
-    if HEAP.size() == 0 {
-        return;
-    }
     // SAFETY: there is a heap, so nobody writes any more; and its size was read with what was written before it.
-    let Some(order) = (unsafe { *ORDER.0.get() }) else { return };
+    let order = (HEAP.size() > 0).then(|| unsafe { *ORDER.0.get() });
+    let Some(Some(order)) = order else { return };
     let mut out = first_stderr(order.kept);
     // A stream that takes no more is no fault of the heap, and there is nobody to tell.
     let _ = match HEAP.stats() {

@@ -307,13 +307,16 @@ fn lost(part: &str, trace: &str, argument: &Path) -> Option<(String, PathBuf)> {
 #[test]
 fn a_trace_that_the_program_takes_away_ends_in_one_line() {
     let ends = |why: &str| format!("slabfit: the trace ends here: {why}\n");
-    for (part, why) in
-        [("full", "no space is left"), ("gone", "there is no such folder"), ("replaced", "another file has its name")]
-    {
+    for (part, why) in [
+        ("full", "no space is left"),
+        ("zero", "no space is left"),
+        ("gone", "there is no such folder"),
+        ("replaced", "another file has its name"),
+    ] {
         let Some((said, file)) = lost(part, "lost.rep", Path::new("lost.rep")) else { return };
         assert_eq!(said, ends(why), "{part}");
         match part {
-            "full" => assert!(read(&file).replays().compared > 1000),
+            "full" | "zero" => assert!(read(&file).replays().compared > 1000),
             "gone" => assert!(!file.exists()),
             _ => assert_eq!(fs::read_to_string(file).expect("it is there"), "mine"),
         }

@@ -179,6 +179,7 @@ impl TraceFile {
         let stat = fstat(&file)?;
         // Not reached: where lines are counted, which begins after this; tests/tests/preload/tracing.rs sees it.
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            // Not reached: as above.
             return Err(Errno::INVAL);
         }
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
