@@ -209,9 +209,10 @@ impl<'a> BitTree<'a> {
     /// From bit `index` of `level` down to the bit of level 0 that it stands for, by `pick` of each word.
     #[inline]
     fn descend(&self, level: usize, index: usize, pick: impl Fn(u64) -> u32) -> Option<usize> {
-        let mut index = index;
-        for words in self.levels.iter().take(level).rev() {
-            let word = *words.get(index)?;
+        let (mut level, mut index) = (level, index);
+        while level > 0 {
+            level = level.wrapping_sub(1);
+            let word = *self.levels.get(level)?.get(index)?;
             index = index.wrapping_mul(WORD).wrapping_add(pick(word) as usize);
         }
         Some(index)

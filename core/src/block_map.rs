@@ -163,50 +163,34 @@ impl<'a> BlockMap<'a> {
     #[inline(always)]
     pub(crate) fn release(&mut self, start: Offset, accept: impl FnOnce(Offset) -> bool) -> Release {
         let chunk = start.chunk();
-        let chunks = self.chunks.get_mut(chunk..).and_then(<[Chunk]>::first_chunk_mut::<3>);
-        let Some(chunks @ &mut [before, here, behind]) = chunks else { return Release::NotAStart };
-        let window = Window::new(start, [before, here, behind]);
+        let chunks = self.chunks.get(chunk..).and_then(<[Chunk]>::first_chunk::<3>);
+        let Some(&chunks) = chunks else { return Release::NotAStart };
+        let window = Window::new(start, chunks);
         // Not reached: the segment's end, which no address in the segment leads to.
         if wrong!("block-start", !window.is_start()) || start == self.end {
             return Release::NotAStart;
         }
-        let Some(around) = window.around_block() else { return self.release_far(start, accept) };
-        if !accept(around.end) {
-            return Release::Refused;
-        }
-        let [start_bit, end_bit] = [start, around.end].map(|at| 1u64.wrapping_shl(at.bit()));
-        let ends_here = around.end.chunk() == chunk;
-        let [_, [starts, ends], [starts_behind, ends_behind]] = chunks;
-        *starts ^= start_bit;
-        *ends ^= if ends_here { end_bit } else { 0 };
-        *ends_behind ^= if ends_here { 0 } else { end_bit };
-        let summarise_here = may_change_summaries(here, [*starts, *ends]);
-        let summarise_behind = !ends_here && may_change_summaries(behind, [*starts_behind, *ends_behind]);
-        if summarise_here {
-            self.summarise(chunk, here);
-        }
-        if summarise_behind {
-            self.summarise(chunk.wrapping_add(1), behind);
-        }
-        Release::Done(around)
-    }
-
-    /// The same for a block not all of whose neighbours are near.
-    #[inline(never)]
-    fn release_far(&mut self, start: Offset, accept: impl FnOnce(Offset) -> bool) -> Release {
-        let end = self.block_end(start);
+        let seen = window.around_block();
+        let end = seen.end.unwrap_or_else(|| self.end_behind(chunk));
         if !accept(end) {
             return Release::Refused;
         }
         let around = Around {
             end,
-            gap: Gap { start: self.gap_start(start), end: self.gap_end(end) },
-            previous: self.previous_gap(start),
-            next: self.next_gap(end),
+            gap: Gap {
+                start: seen.gap_start.unwrap_or_else(|| self.end_before(chunk)),
+                end: seen.gap_end.unwrap_or_else(|| self.gap_end(end)),
+            },
+            previous: seen.previous.unwrap_or_else(|| self.gap_before(chunk)),
+            next: seen.next.unwrap_or_else(|| self.next_gap(end)),
         };
         let (start_bit, end_bit) = (1u64.wrapping_shl(start.bit()), 1u64.wrapping_shl(end.bit()));
-        self.edit(start.chunk(), |[s, e]| [s & !start_bit, e]);
-        self.edit(end.chunk(), |[s, e]| [s, e & !end_bit]);
+        if end.chunk() == chunk {
+            self.edit(chunk, |[s, e]| [s ^ start_bit, e ^ end_bit]);
+        } else {
+            self.edit(chunk, |[s, e]| [s ^ start_bit, e]);
+            self.edit(end.chunk(), |[s, e]| [s, e ^ end_bit]);
+        }
         Release::Done(around)
     }
 
@@ -236,7 +220,12 @@ impl<'a> BlockMap<'a> {
         if here != 0 {
             return Offset::in_chunk(start.chunk(), here.trailing_zeros());
         }
-        self.boundaries.next(start.chunk().wrapping_add(1)).map_or(self.end, |chunk| {
+        self.end_behind(start.chunk())
+    }
+
+    /// The first end in the chunks behind `chunk`, where nothing starts before it.
+    fn end_behind(&self, chunk: usize) -> Offset {
+        self.boundaries.next(chunk.wrapping_add(1)).map_or(self.end, |chunk| {
             let [_, ends] = self.chunk(chunk);
             Offset::in_chunk(chunk, ends.trailing_zeros())
         })
@@ -306,9 +295,7 @@ impl<'a> BlockMap<'a> {
         if here != 0 {
             return Offset::in_chunk(at.chunk(), here.trailing_zeros());
         }
-        self.gaps
-            .next(at.chunk().wrapping_add(1))
-            .map_or(Offset::NONE, |chunk| Offset::in_chunk(chunk, gaps_of(self.chunk(chunk)).trailing_zeros()))
+        self.gap_behind(at.chunk())
     }
 
     /// Where the last gap before `at` starts, or [`Offset::NONE`].
@@ -318,9 +305,23 @@ impl<'a> BlockMap<'a> {
         if here != 0 {
             return Offset::in_chunk(at.chunk(), bit_tree::highest(here));
         }
+        self.gap_before(at.chunk())
+    }
+
+    /// Where the last gap in the chunks before `chunk` starts, or [`Offset::NONE`].
+    #[inline]
+    fn gap_before(&self, chunk: usize) -> Offset {
         self.gaps
-            .previous(at.chunk())
+            .previous(chunk)
             .map_or(Offset::NONE, |chunk| Offset::in_chunk(chunk, bit_tree::highest(gaps_of(self.chunk(chunk)))))
+    }
+
+    /// Where the first gap in the chunks behind `chunk` starts, or [`Offset::NONE`].
+    #[inline]
+    fn gap_behind(&self, chunk: usize) -> Offset {
+        self.gaps
+            .next(chunk.wrapping_add(1))
+            .map_or(Offset::NONE, |chunk| Offset::in_chunk(chunk, gaps_of(self.chunk(chunk)).trailing_zeros()))
     }
 
     /// Where the last gap before `at` starts and the first one behind it, or [`Offset::NONE`].
@@ -328,7 +329,9 @@ impl<'a> BlockMap<'a> {
     pub(crate) fn gaps_beside(&self, at: Offset) -> (Offset, Offset) {
         let chunks = self.chunks.get(at.chunk()..).and_then(<[Chunk]>::first_chunk::<3>);
         let (previous, next) = chunks.map_or((None, None), |chunks| Window::new(at, *chunks).gaps_beside());
-        (previous.unwrap_or_else(|| self.previous_gap(at)), next.unwrap_or_else(|| self.next_gap(at)))
+        // What the window did not show lies outside its chunk.
+        let previous = previous.unwrap_or_else(|| self.gap_before(at.chunk()));
+        (previous, next.unwrap_or_else(|| self.gap_behind(at.chunk())))
     }
 
     /// The first gap at or behind `from` of at least `size`. The rover's gap is found only where another one's size

@@ -142,6 +142,7 @@ mod error;
 mod stats;
 mod region;
 mod bit_tree;
+mod node;
 mod max_tree;
 mod window;
 mod block_map;

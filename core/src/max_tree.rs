@@ -9,16 +9,8 @@
 
 use core::mem;
 
-use static_assertions::const_assert_eq;
-
+use crate::node::{FAN, Node, at_least, largest};
 use crate::region::{CACHE_LINE, Carver};
-
-/// The numbers of a node.
-const FAN: usize = 16;
-
-type Node = [u32; FAN];
-
-const_assert_eq!(size_of::<Node>(), CACHE_LINE);
 
 /// 16^7 = 2^28 chunks: more than 64 GiB has.
 const LEVELS: usize = 7;
@@ -30,20 +22,6 @@ pub(crate) struct MaxTree<'a> {
     pub(crate) levels: [&'a mut [Node]; LEVELS],
     /// The level of a single node.
     top: usize,
-}
-
-fn largest(node: &Node) -> u32 {
-    node.iter().fold(0, |most, &number| most.max(number))
-}
-
-/// A bit for every number of the node that is at least `number`. Without a branch, so that it becomes vector code.
-#[inline]
-fn at_least(node: &Node, number: u32) -> u32 {
-    let mut bits = 0u32;
-    for (place, &value) in (0u32..).zip(node) {
-        bits |= u32::from(value >= number).wrapping_shl(place);
-    }
-    bits
 }
 
 impl<'a> MaxTree<'a> {
@@ -161,23 +139,20 @@ impl<'a> MaxTree<'a> {
     /// The first chunk whose number is at least `number`: from the top down, which takes the same steps every time.
     #[inline]
     pub(crate) fn first_of_all(&self, number: u32) -> Option<usize> {
-        let mut index = 0usize;
-        for nodes in self.levels.iter().take(self.top.wrapping_add(1)).rev() {
-            let found = at_least(nodes.get(index)?, number);
-            if found == 0 {
-                return None;
-            }
-            index = index.wrapping_mul(FAN).wrapping_add(found.trailing_zeros() as usize);
+        let top = self.levels.get(self.top)?.first()?;
+        match at_least(top, number) {
+            0 => None,
+            found => self.descend(self.top, found.trailing_zeros() as usize, number),
         }
-        Some(index)
     }
 
     /// From number `index` of `level` down to the first chunk below it whose number is at least `number`.
     #[inline]
     fn descend(&self, level: usize, index: usize, number: u32) -> Option<usize> {
-        let mut index = index;
-        for nodes in self.levels.iter().take(level).rev() {
-            let found = at_least(nodes.get(index)?, number);
+        let (mut level, mut index) = (level, index);
+        while level > 0 {
+            level = level.wrapping_sub(1);
+            let found = at_least(self.levels.get(level)?.get(index)?, number);
             index = index.wrapping_mul(FAN).wrapping_add(found.trailing_zeros() as usize);
         }
         Some(index)

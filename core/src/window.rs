@@ -66,22 +66,22 @@ impl Window {
         starts & 1 != 0
     }
 
-    /// What lies next to the block that starts at the place, or `None` if the window does not show all of it.
+    /// What lies next to the block that starts at the place, as far as the window shows it.
     #[inline(always)]
-    pub(crate) fn around_block(self) -> Option<Around> {
+    pub(crate) fn around_block(self) -> Seen {
         let [starts, ends] = self.up;
         let ends = ends & !1;
-        let end = self.first(ends)?;
         // The two's complement has the lowest bit, and of those above it the other ones.
         let from_end = ends | ends.wrapping_neg();
         let behind_end = ends ^ ends.wrapping_neg();
         let [_, ends_before] = self.down;
-        Some(Around {
-            end,
-            gap: Gap { start: self.last(ends_before)?, end: self.first(starts & from_end)? },
-            previous: self.last(gaps_of(self.down))?,
-            next: self.first(gaps_of(self.up) & behind_end)?,
-        })
+        Seen {
+            end: self.first(ends),
+            gap_start: self.last(ends_before),
+            gap_end: self.first(starts & from_end),
+            previous: self.last(gaps_of(self.down)),
+            next: self.first(gaps_of(self.up) & behind_end),
+        }
     }
 
     /// Where the last gap before the place starts and the first one behind it, as far as the window shows them.
@@ -103,6 +103,16 @@ impl Gap {
     pub(crate) const fn size(self) -> Granules {
         self.start.up_to(self.end)
     }
+}
+
+/// As much of an [`Around`] as a window shows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    pub(crate) end: Option<Offset>,
+    pub(crate) gap_start: Option<Offset>,
+    pub(crate) gap_end: Option<Offset>,
+    pub(crate) previous: Option<Offset>,
+    pub(crate) next: Option<Offset>,
 }
 
 /// What is next to an allocated block.

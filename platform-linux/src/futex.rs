@@ -18,16 +18,16 @@
 
 use slabfit::{RawLock, Reentered};
 #[cfg(slabfit_loom)]
-use slabfit_loom::{AtomicUsize, Ordering, SPINS, sleep, spin_loop, this_thread, wake_one};
+use slabfit_loom::{AtomicUsize, LOOKS, Ordering, pause, sleep, this_thread, wake_one};
 
 #[cfg(not(slabfit_loom))]
-use crate::waiting::{AtomicUsize, Ordering, SPINS, sleep, spin_loop, this_thread, wake_one};
+use crate::waiting::{AtomicUsize, LOOKS, Ordering, pause, sleep, this_thread, wake_one};
 
 const UNLOCKED: usize = 0;
 /// Set beside the owner's identity while some thread may be asleep.
 const CONTENDED: usize = 1;
 
-/// A mutex that spins briefly and then sleeps, and that refuses a thread which holds it already.
+/// A mutex that waits awake for a moment and then sleeps, and that refuses a thread which holds it already.
 ///
 /// Not fair: whoever comes first after an unlock gets it. A signal handler that uses a heap while its own thread is
 /// inside that heap gets [`Reentered`] at once, also where it would have to wait for the other of the heap's two locks;
@@ -120,12 +120,12 @@ impl FutexLock {
     /// Waits, briefly and awake, for an unlock. Plain loads leave the cache line with its holder; and where others sleep
     /// already, this thread is not ahead of them and does not spin.
     fn spin(&self) -> usize {
-        for _ in 0..SPINS {
+        for look in 0..LOOKS {
             let seen = self.look();
             if seen == UNLOCKED || seen & CONTENDED != 0 {
                 return seen;
             }
-            spin_loop();
+            pause(look);
         }
         self.look()
     }

@@ -3,16 +3,29 @@
 //! tests/loom has a model checker's answers in its place, so that what it checks is the lock itself.
 #![allow(unsafe_code)]
 
+use core::hint::spin_loop;
 use core::sync::atomic::AtomicU32;
 
-use rustix::thread::futex;
+use rustix::thread::{futex, sched_yield};
 
-pub(crate) use core::hint::spin_loop;
 pub(crate) use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// How often a waiter looks before it sleeps: about a microsecond, many times what a heap operation takes. A holder
-/// that is running will be done by then; one that was preempted will not be, and spinning on would only delay it.
-pub(crate) const SPINS: u32 = 100;
+/// How often a waiter looks before it sleeps.
+pub(crate) const LOOKS: u32 = 10;
+
+/// The first few looks are for a holder that will be done at once; behind them the processor goes to whoever else wants it.
+const PAUSES: u32 = 3;
+
+/// Passes the time between two looks, longer from look to look: each takes the lock's cache line away from its holder.
+pub(crate) fn pause(look: u32) {
+    if look < PAUSES {
+        for _ in 0..2u32 << look {
+            spin_loop();
+        }
+    } else {
+        sched_yield();
+    }
+}
 
 /// Sleeps while the word is `seen`, as far as its low half tells; may return at any time.
 pub(crate) fn sleep(word: &AtomicUsize, seen: usize) {

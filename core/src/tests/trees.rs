@@ -6,6 +6,7 @@ use std::vec::Vec;
 use super::Random;
 use crate::bit_tree::BitTree;
 use crate::max_tree::MaxTree;
+use crate::node::{Node, at_least, largest};
 use crate::region::{Memory, RegionArray};
 
 /// Sizes around the ends of words, nodes and levels.
@@ -96,6 +97,22 @@ fn the_max_tree_finds_what_a_scan_finds() {
             tree.lower(beyond, 0);
             assert_eq!((tree.get(beyond), tree.root()), (0, root), "a number behind the last node of {size}");
         });
+    }
+}
+
+/// Vector code compares signed numbers, and sizes have all 32 bits.
+#[test]
+fn a_node_says_which_of_its_numbers_suffice_up_to_the_largest_number_there_is() {
+    let edges = [0, 1, 2, 0x7FFF, 0x8000, 0xFFFF, 0x1_0000, i32::MAX as u32, 1 << 31, (1 << 31) + 1, u32::MAX];
+    let mut random = Random(7);
+    for _ in 0..2000 {
+        let node: Node = core::array::from_fn(|_| edges[random.below(edges.len())]);
+        for least in edges {
+            let sufficient =
+                (0u32..16).filter(|&place| node[place as usize] >= least).fold(0, |bits, place| bits | 1 << place);
+            assert_eq!(at_least(&node, least), sufficient, "{least} in {node:?}");
+        }
+        assert_eq!(Some(largest(&node)), node.into_iter().max());
     }
 }
 

@@ -13,7 +13,12 @@ pub use loom::hint::spin_loop;
 pub use real::Ordering;
 
 /// How often a waiter looks before it sleeps: every look is one more place where the model branches.
-pub const SPINS: u32 = 1;
+pub const LOOKS: u32 = 1;
+
+/// What passes between two looks: another thread's turn.
+pub fn pause(_look: u32) {
+    spin_loop();
+}
 
 /// `core::sync::atomic::AtomicBool`.
 #[derive(Debug)]
