@@ -124,7 +124,7 @@ impl Order {
         let process = process();
         let drawing = DRAWING.load(Ordering::Relaxed);
         let alone = |drawing| DRAWING.compare_exchange(drawing, process, Ordering::Acquire, Ordering::Relaxed).is_ok();
-        // Not reached, but by chance: another thread that begins between the two looks.
+        // Not reached: another thread that begins between the two looks, but by chance.
         if drawing == process || !alone(drawing) {
             return Err(Later);
         }

@@ -76,7 +76,7 @@ extern "C" fn at_load() {
 fn start() -> Result<(), AllocError> {
     STARTING.lock()?;
     let first = HEAP.size() == 0;
-    // Not reached, nor below: a second thread at the first request, which is the loader's, before there are any.
+    // Not reached: a second thread at the first request, which is the loader's, before there are any.
     if first {
         make();
     }

@@ -191,6 +191,7 @@ fn interrupted(address: usize) -> WrongFree {
 /// Ends the recording.
 #[cold]
 fn stop(error: Errno) {
+    // Not reached: a child that a signal handler has forked just when a chunk is full, but by chance.
     if switch_of_process().is_some_and(|switch| switch.swap(0, Ordering::Relaxed) != 0) {
         say_end(error);
     }
