@@ -14,7 +14,7 @@ use crate::block_map::{BlockMap, Release};
 use crate::error::{AllocError, Fault};
 use crate::region::{Carver, Region};
 use crate::size::{GRANULE, Granules, Offset, Resize};
-use crate::stats::{Counters, SegmentStats};
+use crate::stats::{Counters, Extent, SegmentStats};
 use crate::switch::wrong;
 use crate::window::{Around, Gap};
 
@@ -66,6 +66,7 @@ pub(crate) struct NextFit<'a> {
     pub(crate) high_water: Offset,
     placement: Placement,
     pub(crate) counters: Counters,
+    pub(crate) extent: Extent,
     /// Requests for a slot that came here because the slab was full.
     pub(crate) spilled: u64,
     /// Refused frees of addresses in no segment: they are counted here, as no segment has them.
@@ -87,6 +88,7 @@ impl<'a> NextFit<'a> {
             high_water: Offset::ZERO,
             placement,
             counters: Counters::ZERO,
+            extent: Extent::ZERO,
             spilled: 0,
             refused_outside: 0,
         }
@@ -135,7 +137,7 @@ impl<'a> NextFit<'a> {
         if self.region.granules() == Granules::NONE {
             return AllocError::NotInitialised;
         }
-        let free = self.region.granules().minus(Granules::new(self.counters.live));
+        let free = self.region.granules().minus(Granules::new(self.extent.live));
         let (error, count) = match Granules::of_block(size) {
             Some(need) if need <= free => (AllocError::Fragmented, &mut self.counters.failed_fragmented),
             _ => (AllocError::Full, &mut self.counters.failed_full),
@@ -246,7 +248,8 @@ impl<'a> NextFit<'a> {
         self.rover = Rover { at: end, gap: rest, previous, next };
         self.gaps = self.gaps.wrapping_sub(u32::from(rest == Granules::NONE));
         self.high_water = self.high_water.max(end);
-        self.counters.allocated(at.up_to(end));
+        self.counters.allocated();
+        self.extent.allocated(at.up_to(end), self.counters.objects);
         Some(payload)
     }
 
@@ -303,7 +306,8 @@ impl<'a> NextFit<'a> {
         let intact = |end| region.allocated_is_intact(start, start.up_to(end));
         match self.map.release(start, intact) {
             Release::Done(freed) => {
-                self.counters.freed(start.up_to(freed.end));
+                self.counters.freed();
+                self.extent.freed(start.up_to(freed.end));
                 self.released(start, freed);
                 Ok(())
             }
@@ -380,7 +384,7 @@ impl<'a> NextFit<'a> {
             if let Release::Done(freed) = self.map.release(end, |_| true) {
                 self.released(end, freed);
             }
-            self.counters.resized(block.size(), need);
+            self.extent.resized(block.size(), need);
         }
         Ok(Resize::InPlace)
     }
@@ -421,14 +425,14 @@ impl<'a> NextFit<'a> {
             }
         }
         self.high_water = self.high_water.max(end);
-        self.counters.resized(block.size(), block.start.up_to(end));
+        self.extent.resized(block.size(), block.start.up_to(end));
         true
     }
 
     pub(crate) fn stats(&self) -> SegmentStats {
         let size = self.region.granules();
         let largest = Granules::new(self.map.maxima.root()).max(self.rover.gap);
-        self.counters.figures(size.bytes(), size, largest, self.gaps)
+        self.counters.figures(size.bytes(), size, self.extent, largest, self.gaps)
     }
 }
 

@@ -8,13 +8,14 @@
 //!
 //! Complexity of alloc and free: O(log64 of the slots).
 
+use core::cmp::Ordering;
 use core::ptr::NonNull;
 
 use crate::bit_tree::{self, BitTree};
 use crate::error::Fault;
 use crate::region::{Carver, Region};
 use crate::size::{Divisor, Granules, Offset, Resize};
-use crate::stats::{Counters, SegmentStats};
+use crate::stats::{Counters, Extent, SegmentStats};
 use crate::switch::wrong;
 
 /// The 64 slots in which the lowest returned one is: bit i is slot `64 * word + i`, set iff it was returned.
@@ -64,7 +65,7 @@ pub(crate) struct Slab<'a> {
     /// The other returned slots.
     pub(crate) returned: BitTree<'a>,
     pub(crate) slots: u32,
-    /// Slots that were ever used.
+    /// Slots that were ever used, and so the most that were live at once.
     pub(crate) used: u32,
     pub(crate) stride: Granules,
     by_stride: Divisor,
@@ -129,7 +130,10 @@ impl<'a> Slab<'a> {
     /// The lowest free slot, or `None` when all are live.
     #[inline]
     pub(crate) fn alloc(&mut self) -> Option<NonNull<u8>> {
-        let slot = self.front.first(self.front.bits).min(self.used);
+        let slot = match self.front.bits {
+            0 => self.used,
+            bits => self.front.slot(bits.trailing_zeros()),
+        };
         if slot >= self.slots {
             return None;
         }
@@ -142,7 +146,7 @@ impl<'a> Slab<'a> {
                 self.refill_front();
             }
         }
-        self.counters.allocated(self.stride);
+        self.counters.allocated();
         Some(pointer)
     }
 
@@ -187,45 +191,62 @@ impl<'a> Slab<'a> {
         }
     }
 
-    /// Frees the live slot that starts at `at`.
+    /// Frees the live slot that starts at `at`. The usual case calls nothing, and the others answer for it: it then has no
+    /// registers to save.
     #[inline]
     pub(crate) fn free(&mut self, at: Offset) -> Result<(), Fault> {
-        let slot = self.live(at).inspect_err(|&fault| self.counters.refused(fault))?;
-        self.counters.freed(self.stride);
-        if word_of(slot) == self.front.word {
-            self.put_into_front(slot, at);
-        } else if word_of(slot) < self.front.word {
-            self.put_before_front(slot, at);
-        } else {
-            self.put_behind_front(slot, at);
+        let slot = match self.live(at) {
+            Ok(slot) => slot,
+            Err(fault) => return self.refuse(fault),
+        };
+        self.counters.freed();
+        let above = self.front.bits & bit_tree::above_bit(slot % u64::BITS);
+        match word_of(slot).cmp(&self.front.word) {
+            Ordering::Less => self.put_before_front(slot, at),
+            Ordering::Greater => self.put_behind_front(slot, at),
+            Ordering::Equal if above == 0 => self.put_last_into_front(slot, at),
+            Ordering::Equal => self.put_into_front(slot, at, self.front.first(above)),
         }
-        Ok(())
     }
 
-    #[inline]
-    fn put_into_front(&mut self, slot: u32, at: Offset) {
+    #[cold]
+    fn refuse(&mut self, fault: Fault) -> Result<(), Fault> {
+        self.counters.refused(fault);
+        Err(fault)
+    }
+
+    /// Frees a slot of the front's word, behind which comes returned slot `next`, if any.
+    #[inline(always)]
+    fn put_into_front(&mut self, slot: u32, at: Offset, next: u32) -> Result<(), Fault> {
         let (bit, bits) = (bit_of(slot), self.front.bits);
-        self.region.write_free(at, self.stride, self.next_free(slot));
+        self.region.write_free(at, self.stride, self.free_offset(next));
         let below = bits & bit.wrapping_sub(1);
         if below != 0 {
             let previous = self.front.slot(bit_tree::highest(below));
             self.region.link(self.offset(previous), at);
         }
         self.front.bits = bits | bit;
+        Ok(())
     }
 
     #[inline(never)]
-    fn put_before_front(&mut self, slot: u32, at: Offset) {
+    fn put_last_into_front(&mut self, slot: u32, at: Offset) -> Result<(), Fault> {
+        self.put_into_front(slot, at, self.next_in_tree(slot))
+    }
+
+    #[inline(never)]
+    fn put_before_front(&mut self, slot: u32, at: Offset) -> Result<(), Fault> {
         let next = self.front.first(self.front.bits);
         self.region.write_free(at, self.stride, self.free_offset(next));
         if next != NONE {
             self.returned.put_word(self.front.word as usize, self.front.bits);
         }
         self.front = Front { word: word_of(slot), bits: bit_of(slot) };
+        Ok(())
     }
 
     #[inline(never)]
-    fn put_behind_front(&mut self, slot: u32, at: Offset) {
+    fn put_behind_front(&mut self, slot: u32, at: Offset) -> Result<(), Fault> {
         self.returned.set(slot as usize);
         self.region.write_free(at, self.stride, self.next_free(slot));
         let previous = match self.returned.previous(slot as usize) {
@@ -233,6 +254,7 @@ impl<'a> Slab<'a> {
             None => self.front.slot(bit_tree::highest(self.front.bits)),
         };
         self.region.link(self.offset(previous), at);
+        Ok(())
     }
 
     /// Where the next free slot behind a returned one is, or [`Offset::NONE`].
@@ -240,10 +262,15 @@ impl<'a> Slab<'a> {
     pub(crate) fn next_free(&self, slot: u32) -> Offset {
         let in_front = if word_of(slot) == self.front.word { self.front.bits } else { 0 };
         let next = match in_front & bit_tree::above_bit(slot % u64::BITS) {
-            0 => self.returned.next((slot as usize).wrapping_add(1)).map_or(NONE, |slot| slot as u32),
+            0 => self.next_in_tree(slot),
             above => self.front.first(above),
         };
         self.free_offset(next)
+    }
+
+    /// The next slot in the tree behind one, or [`NONE`].
+    fn next_in_tree(&self, slot: u32) -> u32 {
+        self.returned.next((slot as usize).wrapping_add(1)).map_or(NONE, |slot| slot as u32)
     }
 
     /// Where returned slot `next` is, or the first one never used if there is no such.
@@ -263,6 +290,9 @@ impl<'a> Slab<'a> {
         let free = self.slots.wrapping_sub(self.counters.objects);
         let usable = Granules::new(self.slots.wrapping_mul(self.stride.count()));
         let largest = if free > 0 { self.stride } else { Granules::NONE };
-        self.counters.figures(self.region.granules().bytes(), usable, largest, free)
+        // The lowest free slot goes first: the last slot that was ever used was so when all before it were live.
+        let [live, peak] = [self.counters.objects, self.used].map(|slots| slots.wrapping_mul(self.stride.count()));
+        let extent = Extent { live, peak, peak_objects: self.used };
+        self.counters.figures(self.region.granules().bytes(), usable, extent, largest, free)
     }
 }

@@ -51,14 +51,10 @@ pub struct SegmentStats {
     pub corruptions: u64,
 }
 
-/// What a segment counts as it works; everything else in [`SegmentStats`] is derived from it or from the map.
+/// What a segment counts as it works; everything else in [`SegmentStats`] is derived from it, from its [`Extent`] or from
+/// the map.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counters {
-    /// Granules that are allocated now, and the most there ever were.
-    pub(crate) live: u32,
-    pub(crate) peak: u32,
-    /// The most objects that ever were allocated at once.
-    pub(crate) peak_objects: u32,
     /// Objects that are allocated now.
     pub(crate) objects: u32,
     pub(crate) allocs: u64,
@@ -68,40 +64,31 @@ pub(crate) struct Counters {
     pub(crate) corruptions: u64,
 }
 
-impl Counters {
-    pub(crate) const ZERO: Self = Self {
-        live: 0,
-        peak: 0,
-        peak_objects: 0,
-        objects: 0,
-        allocs: 0,
-        failed_full: 0,
-        failed_fragmented: 0,
-        refused_frees: 0,
-        corruptions: 0,
-    };
+/// How much of a segment is allocated, and the most there ever was.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Extent {
+    /// Granules that are allocated now, and the most at once.
+    pub(crate) live: u32,
+    pub(crate) peak: u32,
+    /// The most objects at once.
+    pub(crate) peak_objects: u32,
+}
 
-    /// An object of `granules` was handed out.
+impl Counters {
+    pub(crate) const ZERO: Self =
+        Self { objects: 0, allocs: 0, failed_full: 0, failed_fragmented: 0, refused_frees: 0, corruptions: 0 };
+
+    /// An object was handed out.
     #[inline]
-    pub(crate) fn allocated(&mut self, granules: Granules) {
+    pub(crate) fn allocated(&mut self) {
         self.allocs = self.allocs.wrapping_add(1);
         self.objects = self.objects.wrapping_add(1);
-        self.peak_objects = self.peak_objects.max(self.objects);
-        self.resized(Granules::NONE, granules);
     }
 
-    /// An object of `granules` was freed.
+    /// An object was freed.
     #[inline]
-    pub(crate) fn freed(&mut self, granules: Granules) {
+    pub(crate) fn freed(&mut self) {
         self.objects = self.objects.wrapping_sub(1);
-        self.live = self.live.wrapping_sub(granules.count());
-    }
-
-    /// A live object's size has changed.
-    #[inline]
-    pub(crate) fn resized(&mut self, from: Granules, to: Granules) {
-        self.live = self.live.wrapping_sub(from.count()).wrapping_add(to.count());
-        self.peak = self.peak.max(self.live);
     }
 
     /// A free was refused.
@@ -112,16 +99,23 @@ impl Counters {
         }
     }
 
-    /// The figures, with what only the segment's owner knows: its bytes, those it can hand out, its largest free
-    /// block or slot and how many there are.
-    pub(crate) fn figures(&self, size: usize, usable: Granules, largest: Granules, free_blocks: u32) -> SegmentStats {
+    /// The figures, with what only the segment's owner knows: its bytes, those it can hand out, how much of them is
+    /// allocated, its largest free block or slot and how many there are.
+    pub(crate) fn figures(
+        &self,
+        size: usize,
+        usable: Granules,
+        extent: Extent,
+        largest: Granules,
+        free_blocks: u32,
+    ) -> SegmentStats {
         SegmentStats {
             size,
-            live_bytes: Granules::new(self.live).bytes(),
-            peak_bytes: Granules::new(self.peak).bytes(),
+            live_bytes: Granules::new(extent.live).bytes(),
+            peak_bytes: Granules::new(extent.peak).bytes(),
             live_objects: self.objects as usize,
-            peak_objects: self.peak_objects as usize,
-            free_bytes: usable.minus(Granules::new(self.live)).bytes(),
+            peak_objects: extent.peak_objects as usize,
+            free_bytes: usable.minus(Granules::new(extent.live)).bytes(),
             largest_free: largest.bytes(),
             free_blocks: free_blocks as usize,
             allocs: self.allocs,
@@ -131,5 +125,29 @@ impl Counters {
             refused_frees: self.refused_frees,
             corruptions: self.corruptions,
         }
+    }
+}
+
+impl Extent {
+    pub(crate) const ZERO: Self = Self { live: 0, peak: 0, peak_objects: 0 };
+
+    /// An object of `granules` was handed out and is one of `objects` now.
+    #[inline]
+    pub(crate) fn allocated(&mut self, granules: Granules, objects: u32) {
+        self.peak_objects = self.peak_objects.max(objects);
+        self.resized(Granules::NONE, granules);
+    }
+
+    /// An object of `granules` was freed.
+    #[inline]
+    pub(crate) fn freed(&mut self, granules: Granules) {
+        self.live = self.live.wrapping_sub(granules.count());
+    }
+
+    /// A live object's size has changed.
+    #[inline]
+    pub(crate) fn resized(&mut self, from: Granules, to: Granules) {
+        self.live = self.live.wrapping_sub(from.count()).wrapping_add(to.count());
+        self.peak = self.peak.max(self.live);
     }
 }

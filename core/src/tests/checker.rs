@@ -148,14 +148,11 @@ fn a_rover_inside_of_its_gap_is_reported_though_every_maximum_is_right() {
 fn every_count_that_is_changed_is_reported() {
     next_fit_reports("free blocks", &[Kind::Count], |n| n.gaps += 1);
     next_fit_reports("objects", &[Kind::Count], |n| n.counters.objects += 1);
-    next_fit_reports("live", &[Kind::Count], |n| n.counters.live -= 1);
-    next_fit_reports("peak", &[Kind::Count], |n| n.counters.peak = 0);
-    next_fit_reports("peak of objects", &[Kind::Count], |n| n.counters.peak_objects = 0);
+    next_fit_reports("live", &[Kind::Count], |n| n.extent.live -= 1);
+    next_fit_reports("peak", &[Kind::Count], |n| n.extent.peak = 0);
+    next_fit_reports("peak of objects", &[Kind::Count], |n| n.extent.peak_objects = 0);
     next_fit_reports("high-water mark", &[Kind::HighWater], |n| n.high_water = Offset::ZERO);
     slab_reports("objects", &[Kind::Count], |s| s.counters.objects += 1);
-    slab_reports("live", &[Kind::Count], |s| s.counters.live += 1);
-    slab_reports("peak", &[Kind::Count], |s| s.counters.peak = 0);
-    slab_reports("peak of objects", &[Kind::Count], |s| s.counters.peak_objects = 0);
     slab_reports("used", &[Kind::Count], |s| s.used += 1);
     slab_reports("more used than there are", &[Kind::Count], |s| s.used = s.slots + 1);
 }
