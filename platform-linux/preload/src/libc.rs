@@ -27,7 +27,7 @@ unsafe extern "C" {
 const CANNOT_START: c_int = 127;
 
 /// Ends the process at once: nothing of it has run yet.
-// Not reached: where lines are counted, which begins after this; tests/tests/preload/contract.rs sees it.
+// Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
 pub(crate) fn refuse_to_start() -> ! {
     _exit(CANNOT_START)
 }

@@ -105,14 +105,14 @@ fn make() {
     }
     if let Some(name) = settings.trace {
         // SAFETY: as for the report.
-        // Not reached: where lines are counted, which begins after this; tests/tests/preload/tracing.rs sees it.
+        // Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
         if let Err(error) = unsafe { trace::begin(name, settings.heap, settings.config.placement) } {
             // Not reached: as above.
             let _ = writeln!(Output::stderr(), "slabfit: no SLABFIT_TRACE: {}", Reason(error));
             libc::refuse_to_start();
         }
     }
-    // Not reached: where lines are counted, which begins after this; tests/tests/preload/contract.rs sees it.
+    // Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
     if let Err(error) = HEAP.init(settings.heap, settings.config) {
         // Not reached: as above.
         let _ = writeln!(Output::stderr(), "slabfit: no heap of {} bytes: {error}", settings.heap);

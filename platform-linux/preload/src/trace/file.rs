@@ -177,7 +177,7 @@ impl TraceFile {
         let how = OFlags::RDWR | OFlags::CREATE | if new { OFlags::EXCL } else { OFlags::empty() };
         let file = open(name.as_c_str(), how)?;
         let stat = fstat(&file)?;
-        // Not reached: where lines are counted, which begins after this; tests/tests/preload/tracing.rs sees it.
+        // Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             // Not reached: as above.
             return Err(Errno::INVAL);

@@ -211,7 +211,7 @@ impl core::fmt::Display for Reason {
             Errno::NOSPC | Errno::DQUOT => "no space is left",
             Errno::FBIG => "files may not be larger (see ulimit -f)",
             Errno::STALE => "another file has its name",
-            // Not reached: where lines are counted, which begins after this; tests/tests/preload/tracing.rs sees it.
+            // Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
             Errno::ACCESS | Errno::PERM | Errno::ROFS => "it cannot be written to",
             Errno::ISDIR | Errno::INVAL | Errno::NXIO => "it is no plain file",
             Errno::NAMETOOLONG => "its name is too long",
