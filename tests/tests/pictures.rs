@@ -284,6 +284,17 @@ fn a_hole_over_two_rows_without_a_common_column_is_outlined_in_two_pieces() {
 }
 
 #[test]
+fn a_hole_over_two_rows_with_common_columns_is_outlined_in_one_piece() {
+    let heap = MappedHeap::new(65_536, Config::new(1 << 20)).expect("there is memory");
+    let objects = [2, 200, 2].map(|granules| heap.alloc((granules - 1) * GRANULE).expect("it fits"));
+    heap.alloc(heap.stats().expect("nobody is in the heap").next_fit.largest_free - GRANULE).expect("it fits");
+    free(&heap, objects[1].as_ptr());
+    let (top, left, right) = (66 + 46 + 8 * 16 + 26 + 46, 72 + 2 * 8, 72 + 74 * 8);
+    let outline = format!("M{left} {top}H1096V{}H{right}V{}H72V{}H{left}z\"", top + 13, top + 29, top + 16);
+    assert!(drawn(&heap).contains(&outline), "no {outline}");
+}
+
+#[test]
 fn no_heap_has_a_picture_of_more_than_200_kb() {
     for size in [65_536, 1 << 20, 16 << 20, 256 << 20] {
         // Used and free by turns, in every cell and so that most cells differ from the one before.
