@@ -9,9 +9,10 @@
 //! - `trim`: pages of free memory given back to the kernel;
 //! - `heap`: [`MappedHeap`], which gives its memory back when it is dropped, and [`ProcessHeap`], which lives in a
 //!   `static` for as long as the process does;
-//! - `text`: numbers as people read them; `cells`: a segment in equal shares; [`picture`]: a heap as SVG. These allocate
-//!   nothing, so that a program's own malloc can be drawn, at its exit or in a signal handler. They stand here, beside what
-//!   needs them (`libmem_preload.so` and the tester), as a heap on a microcontroller has nowhere to draw.
+//! - `text`: numbers as people read them; `output`: [`Output`], text to a file; `cells`: a segment in equal shares; [`picture`]:
+//!   a heap as SVG. These allocate nothing, so that a program's own malloc can complain and be drawn, at its exit or in a
+//!   signal handler. They stand here, beside what needs them (`libmem.so`, `libmem_preload.so` and the tester), as a heap on a
+//!   microcontroller has nowhere to write and to draw. The heaps here write nothing by themselves.
 //!
 //! ```
 //! use slabfit::Config;
@@ -35,6 +36,7 @@ mod mapping;
 mod trim;
 mod heap;
 pub mod text;
+mod output;
 mod cells;
 pub mod picture;
 
@@ -42,3 +44,4 @@ pub use cells::{Cell, Cells, slots};
 pub use futex::FutexLock;
 pub use heap::{MapError, MappedHeap, ProcessHeap};
 pub use mapping::{Mapping, SystemError};
+pub use output::Output;

@@ -29,6 +29,19 @@ static void forked(void)
     }
 }
 
+/* A child that is asked for a picture, and is not the one to draw it. */
+static void child(const char *file)
+{
+    int status;
+
+    if (fork() == 0) {
+        CHECK(kill(getpid(), SIGUSR1) == 0);
+        CHECK(access(file, F_OK) != 0);
+        exit(0);
+    }
+    CHECK(wait(&status) > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 /* Nobody needs to ask for memory: when the signal is answered, the picture is there. */
 static void idle(const char *file)
 {
@@ -119,6 +132,9 @@ int main(int count, char **arguments)
     switch (arguments[1][0]) {
     case 'f':
         forked();
+        break;
+    case 'o':
+        child(arguments[2]);
         break;
     case 'i':
         idle(arguments[2]);

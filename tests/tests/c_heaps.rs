@@ -39,3 +39,8 @@ fn threads_share_a_heap_and_have_one_each() {
 fn a_heap_is_dumped_as_the_process_s_is() {
     assert_dumped("heap_dump");
 }
+
+#[test]
+fn a_signal_handler_inside_a_heap_is_refused_by_every_function_of_it() {
+    runs_silently("heap_signal_handler");
+}

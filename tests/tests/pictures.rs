@@ -11,7 +11,7 @@ use roxmltree::{Document, Node};
 use slabfit::{Block, Config, GRANULE, Segment, State};
 use slabfit_linux::picture::{self, LARGEST, PictureError};
 use slabfit_linux::text::{Bytes, Count, Grouped, Multiple, Share};
-use slabfit_linux::{Cells, MappedHeap, slots};
+use slabfit_linux::{Cells, MappedHeap, ProcessHeap, slots};
 
 /// Sizes from one page to a gigabyte, whole powers of two and others.
 const SIZES: [usize; 8] = [4096, 65_536, 100_000, 1 << 20, 5_000_000, 64 << 20, 100_000_000, 1 << 30];
@@ -296,6 +296,17 @@ fn a_hole_over_two_rows_without_a_common_column_is_outlined_in_two_pieces() {
 }
 
 #[test]
+fn a_hole_over_two_rows_with_common_columns_is_outlined_in_one_piece() {
+    let heap = MappedHeap::new(65_536, Config::new(1 << 20)).expect("there is memory");
+    let objects = [2, 200, 2].map(|granules| heap.alloc((granules - 1) * GRANULE).expect("it fits"));
+    heap.alloc(heap.stats().expect("nobody is in the heap").next_fit.largest_free - GRANULE).expect("it fits");
+    free(&heap, objects[1].as_ptr());
+    let (top, left, right) = (66 + 46 + 8 * 16 + 26 + 46, 72 + 2 * 8, 72 + 74 * 8);
+    let outline = format!("M{left} {top}H1096V{}H{right}V{}H72V{}H{left}z\"", top + 13, top + 29, top + 16);
+    assert!(drawn(&heap).contains(&outline), "no {outline}");
+}
+
+#[test]
 fn no_heap_has_a_picture_of_more_than_200_kb() {
     for size in [65_536, 1 << 20, 16 << 20, 256 << 20] {
         // Used and free by turns, in every cell and so that most cells differ from the one before.
@@ -329,6 +340,23 @@ fn a_title_is_text_whatever_is_in_it() {
     let texts: Vec<_> = document.descendants().filter_map(|node| node.text()).collect();
     assert!(texts.contains(&"<a href='x'>&amp;??]]>") && texts.contains(&"</text>?"), "{texts:?}");
     assert!(!document.descendants().any(|node| node.has_tag_name("a")));
+}
+
+#[test]
+fn a_heap_without_memory_is_a_picture_without_cells_holes_or_a_rover() {
+    let mut svg = String::new();
+    picture::draw(&*ProcessHeap::empty(), &"title", &"note", &mut svg).expect("nobody is in the heap");
+    let document = Document::parse(&svg).expect("it is XML");
+    let of_class = |class: &str| {
+        let legend = document.descendants().find(|node| node.text() == Some("largest hole")).expect("it has a legend");
+        let before = document.descendants().take_while(|&node| node != legend);
+        before.filter(|node| node.attribute("class") == Some(class)).count()
+    };
+    // What is left is the legend's.
+    assert_eq!(["f", "s4", "b4", "b5", "l", "r", "v"].map(of_class), [1, 1, 1, 1, 1, 0, 0]);
+    let texts: Vec<_> = document.descendants().filter_map(|node| node.text()).collect();
+    assert!(texts.contains(&"Slab: 0 B of slots for requests of 0 B"), "{texts:?}");
+    assert!(texts.contains(&"Blocks: 0 B for all other requests"), "{texts:?}");
 }
 
 #[test]

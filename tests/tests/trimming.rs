@@ -257,3 +257,80 @@ fn a_program_that_frees_as_much_as_it_allocates_keeps_its_pages() {
     assert_eq!(resident(segment), before);
     assert!(HEAP.blocks().any(|block| block.state == State::Used));
 }
+
+/// A heap of which 10 MiB were in use, all resident, and then free; and the heap has not been told of the frees.
+fn freed_much(heap: &ProcessHeap) -> Range<usize> {
+    heap.init(16 * MIB, Config { placement: Placement::FirstFit, ..Config::new(64) }).expect("there is memory");
+    // The header behind it ends where they do.
+    let objects = fill(heap, 10 * MIB - 32, 10 * MIB - 32);
+    // It sees what is live.
+    for _ in 0..64 {
+        heap.trim_after_free();
+    }
+    // SAFETY: freed once, and not used any more.
+    unsafe { free(heap, objects[0]) };
+    let segment = heap.segment(Segment::NextFit);
+    assert_eq!(resident(segment.clone()), 10 * MIB);
+    segment
+}
+
+#[test]
+fn in_the_heap_no_page_goes_back_and_a_pass_that_has_begun_goes_on_afterwards() {
+    static HEAP: ProcessHeap = ProcessHeap::empty();
+    const STEP: usize = 256 * 1024;
+    let segment = freed_much(&HEAP);
+    let told = |frees: usize| {
+        (0..frees).for_each(|_| HEAP.trim_after_free());
+        resident(segment.clone())
+    };
+    let held = HEAP.hold();
+    assert_eq!(told(640), 10 * MIB, "a pass has begun without a look at the heap");
+    drop(held);
+    // The 64th free begins it, and every 8th goes on. The first page, which has the free block's header, stays.
+    let left = |steps: usize| 10 * MIB - steps * STEP + 4096;
+    assert_eq!(told(128), left(9));
+    let held = HEAP.hold();
+    assert_eq!(told(640), left(9));
+    drop(held);
+    assert_eq!(told(8), left(10));
+    assert_eq!(HEAP.check(), Ok(()));
+}
+
+#[test]
+fn a_pass_ends_behind_the_last_free_block_and_begins_again_only_when_much_was_freed() {
+    static HEAP: ProcessHeap = ProcessHeap::empty();
+    let segment = freed_much(&HEAP);
+    let told = |frees: usize| {
+        (0..frees).for_each(|_| HEAP.trim_after_free());
+        resident(segment.clone())
+    };
+    assert_eq!(told(1000), 4096);
+    // Less than 4 MiB, and as much.
+    for (bytes, left) in [(3 * MIB, 3 * MIB), (5 * MIB, 4096)] {
+        let objects = fill(&HEAP, bytes - 32, bytes - 32);
+        told(64);
+        // SAFETY: freed once, and not used any more.
+        unsafe { free(&HEAP, objects[0]) };
+        assert_eq!(told(1000), left, "after {bytes} bytes");
+    }
+}
+
+#[test]
+fn a_page_that_the_kernel_does_not_take_stays_and_is_not_counted() {
+    let heap = MappedHeap::new(MIB, Config::new(64)).expect("there is memory");
+    let objects = fill(&heap, 100_000, 100_000);
+    let page = objects[0].addr().next_multiple_of(4096);
+    let locked = std::ptr::with_exposed_provenance_mut(page);
+    // SAFETY: a page of the heap's; it only becomes one that must stay resident.
+    let refused = unsafe { libc::mlock(locked, 4096) };
+    assert_eq!(refused, 0, "{}", std::io::Error::last_os_error());
+    // SAFETY: freed once, and not used any more.
+    unsafe { free(&heap, objects[0]) };
+    assert_eq!(heap.trim(), 0);
+    assert_eq!(resident(page..page + 23 * 4096), 23 * 4096);
+    // SAFETY: as for `mlock`.
+    assert_eq!(unsafe { libc::munlock(locked, 4096) }, 0);
+    assert_eq!(heap.trim(), 23 * 4096);
+    assert_eq!(resident(page..page + 23 * 4096), 0);
+    assert_eq!(heap.check(), Ok(()));
+}

@@ -1,5 +1,6 @@
-//! `slabfit-coverage LINES.lcov BRANCHES.json FOLDER`: the lines and branches of the sources under FOLDER that no test has
-//! reached. Each must have its reason in the source: a comment `// Not reached: why`, on the line or right above it. For a line
+//! `slabfit-coverage EXPORTS FOLDER`: the lines and branches of the sources under FOLDER that no test has reached. EXPORTS is a
+//! folder with what `llvm-cov export` says of each program and library, lines in `NAME.lcov` and branches in `NAME.json`; what
+//! one of them has reached is reached. Each other line and branch must have its reason in the source: a comment `// Not reached: why`, on the line or right above it. For a line
 //! it also holds for those that follow and were not reached either. Fails if one has none.
 
 use std::collections::BTreeMap;
@@ -105,48 +106,84 @@ impl Source {
     }
 }
 
-/// The counts of the lines of each file under `folder`.
-fn lines_of(lcov: &str, folder: &Path) -> BTreeMap<String, BTreeMap<u64, u64>> {
-    let mut files: BTreeMap<String, BTreeMap<u64, u64>> = BTreeMap::new();
-    let mut file = None;
-    for line in lcov.lines() {
-        if let Some(path) = line.strip_prefix("SF:") {
-            file = Path::new(path).starts_with(folder).then(|| path.to_owned());
-        } else if let (Some(record), Some(file)) = (line.strip_prefix("DA:"), &file) {
-            let mut numbers = record.split(',').filter_map(|number| number.parse().ok());
-            if let (Some(line), Some(count)) = (numbers.next(), numbers.next()) {
-                *files.entry(file.clone()).or_default().entry(line).or_default() += count;
+/// What was counted in a file, in all programs together.
+#[derive(Default)]
+struct Counts {
+    lines: BTreeMap<u64, u64>,
+    branches: BTreeMap<(u64, u64), Outcomes>,
+}
+
+impl Counts {
+    fn add_branches(&mut self, file: &File) {
+        for branch in &file.branches {
+            if let &[line, column, _, _, taken, not, ..] = branch.as_slice() {
+                let outcome = self.branches.entry((line, column)).or_default();
+                outcome.taken = outcome.taken.saturating_add(not_negative(taken));
+                outcome.not = outcome.not.saturating_add(not_negative(not));
             }
         }
     }
-    files
 }
 
-fn outcomes_of(file: &File) -> BTreeMap<(u64, u64), Outcomes> {
-    let mut outcomes: BTreeMap<(u64, u64), Outcomes> = BTreeMap::new();
-    for branch in &file.branches {
-        if let &[line, column, _, _, taken, not, ..] = branch.as_slice() {
-            let outcome = outcomes.entry((line, column)).or_default();
-            outcome.taken += taken;
-            outcome.not += not;
+/// A count that was found by subtracting others. Below zero, as when a thread's count was lost, it says nothing.
+fn not_negative(count: u64) -> u64 {
+    if i64::try_from(count).is_ok() { count } else { 0 }
+}
+
+/// The counts of each file under a folder.
+struct Files<'f> {
+    folder: &'f Path,
+    files: BTreeMap<String, Counts>,
+}
+
+impl Files<'_> {
+    fn counts(&mut self, path: &str) -> Option<&mut Counts> {
+        Path::new(path).starts_with(self.folder).then(|| self.files.entry(path.to_owned()).or_default())
+    }
+
+    fn add_lines(&mut self, lcov: &str) {
+        let mut counts = None;
+        for line in lcov.lines() {
+            if let Some(path) = line.strip_prefix("SF:") {
+                counts = self.counts(path);
+            } else if let (Some(record), Some(counts)) = (line.strip_prefix("DA:"), &mut counts) {
+                let mut numbers = record.split(',').filter_map(|number| number.parse().ok());
+                if let (Some(line), Some(count)) = (numbers.next(), numbers.next()) {
+                    let sum = counts.lines.entry(line).or_default();
+                    *sum = sum.saturating_add(not_negative(count));
+                }
+            }
         }
     }
-    outcomes
+
+    fn add_branches(&mut self, export: &Export) {
+        for file in export.data.iter().flat_map(|data| &data.files) {
+            if let Some(counts) = self.counts(&file.filename) {
+                counts.add_branches(file);
+            }
+        }
+    }
 }
 
 fn run() -> Result<bool, Box<dyn Error>> {
-    let [lcov, json, folder]: [String; 3] =
-        env::args().skip(1).collect::<Vec<_>>().try_into().map_err(|_| "which files, and which folder?")?;
+    let [exports, folder]: [String; 2] =
+        env::args().skip(1).collect::<Vec<_>>().try_into().map_err(|_| "which exports, and which folder?")?;
     let folder = fs::canonicalize(folder)?;
-    let export: Export = serde_json::from_str(&fs::read_to_string(json)?)?;
+    let mut files = Files { folder: &folder, files: BTreeMap::new() };
+    for export in fs::read_dir(exports)? {
+        let path = export?.path();
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("lcov") => files.add_lines(&fs::read_to_string(path)?),
+            Some("json") => files.add_branches(&serde_json::from_str(&fs::read_to_string(path)?)?),
+            _ => {}
+        }
+    }
     let (mut lines, mut branches) = (Tally::default(), Tally::default());
     let mut missed = 0;
-    for (path, counts) in lines_of(&fs::read_to_string(lcov)?, &folder) {
+    for (path, counts) in files.files {
         let mut source = Source::read(&path)?;
-        source.lines(&counts, &mut lines);
-        for file in export.data.iter().flat_map(|data| &data.files).filter(|file| file.filename == path) {
-            source.branches(&outcomes_of(file), &mut branches);
-        }
+        source.lines(&counts.lines, &mut lines);
+        source.branches(&counts.branches, &mut branches);
         source.missed.sort();
         missed += source.missed.len();
         for (number, what) in source.missed {
@@ -190,20 +227,47 @@ mod tests {
         assert_eq!((missed.as_slice(), tally.all, tally.reached, tally.excused), ([1, 7].as_slice(), 5, 1, 2));
     }
 
+    fn file(name: &str, branches: &[[u64; 9]]) -> File {
+        File { filename: name.to_owned(), branches: branches.iter().map(|branch| branch.to_vec()).collect() }
+    }
+
     #[test]
     fn a_branch_counts_in_all_instances_together_and_each_side_by_itself() {
-        let file = File {
-            filename: String::new(),
-            branches: vec![
-                vec![1, 4, 1, 9, 0, 3, 0, 0, 4],
-                vec![1, 4, 1, 9, 2, 0, 0, 0, 4],
-                vec![2, 4, 2, 9, 0, 5, 0, 0, 4],
-            ],
-        };
+        let mut counts = Counts::default();
+        counts.add_branches(&file("", &[[1, 4, 1, 9, 0, 3, 0, 0, 4], [1, 4, 1, 9, 2, 0, 0, 0, 4]]));
+        counts.add_branches(&file("", &[[2, 4, 2, 9, 0, 5, 0, 0, 4]]));
         let mut source = source("if one {\nif two {\n");
         let mut tally = Tally::default();
-        source.branches(&outcomes_of(&file), &mut tally);
+        source.branches(&counts.branches, &mut tally);
         assert_eq!(source.missed, [(2, "column 4 is never true: if two {".to_owned())]);
         assert_eq!((tally.all, tally.reached, tally.excused), (4, 3, 0));
+    }
+
+    #[test]
+    fn a_count_below_zero_is_none() {
+        let mut files = Files { folder: Path::new("/a"), files: BTreeMap::new() };
+        files.add_lines("SF:/a/one.rs\nDA:1,18446744073709551615\nDA:2,3\nDA:2,18446744073709551614\n");
+        files.add_branches(&Export {
+            data: vec![Data { files: vec![file("/a/one.rs", &[[2, 4, 2, 9, u64::MAX, 1, 0, 0, 4]])] }],
+        });
+        let counts = files.counts("/a/one.rs").expect("it is there");
+        assert_eq!(counts.lines, BTreeMap::from([(1, 0), (2, 3)]));
+        assert_eq!(counts.branches.values().map(|sides| (sides.taken, sides.not)).collect::<Vec<_>>(), [(0, 1)]);
+    }
+
+    #[test]
+    fn what_one_program_has_reached_is_reached_and_files_elsewhere_do_not_count() {
+        let mut files = Files { folder: Path::new("/a/src"), files: BTreeMap::new() };
+        files.add_lines("SF:/a/src/one.rs\nDA:1,0\nDA:2,0\nend_of_record\nSF:/b/src/two.rs\nDA:1,0\nend_of_record\n");
+        files.add_lines("SF:/a/src/one.rs\nDA:1,3\nDA:2,0\nBRDA:2,0,0,1\nend_of_record\n");
+        for (taken, not) in [(0, 4), (0, 0), (5, 0)] {
+            let both = ["/a/src/one.rs", "/b/src/two.rs"].map(|name| file(name, &[[2, 4, 2, 9, taken, not, 0, 0, 4]]));
+            files.add_branches(&Export { data: vec![Data { files: both.into() }] });
+        }
+        let [(path, counts)] = files.files.into_iter().collect::<Vec<_>>().try_into().ok().expect("one is there");
+        assert_eq!((path.as_str(), counts.lines), ("/a/src/one.rs", BTreeMap::from([(1, 3), (2, 0)])));
+        let outcomes: Vec<_> =
+            counts.branches.into_iter().map(|(place, sides)| (place, sides.taken, sides.not)).collect();
+        assert_eq!(outcomes, [((2, 4), 5, 4)]);
     }
 }

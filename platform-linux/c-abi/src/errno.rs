@@ -53,6 +53,7 @@ impl From<InitError> for Failure {
     fn from(error: InitError) -> Self {
         match error {
             InitError::AlreadyInitialised => Self::IN_USE,
+            // Not reached: in a signal handler that has interrupted `Mem_Init` itself, which is over in a moment and happens once.
             InitError::Reentered => Self::INTERRUPTED,
             _ => Self::INVALID,
         }
@@ -73,6 +74,7 @@ impl From<MapError> for Failure {
         match error {
             MapError::System(error) => error.into(),
             MapError::Init(error) => error.into(),
+            // Not reached: what there is not yet.
             _ => Self::NO_MEMORY,
         }
     }
@@ -89,6 +91,7 @@ impl From<ReallocError> for Failure {
         match error {
             ReallocError::WrongFree(wrong) => wrong.fault.into(),
             ReallocError::Alloc(error) => error.into(),
+            // Not reached: what there is not yet.
             _ => Self::NO_MEMORY,
         }
     }

@@ -4,7 +4,6 @@
 //! nothing in here panics. With unwinding, as under `cargo test`, `std` has to stand in for the handler.
 //!
 //! A file may use only those before it:
-//! - `output`: text to a file descriptor;
 //! - `errno`: what C is told of a failure;
 //! - `stats`: a heap's figures, as a C struct;
 //! - `request`: what is asked of a heap, whichever it is;
@@ -15,7 +14,6 @@
 #![cfg(target_os = "linux")]
 #![deny(unsafe_code)]
 
-mod output;
 mod errno;
 mod stats;
 mod request;

@@ -7,10 +7,9 @@ use core::fmt::{Display, Write};
 use core::ptr::NonNull;
 
 use slabfit::{Fault, Heap, ReallocError, WrongFree};
-use slabfit_linux::FutexLock;
+use slabfit_linux::{FutexLock, Output};
 
 use crate::errno::{Answer, Failure};
-use crate::output::{Output, Stream};
 use crate::stats::Stats;
 
 /// The heap of every function here.
@@ -115,7 +114,7 @@ pub(crate) unsafe fn stats(heap: &CHeap, place: *mut Stats) -> Answer<()> {
 /// Prints both segments to standard output.
 pub(crate) fn dump(heap: &CHeap) {
     // A stream that takes no more is no fault of the heap, and there is nobody to tell.
-    let _ = heap.dump(&mut Output::to(Stream::Stdout));
+    let _ = heap.dump(&mut Output::stdout());
 }
 
 /// One line for a refused address.
@@ -130,5 +129,5 @@ fn refused(reported: Reported, wrong: WrongFree) {
 /// One line on standard error.
 #[cold]
 fn say(line: impl Display) {
-    let _ = writeln!(Output::to(Stream::Stderr), "{line}");
+    let _ = writeln!(Output::stderr(), "{line}");
 }

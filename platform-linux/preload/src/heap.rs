@@ -5,10 +5,9 @@ use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use slabfit::{Fault, WrongFree};
-use slabfit_linux::ProcessHeap;
+use slabfit_linux::{Output, ProcessHeap};
 
 use crate::libc;
-use crate::output::{Output, STDERR};
 
 /// Without memory until the first request: see `start`.
 pub(crate) static HEAP: ProcessHeap = ProcessHeap::empty();
@@ -19,7 +18,7 @@ pub(crate) static ABORT: AtomicBool = AtomicBool::new(false);
 /// Says in one line what was wrong with an address that `function` was given.
 #[cold]
 pub(crate) fn refused(function: &str, wrong: WrongFree) {
-    let _ = writeln!(Output::to(STDERR), "slabfit: {function}({:#x}): {}", wrong.address, wrong.fault);
+    let _ = writeln!(Output::stderr(), "slabfit: {function}({:#x}): {}", wrong.address, wrong.fault);
     // An interrupted heap does not know the address to be wrong.
     if ABORT.load(Ordering::Relaxed) && wrong.fault != Fault::Reentered {
         libc::abort();

@@ -61,7 +61,6 @@
 //! nothing of a Rust program's or of libc's own start has happened, and whatever allocates would come back here. Of libc
 //! only what `libc.rs` lists is used. A file may use only those before it:
 //! - `libc`: libc's own things: `errno`, the environment, `abort`, fork handlers;
-//! - `output`: text to standard error;
 //! - `name`: the name of a file to be made;
 //! - `settings`: what the environment says;
 //! - `heap`: the heap of the process, and what becomes of wrong frees;
@@ -76,7 +75,6 @@
 #![deny(unsafe_code)]
 
 mod libc;
-mod output;
 mod name;
 mod settings;
 mod heap;

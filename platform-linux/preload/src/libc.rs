@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use core::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong, c_void};
+use core::ptr::NonNull;
 
 use linux_raw_sys::general::{__NR_openat, AT_FDCWD};
 use rustix::fd::{FromRawFd, OwnedFd};
@@ -26,6 +27,7 @@ unsafe extern "C" {
 const CANNOT_START: c_int = 127;
 
 /// Ends the process at once: nothing of it has run yet.
+// Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
 pub(crate) fn refuse_to_start() -> ! {
     _exit(CANNOT_START)
 }
@@ -95,9 +97,7 @@ pub(crate) fn on_signal(number: c_int, handler: extern "C" fn(c_int)) {
 pub(crate) fn current_directory(buffer: &mut [u8]) -> Option<&[u8]> {
     // SAFETY: the buffer can be written to, and has so many bytes. (One of none is refused, and nothing is allocated.)
     let name = unsafe { getcwd(buffer.as_mut_ptr().cast(), buffer.len()) };
-    if name.is_null() {
-        return None;
-    }
+    NonNull::new(name)?;
     Some(CStr::from_bytes_until_nul(buffer).ok()?.to_bytes())
 }
 
@@ -116,6 +116,7 @@ pub(crate) fn variable<R>(name: &str, read: impl FnOnce(&[u8]) -> R) -> Option<R
 
 /// Leaves the program and those that it starts an empty value of a variable. To be called as `variable`.
 pub(crate) fn empty_variable(name: &str) {
+    // Not reached: a variable that is not there; it has just been read.
     if let Some(value) = value_of(name) {
         // SAFETY: a byte of the value, or its end, in memory that the kernel has made for the process to write to.
         unsafe { value.cast_mut().write(0) };

@@ -10,18 +10,18 @@ use core::ffi::c_int;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
-use rustix::fd::AsFd;
+use rustix::fd::AsRawFd;
 use rustix::fs::{FlockOperation, OFlags, flock, ftruncate};
 use rustix::io::Errno;
 use rustix::process::Signal;
 use slabfit::Placement;
+use slabfit_linux::Output;
 use slabfit_linux::picture;
 use slabfit_linux::text::Bytes;
 
 use crate::heap::HEAP;
 use crate::libc;
 use crate::name::{Name, Path};
-use crate::output::Output;
 use crate::report::{Identity, Program, first_stderr, keep_stderr, process};
 
 /// What is to be drawn, and where.
@@ -77,9 +77,7 @@ pub(crate) unsafe fn order(name: Name, signal: Option<Signal>, placement: Placem
 
 /// The order, if there is one and it is this process's to carry out.
 fn ordered() -> Option<&'static Order> {
-    if HEAP.size() == 0 {
-        return None;
-    }
+    (HEAP.size() > 0).then_some(())?;
     // SAFETY: there is a heap, so nobody writes any more; and its size was read with what was written before it.
     let order = unsafe { &*ORDER.0.get() }.as_ref()?;
     (order.process == process() || order.name.tells_processes()).then_some(order)
@@ -126,6 +124,7 @@ impl Order {
         let process = process();
         let drawing = DRAWING.load(Ordering::Relaxed);
         let alone = |drawing| DRAWING.compare_exchange(drawing, process, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        // Not reached: another thread that begins between the two looks, but by chance.
         if drawing == process || !alone(drawing) {
             return Err(Later);
         }
@@ -154,7 +153,8 @@ impl Order {
         }
         // What is no file on a disk, as /dev/stderr may be, has nothing to be cut off.
         let _ = ftruncate(&file, 0);
-        let mut out = Output::to(file.as_fd());
+        // SAFETY: it is open for this, and closed after `out` is gone.
+        let mut out = unsafe { Output::to(file.as_raw_fd()) };
         let size = Bytes(HEAP.size() as u64);
         let placement = match self.placement {
             Placement::FirstFit => "first fit",
@@ -168,7 +168,7 @@ impl Order {
     /// One line.
     #[cold]
     fn complain(&self, path: Option<&Path>, fault: Fault) {
-        let mut out = Output::to(first_stderr(self.kept));
+        let mut out = first_stderr(self.kept);
         // A stream that takes no more is no fault of the heap, and there is nobody to tell.
         let _ = match (fault, path) {
             (Fault::Taken, Some(path)) => writeln!(out, "slabfit: no picture: another process draws to {path}"),

@@ -13,11 +13,11 @@ use rustix::fs::fstat;
 use rustix::io::{DupFlags, dup3, fcntl_getfd};
 use rustix::process::getpid;
 use slabfit::{Placement, SegmentStats, Stats};
+use slabfit_linux::Output;
 use slabfit_linux::text::Grouped;
 
 use crate::heap::HEAP;
 use crate::libc;
-use crate::output::{Output, STDERR};
 use crate::settings::Report;
 
 /// What is to be reported, and where.
@@ -47,8 +47,12 @@ pub(crate) unsafe fn order(report: Report, placement: Placement) {
     unsafe { *ORDER.0.get() = Some(order) };
 }
 
-/// Another number for standard error, above those that programs and shells use by themselves.
+/// The program's standard error, whichever file it is at the time.
 // SAFETY: only its number is ever used, in calls that take any.
+const STDERR: BorrowedFd<'static> = unsafe { BorrowedFd::borrow_raw(2) };
+
+/// Another number for standard error, above those that programs and shells use by themselves.
+// SAFETY: as for `STDERR`.
 const KEPT: BorrowedFd<'static> = unsafe { BorrowedFd::borrow_raw(300) };
 
 /// A file's device and inode.
@@ -74,8 +78,12 @@ pub(crate) fn keep_stderr() -> Option<Identity> {
 }
 
 /// Standard error as it was when it was kept, if it is still there, or else as it is now.
-pub(crate) fn first_stderr(kept: Option<Identity>) -> BorrowedFd<'static> {
-    if kept.is_some() && identity(KEPT) == kept { KEPT } else { STDERR }
+pub(crate) fn first_stderr(kept: Option<Identity>) -> Output {
+    if kept.is_none() || identity(KEPT) != kept {
+        return Output::stderr();
+    }
+    // SAFETY: the file is the one that was kept for this.
+    unsafe { Output::to(KEPT.as_raw_fd()) }
 }
 
 /// The dynamic loader calls what stands in this section when the process exits, after the program's own exit handlers.
@@ -85,12 +93,10 @@ pub(crate) fn first_stderr(kept: Option<Identity>) -> BorrowedFd<'static> {
 static AT_EXIT: extern "C" fn() = report;
 
 extern "C" fn report() {
-    if HEAP.size() == 0 {
-        return;
-    }
     // SAFETY: there is a heap, so nobody writes any more; and its size was read with what was written before it.
-    let Some(order) = (unsafe { *ORDER.0.get() }) else { return };
-    let mut out = Output::to(first_stderr(order.kept));
+    let order = (HEAP.size() > 0).then(|| unsafe { *ORDER.0.get() });
+    let Some(Some(order)) = order else { return };
+    let mut out = first_stderr(order.kept);
     // A stream that takes no more is no fault of the heap, and there is nobody to tell.
     let _ = match HEAP.stats() {
         Ok(stats) if order.report == Report::Json => order.json(&stats, &mut out),

@@ -7,10 +7,9 @@ use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use slabfit::{AllocError, RawLock};
-use slabfit_linux::{FutexLock, ProcessHeap};
+use slabfit_linux::{FutexLock, Output, ProcessHeap};
 
 use crate::heap::{ABORT, HEAP};
-use crate::output::{Output, STDERR};
 use crate::settings::{Report, Settings};
 use crate::trace::Reason;
 use crate::{fork, libc, map, report, trace};
@@ -77,12 +76,14 @@ extern "C" fn at_load() {
 fn start() -> Result<(), AllocError> {
     STARTING.lock()?;
     let first = HEAP.size() == 0;
+    // Not reached: a second thread at the first request, which is the loader's, before there are any.
     if first {
         make();
     }
     // SAFETY: from the `lock` above, in this thread.
     unsafe { STARTING.unlock(()) };
     NEWS.store(false, Ordering::Release);
+    // Not reached: as above.
     if first {
         // Not under the lock: libc may allocate for it.
         fork::register();
@@ -104,13 +105,17 @@ fn make() {
     }
     if let Some(name) = settings.trace {
         // SAFETY: as for the report.
+        // Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
         if let Err(error) = unsafe { trace::begin(name, settings.heap, settings.config.placement) } {
-            let _ = writeln!(Output::to(STDERR), "slabfit: no SLABFIT_TRACE: {}", Reason(error));
+            // Not reached: as above.
+            let _ = writeln!(Output::stderr(), "slabfit: no SLABFIT_TRACE: {}", Reason(error));
             libc::refuse_to_start();
         }
     }
+    // Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
     if let Err(error) = HEAP.init(settings.heap, settings.config) {
-        let _ = writeln!(Output::to(STDERR), "slabfit: no heap of {} bytes: {error}", settings.heap);
+        // Not reached: as above.
+        let _ = writeln!(Output::stderr(), "slabfit: no heap of {} bytes: {error}", settings.heap);
         libc::refuse_to_start();
     }
 }

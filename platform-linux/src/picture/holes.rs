@@ -40,6 +40,7 @@ impl Holes {
         if block.state == State::Used {
             return;
         }
+        // Not reached: a hole without a class, of 2^37 bytes. A heap has 2^36 at most.
         if let Some(class) = self.classes.get_mut(class_of(block.size)) {
             class.count += 1;
             class.bytes += block.size;
@@ -58,6 +59,7 @@ impl Holes {
     fn without_the_largest(&self) -> [Class; CLASSES] {
         let mut classes = self.classes;
         if let Some((_, size)) = self.largest {
+            // Not reached: one without a class, as above.
             if let Some(class) = classes.get_mut(class_of(size)) {
                 class.count -= 1;
                 class.bytes -= size;

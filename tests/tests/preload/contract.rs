@@ -4,7 +4,9 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 
-use crate::preloaded::{Outcome, Program, c, compiled, library, scratch};
+use slabfit::{Fault, Reentered};
+
+use crate::preloaded::{Outcome, Program, c, compiled, fresh_folder, library, scratch};
 
 const ABORTED: i32 = 6;
 
@@ -85,6 +87,25 @@ fn a_wrong_free_aborts_where_that_is_asked_for() {
     assert_eq!(outcome.stderr, outcome.text());
 }
 
+/// Whoever is in the heap cannot be told that an address is wrong.
+#[test]
+fn a_free_inside_the_heap_is_refused_and_aborts_nothing() {
+    let Some(program) = compiled("cc", "interrupted.c", "interrupted_free", &c(&[])) else { return };
+    let outcome = program.arguments(["free"]).with("SLABFIT_ABORT", "1").run_preloaded("64M");
+    let mine = outcome.text().trim().to_owned();
+    let line = format!("slabfit: free({mine}): {}\n", Fault::Reentered);
+    assert_eq!((outcome.status.code(), &*outcome.stderr), (Some(0), &*line.repeat(5)), "{outcome:#?}");
+}
+
+#[test]
+fn an_exit_inside_the_heap_says_that_there_is_no_report() {
+    let Some(program) = compiled("cc", "interrupted.c", "interrupted_exit", &c(&[])) else { return };
+    let outcome = program.arguments(["exit"]).run_preloaded("64M");
+    assert_eq!((outcome.status.code(), outcome.reports.len()), (Some(3), 0), "{outcome:#?}");
+    let (start, end) = ("slabfit: interrupted_exit[", format!("]: no report: {Reentered}\n"));
+    assert!(outcome.stderr.starts_with(start) && outcome.stderr.ends_with(&end), "{outcome:#?}");
+}
+
 #[test]
 fn a_cxx_program_runs_unchanged_and_out_of_memory() {
     let options = ["-std=c++17", "-O1", "-pthread", "-Wall", "-Wextra", "-Werror"].map(OsStr::new);
@@ -160,6 +181,20 @@ fn a_heap_that_the_system_does_not_give_is_said_in_one_line() {
     let outcome = shell.arguments(["-c", &script]).run();
     assert_eq!((outcome.status.code(), &*outcome.stdout), (Some(127), &b""[..]), "{outcome:#?}");
     assert_eq!(outcome.stderr, "slabfit: no heap of 1073741824 bytes: the system is out of memory\n");
+}
+
+#[test]
+fn a_name_below_a_directory_that_is_gone_is_none() {
+    let Some(shell) = Program::installed("bash") else { return };
+    let folder = fresh_folder("gone");
+    let script = format!(
+        "cd {0}; rmdir {0}; LD_PRELOAD={1} SLABFIT_MAP=map.svg exec env",
+        folder.display(),
+        library().display()
+    );
+    let outcome = shell.arguments(["-c", &script]).run();
+    assert_eq!((outcome.status.code(), &*outcome.stdout), (Some(127), &b""[..]), "{outcome:#?}");
+    assert!(outcome.stderr.starts_with("slabfit: SLABFIT_MAP=map.svg: not a file's name"), "{outcome:#?}");
 }
 
 /// Compiles and runs a program that has nothing to say when all is well.

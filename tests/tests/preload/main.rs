@@ -16,3 +16,4 @@ mod server;
 mod statistics;
 mod stepping;
 mod tracing;
+mod traces_lost;

@@ -1,6 +1,7 @@
 //! Pictures of a program's heap, at exit and when a signal asks for them.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use roxmltree::Document;
@@ -80,6 +81,29 @@ fn a_forked_child_leaves_its_parents_picture_alone() {
     let parent = outcome.reports[0]["pid"].to_string();
     let folder = crate::preloaded::scratch().join("pictures-fork-one.svg");
     assert_eq!(whole(&folder.join("one.svg")).0.split(['[', ']']).nth(1), Some(parent.as_str()));
+}
+
+#[test]
+fn a_forked_child_draws_nothing_when_a_signal_asks_it() {
+    let Some((outcome, names)) = pictured("other", "one.svg", true) else { return };
+    assert_eq!((outcome.reports.len(), names), (2, vec![]), "{outcome:#?}");
+}
+
+#[test]
+fn two_processes_never_draw_to_one_file_at_once() {
+    let Some(program) = Program::installed("env") else { return };
+    let path = fresh_folder("pictures-taken").join("taken.svg");
+    let file = File::create(&path).expect("target can be written to");
+    // SAFETY: it locks an open file.
+    assert_eq!(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) }, 0);
+    let program = program.with("SLABFIT_MAP", &path);
+    let outcome = program.run_preloaded("1M");
+    let said = format!("slabfit: no picture: another process draws to {}\n", path.display());
+    assert_eq!((outcome.status.code(), outcome.stderr), (Some(0), said));
+    assert_eq!(fs::read_to_string(&path).expect("it is there"), "");
+    drop(file);
+    assert_eq!(program.run_preloaded("1M").stderr, "");
+    whole(&path);
 }
 
 #[test]

@@ -272,6 +272,8 @@ fn a_file_that_cannot_be_made_is_said_in_one_line_and_nothing_runs() {
     for (name, why) in [
         ("/nowhere/at/all.rep", "there is no such folder"),
         ("/dev/null", "it is no plain file"),
+        // As root, too.
+        ("/sys/kernel/a.rep", "it cannot be written to"),
         (".", "it is no plain file"),
         (&*"n".repeat(300), "its name is too long"),
     ] {
@@ -364,13 +366,13 @@ fn figures(stats: &Stats) -> Vec<(String, u64)> {
     [of("slab", &stats.slab), of("next_fit", &stats.next_fit)].concat()
 }
 
-fn read(file: &Path) -> Trace {
+pub fn read(file: &Path) -> Trace {
     let recording = Source::File(PathBuf::from(file)).load();
     recording.unwrap_or_else(|error| panic!("{error}")).trace
 }
 
 /// What the tests ask of a trace.
-trait OfARecording {
+pub trait OfARecording {
     fn replays(&self) -> Reenacted;
     fn setup(&self) -> &slabfit_tests::tester::extension::Setup;
     fn events(&self) -> impl Iterator<Item = &Event>;

@@ -177,7 +177,9 @@ impl TraceFile {
         let how = OFlags::RDWR | OFlags::CREATE | if new { OFlags::EXCL } else { OFlags::empty() };
         let file = open(name.as_c_str(), how)?;
         let stat = fstat(&file)?;
+        // Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            // Not reached: as above.
             return Err(Errno::INVAL);
         }
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
@@ -246,12 +248,10 @@ impl TraceFile {
 
     /// Stores a byte of the chunk, after those stored before it.
     fn byte(&mut self, at: usize, byte: u8) {
-        if at < CHUNK {
-            // SAFETY: inside the mapping, which has CHUNK bytes.
-            let place = unsafe { self.window.as_ptr().add(at) };
-            // SAFETY: mapped for writing. Volatile: in the order in which it is written here.
-            unsafe { place.write_volatile(byte) };
-        }
+        // SAFETY: inside the mapping, which has CHUNK bytes, whatever the callers say.
+        let place = unsafe { self.window.as_ptr().add(at.min(CHUNK - 1)) };
+        // SAFETY: mapped for writing. Volatile: in the order in which it is written here.
+        unsafe { place.write_volatile(byte) };
     }
 
     fn write_blank(&mut self, mut at: u64, end: u64) -> Result<(), Errno> {
@@ -270,6 +270,7 @@ impl TraceFile {
             match pwrite(file, bytes.get(done..).unwrap_or_default(), at + done as u64) {
                 Ok(0) => return Err(Errno::NOSPC),
                 Ok(written) => done += written,
+                // Not reached: files of disks and of memory are written to without interruption, others may not be.
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error),
             }
@@ -288,7 +289,9 @@ impl TraceFile {
 
     /// The file, which is opened again if the program has closed it.
     fn file(&mut self) -> Result<BorrowedFd<'static>, Errno> {
+        // Not reached: a signal handler that forks just when a chunk is full, but by chance.
         if self.is_cut_off {
+            // Not reached: as above.
             return Err(Errno::BADF);
         }
         if !self.is_open() {

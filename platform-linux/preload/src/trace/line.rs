@@ -21,6 +21,7 @@ impl Lines {
     }
 
     pub(crate) fn byte(&mut self, byte: u8) {
+        // Not reached: a record that is longer.
         if let Some(place) = self.bytes.get_mut(self.len) {
             *place = byte;
             self.len += 1;

@@ -41,11 +41,10 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
 use slabfit::{AllocError, Fault, Placement, RawLock, ReallocError, WrongFree};
-use slabfit_linux::FutexLock;
+use slabfit_linux::{FutexLock, Output};
 
 use crate::libc;
 use crate::name::Name;
-use crate::output::{Output, STDERR};
 use crate::trace::file::TraceFile;
 use crate::trace::line::Lines;
 pub(crate) use crate::trace::recorder::Request;
@@ -112,9 +111,14 @@ fn is_on() -> bool {
 }
 
 /// Runs `call` and records what it came to; the last line of the record is `describe`'s. `None`, and nothing has run, in a
-/// signal handler that has interrupted this.
+/// signal handler that has interrupted this. One that has interrupted the heap where nothing is recorded, as while pages are
+/// given back, was `refused` by the heap itself; that is noted in the same way.
 #[cold]
-fn recorded<R>(call: impl FnOnce() -> R, describe: impl FnOnce(&mut Recorder, &R, &mut Lines)) -> Option<R> {
+fn recorded<R>(
+    call: impl FnOnce() -> R,
+    refused: impl FnOnce(&R) -> bool,
+    describe: impl FnOnce(&mut Recorder, &R, &mut Lines),
+) -> Option<R> {
     if LOCK.lock().is_err() {
         INTERRUPTED.fetch_add(1, Ordering::Relaxed);
         return None;
@@ -122,7 +126,9 @@ fn recorded<R>(call: impl FnOnce() -> R, describe: impl FnOnce(&mut Recorder, &R
     let result = call();
     // SAFETY: this thread has the lock.
     let recorder = unsafe { &mut *RECORDER.0.get() };
-    if let Some(recorder) = recorder.as_mut().filter(|_| is_on()) {
+    if refused(&result) {
+        INTERRUPTED.fetch_add(1, Ordering::Relaxed);
+    } else if let Some(recorder) = recorder.as_mut().filter(|_| is_on()) {
         let mut lines = Lines::none();
         recorder.preface(INTERRUPTED.swap(0, Ordering::Relaxed), &mut lines);
         describe(recorder, &result, &mut lines);
@@ -143,7 +149,8 @@ pub(crate) fn request(request: Request, serve: impl FnOnce() -> Answer) -> Answe
     if !is_on() {
         return serve();
     }
-    recorded(serve, |recorder, answer, lines| recorder.requested(request, answer, lines))
+    let refused = |answer: &Answer| matches!(answer, Err(AllocError::Reentered));
+    recorded(serve, refused, |recorder, answer, lines| recorder.requested(request, answer, lines))
         .unwrap_or(Err(AllocError::Reentered))
 }
 
@@ -153,7 +160,8 @@ pub(crate) fn free(address: usize, free: impl FnOnce() -> Result<(), WrongFree>)
     if !is_on() {
         return free();
     }
-    recorded(free, |recorder, answer, lines| recorder.freed(address, *answer, lines))
+    let refused = |answer: &Result<_, _>| matches!(answer, Err(WrongFree { fault: Fault::Reentered, .. }));
+    recorded(free, refused, |recorder, answer, lines| recorder.freed(address, *answer, lines))
         .unwrap_or(Err(interrupted(address)))
 }
 
@@ -167,7 +175,12 @@ pub(crate) fn realloc(
     if !is_on() {
         return resize();
     }
-    recorded(resize, |recorder, answer, lines| recorder.resized(address, size, *answer, lines))
+    let refused = |why: &ReallocError| match why {
+        ReallocError::WrongFree(wrong) => wrong.fault == Fault::Reentered,
+        why => *why == AllocError::Reentered.into(),
+    };
+    let refused = |answer: &Result<_, _>| answer.as_ref().is_err_and(refused);
+    recorded(resize, refused, |recorder, answer, lines| recorder.resized(address, size, *answer, lines))
         .unwrap_or(Err(interrupted(address).into()))
 }
 
@@ -178,13 +191,14 @@ fn interrupted(address: usize) -> WrongFree {
 /// Ends the recording.
 #[cold]
 fn stop(error: Errno) {
+    // Not reached: a child that a signal handler has forked just when a chunk is full, but by chance.
     if switch_of_process().is_some_and(|switch| switch.swap(0, Ordering::Relaxed) != 0) {
         say_end(error);
     }
 }
 
 fn say_end(error: Errno) {
-    let _ = writeln!(Output::to(STDERR), "slabfit: the trace ends here: {}", Reason(error));
+    let _ = writeln!(Output::stderr(), "slabfit: the trace ends here: {}", Reason(error));
 }
 
 /// Why there is no file, for people.
@@ -194,13 +208,14 @@ impl core::fmt::Display for Reason {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self.0 {
             Errno::NOENT => "there is no such folder",
+            Errno::NOSPC | Errno::DQUOT => "no space is left",
+            Errno::FBIG => "files may not be larger (see ulimit -f)",
+            Errno::STALE => "another file has its name",
+            // Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
             Errno::ACCESS | Errno::PERM | Errno::ROFS => "it cannot be written to",
             Errno::ISDIR | Errno::INVAL | Errno::NXIO => "it is no plain file",
             Errno::NAMETOOLONG => "its name is too long",
-            Errno::NOSPC | Errno::DQUOT => "no space is left",
-            Errno::FBIG => "files may not be larger (see ulimit -f)",
             Errno::NOMEM => "the system is out of memory",
-            Errno::STALE => "another file has its name",
             Errno::WOULDBLOCK => "another process records into it; with %p in its name each has a file of its own",
             other => return write!(f, "error {}", other.raw_os_error()),
         })
@@ -220,6 +235,7 @@ extern "C" fn end() {
     // Nothing is left to be done for who exits in a signal handler that interrupted a record.
     let _ = recorded(
         || (),
+        |()| false,
         |_, (), lines| {
             lines.text("#end");
         },
@@ -265,6 +281,7 @@ pub(crate) fn orphan() {
     switch.store(0, Ordering::Relaxed);
     // SAFETY: who has the lock is this thread, interrupted, and the only one there is. Of what it was about to change this
     // reads addresses that never change, and a number that changes in one store.
+    // Not reached: a switch without a recorder.
     if let Some(recorder) = unsafe { &mut *RECORDER.0.get() } {
         recorder.file().orphan();
     }
@@ -276,6 +293,7 @@ pub(crate) fn orphan() {
 /// As for [`let_go`], in the parent.
 pub(crate) unsafe fn let_go_in_child(held: Held) {
     let switch = switch_of_process();
+    // Not reached: a hold without a switch.
     if let Some(switch) = switch {
         switch.store(0, Ordering::Relaxed);
     }

@@ -248,6 +248,7 @@ pub(crate) fn create(
         };
         let name = name.ok_or(Errno::NAMETOOLONG)?;
         match make(name) {
+            // Not reached: a file that must not be there yet, where the process has no name of its own.
             Err(Errno::EXIST) if pattern.tells_processes() => which += 1,
             made => return made,
         }

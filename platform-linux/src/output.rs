@@ -1,0 +1,99 @@
+//! Text to a file, without allocating and without libc's streams.
+//!
+//! `errno` stays what it was: the kernel is asked directly.
+#![allow(unsafe_code)]
+
+use core::fmt;
+
+use rustix::fd::BorrowedFd;
+use rustix::io::{Errno, write};
+
+/// More than the longest line there is, so that a line arrives in one piece, between the lines of other threads.
+const BUFFER: usize = 512;
+
+/// Text on its way to a file: 512 bytes are kept back at most, and written when there are more, at [`flush`](Self::flush), or
+/// when this is dropped.
+///
+/// For what must say something in the middle of a program's own malloc, or in a signal handler. In one of these the
+/// program's own streams may be in any state.
+pub struct Output {
+    file: BorrowedFd<'static>,
+    buffer: [u8; BUFFER],
+    len: usize,
+}
+
+impl Output {
+    /// To the program's standard output: the file that it has under that number at the time. If it has none, what is written
+    /// fails.
+    #[must_use]
+    pub fn stdout() -> Self {
+        // SAFETY: the number is what makes a file the standard output, so that it is this whichever file it is.
+        unsafe { Self::to(1) }
+    }
+
+    /// To the program's standard error, in the same way.
+    #[must_use]
+    pub fn stderr() -> Self {
+        // SAFETY: as for standard output.
+        unsafe { Self::to(2) }
+    }
+
+    /// To the file of this number, which is not closed in the end.
+    ///
+    /// # Safety
+    /// The number is not negative. While this value lives, the file that is open under it is one that the text may go to.
+    #[must_use]
+    pub unsafe fn to(number: i32) -> Self {
+        // SAFETY: not -1, and the file may be written to, as the caller promises. (It is no harm if none is open: the number is
+        // only used for `write`, which then says so.)
+        let file = unsafe { BorrowedFd::borrow_raw(number) };
+        Self { file, buffer: [0; BUFFER], len: 0 }
+    }
+
+    /// Writes what was kept back.
+    ///
+    /// # Errors
+    /// The file takes no more. What it has not taken is gone.
+    pub fn flush(&mut self) -> fmt::Result {
+        let mut rest = self.buffer.get(..self.len).unwrap_or_default();
+        self.len = 0;
+        while !rest.is_empty() {
+            match write(self.file, rest) {
+                Ok(written @ 1..) => rest = rest.get(written..).unwrap_or_default(),
+                Err(Errno::INTR) => {}
+                Ok(0) | Err(_) => return Err(fmt::Error),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Write for Output {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            if self.len == BUFFER {
+                self.flush()?;
+            }
+            let room = self.buffer.get_mut(self.len..).unwrap_or_default();
+            let count = room.len().min(rest.len());
+            room.iter_mut().zip(rest).for_each(|(place, &byte)| *place = byte);
+            self.len += count;
+            rest = rest.get(count..).unwrap_or_default();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        // If the file takes no more, there is nobody to tell.
+        let _ = self.flush();
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("file", &self.file).field("len", &self.len).finish_non_exhaustive()
+    }
+}

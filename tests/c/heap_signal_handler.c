@@ -1,0 +1,81 @@
+/* In the middle of its own thread's call a signal handler is refused by every function of a heap, at once and with EDEADLK,
+ * and nothing has changed. */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/time.h>
+#include <time.h>
+
+#include "check.h"
+#include "mem.h"
+
+enum { ENOUGH = 20, SECONDS = 20, SIZE = 48 };
+
+/* Nothing was done, and errno says why. */
+#define REFUSED(call, answer) (errno = 0, (call) == (answer) && errno == EDEADLK)
+
+static struct mem_heap *heap;
+static char *mine;
+
+static volatile sig_atomic_t refused, wrong;
+
+static void handler(int number)
+{
+    const int interrupted = errno;
+    struct mem_stats stats;
+    void *object;
+
+    (void)number;
+    errno = 0;
+    object = mem_heap_alloc(heap, SIZE);
+    if (object != NULL) {
+        wrong |= mem_heap_free(heap, object);
+    } else {
+        refused++;
+        wrong |= errno != EDEADLK;
+        wrong |= !REFUSED(mem_heap_calloc(heap, 3, SIZE), NULL);
+        wrong |= !REFUSED(mem_heap_alloc_aligned(heap, 64, SIZE), NULL);
+        wrong |= !REFUSED(mem_heap_realloc(heap, mine, 2 * SIZE), NULL);
+        wrong |= !REFUSED(mem_heap_free(heap, mine), -1);
+        wrong |= !REFUSED(mem_heap_usable_size(heap, mine), 0);
+        wrong |= !REFUSED(mem_heap_check(heap), -1);
+        wrong |= !REFUSED(mem_heap_repair(heap), -1);
+        wrong |= !REFUSED(mem_heap_stats(heap, &stats), -1);
+    }
+    errno = interrupted;
+}
+
+int main(void)
+{
+    const struct itimerval often = {{0, 50}, {0, 50}}, never = {{0, 0}, {0, 0}};
+    const time_t end = time(NULL) + SECONDS;
+    struct sigaction action;
+
+    heap = mem_heap_create(1 << 20, SLAB_SIZE, 0);
+    CHECK(heap != NULL);
+    mine = mem_heap_alloc(heap, SIZE);
+    CHECK(mine != NULL);
+    memset(mine, 7, SIZE);
+    memset(&action, 0, sizeof action);
+    action.sa_handler = handler;
+    CHECK(sigaction(SIGVTALRM, &action, NULL) == 0);
+    /* Of the time that the program itself takes, so that it gets on however long the handler takes. */
+    CHECK(setitimer(ITIMER_VIRTUAL, &often, NULL) == 0);
+    while (refused < ENOUGH && time(NULL) < end) {
+        for (int i = 0; i < 1000; i++) {
+            void *object = mem_heap_alloc(heap, 32);
+
+            CHECK(object != NULL);
+            CHECK(mem_heap_free(heap, object) == 0);
+        }
+    }
+    CHECK(setitimer(ITIMER_VIRTUAL, &never, NULL) == 0);
+    CHECK(refused >= ENOUGH);
+    CHECK(!wrong);
+    for (int i = 0; i < SIZE; i++)
+        CHECK(mine[i] == 7);
+    CHECK(mem_heap_check(heap) == 0);
+    CHECK(mem_heap_free(heap, mine) == 0);
+    CHECK(mem_heap_destroy(heap) == 0);
+    return 0;
+}
