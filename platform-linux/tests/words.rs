@@ -2,10 +2,11 @@
 #![allow(missing_docs)]
 
 use std::error::Error;
+use std::fmt::Write;
 
 use slabfit::{Config, InitError, Reentered};
 use slabfit_linux::picture::PictureError;
-use slabfit_linux::{MapError, MappedHeap, ProcessHeap, SystemError};
+use slabfit_linux::{MapError, MappedHeap, Output, ProcessHeap, SystemError};
 
 #[test]
 fn of_memory_that_is_refused() {
@@ -31,6 +32,15 @@ fn of_heaps_themselves() {
     assert_eq!(format!("{heap:?}"), "ProcessHeap { base: None, .. }");
     let first = heap.init(4096, Config::new(64)).expect("there is memory");
     assert_eq!(format!("{heap:?}"), format!("ProcessHeap {{ base: Some({first:?}), .. }}"));
+}
+
+#[test]
+fn of_text_that_is_kept_back() {
+    // SAFETY: no file is open under the largest number there is.
+    let mut out = unsafe { Output::to(i32::MAX) };
+    out.write_str("so far").expect("it is kept back");
+    let text = format!("{out:?}");
+    assert!(text.starts_with("Output { file: ") && text.ends_with(", len: 6, .. }"), "{text}");
 }
 
 #[test]
