@@ -362,16 +362,13 @@ fn a_paused_trace_goes_on_by_steps() {
     terminal.wait_for("paused at 1/s");
     terminal.wait_for("after operation ");
     terminal.wait_for(" of 70,951");
+    let paused: u32 = terminal.passed.parse().expect("a number");
     for _ in 0..20 {
         terminal.press("\u{1b}[C");
-        thread::sleep(Duration::from_millis(60));
     }
+    terminal.wait_for(&format!("after operation {} of 70,951", paused + 20));
     terminal.press("\u{3}");
     terminal.wait_for(LEAVE);
-    terminal.wait_for("after operation ");
-    terminal.wait_for(" of 70,951");
-    let steps: u32 = terminal.passed.parse().expect("a number");
-    assert!((20..=40).contains(&steps), "{steps} operations");
 }
 
 #[test]
