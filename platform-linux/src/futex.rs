@@ -102,7 +102,7 @@ impl FutexLock {
         // wake-up too many, never one too few.
         let mut mine = me;
         loop {
-            let seen = self.spin();
+            let seen = self.wait_awake();
             if seen == UNLOCKED {
                 if self.try_change(UNLOCKED, mine) {
                     return Ok(());
@@ -118,14 +118,14 @@ impl FutexLock {
     }
 
     /// Waits, briefly and awake, for an unlock. Plain loads leave the cache line with its holder; and where others sleep
-    /// already, this thread is not ahead of them and does not spin.
-    fn spin(&self) -> usize {
-        for look in 0..LOOKS {
+    /// already, this thread is not ahead of them and goes to sleep as well.
+    fn wait_awake(&self) -> usize {
+        for _ in 0..LOOKS {
             let seen = self.look();
             if seen == UNLOCKED || seen & CONTENDED != 0 {
                 return seen;
             }
-            pause(look);
+            pause();
         }
         self.look()
     }

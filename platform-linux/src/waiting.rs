@@ -3,7 +3,6 @@
 //! tests/loom has a model checker's answers in its place, so that what it checks is the lock itself.
 #![allow(unsafe_code)]
 
-use core::hint::spin_loop;
 use core::sync::atomic::AtomicU32;
 
 use rustix::thread::{futex, sched_yield};
@@ -13,18 +12,12 @@ pub(crate) use core::sync::atomic::{AtomicUsize, Ordering};
 /// How often a waiter looks before it sleeps.
 pub(crate) const LOOKS: u32 = 10;
 
-/// The first few looks are for a holder that will be done at once; behind them the processor goes to whoever else wants it.
-const PAUSES: u32 = 3;
-
-/// Passes the time between two looks, longer from look to look: each takes the lock's cache line away from its holder.
-pub(crate) fn pause(look: u32) {
-    if look < PAUSES {
-        for _ in 0..2u32 << look {
-            spin_loop();
-        }
-    } else {
-        sched_yield();
-    }
+/// Passes the time between two looks: the processor goes to whoever else wants it, the holder perhaps.
+///
+/// A pause instruction is too short. Each look takes the lock's cache line away from its holder, who could do several
+/// operations in the time that this costs, and does so meanwhile: fewer looks, more work.
+pub(crate) fn pause() {
+    sched_yield();
 }
 
 /// Sleeps while the word is `seen`, as far as its low half tells; may return at any time.

@@ -16,7 +16,7 @@ pub use real::Ordering;
 pub const LOOKS: u32 = 1;
 
 /// What passes between two looks: another thread's turn.
-pub fn pause(_look: u32) {
+pub fn pause() {
     spin_loop();
 }
 
