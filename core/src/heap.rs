@@ -261,9 +261,9 @@ impl<'a, L: RawLock> Heap<'a, L> {
         let _ = if fault == Fault::OutsideHeap {
             self.with_next_fit(|next_fit| next_fit.refused_outside = next_fit.refused_outside.wrapping_add(1))
         } else if self.segment(Segment::Slab).contains(&ptr.addr()) {
-            self.with_slab(|slab| slab.counters.refused(fault))
+            self.with_slab(|slab| slab.counters.refused(fault)).map(|_| ())
         } else {
-            self.with_next_fit(|next_fit| next_fit.counters.refused(fault))
+            self.with_next_fit(|next_fit| next_fit.counters.refused(fault)).map(|_| ())
         };
         fault
     }

@@ -45,7 +45,8 @@ impl<L: RawLock> Heap<'_, L> {
     /// What for: an operating system can take the pages of free memory back, if nothing is allocated there while it does.
     /// So `work` runs with the segment locked, the one thing of this crate that calls out so: it must be short, and calls of
     /// this heap in it are refused, or never end with a lock that does not know its owner. It may leave anything in
-    /// the bytes. What no block has ever reached is not lent. To go through a whole segment, start at its first address, and go on where the last piece ended.
+    /// the bytes. What no block has ever reached is not lent. To go through a whole segment, start at its first address, and
+    /// go on where the last piece ended.
     ///
     /// In the slab nothing can be lent: every free slot that was used begins with a header.
     ///

@@ -295,7 +295,7 @@ impl<'a> NextFit<'a> {
             let intact = self.region.allocated_is_intact(block.start, block.size());
             if intact { Ok(block) } else { Err(Fault::HeaderOverwritten) }
         });
-        found.inspect_err(|&fault| self.counters.refused(fault))
+        found.map_err(|fault| self.counters.refused(fault))
     }
 
     /// Frees the block whose payload starts at `at`.
@@ -311,15 +311,9 @@ impl<'a> NextFit<'a> {
                 self.released(start, freed);
                 Ok(())
             }
-            Release::Refused => Err(self.refused(Fault::HeaderOverwritten)),
-            Release::NotAStart => Err(self.refused(self.fault(at))),
+            Release::Refused => Err(self.counters.refused(Fault::HeaderOverwritten)),
+            Release::NotAStart => Err(self.counters.refused(self.fault(at))),
         }
-    }
-
-    #[cold]
-    fn refused(&mut self, fault: Fault) -> Fault {
-        self.counters.refused(fault);
-        fault
     }
 
     /// The block that started at `start` was given back to the map: the gap that it lies in now is all there is to know.

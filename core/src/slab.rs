@@ -197,7 +197,7 @@ impl<'a> Slab<'a> {
     pub(crate) fn free(&mut self, at: Offset) -> Result<(), Fault> {
         let slot = match self.live(at) {
             Ok(slot) => slot,
-            Err(fault) => return self.refuse(fault),
+            Err(fault) => return Err(self.counters.refused(fault)),
         };
         self.counters.freed();
         let above = self.front.bits & bit_tree::above_bit(slot % u64::BITS);
@@ -207,12 +207,6 @@ impl<'a> Slab<'a> {
             Ordering::Equal if above == 0 => self.put_last_into_front(slot, at),
             Ordering::Equal => self.put_into_front(slot, at, self.front.first(above)),
         }
-    }
-
-    #[cold]
-    fn refuse(&mut self, fault: Fault) -> Result<(), Fault> {
-        self.counters.refused(fault);
-        Err(fault)
     }
 
     /// Frees a slot of the front's word, behind which comes returned slot `next`, if any.
@@ -281,7 +275,7 @@ impl<'a> Slab<'a> {
 
     /// Whether the slot that starts at `at` can hold `size` bytes where it stands, if `stay`.
     pub(crate) fn resize(&mut self, at: Offset, size: usize, stay: bool) -> Result<Resize, Fault> {
-        self.live(at).inspect_err(|&fault| self.counters.refused(fault))?;
+        self.live(at).map_err(|fault| self.counters.refused(fault))?;
         let slot = self.stride.bytes();
         Ok(if stay && size <= slot { Resize::InPlace } else { Resize::Move(slot) })
     }

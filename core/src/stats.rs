@@ -91,12 +91,14 @@ impl Counters {
         self.objects = self.objects.wrapping_sub(1);
     }
 
-    /// A free was refused.
-    pub(crate) fn refused(&mut self, fault: Fault) {
+    /// A free was refused for this fault, which it answers.
+    #[cold]
+    pub(crate) fn refused(&mut self, fault: Fault) -> Fault {
         self.refused_frees = self.refused_frees.wrapping_add(1);
         if fault == Fault::HeaderOverwritten {
             self.corruptions = self.corruptions.wrapping_add(1);
         }
+        fault
     }
 
     /// The figures, with what only the segment's owner knows: its bytes, those it can hand out, how much of them is

@@ -1,7 +1,8 @@
 //! `slabfit-coverage EXPORTS FOLDER`: the lines and branches of the sources under FOLDER that no test has reached. EXPORTS is a
 //! folder with what `llvm-cov export` says of each program and library, lines in `NAME.lcov` and branches in `NAME.json`; what
-//! one of them has reached is reached. Each other line and branch must have its reason in the source: a comment `// Not reached: why`, on the line or right above it. For a line
-//! it also holds for those that follow and were not reached either. Fails if one has none.
+//! one of them has reached is reached. Each other line and branch must have its reason in the source: a comment
+//! `// Not reached: why`, on the line or right above it. For a line it also holds for those that follow and were not reached
+//! either. Fails if one has none.
 
 use std::collections::BTreeMap;
 use std::error::Error;
