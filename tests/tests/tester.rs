@@ -381,13 +381,18 @@ fn a_library_that_serves_misaligned_memory_fails() {
 
 #[test]
 fn a_library_that_is_not_safe_for_threads_fails() {
-    // Two threads that are in there at once are served the same memory; that one of them waits makes it sure.
+    // A call that has looked where memory is free waits for the next call, which is then served the same memory. It
+    // does so for 20 ms, and all of them together for 1 s, as with one thread no other call comes.
     let source = r"
-        #include <sched.h>
+        #include <stdatomic.h>
+        #include <unistd.h>
+        static atomic_int calls;
+        static atomic_int waits = 1000;
         void *Mem_Alloc(int size) {
             size_t need = 16 + ((size_t)size + 15) / 16 * 16, at = used;
             if (size <= 0 || need > end - at) return NULL;
-            sched_yield();
+            int call = ++calls;
+            for (int i = 0; i < 20 && calls == call && waits-- > 0; i++) usleep(1000);
             used = at + need;
             return heap + at + 16;
         }
