@@ -17,7 +17,7 @@ enum { ENOUGH = 20, SECONDS = 20, SIZE = 48 };
 static struct mem_heap *heap;
 static char *mine;
 
-static volatile sig_atomic_t refused, wrong;
+static volatile sig_atomic_t refused, without_slots, wrong;
 
 static void handler(int number)
 {
@@ -42,6 +42,15 @@ static void handler(int number)
         wrong |= !REFUSED(mem_heap_repair(heap), -1);
         wrong |= !REFUSED(mem_heap_stats(heap, &stats), -1);
     }
+    object = mem_heap_alloc(heap, SLAB_SIZE);
+    if (object != NULL) {
+        wrong |= mem_heap_free(heap, object);
+    } else {
+        without_slots++;
+        wrong |= errno != EDEADLK;
+        /* Which the block behind it keeps from growing. */
+        wrong |= !REFUSED(mem_heap_realloc(heap, mine, SLAB_SIZE), NULL);
+    }
     errno = interrupted;
 }
 
@@ -50,32 +59,34 @@ int main(void)
     const struct itimerval often = {{0, 50}, {0, 50}}, never = {{0, 0}, {0, 0}};
     const time_t end = time(NULL) + SECONDS;
     struct sigaction action;
+    void *behind;
 
     heap = mem_heap_create(1 << 20, SLAB_SIZE, 0);
     CHECK(heap != NULL);
     mine = mem_heap_alloc(heap, SIZE);
-    CHECK(mine != NULL);
+    behind = mem_heap_alloc(heap, SIZE);
+    CHECK(mine != NULL && behind != NULL);
     memset(mine, 7, SIZE);
     memset(&action, 0, sizeof action);
     action.sa_handler = handler;
     CHECK(sigaction(SIGVTALRM, &action, NULL) == 0);
     /* Of the time that the program itself takes, so that it gets on however long the handler takes. */
     CHECK(setitimer(ITIMER_VIRTUAL, &often, NULL) == 0);
-    while (refused < ENOUGH && time(NULL) < end) {
+    while ((refused < ENOUGH || without_slots < ENOUGH) && time(NULL) < end) {
         for (int i = 0; i < 1000; i++) {
-            void *object = mem_heap_alloc(heap, 32);
+            void *object = mem_heap_alloc(heap, i % 2 ? 32 : SLAB_SIZE);
 
             CHECK(object != NULL);
             CHECK(mem_heap_free(heap, object) == 0);
         }
     }
     CHECK(setitimer(ITIMER_VIRTUAL, &never, NULL) == 0);
-    CHECK(refused >= ENOUGH);
+    CHECK(refused >= ENOUGH && without_slots >= ENOUGH);
     CHECK(!wrong);
     for (int i = 0; i < SIZE; i++)
         CHECK(mine[i] == 7);
     CHECK(mem_heap_check(heap) == 0);
-    CHECK(mem_heap_free(heap, mine) == 0);
+    CHECK(mem_heap_free(heap, mine) == 0 && mem_heap_free(heap, behind) == 0);
     CHECK(mem_heap_destroy(heap) == 0);
     return 0;
 }

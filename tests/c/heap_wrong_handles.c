@@ -5,9 +5,11 @@
 #include "check.h"
 #include "mem.h"
 
-enum { SIZE = 8192, UNTOUCHED = 1234 };
+enum { SIZE = 8192, UNTOUCHED = 1234, STEP = 64, PLACES = 1 << 16 };
 
-static _Alignas(64) char buffer[SIZE], copy[SIZE], zeros[SIZE];
+/* A heap in the first bytes, and behind it all that differs from its place in one bit, or in some. */
+static _Alignas(PLACES) char buffer[PLACES];
+static _Alignas(STEP) char zeros[SIZE];
 
 static int is(int answered, int why)
 {
@@ -53,9 +55,11 @@ int main(void)
     refused((struct mem_heap *)((char *)mapped + 64));
     refused((struct mem_heap *)((char *)lent + 64));
 
-    /* A copy is none: of what it says, every second thing would be true. */
-    memcpy(copy, buffer, SIZE);
-    refused((struct mem_heap *)(copy + ((char *)lent - buffer)));
+    /* A copy is none, wherever it lies. */
+    for (size_t at = SIZE; at + SIZE <= PLACES; at += STEP) {
+        memcpy(buffer + at, buffer, SIZE);
+        refused((struct mem_heap *)(buffer + at + ((char *)lent - buffer)));
+    }
 
     /* The real ones are as they were, until they are destroyed. */
     CHECK(mem_heap_check(mapped) == 0 && mem_heap_check(lent) == 0);

@@ -35,6 +35,11 @@ fn of_sixteen_inits_at_once_one_wins() {
 }
 
 #[test]
+fn an_init_in_the_middle_of_another_is_refused_to_a_handler() {
+    runs_silently("init_interrupted");
+}
+
+#[test]
 fn one_page_is_usable_to_its_last_byte_and_guarded_beyond() {
     runs_silently("one_page");
 }
@@ -112,6 +117,11 @@ fn a_signal_handler_never_waits_for_its_own_thread() {
 #[test]
 fn a_forked_child_has_a_heap_of_its_own() {
     runs_silently("fork");
+}
+
+#[test]
+fn forks_are_told_of_once() {
+    runs_silently("fork_handlers");
 }
 
 #[test]

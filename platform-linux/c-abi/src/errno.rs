@@ -53,7 +53,6 @@ impl From<InitError> for Failure {
     fn from(error: InitError) -> Self {
         match error {
             InitError::AlreadyInitialised => Self::IN_USE,
-            // Not reached: in a signal handler that has interrupted `Mem_Init` itself, which is over in a moment and happens once.
             InitError::Reentered => Self::INTERRUPTED,
             _ => Self::INVALID,
         }

@@ -16,7 +16,7 @@ static REGISTERED: AtomicBool = AtomicBool::new(false);
 /// Before the heap is made, whose locks are taken for that. Threads that come at once all do so: none may go on before it
 /// is done, and none may wait here, where a fork would leave its child waiting.
 pub(crate) fn register() {
-    // Not reached: a failure, of which libc says that it has no memory for another handler.
+    // Where libc has no memory for another handler, the next call tries again.
     if !REGISTERED.load(Ordering::Acquire) && pthread_atfork(hold, let_go, let_go) == 0 {
         REGISTERED.store(true, Ordering::Release);
     }

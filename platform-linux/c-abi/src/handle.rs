@@ -49,10 +49,11 @@ enum Home {
     Lent(CHeap),
 }
 
-/// What stands in a handle at `address`. A copy of a handle does not have it, and what else has it is a rare accident.
+/// What stands in a handle at `address`. A copy of a handle does not have it, as it is of another address; nor does what
+/// holds an address, as no address has the upper bits of the mark. What else has it is a rare accident.
 fn cookie(address: usize) -> usize {
-    const MARK: usize = 0x6865_6170_u32 as usize;
-    address.rotate_right(usize::BITS / 2) ^ !MARK
+    const MARK: usize = 0x9E37_79B9_7F4A_7C15_u64 as usize;
+    address ^ MARK
 }
 
 /// What a heap is to be like.
