@@ -1,4 +1,5 @@
 //! Random operations against the reference model, as many as the time allows: `SLABFIT_SECONDS=n` sets it (2 otherwise).
+//! `SLABFIT_ABUSE=soak` ends after ten thousand million of them.
 //!
 //! Small heaps between inaccessible pages, both placements, carved and separate bookkeeping, right and wrong calls; every
 //! answer and the rover are compared each time, and from time to time every block, header, figure and payload.
@@ -18,6 +19,9 @@ use slabfit_tests::figure::{self, Grouped};
 /// Operations on one heap, and between two full comparisons.
 const OPERATIONS: u64 = 20_000;
 const COMPARED: u64 = 256;
+
+/// Operations of a soak.
+const SOAK: u64 = 10_000_000_000;
 
 fn run(seed: u64) {
     let mut rng = Rng::with_seed(seed);
@@ -42,15 +46,17 @@ fn run(seed: u64) {
 
 #[test]
 fn random_operations_agree_with_the_model() {
-    let seconds = number("SLABFIT_SECONDS").unwrap_or_else(|| Level::from_environment().of(2, 60, 3600));
+    let level = Level::from_environment();
+    let seconds = number("SLABFIT_SECONDS").unwrap_or_else(|| level.of(2, 60, u64::MAX));
     let (begun, end) = (Instant::now(), Duration::from_secs(seconds));
     let first = replayed().unwrap_or_else(|| fastrand::u64(..1 << 40));
+    let most = if replayed().is_some() { 1 } else { level.of(u64::MAX, u64::MAX, SOAK / OPERATIONS) };
     let next = AtomicU64::new(first);
     let heaps: u64 = on_every_processor(|_, _| {
         let watch = Watch::over("random operations");
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if begun.elapsed() > end || (replayed().is_some() && seed != first) {
+            if begun.elapsed() > end || seed - first >= most {
                 break watch.cases();
             }
             watch.case(seed);
