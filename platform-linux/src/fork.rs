@@ -10,8 +10,8 @@ use slabfit::{Heap, Held};
 
 use crate::futex::FutexLock;
 
-/// What is held of a heap, and how many forks want it held: one in a signal handler inside another, or the same one if it
-/// was told to do so twice.
+/// What is held of a heap, and how often that was asked for: by one fork if it was told so more than once. (Not by two, one
+/// in a signal handler inside the other: fork is none of the functions that a handler may call, by POSIX.1-2024.)
 ///
 /// Invariants: the content is reached by a thread that has both locks, and no other; `held` is there iff `wanted` is not 0.
 pub(crate) struct Forks(UnsafeCell<Wanted>);

@@ -5,6 +5,7 @@
 
 use core::fmt;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
 use rustix::io::{Errno, write};
 
@@ -50,6 +51,16 @@ impl Output {
         Self { file, buffer: [0; BUFFER], len: 0 }
     }
 
+    /// Whether a write would raise SIGPIPE, as the other end is closed: it ends the program, and a line of ours is not worth
+    /// that. (One that is closed in this very moment is not seen.)
+    fn is_broken(&self) -> bool {
+        // No event is asked for: these two are told of in any case.
+        let mut files = [PollFd::new(&self.file, PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let told = poll(&mut files, Some(&now)).is_ok();
+        told && files.iter().any(|file| file.revents().intersects(PollFlags::ERR.union(PollFlags::HUP)))
+    }
+
     /// Writes what was kept back.
     ///
     /// # Errors
@@ -58,6 +69,9 @@ impl Output {
         let mut rest = self.buffer.get(..self.len).unwrap_or_default();
         self.len = 0;
         while !rest.is_empty() {
+            if self.is_broken() {
+                return Err(fmt::Error);
+            }
             match write(self.file, rest) {
                 Ok(written @ 1..) => rest = rest.get(written..).unwrap_or_default(),
                 Err(Errno::INTR) => {}

@@ -13,10 +13,21 @@ unsafe extern "C" {
 
 static REGISTERED: AtomicBool = AtomicBool::new(false);
 
+/// The dynamic loader calls what stands in this section when the library is loaded. `Mem_Init` would be too late: libc has a
+/// lock of its own for its list, and a signal handler that interrupted `Mem_Init` there would wait for it for ever.
+#[used]
+// SAFETY: the section holds pointers to functions that may be called with no arguments, and this is one.
+#[unsafe(link_section = ".init_array")]
+static AT_LOAD: extern "C" fn() = at_load;
+
+extern "C" fn at_load() {
+    register();
+}
+
 /// Before the heap is made, whose locks are taken for that. Threads that come at once all do so: none may go on before it
 /// is done, and none may wait here, where a fork would leave its child waiting.
 pub(crate) fn register() {
-    // Where libc has no memory for another handler, the next call tries again.
+    // Where libc had no memory for another handler, the next call tries again.
     if !REGISTERED.load(Ordering::Acquire) && pthread_atfork(hold, let_go, let_go) == 0 {
         REGISTERED.store(true, Ordering::Release);
     }

@@ -41,7 +41,7 @@ extern "C" fn hold() {
     let held = Whole { heap: HEAP.hold(), trace };
     // SAFETY: this thread has both locks: `hold` has taken them, or this thread had them before.
     let place = unsafe { &mut *HOLD.0.get() };
-    // If there is one, a signal handler forks inside a fork. Its own has taken nothing.
+    // There is none yet, unless a signal handler forks inside a fork, which none may (POSIX.1-2024): its own has taken nothing.
     place.get_or_insert(held);
 }
 

@@ -46,11 +46,17 @@ pub fn run(program: &str) -> Option<Output> {
 /// The same for a program that lies elsewhere.
 pub fn run_source(source: &Path) -> Option<Output> {
     let library = library();
-    let mut run_path = OsString::from("-Wl,-rpath,");
-    run_path.push(library.parent().expect("a file lies in a folder"));
     let name = source.file_stem().expect("a file has a name");
-    let binary = compile(source, name, &[library.as_os_str(), &run_path])?;
+    let binary = compile(source, name, &[library.as_os_str(), &run_path(&library)])?;
     Some(output_in_time(&mut Command::new(binary)))
+}
+
+/// Has a program find the library where it lies: by the old kind of path, which comes before LD_LIBRARY_PATH. There cargo puts
+/// folders in which an old library may lie.
+pub fn run_path(library: &Path) -> OsString {
+    let mut option = OsString::from("-Wl,--disable-new-dtags,-rpath,");
+    option.push(library.parent().expect("a file lies in a folder"));
+    option
 }
 
 pub fn compile(source: &Path, binary: &OsStr, link: &[&OsStr]) -> Option<PathBuf> {

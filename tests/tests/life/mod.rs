@@ -2,7 +2,7 @@
 //! programs in C that take minutes on a busy machine.
 
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io::{Write, stderr};
 use std::path::Path;
 use std::process::{Command, Output, Stdio, abort};
@@ -61,8 +61,7 @@ pub fn printed(program: &str, arguments: &[&OsStr]) -> Option<String> {
 /// Compiles a program against the library, or, if it loads the library itself, without, and runs it.
 pub fn run(program: &str, arguments: &[&OsStr]) -> Option<Output> {
     let library = c_common::library();
-    let mut run_path = OsString::from("-Wl,-rpath,");
-    run_path.push(library.parent().expect("a file lies in a folder"));
+    let run_path = c_common::run_path(&library);
     let source = c_common::sources().join(program);
     let link: &[&OsStr] =
         if program == "life_dlopen.c" { &[OsStr::new("-ldl")] } else { &[library.as_os_str(), &run_path] };

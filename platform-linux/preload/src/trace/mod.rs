@@ -40,9 +40,10 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
-use slabfit::{AllocError, Fault, Placement, RawLock, ReallocError, WrongFree};
+use slabfit::{AllocError, Fault, Placement, RawLock, ReallocError, Reentered, WrongFree};
 use slabfit_linux::{FutexLock, Output};
 
+use crate::heap::HEAP;
 use crate::libc;
 use crate::name::Name;
 use crate::trace::file::TraceFile;
@@ -50,7 +51,8 @@ use crate::trace::line::Lines;
 pub(crate) use crate::trace::recorder::Request;
 use crate::trace::recorder::{Answer, Recorder, create};
 
-/// Held from before a call of the heap until its record is made. Whoever has it may wait for the heap, and not the other way.
+/// Held from before a call of the heap until its record is made. Whoever has it may wait for the heap, and not the other way:
+/// it is taken by [`enter`] alone.
 static LOCK: FutexLock = FutexLock::INIT;
 
 /// A page of one word: 1 while calls are recorded. The kernel clears it in every child, however that was made: it must never
@@ -110,25 +112,26 @@ fn is_on() -> bool {
     switch_of_process().is_some_and(|switch| switch.load(Ordering::Relaxed) != 0)
 }
 
+/// Takes the lock, but for a signal handler that has interrupted a record or a call of the heap in its own thread. Some calls
+/// are not recorded, those that give pages back for one: a handler in there would wait for who records, and they for it.
+fn enter() -> Result<(), Reentered> {
+    // Of the ways to ask the heap whether this thread is inside, one that changes nothing.
+    HEAP.stats()?;
+    LOCK.lock()
+}
+
 /// Runs `call` and records what it came to; the last line of the record is `describe`'s. `None`, and nothing has run, in a
-/// signal handler that has interrupted this. One that has interrupted the heap where nothing is recorded, as while pages are
-/// given back, was `refused` by the heap itself; that is noted in the same way.
+/// signal handler that has interrupted this or the heap; that is noted.
 #[cold]
-fn recorded<R>(
-    call: impl FnOnce() -> R,
-    refused: impl FnOnce(&R) -> bool,
-    describe: impl FnOnce(&mut Recorder, &R, &mut Lines),
-) -> Option<R> {
-    if LOCK.lock().is_err() {
+fn recorded<R>(call: impl FnOnce() -> R, describe: impl FnOnce(&mut Recorder, &R, &mut Lines)) -> Option<R> {
+    if enter().is_err() {
         INTERRUPTED.fetch_add(1, Ordering::Relaxed);
         return None;
     }
     let result = call();
     // SAFETY: this thread has the lock.
     let recorder = unsafe { &mut *RECORDER.0.get() };
-    if refused(&result) {
-        INTERRUPTED.fetch_add(1, Ordering::Relaxed);
-    } else if let Some(recorder) = recorder.as_mut().filter(|_| is_on()) {
+    if let Some(recorder) = recorder.as_mut().filter(|_| is_on()) {
         let mut lines = Lines::none();
         recorder.preface(INTERRUPTED.swap(0, Ordering::Relaxed), &mut lines);
         describe(recorder, &result, &mut lines);
@@ -138,7 +141,7 @@ fn recorded<R>(
             stop(error);
         }
     }
-    // SAFETY: from the `lock` above, in this thread.
+    // SAFETY: from `enter` above, in this thread.
     unsafe { LOCK.unlock(()) };
     Some(result)
 }
@@ -149,8 +152,7 @@ pub(crate) fn request(request: Request, serve: impl FnOnce() -> Answer) -> Answe
     if !is_on() {
         return serve();
     }
-    let refused = |answer: &Answer| matches!(answer, Err(AllocError::Reentered));
-    recorded(serve, refused, |recorder, answer, lines| recorder.requested(request, answer, lines))
+    recorded(serve, |recorder, answer, lines| recorder.requested(request, answer, lines))
         .unwrap_or(Err(AllocError::Reentered))
 }
 
@@ -160,8 +162,7 @@ pub(crate) fn free(address: usize, free: impl FnOnce() -> Result<(), WrongFree>)
     if !is_on() {
         return free();
     }
-    let refused = |answer: &Result<_, _>| matches!(answer, Err(WrongFree { fault: Fault::Reentered, .. }));
-    recorded(free, refused, |recorder, answer, lines| recorder.freed(address, *answer, lines))
+    recorded(free, |recorder, answer, lines| recorder.freed(address, *answer, lines))
         .unwrap_or(Err(interrupted(address)))
 }
 
@@ -175,12 +176,7 @@ pub(crate) fn realloc(
     if !is_on() {
         return resize();
     }
-    let refused = |why: &ReallocError| match why {
-        ReallocError::WrongFree(wrong) => wrong.fault == Fault::Reentered,
-        why => *why == AllocError::Reentered.into(),
-    };
-    let refused = |answer: &Result<_, _>| answer.as_ref().is_err_and(refused);
-    recorded(resize, refused, |recorder, answer, lines| recorder.resized(address, size, *answer, lines))
+    recorded(resize, |recorder, answer, lines| recorder.resized(address, size, *answer, lines))
         .unwrap_or(Err(interrupted(address).into()))
 }
 
@@ -232,15 +228,14 @@ extern "C" fn end() {
     if !is_on() {
         return;
     }
-    // Nothing is left to be done for who exits in a signal handler that interrupted a record.
     let _ = recorded(
         || (),
-        |()| false,
         |_, (), lines| {
             lines.text("#end");
         },
     );
-    if LOCK.lock().is_err() {
+    // Nothing is left to be done for who exits in a signal handler that interrupted a record, or the heap.
+    if enter().is_err() {
         return;
     }
     // SAFETY: this thread has the lock.
@@ -248,7 +243,7 @@ extern "C" fn end() {
     if let Some(Err(error)) = recorder.as_mut().filter(|_| is_on()).map(|recorder| recorder.file().trim()) {
         stop(error);
     }
-    // SAFETY: from the `lock` above, in this thread.
+    // SAFETY: from `enter` above, in this thread.
     unsafe { LOCK.unlock(()) };
 }
 
@@ -261,7 +256,7 @@ pub(crate) struct Held {
 /// Waits until no call is being recorded, and keeps the next ones waiting: before a fork. `None` where nothing is to be let go.
 pub(crate) fn hold() -> Option<Held> {
     switch_of_process()?;
-    LOCK.lock().ok()?;
+    enter().ok()?;
     Some(Held { was_on: is_on() })
 }
 
@@ -270,17 +265,18 @@ pub(crate) fn hold() -> Option<Held> {
 /// # Safety
 /// The answer of this thread's `hold`, once.
 pub(crate) unsafe fn let_go(_: Held) {
-    // SAFETY: from the `lock` in `hold`, as the caller promises.
+    // SAFETY: from `enter` in `hold`, as the caller promises.
     unsafe { LOCK.unlock(()) };
 }
 
 /// After the fork, in a child for which nothing was held: if a signal handler has forked in the middle of a record, the child
-/// goes on there when the handler returns, and must not make it. It is not recorded.
+/// goes on there when the handler returns, and must not make it; and if it has forked in the middle of the heap, another thread
+/// may have been making a record, which nobody ends here. The child is not recorded.
 pub(crate) fn orphan() {
     let Some(switch) = switch_of_process() else { return };
     switch.store(0, Ordering::Relaxed);
-    // SAFETY: who has the lock is this thread, interrupted, and the only one there is. Of what it was about to change this
-    // reads addresses that never change, and a number that changes in one store.
+    // SAFETY: who has the lock is this thread, interrupted, or one that is not there any more: nobody else reaches the content.
+    // Of what they were about to change this reads addresses that never change, and a number that changes in one store.
     // Not reached: a switch without a recorder.
     if let Some(recorder) = unsafe { &mut *RECORDER.0.get() } {
         recorder.file().orphan();
@@ -309,6 +305,6 @@ pub(crate) unsafe fn let_go_in_child(held: Held) {
             recorder.file().abandon();
         }
     }
-    // SAFETY: from the `lock` in `hold`, as the caller promises.
+    // SAFETY: from `enter` in `hold`, as the caller promises.
     unsafe { LOCK.unlock(()) };
 }
