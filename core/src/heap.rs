@@ -121,11 +121,12 @@ impl<'a, L: RawLock> Heap<'a, L> {
     /// # Errors
     /// [`InitError`] says what is wrong; the heap is then as before, and another call may succeed.
     pub fn init(&self, memory: impl Into<Memory<'a>>, config: Config) -> Result<(), InitError> {
-        let parts = split(memory.into(), config)?;
-        // If this thread is in the slab, nothing may change: this finds it out.
-        if wrong!("init-inside", self.with_slab(|_| ()).is_err()) {
+        // If this thread is in one of the two, nothing may change, nor the memory: this finds it out.
+        let outside = self.with_slab(|_| ()).and_then(|()| self.with_next_fit(|_| ()));
+        if wrong!("init-inside", outside.is_err()) {
             return Err(InitError::Reentered);
         }
+        let parts = split(memory.into(), config)?;
         self.with_next_fit(|place| {
             if wrong!("init-once", place.region.granules() > Granules::NONE) {
                 return Err(InitError::AlreadyInitialised);

@@ -15,6 +15,7 @@ use crate::sync::UnsafeCell;
 /// [`NoLock`] where there is one thread.
 ///
 /// # Safety
+/// Here `lock` is also `lock_beside`.
 /// - After `lock` has answered with a token, no other call of `lock` on the same value does until that token was given
 ///   to `unlock`.
 /// - What was written before an `unlock` is seen after the `lock` that follows it: acquire and release ordering.
@@ -51,7 +52,7 @@ pub unsafe trait RawLock {
     /// Gives the lock back.
     ///
     /// # Safety
-    /// `token` is from the last successful `lock` of this lock, by this thread.
+    /// `token` is from the last successful `lock` or `lock_beside` of this lock, by this thread.
     unsafe fn unlock(&self, token: Self::Token);
 }
 

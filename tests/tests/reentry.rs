@@ -2,9 +2,10 @@
 //! and every call that needs this lock is refused with nothing changed. The other segment can still be used.
 
 use std::cell::Cell;
+use std::mem::MaybeUninit;
 
 use slabfit::{
-    AllocError, Config, Fault, Heap, InitError, RawLock, ReallocError, Reentered, RegionArray, SpinLock, State,
+    AllocError, Config, Fault, Heap, InitError, Memory, RawLock, ReallocError, Reentered, RegionArray, SpinLock, State,
     Violation, WrongFree,
 };
 
@@ -156,21 +157,38 @@ fn nothing_is_told_of_a_heap_that_the_thread_is_in() {
     assert_eq!(stage.inside_next_fit(Heap::rover), None);
 }
 
+const UNTOUCHED: u8 = 0xa5;
+
+/// Memory to be lent to a heap that may not take it, and that is looked at then.
+fn lent<'a>(bytes: &mut [MaybeUninit<u8>]) -> Memory<'a> {
+    bytes.iter_mut().for_each(|byte| {
+        byte.write(UNTOUCHED);
+    });
+    // SAFETY: the caller has nothing to do with them while there is a heap in them.
+    unsafe { Memory::from_raw(bytes.as_mut_ptr().cast(), bytes.len()) }
+}
+
 #[test]
 fn a_heap_is_not_initialised_by_a_thread_that_is_in_it() {
     for lock in 0..2 {
+        let mut array = RegionArray::<2048>::new();
         let heap: Heap<'_, OwnedLock> = Heap::empty();
-        let (mut array, mut again) = (RegionArray::<2048>::new(), RegionArray::<2048>::new());
+        let refused = lent(array.as_mut());
         // A walk looks for slots first and for blocks then.
         assert_eq!(heap.blocks().next(), None);
         let [next_fit, slab] = TAKEN.get();
         assert_ne!(next_fit, slab);
         HELD.set([next_fit, slab][lock]);
-        assert_eq!(heap.init(array.as_mut(), Config::new(SLAB_SIZE)), Err(InitError::Reentered));
+        assert_eq!(heap.init(refused, Config::new(SLAB_SIZE)), Err(InitError::Reentered));
         HELD.set(0);
         assert_eq!((heap.size(), heap.base()), (0, None));
         assert_eq!(heap.alloc(1), Err(AllocError::NotInitialised));
-        assert_eq!(heap.init(again.as_mut(), Config::new(SLAB_SIZE)), Ok(()));
+        let untouched = array.as_mut().iter().all(|byte| {
+            // SAFETY: `lent` has written all of them.
+            unsafe { byte.assume_init() == UNTOUCHED }
+        });
+        assert!(untouched, "memory that the heap did not take was written to");
+        assert_eq!(heap.init(lent(array.as_mut()), Config::new(SLAB_SIZE)), Ok(()));
         assert!(heap.alloc(SLAB_SIZE).is_ok() && heap.alloc(100).is_ok());
         assert_eq!(heap.check(), Ok(()));
     }
