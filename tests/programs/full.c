@@ -1,5 +1,7 @@
-/* To be run with a heap of 1 MiB. When it is full a request fails, nothing more is mapped, and what is freed serves again. */
+/* To be run with a heap of 1 MiB. When it is full a request fails, nothing more is mapped, no page can go back, and what is freed
+ * serves again. */
 #include <fcntl.h>
+#include <malloc.h>
 
 #include "check.h"
 
@@ -43,6 +45,7 @@ int main(void)
     CHECK_FAILS(calloc(10, SIZE), ENOMEM);
     CHECK_FAILS(realloc(objects[0], 10 * SIZE), ENOMEM);
     CHECK_FAILS(aligned_alloc(4096, SIZE), ENOMEM);
+    CHECK(malloc_trim(0) == 0);
 
     /* Every second one makes room for as many, but for nothing larger. */
     for (int i = 0; i < count; i += 2)

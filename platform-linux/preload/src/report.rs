@@ -128,7 +128,8 @@ impl Order {
         writeln!(out, "  {:22}{:>20}", "spilled from the slab", Grouped(stats.spilled))?;
         writeln!(out, "  {:22}{:>20}", "refused, outside heap", Grouped(stats.refused_outside))?;
         let (slab, next_fit) = (&stats.slab, &stats.next_fit);
-        match slab.failed_full + slab.failed_fragmented + next_fit.failed_full + next_fit.failed_fragmented {
+        // Next fit has them all: what the slab cannot serve is asked of it.
+        match next_fit.failed_full + next_fit.failed_fragmented {
             0 => write!(out, "  every request was served; ")?,
             failed => write!(out, "  {} requests got no memory; ", Grouped(failed))?,
         }

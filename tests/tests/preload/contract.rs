@@ -87,6 +87,22 @@ fn a_wrong_free_aborts_where_that_is_asked_for() {
     assert_eq!(outcome.stderr, outcome.text());
 }
 
+#[test]
+fn a_wrong_free_ends_nothing_where_that_is_refused() {
+    let Some(program) = compiled("cc", "wrong_free.c", "wrong_frees_all", &c(&[])) else { return };
+    let outcome = program.with("SLABFIT_ABORT", "0").run_preloaded("64M");
+    assert_eq!((outcome.status.code(), &*outcome.stderr), (Some(0), &*outcome.text()), "{outcome:#?}");
+}
+
+#[test]
+fn programs_that_are_started_get_none_of_its_files() {
+    let Some(program) = compiled("cc", "opened.c", "opened", &c(&["-rdynamic"])) else { return };
+    let [picture, trace] = ["opened.svg", "opened.rep"].map(|name| scratch().join(name));
+    let outcome = program.with("SLABFIT_MAP", &picture).with("SLABFIT_TRACE", &trace).run_preloaded("64M");
+    let opened = format!("{}\n{}\n", trace.display(), picture.display());
+    assert_eq!((outcome.status.code(), &*outcome.text()), (Some(0), &*opened), "{outcome:#?}");
+}
+
 /// Whoever is in the heap cannot be told that an address is wrong.
 #[test]
 fn a_free_inside_the_heap_is_refused_and_aborts_nothing() {
