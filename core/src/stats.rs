@@ -13,7 +13,7 @@ pub struct Stats {
     pub next_fit: SegmentStats,
     /// Requests of exactly `slab_size` bytes that next fit served because the slab was full.
     pub spilled: u64,
-    /// Refused frees of addresses that lie in neither segment.
+    /// Refused frees and reallocs of addresses that lie in neither segment.
     pub refused_outside: u64,
 }
 

@@ -22,7 +22,8 @@ struct Wanted {
 }
 
 // SAFETY: one thread at a time reaches the content, by the invariant, and what it leaves there it takes away itself: in the
-// parent it is the same thread, and in the child the only one, which goes by the same thread pointer.
+// parent it is the same thread, and in the child the only one, which goes by the same thread pointer. (Where the kernel is asked
+// who a thread is, the child's has another number, and would wait for itself were it to use the heap before it lets go.)
 unsafe impl Sync for Forks {}
 // SAFETY: while something is held its heap is borrowed for ever and does not move; and nothing else belongs to a thread.
 unsafe impl Send for Forks {}

@@ -123,7 +123,7 @@ impl ProcessHeap {
     /// To be called after a free by who wants pages to go back by themselves: when the live bytes have fallen by 4 MiB
     /// and by a quarter, the next calls give them back, a step of at most 256 KiB in every 8th.
     ///
-    /// Complexity: O(log) in the heap's size, and one `madvise` at most.
+    /// Complexity: O(log) in the heap's size, and one `madvise`, or a few where the kernel refuses them, as for locked pages.
     #[inline]
     pub fn trim_after_free(&self) {
         let page = self.page.load(Ordering::Relaxed);

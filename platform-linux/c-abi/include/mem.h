@@ -77,7 +77,7 @@ struct mem_stats {
     struct mem_segment_stats slab;
     struct mem_segment_stats next_fit;
     unsigned long spilled;          /* requests of slab_size bytes that next fit served because the slab was full */
-    unsigned long refused_outside;  /* refused frees of addresses in neither segment */
+    unsigned long refused_outside;  /* refused frees and reallocs, in neither segment */
 };
 
 /*

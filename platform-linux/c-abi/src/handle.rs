@@ -50,7 +50,7 @@ enum Home {
 }
 
 /// What stands in a handle at `address`. A copy of a handle does not have it, as it is of another address; nor does what
-/// holds an address, as no address has the upper bits of the mark. What else has it is a rare accident.
+/// holds an address, as none of 64 bits has the mark's upper ones. What else has it is a rare accident.
 fn cookie(address: usize) -> usize {
     const MARK: usize = 0x9E37_79B9_7F4A_7C15_u64 as usize;
     address ^ MARK

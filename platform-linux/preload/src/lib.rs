@@ -29,7 +29,8 @@
 //! - Every object is aligned to 16, two live ones never overlap, and `malloc(0)` is an object like any other.
 //! - `free` of an address that is no live object's is refused, with one line on standard error: `slabfit: free(0x..): ` and
 //!   what is wrong. So it is in `realloc`, which answers null and `EINVAL`. `free` leaves `errno` alone.
-//! - `realloc(p, 0)` frees and answers null, as glibc's does. A realloc that fails leaves the object as it was.
+//! - `realloc(p, 0)` is `free(p)` and answers null, as glibc's does. A realloc that fails leaves the object as it was.
+//! - `calloc` answers zeros, unless the program has written past an object's end into memory that none has reached yet.
 //! - `posix_memalign` and `aligned_alloc` refuse an alignment that is no power of two (`EINVAL`; the former also one below
 //!   the size of a pointer); `memalign` takes the next power of two, as glibc's does.
 //! - All of it works in every thread, and on both sides of a fork. In a signal handler that interrupted the heap itself

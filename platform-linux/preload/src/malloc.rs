@@ -69,7 +69,7 @@ pub extern "C" fn malloc(size: usize) -> *mut c_void {
     object(alloc(size))
 }
 
-/// An object of `count * size` zero bytes, or null and `ENOMEM`.
+/// An object of `count * size` zero bytes, or null and `ENOMEM`. Bytes that no object has reached yet are taken for zeros.
 // SAFETY: as for `malloc`.
 #[unsafe(no_mangle)]
 pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
@@ -92,7 +92,7 @@ pub unsafe extern "C" fn free(ptr: *mut c_void) {
 }
 
 /// Changes an object's size, where it stands or by moving it; without an object, makes one; with a size of 0, frees it
-/// and answers null. Null and `ENOMEM`, or for a wrong address `EINVAL`: nothing has changed.
+/// as `free` does and answers null. Else null and `ENOMEM`, or for a wrong address `EINVAL`: nothing has changed.
 ///
 /// # Safety
 /// Unless the answer is null, the object is not used by its old address after this; for a size of 0 not either.
