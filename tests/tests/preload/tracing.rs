@@ -262,6 +262,7 @@ fn where_the_file_cannot_grow_the_program_goes_on_without_it() {
     let trace = read(&file);
     trace.replays();
     assert!(trace.operations().len() > 1000, "{}", trace.operations().len());
+    assert_eq!(fs::metadata(&file).expect("it is there").len(), 512 << 10, "it takes the room that there is");
 }
 
 #[test]
