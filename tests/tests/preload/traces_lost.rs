@@ -104,6 +104,7 @@ fn what_is_freed_behind_the_end_is_recorded() {
     trace.replays();
     assert!(trace.recorded().is_some_and(|recorded| recorded.ended));
     let text = fs::read_to_string(&file).expect("it is text");
+    assert_eq!(text.lines().nth(3), Some("1"), "the weight stands alone in its line");
     let (_, behind) = text.split_once("\n#end\n").expect("it came to its end");
     assert!(behind.lines().any(|line| line.starts_with("f ")), "the library that is linked frees its object: {behind}");
 }
