@@ -265,17 +265,16 @@ impl TraceFile {
 
     fn write(&mut self, bytes: &[u8], at: u64) -> Result<(), Errno> {
         let file = self.file()?;
-        let mut done = 0;
-        while done < bytes.len() {
-            match pwrite(file, bytes.get(done..).unwrap_or_default(), at + done as u64) {
-                Ok(0) => return Err(Errno::NOSPC),
-                Ok(written) => done += written,
+        loop {
+            return match pwrite(file, bytes, at) {
+                Ok(written) if written == bytes.len() => Ok(()),
+                // A part: that was the last room there is.
+                Ok(_) => Err(Errno::NOSPC),
                 // Not reached: files of disks and of memory are written to without interruption, others may not be.
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error),
-            }
+                Err(Errno::INTR) => continue,
+                Err(error) => Err(error),
+            };
         }
-        Ok(())
     }
 
     /// Maps a chunk in the place of what is mapped there.

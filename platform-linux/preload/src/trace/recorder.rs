@@ -54,17 +54,18 @@ struct Object {
     size: u64,
 }
 
+const _: () = assert!(size_of::<Object>() == GRANULE);
+
 /// The live objects, by the granule at which they start: as many entries as the heap has granules, of which those become
 /// resident that were used.
 struct Table(NonNull<Object>);
 
 impl Table {
-    /// For a heap of `size` bytes.
+    /// For a heap of `size` bytes, rounded up to whole pages, as the table is then: the two are of one size.
     fn new(size: usize) -> Result<Self, Errno> {
-        let bytes = size.div_ceil(GRANULE).saturating_add(PAGE).saturating_mul(size_of::<Object>());
         let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::NORESERVE);
         // SAFETY: without a wish for an address the kernel gives one where nothing is mapped.
-        let start = unsafe { mmap_anonymous(ptr::null_mut(), bytes, access, flags) }?;
+        let start = unsafe { mmap_anonymous(ptr::null_mut(), size, access, flags) }?;
         NonNull::new(start.cast()).map(Self).ok_or(Errno::NOMEM)
     }
 
@@ -76,9 +77,6 @@ impl Table {
         unsafe { entry.as_mut() }
     }
 }
-
-/// The largest that a heap's size may be rounded up by.
-const PAGE: usize = 64 << 10;
 
 impl Recorder {
     /// For a heap of `heap` bytes, of which nothing is in use.
@@ -248,8 +246,8 @@ pub(crate) fn create(
         };
         let name = name.ok_or(Errno::NAMETOOLONG)?;
         match make(name) {
-            // Not reached: a file that must not be there yet, where the process has no name of its own.
-            Err(Errno::EXIST) if pattern.tells_processes() => which += 1,
+            // The kernel says so of files that must be new, which they must where each process has its own.
+            Err(Errno::EXIST) => which += 1,
             made => return made,
         }
     }
