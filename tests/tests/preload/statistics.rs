@@ -28,11 +28,13 @@ fn the_figures_are_the_programs() {
 #[test]
 fn settings_are_followed_and_reported() {
     let Some(program) = Program::installed("env") else { return };
-    let program = program.with("SLABFIT_SLAB", "1K").with("SLABFIT_PLACEMENT", "next");
-    let outcome = program.run_preloaded("1000000");
-    let [report] = &*outcome.reports else { panic!("{outcome:#?}") };
-    assert_eq!((number(report, "/heap"), number(report, "/slab_size")), (1_003_520, 1024), "whole pages");
-    assert_eq!(report["placement"], "next");
+    for placement in ["next", "first"] {
+        let program = program.clone().with("SLABFIT_SLAB", "1K").with("SLABFIT_PLACEMENT", placement);
+        let outcome = program.run_preloaded("1000000");
+        let [report] = &*outcome.reports else { panic!("{outcome:#?}") };
+        assert_eq!((number(report, "/heap"), number(report, "/slab_size")), (1_003_520, 1024), "whole pages");
+        assert_eq!(report["placement"], placement);
+    }
 }
 
 #[test]
