@@ -117,8 +117,12 @@ fn with_p_in_the_name_every_process_has_a_trace_that_begins_with_its_parents() {
     let Some(bash) = Program::installed("bash") else { return };
     let folder = fresh_folder("traces_of_processes");
     let bash = bash.with("SLABFIT_TRACE", folder.join("of-%p.rep.zst"));
-    let outcome = bash.arguments(["-c", "(exit 3); (ulimit -c 0; exec env true); exec env true"]).run_preloaded("16M");
+    // Of more than one chunk when it forks.
+    let script = "for i in {1..2000}; do x=$x$i; done; (exit 3); (ulimit -c 0; exec env true); exec env true";
+    let outcome = bash.arguments(["-c", script]).run_preloaded("16M");
     assert!(outcome.status.success(), "{outcome:#?}");
+    let sizes = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
+    assert_eq!(sizes.filter(|&size| size > 128 << 10).count(), 3);
     let mut traces: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| read(&entry.unwrap().path())).collect();
     traces.iter().for_each(|trace| drop(trace.replays()));
     // bash, its two children, and the `env` that two of the three became, and `true` that both became.
