@@ -1,8 +1,9 @@
 //! Granules: the unit of every size and offset, as types that cannot be mistaken for bytes or for each other.
 //!
 //! Arithmetic here wraps instead of panicking. What a caller controls enters through [`Granules::of_block`], which is
-//! checked, and through those that saturate or that the heap's size bounds; what comes out of the map is checked against the region by [`Region`](crate::region::Region) before a
-//! pointer is made of it, so a wrapped offset is refused there and never used.
+//! checked, and through those that saturate or that the heap's size bounds; what comes out of the map is checked against
+//! the region by [`Region`](crate::region::Region) before a pointer is made of it, so a wrapped offset is refused there
+//! and never used.
 #![deny(unsafe_code)]
 
 use static_assertions::const_assert;

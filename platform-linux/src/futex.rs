@@ -42,9 +42,9 @@ pub struct FutexLock {
     word: AtomicUsize,
 }
 
-// SAFETY: `lock` and `lock_beside` return Ok only after a compare-and-swap of the word from unlocked to this thread's identity, which
-// no other thread can repeat before `unlock` has put unlocked back: mutual exclusion. The former acquires and the
-// latter releases: what one holder wrote, the next one sees.
+// SAFETY: `lock` and `lock_beside` return Ok only after a compare-and-swap of the word from unlocked to this thread's
+// identity, which no other thread can repeat before `unlock` has put unlocked back: mutual exclusion. The former acquires
+// and the latter releases: what one holder wrote, the next one sees.
 unsafe impl RawLock for FutexLock {
     const INIT: Self = Self { word: AtomicUsize::new(UNLOCKED) };
 

@@ -19,20 +19,25 @@ static char *mine;
 
 static volatile sig_atomic_t refused, without_slots, wrong;
 
+/* Whether the heap has no object of this size for the handler, which it must say by EDEADLK. */
+static int is_refused(size_t size)
+{
+    void *object;
+
+    errno = 0;
+    object = mem_heap_alloc(heap, size);
+    wrong |= object != NULL ? mem_heap_free(heap, object) != 0 : errno != EDEADLK;
+    return object == NULL;
+}
+
 static void handler(int number)
 {
     const int interrupted = errno;
     struct mem_stats stats;
-    void *object;
 
     (void)number;
-    errno = 0;
-    object = mem_heap_alloc(heap, SIZE);
-    if (object != NULL) {
-        wrong |= mem_heap_free(heap, object);
-    } else {
+    if (is_refused(SIZE)) {
         refused++;
-        wrong |= errno != EDEADLK;
         wrong |= !REFUSED(mem_heap_calloc(heap, 3, SIZE), NULL);
         wrong |= !REFUSED(mem_heap_alloc_aligned(heap, 64, SIZE), NULL);
         wrong |= !REFUSED(mem_heap_realloc(heap, mine, 2 * SIZE), NULL);
@@ -42,12 +47,8 @@ static void handler(int number)
         wrong |= !REFUSED(mem_heap_repair(heap), -1);
         wrong |= !REFUSED(mem_heap_stats(heap, &stats), -1);
     }
-    object = mem_heap_alloc(heap, SLAB_SIZE);
-    if (object != NULL) {
-        wrong |= mem_heap_free(heap, object);
-    } else {
+    if (is_refused(SLAB_SIZE)) {
         without_slots++;
-        wrong |= errno != EDEADLK;
         /* Which the block behind it keeps from growing. */
         wrong |= !REFUSED(mem_heap_realloc(heap, mine, SLAB_SIZE), NULL);
     }

@@ -18,15 +18,11 @@ static REGISTERED: AtomicBool = AtomicBool::new(false);
 #[used]
 // SAFETY: the section holds pointers to functions that may be called with no arguments, and this is one.
 #[unsafe(link_section = ".init_array")]
-static AT_LOAD: extern "C" fn() = at_load;
-
-extern "C" fn at_load() {
-    register();
-}
+static AT_LOAD: extern "C" fn() = register;
 
 /// Before the heap is made, whose locks are taken for that. Threads that come at once all do so: none may go on before it
 /// is done, and none may wait here, where a fork would leave its child waiting.
-pub(crate) fn register() {
+pub(crate) extern "C" fn register() {
     // Where libc had no memory for another handler, the next call tries again.
     if !REGISTERED.load(Ordering::Acquire) && pthread_atfork(hold, let_go, let_go) == 0 {
         REGISTERED.store(true, Ordering::Release);

@@ -14,7 +14,7 @@ use core::ptr::{self, NonNull};
 
 use rustix::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use rustix::fs::{FileType, FlockOperation, OFlags, flock, fstat, ftruncate};
-use rustix::io::{DupFlags, Errno, close, dup3, fcntl_getfd, pread, pwrite};
+use rustix::io::{DupFlags, Errno, close, dup3, fcntl_getfd, pread, pwrite, retry_on_intr};
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use rustix::process::{Resource, getrlimit};
 
@@ -265,16 +265,9 @@ impl TraceFile {
 
     fn write(&mut self, bytes: &[u8], at: u64) -> Result<(), Errno> {
         let file = self.file()?;
-        loop {
-            return match pwrite(file, bytes, at) {
-                Ok(written) if written == bytes.len() => Ok(()),
-                // A part: that was the last room there is.
-                Ok(_) => Err(Errno::NOSPC),
-                // Not reached: files of disks and of memory are written to without interruption, others may not be.
-                Err(Errno::INTR) => continue,
-                Err(error) => Err(error),
-            };
-        }
+        let written = retry_on_intr(|| pwrite(file, bytes, at))?;
+        // If it is a part, that was the last room there is.
+        if written == bytes.len() { Ok(()) } else { Err(Errno::NOSPC) }
     }
 
     /// Maps a chunk in the place of what is mapped there.
