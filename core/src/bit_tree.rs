@@ -98,14 +98,17 @@ impl<'a> BitTree<'a> {
         self.word(0, bit / WORD).wrapping_shr(place(bit)) & 1 != 0
     }
 
+    /// Sets a bit or clears it. Which of the two, and whether it was so before, is no branch; whether its word becomes zero
+    /// or ceases to be is one.
     #[inline]
-    pub(crate) fn set(&mut self, bit: usize) {
+    pub(crate) fn assign(&mut self, bit: usize, value: bool) {
         let [words, ..] = &mut self.levels;
         let Some(word) = words.get_mut(bit / WORD) else { return };
         let before = *word;
-        *word = before | 1u64.wrapping_shl(place(bit));
-        if before == 0 {
-            self.set_above(bit);
+        let after = before & !1u64.wrapping_shl(place(bit)) | u64::from(value).wrapping_shl(place(bit));
+        *word = after;
+        if (before == 0) != (after == 0) {
+            if value { self.set_above(bit) } else { self.clear_above(bit) }
         }
     }
 
@@ -121,16 +124,6 @@ impl<'a> BitTree<'a> {
                 return;
             }
             bit /= WORD;
-        }
-    }
-
-    #[inline]
-    pub(crate) fn clear(&mut self, bit: usize) {
-        let [words, ..] = &mut self.levels;
-        let Some(word) = words.get_mut(bit / WORD) else { return };
-        *word &= !1u64.wrapping_shl(place(bit));
-        if *word == 0 {
-            self.clear_above(bit);
         }
     }
 
@@ -174,6 +167,22 @@ impl<'a> BitTree<'a> {
             *word = bits;
             self.set_above(index.wrapping_mul(WORD));
         }
+    }
+
+    /// Which bit is the last set one before `bit`, as far as its word shows: one of the word, or else the last of the word
+    /// before, which may be set or not.
+    #[inline(always)]
+    pub(crate) fn previous_nearby(&self, bit: usize) -> usize {
+        let found = self.word(0, bit / WORD) & below_bit(place(bit));
+        (bit | (WORD - 1)).wrapping_sub(found.leading_zeros() as usize)
+    }
+
+    /// Which bit is the first set one after `bit`, as far as its word shows: one of the word, or else the first of the next
+    /// word, which may be set or not.
+    #[inline(always)]
+    pub(crate) fn next_nearby(&self, bit: usize) -> usize {
+        let found = self.word(0, bit / WORD) & above_bit(place(bit));
+        (bit & !(WORD - 1)).wrapping_add(found.trailing_zeros() as usize)
     }
 
     /// The first set bit at or after `bit`.

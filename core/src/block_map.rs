@@ -124,20 +124,16 @@ impl<'a> BlockMap<'a> {
         let before = *words;
         *words = change(before);
         if may_change_summaries(before, *words) {
-            self.summarise(chunk, before);
+            self.summarise(chunk);
         }
     }
 
-    /// Makes the summaries say of a chunk, whose words were `before`, what they say now. Out of line: few calls come here.
+    /// Makes the summaries say of a chunk what they are to say now. Out of line: few calls come here.
     #[inline(never)]
-    fn summarise(&mut self, chunk: usize, before: Chunk) {
+    fn summarise(&mut self, chunk: usize) {
         let after = self.chunk(chunk);
-        if (gaps_of(before) == 0) != (gaps_of(after) == 0) {
-            if gaps_of(after) == 0 { self.gaps.clear(chunk) } else { self.gaps.set(chunk) }
-        }
-        if is_empty(before) != is_empty(after) {
-            if is_empty(after) { self.boundaries.clear(chunk) } else { self.boundaries.set(chunk) }
-        }
+        self.gaps.assign(chunk, gaps_of(after) != 0);
+        self.boundaries.assign(chunk, !is_empty(after));
     }
 
     /// The granules from `start` up to `end`, all of one gap, become a block.
@@ -170,19 +166,16 @@ impl<'a> BlockMap<'a> {
         if wrong!("block-start", !window.is_start()) || start == self.end {
             return Release::NotAStart;
         }
-        let seen = window.around_block();
-        let end = seen.end.unwrap_or_else(|| self.end_behind(chunk));
+        let (end, gap_end) = window.block_and_gap_end().unwrap_or_else(|| self.block_and_gap_end(start));
         if !accept(end) {
             return Release::Refused;
         }
+        let gap_start = window.gap_start().unwrap_or_else(|| self.end_before(chunk));
         let around = Around {
             end,
-            gap: Gap {
-                start: seen.gap_start.unwrap_or_else(|| self.end_before(chunk)),
-                end: seen.gap_end.unwrap_or_else(|| self.gap_end(end)),
-            },
-            previous: seen.previous.unwrap_or_else(|| self.gap_before(chunk)),
-            next: seen.next.unwrap_or_else(|| self.next_gap(end)),
+            gap: Gap { start: gap_start, end: gap_end },
+            previous: self.previous_gap(start),
+            next: self.next_gap(end),
         };
         let (start_bit, end_bit) = (1u64.wrapping_shl(start.bit()), 1u64.wrapping_shl(end.bit()));
         if end.chunk() == chunk {
@@ -192,6 +185,13 @@ impl<'a> BlockMap<'a> {
             self.edit(end.chunk(), |[s, e]| [s, e ^ end_bit]);
         }
         Release::Done(around)
+    }
+
+    /// Where the block that starts at `start` ends, and where the gap ends that there would be without it.
+    #[inline(never)]
+    fn block_and_gap_end(&self, start: Offset) -> (Offset, Offset) {
+        let end = self.block_end(start);
+        (end, self.gap_end(end))
     }
 
     /// The block that ends at `from` ends at `to` instead.
@@ -240,6 +240,7 @@ impl<'a> BlockMap<'a> {
     }
 
     /// The last end in the chunks before `chunk`, where nothing starts behind it.
+    #[inline(never)]
     fn end_before(&self, chunk: usize) -> Offset {
         self.boundaries.previous(chunk).map_or(Offset::ZERO, |chunk| {
             let [_, ends] = self.chunk(chunk);
@@ -288,28 +289,37 @@ impl<'a> BlockMap<'a> {
         Gap { start, end: self.gap_end(start) }
     }
 
-    /// Where the first gap behind `at` starts, or [`Offset::NONE`].
+    /// Where the first gap behind `at` starts, or [`Offset::NONE`]. Whether that is in its chunk or in the next that has one
+    /// is anybody's guess and no branch.
     #[inline]
     pub(crate) fn next_gap(&self, at: Offset) -> Offset {
-        let here = gaps_of(self.chunk(at.chunk())) & bit_tree::above_bit(at.bit());
-        if here != 0 {
-            return Offset::in_chunk(at.chunk(), here.trailing_zeros());
+        let chunk = at.chunk();
+        let here = gaps_of(self.chunk(chunk)) & bit_tree::above_bit(at.bit());
+        let near = self.gaps.next_nearby(chunk);
+        let there = gaps_of(self.chunk(near));
+        if here | there == 0 {
+            return self.gap_behind(chunk);
         }
-        self.gap_behind(at.chunk())
+        let (chunk, gaps) = if here != 0 { (chunk, here) } else { (near, there) };
+        Offset::in_chunk(chunk, gaps.trailing_zeros())
     }
 
-    /// Where the last gap before `at` starts, or [`Offset::NONE`].
+    /// Where the last gap before `at` starts, or [`Offset::NONE`]. As for the next one.
     #[inline]
     pub(crate) fn previous_gap(&self, at: Offset) -> Offset {
-        let here = gaps_of(self.chunk(at.chunk())) & bit_tree::below_bit(at.bit());
-        if here != 0 {
-            return Offset::in_chunk(at.chunk(), bit_tree::highest(here));
+        let chunk = at.chunk();
+        let here = gaps_of(self.chunk(chunk)) & bit_tree::below_bit(at.bit());
+        let near = self.gaps.previous_nearby(chunk);
+        let there = gaps_of(self.chunk(near));
+        if here | there == 0 {
+            return self.gap_before(chunk);
         }
-        self.gap_before(at.chunk())
+        let (chunk, gaps) = if here != 0 { (chunk, here) } else { (near, there) };
+        Offset::in_chunk(chunk, bit_tree::highest(gaps))
     }
 
     /// Where the last gap in the chunks before `chunk` starts, or [`Offset::NONE`].
-    #[inline]
+    #[inline(never)]
     fn gap_before(&self, chunk: usize) -> Offset {
         self.gaps
             .previous(chunk)
@@ -317,21 +327,11 @@ impl<'a> BlockMap<'a> {
     }
 
     /// Where the first gap in the chunks behind `chunk` starts, or [`Offset::NONE`].
-    #[inline]
+    #[inline(never)]
     fn gap_behind(&self, chunk: usize) -> Offset {
         self.gaps
             .next(chunk.wrapping_add(1))
             .map_or(Offset::NONE, |chunk| Offset::in_chunk(chunk, gaps_of(self.chunk(chunk)).trailing_zeros()))
-    }
-
-    /// Where the last gap before `at` starts and the first one behind it, or [`Offset::NONE`].
-    #[inline]
-    pub(crate) fn gaps_beside(&self, at: Offset) -> (Offset, Offset) {
-        let chunks = self.chunks.get(at.chunk()..).and_then(<[Chunk]>::first_chunk::<3>);
-        let (previous, next) = chunks.map_or((None, None), |chunks| Window::new(at, *chunks).gaps_beside());
-        // What the window did not show lies outside its chunk.
-        let previous = previous.unwrap_or_else(|| self.gap_before(at.chunk()));
-        (previous, next.unwrap_or_else(|| self.gap_behind(at.chunk())))
     }
 
     /// The first gap at or behind `from` of at least `size`. The rover's gap is found only where another one's size
@@ -373,7 +373,7 @@ impl<'a> BlockMap<'a> {
         None
     }
 
-    /// Counts a gap that is not the rover's.
+    /// Counts a gap that is not the rover's. One of no granules changes nothing.
     #[inline]
     pub(crate) fn count_gap(&mut self, gap: Gap) {
         self.maxima.raise(gap.start.chunk(), gap.size().count());
@@ -384,7 +384,9 @@ impl<'a> BlockMap<'a> {
     #[inline]
     pub(crate) fn discount_gap(&mut self, start: Offset, size: Granules, rover: Offset) {
         let chunk = start.chunk();
-        if (size > Granules::NONE) & (self.maxima.get(chunk) == size.count()) {
+        // Whether there is one is anybody's guess and no branch: of none, what is looked for is no chunk's number.
+        let number = size.count().wrapping_sub(u32::from(size == Granules::NONE));
+        if self.maxima.get(chunk) == number {
             let largest = self.largest_in(chunk, rover);
             self.maxima.lower(chunk, largest.count());
         }
@@ -392,13 +394,11 @@ impl<'a> BlockMap<'a> {
 
     /// The size of the largest gap that starts in `chunk`, but for the one at `rover`.
     pub(crate) fn largest_in(&self, chunk: usize, rover: Offset) -> Granules {
-        let mut left = gaps_of(self.chunk(chunk));
+        let held = if rover.chunk() == chunk { 1u64.wrapping_shl(rover.bit()) } else { 0 };
+        let mut left = gaps_of(self.chunk(chunk)) & !held;
         let mut largest = Granules::NONE;
         while left != 0 {
-            let gap = self.gap_at(Offset::in_chunk(chunk, left.trailing_zeros()));
-            if gap.start != rover {
-                largest = largest.max(gap.size());
-            }
+            largest = largest.max(self.gap_at(Offset::in_chunk(chunk, left.trailing_zeros())).size());
             left &= left.wrapping_sub(1);
         }
         largest

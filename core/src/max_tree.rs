@@ -76,25 +76,25 @@ impl<'a> MaxTree<'a> {
         self.levels.get(self.top).and_then(|nodes| nodes.first()).map_or(0, largest)
     }
 
-    /// Makes the number of `chunk` at least `number`. A node's numbers are near each other, so whether its first one rises
-    /// is anybody's guess and no branch; whether its largest does is one, as it mostly does not.
+    /// Makes the number of `chunk` at least `number`. Whether it rises is anybody's guess and no branch, and whether the
+    /// largest of its node does neither; whether the one above that does is a branch, as it mostly does not.
     #[inline]
     pub(crate) fn raise(&mut self, chunk: usize, number: u32) {
-        let [numbers, largest, ..] = &mut self.levels;
-        let index = chunk / FAN;
-        let Some(place) = numbers.get_mut(index).and_then(|node| node.get_mut(chunk % FAN)) else { return };
-        *place = number.max(*place);
-        let above = largest.get(index / FAN).and_then(|node| node.get(index % FAN));
-        if above.is_some_and(|&above| above < number) {
+        for (level, index) in [(0, chunk), (1, chunk / FAN)] {
+            let Some(place) = self.number(level, index) else { return };
+            *place = number.max(*place);
+        }
+        let index = chunk / (FAN * FAN);
+        if self.number(2, index).is_some_and(|above| *above < number) {
             self.raise_above(index, number);
         }
     }
 
-    /// Raises the maxima of node `index` of level 0 and those above, as far up as they are lower.
+    /// Raises number `index` of level 2 and those above, as far up as they are lower.
     #[inline(never)]
     fn raise_above(&mut self, index: usize, number: u32) {
         let mut index = index;
-        for level in 1..LEVELS {
+        for level in 2..LEVELS {
             let place = self.number(level, index);
             let Some(place) = place.filter(|place| **place < number) else { return };
             *place = number;

@@ -218,10 +218,8 @@ impl<'a> NextFit<'a> {
             return;
         }
         let left = Gap { start: self.rover.at, end: self.rover.at.plus(self.rover.gap) };
-        if left.size() > Granules::NONE {
-            self.map.count_gap(left);
-        }
-        let (previous, next) = self.map.gaps_beside(gap.start);
+        self.map.count_gap(left);
+        let [previous, next] = [self.map.previous_gap(gap.start), self.map.next_gap(gap.start)];
         self.rover = Rover { at: gap.start, gap: gap.size(), previous, next };
         self.map.discount_gap(gap.start, gap.size(), gap.start);
     }
@@ -323,7 +321,8 @@ impl<'a> NextFit<'a> {
         let [left, right] = [gap.start.up_to(start), end.up_to(gap.end)];
         let absorbed = u32::from(left > Granules::NONE).wrapping_add(u32::from(right > Granules::NONE));
         self.gaps = self.gaps.wrapping_add(1).wrapping_sub(absorbed);
-        if gap.start <= self.rover.at && self.rover.at < gap.end {
+        // One comparison: on which side of the gap the rover is, nobody can guess.
+        if gap.start.up_to(self.rover.at) < gap.size() {
             return self.release_at_rover(start, freed);
         }
         self.map.count_gap(gap);
@@ -396,7 +395,7 @@ impl<'a> NextFit<'a> {
         let end = without_sliver(block.start.plus(need), gap.end);
         let (previous, next) = match is_held {
             true => (self.rover.previous, self.rover.next),
-            false => self.map.gaps_beside(gap.start),
+            false => (self.map.previous_gap(gap.start), self.map.next_gap(gap.start)),
         };
         self.map.move_end(block.end, end);
         self.region.write_allocated(block.start, block.start.up_to(end));

@@ -321,16 +321,17 @@ impl<'a> Region<'a> {
     ) -> Option<NonNull<u8>> {
         let place = self.pointer(at, whole.max(block))?;
         let rest = Granules::new(whole.count().saturating_sub(block.count()));
-        // SAFETY: valid for writes: the region has `block` granules here, of which the header is the first; aligned:
-        // region and offset are multiples of 16 bytes.
+        // Whether there is a rest is anybody's guess and no branch: the header of none is written where the block's will be.
+        let before_rest = if rest > Granules::NONE { block } else { Granules::NONE };
+        // SAFETY: in bounds: block < whole where there is a rest, and the region has `whole` granules here.
+        let behind = unsafe { place.add(before_rest.bytes()) };
+        let header = FreeHeader::new(rest.minus(Granules::HEADER), self.link_to(next));
+        // SAFETY: valid for writes: the region has `rest` granules here, or `block` where there is no rest, of which the
+        // header is the first; aligned: region and offset are multiples of 16 bytes.
+        unsafe { behind.cast::<FreeHeader>().write(header) };
+        // SAFETY: valid for writes: the region has `block` granules here, of which the header is the first; aligned: as
+        // above.
         unsafe { place.cast::<AllocatedHeader>().write(AllocatedHeader::new(block)) };
-        if rest > Granules::NONE {
-            let header = FreeHeader::new(rest.minus(Granules::HEADER), self.link_to(next));
-            // SAFETY: in bounds: block < whole, as there is a rest, and the region has `whole` granules here.
-            let place = unsafe { place.add(block.bytes()) };
-            // SAFETY: valid for writes: the region has `rest` granules here; aligned: as above.
-            unsafe { place.cast::<FreeHeader>().write(header) };
-        }
         // SAFETY: in bounds: the payload begins inside the block.
         Some(unsafe { place.add(GRANULE) })
     }

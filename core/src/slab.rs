@@ -241,7 +241,7 @@ impl<'a> Slab<'a> {
 
     #[inline(never)]
     fn put_behind_front(&mut self, slot: u32, at: Offset) -> Result<(), Fault> {
-        self.returned.set(slot as usize);
+        self.returned.assign(slot as usize, true);
         self.region.write_free(at, self.stride, self.next_free(slot));
         let previous = match self.returned.previous(slot as usize) {
             Some(slot) => slot as u32,

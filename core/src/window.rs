@@ -26,12 +26,12 @@ const fn down(before: u64, here: u64, bit: u32) -> u64 {
     here.wrapping_shl(!bit) | before.wrapping_shr(1).wrapping_shr(bit)
 }
 
-/// Invariant, with `p` for the place: bit i of `up` is place p + i, bit 63 - i of `down` is place p - i.
+/// Invariant, with `p` for the place: bit i of `up` is place p + i, bit 63 - i of `ends_down` is place p - i.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     place: Offset,
     up: Chunk,
-    down: Chunk,
+    ends_down: u64,
 }
 
 impl Window {
@@ -39,24 +39,12 @@ impl Window {
     #[inline(always)]
     pub(crate) const fn new(place: Offset, [before, here, behind]: [Chunk; 3]) -> Self {
         let bit = place.bit();
-        let ([starts_before, ends_before], [starts, ends], [starts_behind, ends_behind]) = (before, here, behind);
+        let ([_, ends_before], [starts, ends], [starts_behind, ends_behind]) = (before, here, behind);
         Self {
             place,
             up: [up(starts, starts_behind, bit), up(ends, ends_behind, bit)],
-            down: [down(starts_before, starts, bit), down(ends_before, ends, bit)],
+            ends_down: down(ends_before, ends, bit),
         }
-    }
-
-    /// The place of the lowest of some bits of `up`.
-    #[inline(always)]
-    const fn first(self, bits: u64) -> Option<Offset> {
-        if bits == 0 { None } else { Some(self.place.plus(Granules::new(bits.trailing_zeros()))) }
-    }
-
-    /// The place of the highest of some bits of `down`.
-    #[inline(always)]
-    const fn last(self, bits: u64) -> Option<Offset> {
-        if bits == 0 { None } else { Some(self.place.minus(Granules::new(bits.leading_zeros()))) }
     }
 
     /// Whether a block starts at the place.
@@ -66,29 +54,24 @@ impl Window {
         starts & 1 != 0
     }
 
-    /// What lies next to the block that starts at the place, as far as the window shows it.
+    /// Where the block that starts at the place ends, and where the gap ends that there would be without it, if the window
+    /// shows both.
     #[inline(always)]
-    pub(crate) fn around_block(self) -> Seen {
+    pub(crate) fn block_and_gap_end(self) -> Option<(Offset, Offset)> {
         let [starts, ends] = self.up;
         let ends = ends & !1;
         // The two's complement has the lowest bit, and of those above it the other ones.
-        let from_end = ends | ends.wrapping_neg();
-        let behind_end = ends ^ ends.wrapping_neg();
-        let [_, ends_before] = self.down;
-        Seen {
-            end: self.first(ends),
-            gap_start: self.last(ends_before),
-            gap_end: self.first(starts & from_end),
-            previous: self.last(gaps_of(self.down)),
-            next: self.first(gaps_of(self.up) & behind_end),
-        }
+        let starts = starts & (ends | ends.wrapping_neg());
+        let at = |bits: u64| self.place.plus(Granules::new(bits.trailing_zeros()));
+        // Without an end there is no start behind it either.
+        (starts != 0).then_some((at(ends), at(starts)))
     }
 
-    /// Where the last gap before the place starts and the first one behind it, as far as the window shows them.
+    /// Where that gap starts, if the window shows it.
     #[inline(always)]
-    pub(crate) const fn gaps_beside(self) -> (Option<Offset>, Option<Offset>) {
-        let here_down = 1u64.wrapping_shl(u64::BITS - 1);
-        (self.last(gaps_of(self.down) & !here_down), self.first(gaps_of(self.up) & !1))
+    pub(crate) fn gap_start(self) -> Option<Offset> {
+        let start = self.place.minus(Granules::new(self.ends_down.leading_zeros()));
+        (self.ends_down != 0).then_some(start)
     }
 }
 
@@ -103,16 +86,6 @@ impl Gap {
     pub(crate) const fn size(self) -> Granules {
         self.start.up_to(self.end)
     }
-}
-
-/// As much of an [`Around`] as a window shows.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Seen {
-    pub(crate) end: Option<Offset>,
-    pub(crate) gap_start: Option<Offset>,
-    pub(crate) gap_end: Option<Offset>,
-    pub(crate) previous: Option<Offset>,
-    pub(crate) next: Option<Offset>,
 }
 
 /// What is next to an allocated block.

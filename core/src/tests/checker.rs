@@ -159,12 +159,12 @@ fn every_count_that_is_changed_is_reported() {
 
 #[test]
 fn every_wrong_bit_of_the_slab_is_reported() {
-    slab_reports("a live slot in the tree", &[Kind::Count], |s| s.returned.set(67));
-    slab_reports("a returned slot not in the tree", &[Kind::Count], |s| s.returned.clear(66));
-    slab_reports("a slot never used in the tree", &[Kind::Returned], |s| s.returned.set(s.used as usize));
+    slab_reports("a live slot in the tree", &[Kind::Count], |s| s.returned.assign(67, true));
+    slab_reports("a returned slot not in the tree", &[Kind::Count], |s| s.returned.assign(66, false));
+    slab_reports("a slot never used in the tree", &[Kind::Returned], |s| s.returned.assign(s.used as usize, true));
     slab_reports("a live slot in front", &[Kind::Count], |s| s.front.bits |= 2);
     slab_reports("a returned slot not in front", &[Kind::Count], |s| s.front.bits ^= 8);
-    slab_reports("the front in the tree", &[Kind::Returned], |s| s.returned.set(3));
+    slab_reports("the front in the tree", &[Kind::Returned], |s| s.returned.assign(3, true));
     slab_reports("the front behind others", &[Kind::Returned], |s| s.front.word = 2);
     slab_reports("the front never used", &[Kind::Returned], |s| {
         (s.front.word, s.returned) = (100, BitTree::empty());
@@ -183,7 +183,7 @@ fn every_wrong_bit_of_the_slab_is_reported() {
 fn a_slot_never_used_has_no_header_whatever_the_tree_says() {
     let mut region = Box::new(Region::new());
     let heap = busy_heap(&mut region);
-    heap.with_slab(|s| s.returned.set(s.used as usize)).unwrap();
+    heap.with_slab(|s| s.returned.assign(s.used as usize, true)).unwrap();
     assert_eq!((heap.overwritten().next(), heap.repair()), (None, Ok(0)));
 }
 

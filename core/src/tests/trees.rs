@@ -36,11 +36,7 @@ fn the_bit_tree_finds_what_a_scan_finds() {
                 let bit = random.below(size);
                 // Phases of filling and of emptying, so that words and summaries become zero again.
                 let set = random.below(8) < if step / 500 % 2 == 0 { 6 } else { 1 };
-                if set {
-                    tree.set(bit)
-                } else {
-                    tree.clear(bit)
-                }
+                tree.assign(bit, set);
                 bits[bit] = set;
                 let at = random.below(size);
                 assert_eq!(tree.contains(at), bits[at], "bit {at} of {size}, step {step}");
@@ -54,12 +50,18 @@ fn the_bit_tree_finds_what_a_scan_finds() {
                 assert_eq!(tree.next(at), next, "next from {at} of {size}, step {step}");
                 let previous = bits[..at].iter().rposition(|&b| b);
                 assert_eq!(tree.previous(at), previous, "previous before {at} of {size}, step {step}");
+                let after = bits[at + 1..].iter().position(|&b| b).map(|found| at + 1 + found);
+                let in_word = |bit: &usize| bit / 64 == at / 64;
+                let nearby = after.filter(in_word).unwrap_or((at / 64 + 1) * 64);
+                assert_eq!(tree.next_nearby(at), nearby, "next nearby {at} of {size}, step {step}");
+                let nearby = previous.filter(in_word).unwrap_or((at / 64 * 64).wrapping_sub(1));
+                assert_eq!(tree.previous_nearby(at), nearby, "previous nearby {at} of {size}, step {step}");
             }
             assert_eq!(tree.next(size + 64), None);
             let beyond = size.next_multiple_of(64);
-            tree.set(beyond);
+            tree.assign(beyond, true);
             tree.put_word(beyond / 64, 1);
-            tree.clear(beyond);
+            tree.assign(beyond, false);
             assert_eq!((tree.contains(beyond), tree.next(size)), (false, None), "a bit behind the last word of {size}");
         });
     }
@@ -132,7 +134,7 @@ fn a_tree_with_all_its_levels_finds_the_last_and_ends_a_search_for_nothing() {
     let mut tree = BitTree::new(bits, &mut carver).unwrap();
     assert_eq!((tree.next(0), tree.previous(bits), tree.take_first_word()), (None, None, None));
     assert_eq!((maxima.first(0, 1), maxima.first_of_all(1), maxima.root()), (None, None, 0));
-    tree.set(bits - 1);
+    tree.assign(bits - 1, true);
     maxima.raise(numbers - 1, 5);
     assert_eq!((tree.next(0), tree.previous(bits)), (Some(bits - 1), Some(bits - 1)));
     assert_eq!((maxima.first(0, 5), maxima.first(0, 6), maxima.root()), (Some(numbers - 1), None, 5));
@@ -140,9 +142,9 @@ fn a_tree_with_all_its_levels_finds_the_last_and_ends_a_search_for_nothing() {
     assert_eq!(tree.next(0), None);
     // What is cleared leaves no summary behind on any level, that a search would run into.
     for gone in [1, 64, 64usize.pow(2), 64usize.pow(3)] {
-        tree.set(bits - 1);
-        tree.set(gone);
-        tree.clear(gone);
+        tree.assign(bits - 1, true);
+        tree.assign(gone, true);
+        tree.assign(gone, false);
         assert_eq!(tree.next(0), Some(bits - 1), "after bit {gone} was set and cleared");
         assert_eq!(tree.previous(bits - 1), None, "after bit {gone} was set and cleared");
         assert_eq!(tree.take_first_word(), Some((bits / 64, 1)), "after bit {gone} was set and cleared");

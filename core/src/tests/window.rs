@@ -5,7 +5,7 @@ use std::vec::Vec;
 
 use super::Random;
 use crate::size::Offset;
-use crate::window::{Chunk, Window, gaps_of};
+use crate::window::{Chunk, Window};
 
 const PLACES: usize = 3 * 64;
 
@@ -50,30 +50,20 @@ fn a_window_shows_what_a_scan_finds() {
     for round in 0..600 {
         let chunks = chunks(&mut random, [3, 9, 30, 90][round % 4]);
         let [starts, ends] = [0, 1].map(|which| places(chunks, |chunk| chunk[which]));
-        let gaps = places(chunks, gaps_of);
         for at in 64..128 {
             let window = Window::new(Offset::new(at as u32), chunks);
             let (from, behind) = (at - 63, at + 64);
             assert_eq!(window.is_start(), starts[at], "{at} of {chunks:x?}");
-            let (previous, next) = window.gaps_beside();
-            let sought = (last(&gaps, from, at), first(&gaps, at + 1, behind));
-            assert_eq!((previous.map(index), next.map(index)), sought, "{at} of {chunks:x?}");
             if !starts[at] {
                 continue;
             }
+            let found = window.block_and_gap_end().map(|(end, gap_end)| (index(end), index(gap_end)));
             let end = first(&ends, at + 1, behind);
-            let sought = [
-                end,
-                last(&ends, from, at + 1),
-                end.and_then(|end| first(&starts, end, behind)),
-                last(&gaps, from, at),
-                end.and_then(|end| first(&gaps, end + 1, behind)),
-            ];
-            let seen = window.around_block();
-            let found =
-                [seen.end, seen.gap_start, seen.gap_end, seen.previous, seen.next].map(|place| place.map(index));
-            assert_eq!(found, sought, "{at} of {chunks:x?}");
-            whole += usize::from(found.iter().all(Option::is_some));
+            let sought = end.and_then(|end| Some((end, first(&starts, end, behind)?)));
+            assert_eq!(found, sought, "ends of {at} of {chunks:x?}");
+            let gap_start = window.gap_start().map(index);
+            assert_eq!(gap_start, last(&ends, from, at + 1), "gap's start of {at} of {chunks:x?}");
+            whole += usize::from(found.is_some() && gap_start.is_some());
         }
     }
     assert!(whole > 3000, "only {whole} blocks with all that is around them");
