@@ -76,8 +76,8 @@ impl<'a> MaxTree<'a> {
         self.levels.get(self.top).and_then(|nodes| nodes.first()).map_or(0, largest)
     }
 
-    /// Makes the number of `chunk` at least `number`. Whether it rises is anybody's guess and no branch, and whether the
-    /// largest of its node does neither; whether the one above that does is a branch, as it mostly does not.
+    /// Makes the number of `chunk` at least `number`. Whether it rises, and with it the largest of its node, is anybody's guess
+    /// and no branch; whether the maximum above that does is one, as it mostly does not.
     #[inline]
     pub(crate) fn raise(&mut self, chunk: usize, number: u32) {
         for (level, index) in [(0, chunk), (1, chunk / FAN)] {
