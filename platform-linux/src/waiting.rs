@@ -10,14 +10,20 @@ use rustix::thread::{futex, sched_yield};
 pub(crate) use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// How often a waiter looks before it sleeps.
-pub(crate) const LOOKS: u32 = 10;
+pub(crate) const LOOKS: u32 = 3;
+
+/// How often it gives the processor away between two looks.
+const YIELDS: u32 = 8;
 
 /// Passes the time between two looks: the processor goes to whoever else wants it, the holder perhaps.
 ///
-/// A pause instruction is too short. Each look takes the lock's cache line away from its holder, who could do several
-/// operations in the time that this costs, and does so meanwhile: fewer looks, more work.
+/// A pause instruction is too short, and so is a single yield. Each look takes the lock's cache line away from its holder,
+/// and a look that finds the lock free takes all of the heap's; the holder could do dozens of operations in the time that
+/// this costs, and does so meanwhile: fewer looks, more work.
 pub(crate) fn pause() {
-    sched_yield();
+    for _ in 0..YIELDS {
+        sched_yield();
+    }
 }
 
 /// Sleeps while the word is `seen`, as far as its low half tells; may return at any time.
