@@ -27,7 +27,7 @@ How it is measured:
 - \"Used at first failure\": a program that grows (two allocs to a random free) until a request fails: bytes asked for and
   live, over all bytes of the region. \"Resident\": what became resident in a fresh process by the row's work.
 - Instructions are callgrind's and do not depend on the machine's load; its mispredicted branches are those of a simple
-  model of a predictor.
+  model of a predictor. A run does not count them anew: `cargo run --release -p slabfit-bench -- --counts` does.
 - System allocators (glibc, mimalloc, jemalloc, snmalloc) have no limit to keep and mostly take no lock.
 ";
 
