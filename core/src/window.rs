@@ -10,7 +10,7 @@ use crate::size::{Granules, Offset};
 /// The start word and the end word of 64 granules, side by side.
 pub(crate) type Chunk = [u64; 2];
 
-/// The gaps that start in a chunk, or in any other two words of the same places.
+/// The gaps that start in a chunk.
 pub(crate) const fn gaps_of([starts, ends]: Chunk) -> u64 {
     ends & !starts
 }
