@@ -60,7 +60,7 @@ fn offset(heap: &OneThreadHeap<'_>, address: usize) -> usize {
 }
 
 fn next_fit_blocks(heap: &OneThreadHeap<'_>) -> impl Iterator<Item = Block> {
-    heap.blocks().filter(|block| block.segment == Segment::NextFit)
+    heap.blocks().filter(|block| block.segment == Segment::Blocks)
 }
 
 /// Runs operations and writes a line of a table for each: what was asked, the answer, the rover, the free blocks.
@@ -160,7 +160,7 @@ fn the_rover() -> String {
 /// The two bits of every place between the granules of a next-fit segment, as their definitions have them: a block starts
 /// here; a block has ended here.
 fn bits(heap: &OneThreadHeap<'_>) -> (Vec<bool>, Vec<bool>) {
-    let segment = heap.segment(Segment::NextFit);
+    let segment = heap.segment(Segment::Blocks);
     let end = segment.len() / GRANULE;
     let (mut starts, mut ends) = (vec![false; end + 1], vec![false; end + 1]);
     (ends[0], starts[end]) = (true, true);
@@ -213,7 +213,7 @@ fn the_map() -> String {
 }
 
 fn map_picture(heap: &OneThreadHeap<'_>, objects: &[(char, NonNull<u8>)]) -> String {
-    let segment = heap.segment(Segment::NextFit);
+    let segment = heap.segment(Segment::Blocks);
     let mut granules = vec!['.'; segment.len() / GRANULE];
     for &(name, object) in objects {
         let first = (object.addr().get() - segment.start) / GRANULE;
@@ -234,7 +234,7 @@ fn map_picture(heap: &OneThreadHeap<'_>, objects: &[(char, NonNull<u8>)]) -> Str
 /// For every chunk the size of the largest gap that starts in it, in granules, but for the rover's gap; and above the
 /// numbers the largest of every sixteen, up to a single node.
 fn max_tree(heap: &OneThreadHeap<'_>) -> Vec<Vec<usize>> {
-    let segment = heap.segment(Segment::NextFit);
+    let segment = heap.segment(Segment::Blocks);
     let mut numbers = vec![0; segment.len() / GRANULE / CHUNK + 1];
     let gaps = next_fit_blocks(heap).filter(|block| block.state == State::Free && Some(block.address) != heap.rover());
     for gap in gaps {
@@ -302,7 +302,7 @@ fn the_max_tree() -> String {
 
 /// Asks for a block of so many granules, having written down how it is to be found.
 fn search_and_serve(heap: &OneThreadHeap<'_>, need: usize) -> String {
-    let segment = heap.segment(Segment::NextFit);
+    let segment = heap.segment(Segment::Blocks);
     let granule = |address: usize| (address - segment.start) / GRANULE;
     let rover = granule(heap.rover().expect("the heap is initialised"));
     let mut text = format!("\na block of {need} granules, the rover at {rover}, in chunk {}\n", rover / CHUNK);

@@ -11,7 +11,7 @@ use core::ptr::NonNull;
 use core::slice;
 use std::boxed::Box;
 
-use slabfit::{AllocError, Config, StaticArray, StaticHeap, WrongFree};
+use slabfit::{AllocError, Config, InvalidFree, StaticArray, StaticHeap};
 
 static ARRAY: StaticArray<4096> = StaticArray::new();
 static HEAP: StaticHeap = StaticHeap::new(&ARRAY, Config::new(size_of::<Event>()));
@@ -55,7 +55,7 @@ impl Queue {
     }
 }
 
-fn give_back(object: NonNull<u8>) -> Result<(), WrongFree> {
+fn give_back(object: NonNull<u8>) -> Result<(), InvalidFree> {
     // SAFETY: who calls this has unlinked the object, and uses it no more.
     unsafe { HEAP.free(object.as_ptr()) }
 }

@@ -2,7 +2,8 @@
 
 use crate::heap::Heap;
 use crate::lock::RawLock;
-use crate::next_fit::NextFit;
+use crate::next_fit::BlockSegment;
+use crate::policy::{NextFit, Policy};
 use crate::size::{Granules, Offset};
 use crate::slab::Slab;
 use crate::split::Segment;
@@ -40,16 +41,16 @@ pub(crate) struct Found {
 
 /// Iterator over every slot and block of a heap in address order; see [`Heap::blocks`].
 #[derive(Debug)]
-pub struct Blocks<'h, 'a, L: RawLock> {
-    heap: &'h Heap<'a, L>,
+pub struct Blocks<'h, 'a, L: RawLock, P: Policy = NextFit> {
+    heap: &'h Heap<'a, L, P>,
     segment: Segment,
     at: Offset,
 }
 
 /// Iterator over the overwritten headers of a heap; see [`Heap::overwritten`].
 #[derive(Debug)]
-pub struct Overwritten<'h, 'a, L: RawLock> {
-    blocks: Blocks<'h, 'a, L>,
+pub struct Overwritten<'h, 'a, L: RawLock, P: Policy = NextFit> {
+    blocks: Blocks<'h, 'a, L, P>,
 }
 
 impl Slab<'_> {
@@ -68,7 +69,7 @@ impl Slab<'_> {
     }
 }
 
-impl NextFit<'_> {
+impl BlockSegment<'_> {
     /// The block, free or not, that starts at `at`, or the next one if others have come to lie over it.
     pub(crate) fn found(&self, at: Offset) -> Option<Found> {
         let start = self.boundary_from(at);
@@ -90,7 +91,7 @@ impl NextFit<'_> {
         // A destroyed map may say anything; the walk goes forward all the same.
         let next = end.max(start.plus(Granules::HEADER));
         let (address, size) = (self.region.address(start), start.up_to(end).bytes());
-        let block = Block { address, size, state, segment: Segment::NextFit };
+        let block = Block { address, size, state, segment: Segment::Blocks };
         Some(Found { block, intact, start, next })
     }
 
@@ -106,14 +107,14 @@ impl NextFit<'_> {
     }
 }
 
-impl<L: RawLock> Blocks<'_, '_, L> {
+impl<L: RawLock, P: Policy> Blocks<'_, '_, L, P> {
     fn step(&mut self) -> Option<Found> {
         if self.segment == Segment::Slab {
             if let Some(found) = self.heap.with_slab(|slab| slab.found(self.at)).ok()? {
                 self.at = found.next;
                 return Some(found);
             }
-            self.segment = Segment::NextFit;
+            self.segment = Segment::Blocks;
             self.at = Offset::ZERO;
         }
         let found = self.heap.with_next_fit(|next_fit| next_fit.found(self.at)).ok()??;
@@ -122,7 +123,7 @@ impl<L: RawLock> Blocks<'_, '_, L> {
     }
 }
 
-impl<L: RawLock> Iterator for Blocks<'_, '_, L> {
+impl<L: RawLock, P: Policy> Iterator for Blocks<'_, '_, L, P> {
     type Item = Block;
 
     fn next(&mut self) -> Option<Block> {
@@ -130,7 +131,7 @@ impl<L: RawLock> Iterator for Blocks<'_, '_, L> {
     }
 }
 
-impl<L: RawLock> Iterator for Overwritten<'_, '_, L> {
+impl<L: RawLock, P: Policy> Iterator for Overwritten<'_, '_, L, P> {
     type Item = usize;
 
     fn next(&mut self) -> Option<usize> {
@@ -143,24 +144,24 @@ impl<L: RawLock> Iterator for Overwritten<'_, '_, L> {
     }
 }
 
-impl<'a, L: RawLock> Heap<'a, L> {
+impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     /// Every slot and every block in address order, the slab's first.
     ///
     /// The lock is taken for each step and not held between them, so that the caller may do anything meanwhile; where
     /// other threads do, the walk shows each block as it was when the walk came by. It ends early if this thread is in
     /// the heap. Complexity: O(log) a step.
-    pub fn blocks(&self) -> Blocks<'_, 'a, L> {
+    pub fn blocks(&self) -> Blocks<'_, 'a, L, P> {
         Blocks { heap: self, segment: Segment::Slab, at: Offset::ZERO }
     }
 
     /// The next-fit segment's blocks alone, without a step for every slot: otherwise as [`blocks`](Self::blocks).
-    pub fn next_fit_blocks(&self) -> Blocks<'_, 'a, L> {
-        Blocks { heap: self, segment: Segment::NextFit, at: Offset::ZERO }
+    pub fn next_fit_blocks(&self) -> Blocks<'_, 'a, L, P> {
+        Blocks { heap: self, segment: Segment::Blocks, at: Offset::ZERO }
     }
 
     /// The address of every header in the heap that is not what the allocator wrote, live or free, by a walk like
     /// [`blocks`](Self::blocks). [`repair`](Self::repair) puts them right.
-    pub fn overwritten(&self) -> Overwritten<'_, 'a, L> {
+    pub fn overwritten(&self) -> Overwritten<'_, 'a, L, P> {
         Overwritten { blocks: self.blocks() }
     }
 }

@@ -13,7 +13,8 @@ use crate::error::Reentered;
 use crate::heap::Heap;
 use crate::lock::RawLock;
 use crate::max_tree::MaxTree;
-use crate::next_fit::NextFit;
+use crate::next_fit::BlockSegment;
+use crate::policy::Policy;
 use crate::size::{Granules, Offset};
 use crate::slab::{Front, NONE, Slab};
 use crate::window::Gap;
@@ -171,7 +172,7 @@ impl BlockMap<'_> {
     }
 }
 
-impl NextFit<'_> {
+impl BlockSegment<'_> {
     fn check(&self) -> Result<(), Violation> {
         if self.region.granules() == Granules::NONE {
             return Ok(());
@@ -272,7 +273,7 @@ impl Slab<'_> {
     }
 }
 
-impl<L: RawLock> Heap<'_, L> {
+impl<L: RawLock, P: Policy> Heap<'_, L, P> {
     /// Whether every invariant holds. Linear in the region's size, with one lock held after the other.
     ///
     /// # Errors
@@ -289,7 +290,7 @@ impl<L: RawLock> Heap<'_, L> {
     /// [`Reentered`] if this thread is in the heap.
     pub fn repair(&self) -> Result<usize, Reentered> {
         let slots = self.with_slab(Slab::repair)?;
-        let blocks = self.with_next_fit(NextFit::repair)?;
+        let blocks = self.with_next_fit(BlockSegment::repair)?;
         Ok(slots.wrapping_add(blocks))
     }
 }

@@ -6,6 +6,7 @@ use core::fmt::{self, Write};
 use crate::blocks::{Block, State};
 use crate::heap::Heap;
 use crate::lock::RawLock;
+use crate::policy::Policy;
 use crate::split::Segment;
 
 /// Slots or blocks side by side that are alike: a slab of thousands of free slots is one line.
@@ -33,21 +34,21 @@ impl Run {
     }
 }
 
-fn heading<L: RawLock>(heap: &Heap<'_, L>, segment: Segment, out: &mut impl Write) -> fmt::Result {
+fn heading<L: RawLock, P: Policy>(heap: &Heap<'_, L, P>, segment: Segment, out: &mut impl Write) -> fmt::Result {
     let range = heap.segment(segment);
     let size = range.end.wrapping_sub(range.start);
     match segment {
         Segment::Slab => {
             writeln!(out, "slab segment: {size} bytes at {:#x}, slots of {} bytes", range.start, heap.slab_size())
         }
-        Segment::NextFit => {
+        Segment::Blocks => {
             write!(out, "next-fit segment: {size} bytes at {:#x}, rover at ", range.start)?;
             writeln!(out, "{:#x}", heap.rover().unwrap_or(range.start))
         }
     }
 }
 
-impl<L: RawLock> Heap<'_, L> {
+impl<L: RawLock, P: Policy> Heap<'_, L, P> {
     /// Writes both segments as text: a line for every block and for every run of like slots, with address, bytes and
     /// state. No lock is held while `out` is written to, and what it shows comes from the map alone, so that it ends
     /// whatever lies in the heap. Complexity: linear in slots and blocks.
@@ -67,9 +68,9 @@ impl<L: RawLock> Heap<'_, L> {
                 Some(run) => run.write(out)?,
                 None => {}
             }
-            if in_slab && block.segment == Segment::NextFit {
+            if in_slab && block.segment == Segment::Blocks {
                 in_slab = false;
-                heading(self, Segment::NextFit, out)?;
+                heading(self, Segment::Blocks, out)?;
             }
             run = Some(Run { first: block, count: 1 });
         }
@@ -77,7 +78,7 @@ impl<L: RawLock> Heap<'_, L> {
     }
 }
 
-impl<L: RawLock> fmt::Debug for Heap<'_, L> {
+impl<L: RawLock, P: Policy> fmt::Debug for Heap<'_, L, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Heap")
             .field("base", &self.base())

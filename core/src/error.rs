@@ -21,11 +21,6 @@ pub enum InitError {
         /// Bytes that are needed.
         minimum: usize,
     },
-    /// The region does not start at a multiple of [`GRANULE`](crate::GRANULE).
-    Unaligned {
-        /// Address of the region's first byte.
-        address: usize,
-    },
     /// The region is larger than [`MAX_HEAP`](crate::MAX_HEAP).
     TooLarge {
         /// Bytes that were given.
@@ -63,17 +58,17 @@ pub enum AllocError {
 /// What is wrong with an address that was to be freed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Fault {
+pub enum Reason {
     /// It lies in neither segment.
     OutsideHeap,
     /// It is no multiple of [`GRANULE`](crate::GRANULE).
     Misaligned,
     /// It lies inside a live block or slot, or behind the last slot, and is no payload's first byte.
-    NotABlock,
+    NotAStart,
     /// It lies in memory that no block or slot has ever reached.
     NeverAllocated,
     /// It lies in free memory that was handed out before.
-    AlreadyFree,
+    DoubleFree,
     /// It is a live block whose header is not what the allocator wrote. The block stays live.
     HeaderOverwritten,
     /// The call came while this thread was inside the heap.
@@ -82,11 +77,11 @@ pub enum Fault {
 
 /// A free or realloc that was refused. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WrongFree {
+pub struct InvalidFree {
     /// The address that was given.
     pub address: usize,
     /// What is wrong with it.
-    pub fault: Fault,
+    pub reason: Reason,
 }
 
 /// Why a realloc was refused or could not be served. The old object is as it was.
@@ -94,7 +89,7 @@ pub struct WrongFree {
 #[non_exhaustive]
 pub enum ReallocError {
     /// The old address is no live object's.
-    WrongFree(WrongFree),
+    InvalidFree(InvalidFree),
     /// No memory for the new size.
     Alloc(AllocError),
 }
@@ -111,9 +106,6 @@ impl fmt::Display for InitError {
             Self::TooSmall { size, minimum } => {
                 write!(f, "region of {size} bytes is too small, {minimum} are needed")
             }
-            Self::Unaligned { address } => {
-                write!(f, "region at {address:#x} does not start at a multiple of 16")
-            }
             Self::TooLarge { size } => write!(f, "region of {size} bytes is larger than 64 GiB"),
             Self::SlabSizeZero => f.write_str("a slab size of 0 bytes"),
             Self::BookkeepingTooSmall { size, needed } => {
@@ -129,37 +121,37 @@ impl fmt::Display for AllocError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotInitialised => f.write_str("the heap is not initialised"),
-            Self::Full => f.write_str("full"),
-            Self::Fragmented => f.write_str("fragmented"),
+            Self::Full => f.write_str("the heap is full"),
+            Self::Fragmented => f.write_str("the heap is too fragmented"),
             Self::Reentered => Reentered.fmt(f),
         }
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OutsideHeap => f.write_str("outside the heap"),
             Self::Misaligned => f.write_str("misaligned"),
-            Self::NotABlock => f.write_str("not the start of a block"),
+            Self::NotAStart => f.write_str("not the start of an object"),
             Self::NeverAllocated => f.write_str("never allocated"),
-            Self::AlreadyFree => f.write_str("already free"),
+            Self::DoubleFree => f.write_str("double free"),
             Self::HeaderOverwritten => f.write_str("header overwritten"),
             Self::Reentered => Reentered.fmt(f),
         }
     }
 }
 
-impl fmt::Display for WrongFree {
+impl fmt::Display for InvalidFree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#x}: {}", self.address, self.fault)
+        write!(f, "{:#x}: {}", self.address, self.reason)
     }
 }
 
 impl fmt::Display for ReallocError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::WrongFree(wrong) => wrong.fmt(f),
+            Self::InvalidFree(wrong) => wrong.fmt(f),
             Self::Alloc(error) => error.fmt(f),
         }
     }
@@ -168,13 +160,20 @@ impl fmt::Display for ReallocError {
 impl Error for Reentered {}
 impl Error for InitError {}
 impl Error for AllocError {}
-impl Error for Fault {}
-impl Error for WrongFree {}
-impl Error for ReallocError {}
+impl Error for Reason {}
+impl Error for InvalidFree {}
+impl Error for ReallocError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::InvalidFree(error) => Some(error),
+            Self::Alloc(error) => Some(error),
+        }
+    }
+}
 
-impl From<WrongFree> for ReallocError {
-    fn from(wrong: WrongFree) -> Self {
-        Self::WrongFree(wrong)
+impl From<InvalidFree> for ReallocError {
+    fn from(wrong: InvalidFree) -> Self {
+        Self::InvalidFree(wrong)
     }
 }
 

@@ -2,17 +2,18 @@
 
 use crate::heap::Heap;
 use crate::lock::{Hold, RawLock};
+use crate::policy::Policy;
 
-/// A heap that no other thread is in, for as long as this lives; see [`Heap::hold`].
+/// A heap that no other thread is in, for as long as this lives; see [`Heap::lock_all`].
 ///
 /// It stays on the thread that made it, whose locks they are.
 #[must_use = "dropping it lets the other threads in again"]
-pub struct Held<'h, L: RawLock> {
+pub struct HeapGuard<'h, L: RawLock> {
     _next_fit: Option<Hold<'h, L>>,
     _slab: Option<Hold<'h, L>>,
 }
 
-impl<L: RawLock<Token = ()>> Heap<'_, L> {
+impl<L: RawLock<Token = ()>, P: Policy> Heap<'_, L, P> {
     /// Waits until no other thread is in the heap, and keeps them out until the answer is dropped.
     ///
     /// What for: `fork` copies the memory of a process, but of its threads only the caller. A heap that another thread is
@@ -31,17 +32,17 @@ impl<L: RawLock<Token = ()>> Heap<'_, L> {
     ///
     /// let mut array = RegionArray::<4096>::new();
     /// let heap: Heap<'_, NoLock> = Heap::new(&mut array, Config::new(64))?;
-    /// let held = heap.hold();
-    /// drop(heap.hold()); // has taken nothing and gives nothing back
+    /// let held = heap.lock_all();
+    /// drop(heap.lock_all()); // has taken nothing and gives nothing back
     /// assert_eq!(heap.alloc(64), Err(AllocError::Reentered));
     /// assert_eq!(heap.alloc(65), Err(AllocError::Reentered));
     /// drop(held);
     /// assert!(heap.alloc(64).is_ok() && heap.alloc(65).is_ok());
     /// # Ok::<(), slabfit::InitError>(())
     /// ```
-    pub fn hold(&self) -> Held<'_, L> {
+    pub fn lock_all(&self) -> HeapGuard<'_, L> {
         // Nobody else takes one of the two while it has the other, so the order is of no consequence but to callers of
         // this, for whom it is always the same.
-        Held { _slab: self.slab.hold().ok(), _next_fit: self.next_fit.hold().ok() }
+        HeapGuard { _slab: self.slab.hold().ok(), _next_fit: self.next_fit.hold().ok() }
     }
 }

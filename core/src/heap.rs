@@ -1,12 +1,14 @@
 //! The heap: one region cut in two, a lock for each part, and who serves what.
 
 use core::alloc::Layout;
+use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr::{self, NonNull};
 
-use crate::error::{AllocError, Fault, InitError, ReallocError, Reentered, WrongFree};
+use crate::error::{AllocError, InitError, InvalidFree, ReallocError, Reason, Reentered};
 use crate::lock::{Locked, RawLock};
-use crate::next_fit::NextFit;
+use crate::next_fit::BlockSegment;
+use crate::policy::{NextFit, Policy};
 use crate::region::{self, Memory};
 use crate::size::{GRANULE, Granules, Offset, Resize};
 use crate::slab::Slab;
@@ -41,7 +43,7 @@ pub type DefaultLock = crate::lock::NoLock;
 /// unsafe { heap.free(object) }?;
 /// // SAFETY: as above.
 /// let again = unsafe { heap.free(object) };
-/// assert_eq!(again.unwrap_err().fault, slabfit::Fault::AlreadyFree);
+/// assert_eq!(again.unwrap_err().reason, slabfit::Reason::DoubleFree);
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 ///
@@ -57,10 +59,11 @@ pub type DefaultLock = crate::lock::NoLock;
 /// assert!(HEAP.alloc(32).is_ok());
 /// # Ok::<(), InitError>(())
 /// ```
-pub struct Heap<'a, L: RawLock = DefaultLock> {
+pub struct Heap<'a, L: RawLock = DefaultLock, P: Policy = NextFit> {
     bounds: Bounds,
+    policy: PhantomData<P>,
     pub(crate) slab: Locked<L, Slab<'a>>,
-    pub(crate) next_fit: Locked<L, NextFit<'a>>,
+    pub(crate) next_fit: Locked<L, BlockSegment<'a>>,
 }
 
 /// Where the heap lies: written once, by `init`, and read without a lock.
@@ -86,12 +89,22 @@ impl Bounds {
 /// Where an address lies.
 enum Place {
     Slab(Offset),
-    NextFit(Offset),
+    Block(Offset),
     /// Outside the heap, or not the first byte of a granule.
     Nowhere,
 }
 
-impl<'a, L: RawLock> Heap<'a, L> {
+impl<'a> Heap<'a> {
+    /// Makes a heap in `memory` with the default lock and policy; [`from_memory`](Self::from_memory) makes one of any type.
+    ///
+    /// # Errors
+    /// [`InitError`] says what is wrong with the memory or the configuration.
+    pub fn new(memory: impl Into<Memory<'a>>, config: Config) -> Result<Self, InitError> {
+        Self::from_memory(memory, config)
+    }
+}
+
+impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     /// A heap without memory: every request fails with [`AllocError::NotInitialised`] until [`init`](Self::init).
     pub const fn empty() -> Self {
         Self {
@@ -101,8 +114,9 @@ impl<'a, L: RawLock> Heap<'a, L> {
                 slab_segment: AtomicUsize::new(0),
                 slab_size: AtomicUsize::new(0),
             },
+            policy: PhantomData,
             slab: Locked::new(Slab::empty()),
-            next_fit: Locked::new(NextFit::empty()),
+            next_fit: Locked::new(BlockSegment::empty()),
         }
     }
 
@@ -110,7 +124,7 @@ impl<'a, L: RawLock> Heap<'a, L> {
     ///
     /// # Errors
     /// [`InitError`] says what is wrong with the memory or the slab size.
-    pub fn new(memory: impl Into<Memory<'a>>, config: Config) -> Result<Self, InitError> {
+    pub fn from_memory(memory: impl Into<Memory<'a>>, config: Config) -> Result<Self, InitError> {
         let heap = Self::empty();
         heap.init(memory, config)?;
         Ok(heap)
@@ -126,7 +140,7 @@ impl<'a, L: RawLock> Heap<'a, L> {
         if wrong!("init-inside", outside.is_err()) {
             return Err(InitError::Reentered);
         }
-        let parts = split(memory.into(), config)?;
+        let parts = split::<P>(memory.into(), config)?;
         self.with_next_fit(|place| {
             if wrong!("init-once", place.region.granules() > Granules::NONE) {
                 return Err(InitError::AlreadyInitialised);
@@ -146,7 +160,7 @@ impl<'a, L: RawLock> Heap<'a, L> {
     }
 
     #[inline]
-    pub(crate) fn with_next_fit<R>(&self, work: impl FnOnce(&mut NextFit<'a>) -> R) -> Result<R, Reentered> {
+    pub(crate) fn with_next_fit<R>(&self, work: impl FnOnce(&mut BlockSegment<'a>) -> R) -> Result<R, Reentered> {
         self.next_fit.with_beside(&self.slab, work)
     }
 
@@ -168,7 +182,7 @@ impl<'a, L: RawLock> Heap<'a, L> {
         size: usize,
         for_slab: bool,
         slot: impl FnOnce(&mut Slab<'a>) -> Option<R>,
-        block: impl FnOnce(&mut NextFit<'a>) -> Option<R>,
+        block: impl FnOnce(&mut BlockSegment<'a>) -> Option<R>,
     ) -> Result<R, AllocError> {
         if for_slab {
             if let Some(slot) = self.with_slab(slot)? {
@@ -209,7 +223,7 @@ impl<'a, L: RawLock> Heap<'a, L> {
             let zeros_from = slab.zeros_from();
             slab.alloc().map(|slot| (slot, zeros_from))
         };
-        let block = |next_fit: &mut NextFit<'a>| {
+        let block = |next_fit: &mut BlockSegment<'a>| {
             let zeros_from = next_fit.zeros_from();
             next_fit.alloc_aligned(size, alignment).map(|block| (block, zeros_from))
         };
@@ -233,40 +247,40 @@ impl<'a, L: RawLock> Heap<'a, L> {
         if layout.align() <= GRANULE {
             return self.alloc(layout.size());
         }
-        let block = |next_fit: &mut NextFit<'a>| next_fit.alloc_aligned(layout.size(), layout.align());
+        let block = |next_fit: &mut BlockSegment<'a>| next_fit.alloc_aligned(layout.size(), layout.align());
         self.serve(layout.size(), false, |_| None, block)
     }
 
     /// Frees the object at `ptr`. Any address may be passed: one that is not the start of a live object is refused.
     ///
     /// # Errors
-    /// [`WrongFree`] says what the address is; nothing has changed.
+    /// [`InvalidFree`] says what the address is; nothing has changed.
     ///
     /// # Safety
     /// If `ptr` is the start of a live object, nobody uses that object afterwards. (An address that was freed and handed
     /// out again is the start of a live object, its new owner's: no allocator can tell the two apart.)
     #[inline]
-    pub unsafe fn free(&self, ptr: *mut u8) -> Result<(), WrongFree> {
+    pub unsafe fn free(&self, ptr: *mut u8) -> Result<(), InvalidFree> {
         let freed = match self.locate(ptr) {
             Place::Slab(at) => self.with_slab(|slab| slab.free(at)),
-            Place::NextFit(at) => self.with_next_fit(|next_fit| next_fit.free(at)),
+            Place::Block(at) => self.with_next_fit(|next_fit| next_fit.free(at)),
             Place::Nowhere => Ok(Err(self.refuse(ptr))),
         };
-        freed.unwrap_or(Err(Fault::Reentered)).map_err(|fault| WrongFree { address: ptr.addr(), fault })
+        freed.unwrap_or(Err(Reason::Reentered)).map_err(|reason| InvalidFree { address: ptr.addr(), reason })
     }
 
     /// Refuses an address that is no granule's, and counts it where it belongs, unless this thread is there.
     #[cold]
-    fn refuse(&self, ptr: *const u8) -> Fault {
-        let fault = self.misplaced(ptr);
-        let _ = if fault == Fault::OutsideHeap {
+    fn refuse(&self, ptr: *const u8) -> Reason {
+        let reason = self.misplaced(ptr);
+        let _ = if reason == Reason::OutsideHeap {
             self.with_next_fit(|next_fit| next_fit.refused_outside = next_fit.refused_outside.wrapping_add(1))
         } else if self.segment(Segment::Slab).contains(&ptr.addr()) {
-            self.with_slab(|slab| slab.counters.refused(fault)).map(|_| ())
+            self.with_slab(|slab| slab.counters.refused(reason)).map(|_| ())
         } else {
-            self.with_next_fit(|next_fit| next_fit.counters.refused(fault)).map(|_| ())
+            self.with_next_fit(|next_fit| next_fit.counters.refused(reason)).map(|_| ())
         };
-        fault
+        reason
     }
 
     /// Changes the size of the object at `ptr`: where it stands if it can, otherwise as alloc, copy and free. The bytes
@@ -286,16 +300,32 @@ impl<'a, L: RawLock> Heap<'a, L> {
         unsafe { self.resize(ptr, size, GRANULE, || self.alloc(size)) }
     }
 
-    /// The same for a layout: the new size, and the alignment that the object has afterwards.
+    /// Changes the size of the object at `ptr` from `layout`'s to `new_size` and keeps its alignment, as
+    /// [`GlobalAlloc::realloc`](core::alloc::GlobalAlloc::realloc) does.
     ///
     /// # Errors
-    /// As [`realloc`](Self::realloc).
+    /// As [`realloc`](Self::realloc). A size that no layout of this alignment has is [`AllocError::Full`].
     ///
     /// # Safety
     /// As for [`realloc`](Self::realloc).
-    pub unsafe fn realloc_layout(&self, ptr: *mut u8, layout: Layout) -> Result<NonNull<u8>, ReallocError> {
+    pub unsafe fn realloc_layout(
+        &self,
+        ptr: *mut u8,
+        layout: Layout,
+        new_size: usize,
+    ) -> Result<NonNull<u8>, ReallocError> {
+        let new = Layout::from_size_align(new_size, layout.align()).map_err(|_| AllocError::Full)?;
         // SAFETY: as the caller promises.
-        unsafe { self.resize(ptr, layout.size(), layout.align(), || self.alloc_layout(layout)) }
+        unsafe { self.realloc_to(ptr, new) }
+    }
+
+    /// Gives the object at `ptr` the layout `new`.
+    ///
+    /// # Safety
+    /// As for [`realloc`](Self::realloc).
+    pub(crate) unsafe fn realloc_to(&self, ptr: *mut u8, new: Layout) -> Result<NonNull<u8>, ReallocError> {
+        // SAFETY: as the caller promises.
+        unsafe { self.resize(ptr, new.size(), new.align(), || self.alloc_layout(new)) }
     }
 
     /// # Safety
@@ -307,15 +337,15 @@ impl<'a, L: RawLock> Heap<'a, L> {
         alignment: usize,
         alloc: impl FnOnce() -> Result<NonNull<u8>, AllocError>,
     ) -> Result<NonNull<u8>, ReallocError> {
-        let wrong = |fault| WrongFree { address: ptr.addr(), fault };
-        let old = NonNull::new(ptr).ok_or(wrong(Fault::OutsideHeap));
+        let wrong = |reason| InvalidFree { address: ptr.addr(), reason };
+        let old = NonNull::new(ptr).ok_or(wrong(Reason::OutsideHeap));
         let stay = ptr.addr() & alignment.wrapping_sub(1) == 0;
         let resized = match self.locate(ptr) {
             Place::Slab(at) => self.with_slab(|slab| slab.resize(at, size, stay)),
-            Place::NextFit(at) => self.with_next_fit(|next_fit| next_fit.resize(at, size, stay)),
+            Place::Block(at) => self.with_next_fit(|next_fit| next_fit.resize(at, size, stay)),
             Place::Nowhere => Ok(Err(self.refuse(ptr))),
         };
-        let old_size = match resized.unwrap_or(Err(Fault::Reentered)).map_err(wrong)? {
+        let old_size = match resized.unwrap_or(Err(Reason::Reentered)).map_err(wrong)? {
             Resize::InPlace => return Ok(old?),
             Resize::Move(old_size) => old_size,
         };
@@ -337,13 +367,13 @@ impl<'a, L: RawLock> Heap<'a, L> {
     ///
     /// # Errors
     /// As [`free`](Self::free), but an overwritten header is not looked at.
-    pub fn usable_size(&self, ptr: *const u8) -> Result<usize, WrongFree> {
+    pub fn usable_size(&self, ptr: *const u8) -> Result<usize, InvalidFree> {
         let size = match self.locate(ptr) {
             Place::Slab(at) => self.with_slab(|slab| slab.live(at).map(|_| slab.stride.bytes())),
-            Place::NextFit(at) => self.with_next_fit(|next_fit| next_fit.live(at).map(|block| block.size().payload())),
+            Place::Block(at) => self.with_next_fit(|next_fit| next_fit.live(at).map(|block| block.size().payload())),
             Place::Nowhere => Ok(Err(self.misplaced(ptr))),
         };
-        size.unwrap_or(Err(Fault::Reentered)).map_err(|fault| WrongFree { address: ptr.addr(), fault })
+        size.unwrap_or(Err(Reason::Reentered)).map_err(|reason| InvalidFree { address: ptr.addr(), reason })
     }
 
     /// Which segment's granule an address is the first byte of.
@@ -358,13 +388,13 @@ impl<'a, L: RawLock> Heap<'a, L> {
         if at < split {
             Place::Slab(Offset::of_byte(at))
         } else {
-            Place::NextFit(Offset::of_byte(at.wrapping_sub(split)))
+            Place::Block(Offset::of_byte(at.wrapping_sub(split)))
         }
     }
 
     /// What is wrong with an address that is no granule's.
-    fn misplaced(&self, ptr: *const u8) -> Fault {
-        if self.owns(ptr) { Fault::Misaligned } else { Fault::OutsideHeap }
+    fn misplaced(&self, ptr: *const u8) -> Reason {
+        if self.owns(ptr) { Reason::Misaligned } else { Reason::OutsideHeap }
     }
 
     /// Whether an address lies in one of the segments.
@@ -396,7 +426,7 @@ impl<'a, L: RawLock> Heap<'a, L> {
         let split = base.wrapping_add(self.bounds.slab_segment.load(Ordering::Relaxed));
         match segment {
             Segment::Slab => base..split,
-            Segment::NextFit => split..base.wrapping_add(size),
+            Segment::Blocks => split..base.wrapping_add(size),
         }
     }
 
@@ -414,7 +444,7 @@ impl<'a, L: RawLock> Heap<'a, L> {
         let slab = self.with_slab(|slab| slab.stats())?;
         self.with_next_fit(|next_fit| Stats {
             slab,
-            next_fit: next_fit.stats(),
+            blocks: next_fit.stats(),
             spilled: next_fit.spilled,
             refused_outside: next_fit.refused_outside,
         })

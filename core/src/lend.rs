@@ -6,7 +6,8 @@ use core::ptr::NonNull;
 use crate::error::Reentered;
 use crate::heap::Heap;
 use crate::lock::RawLock;
-use crate::next_fit::NextFit;
+use crate::next_fit::BlockSegment;
+use crate::policy::Policy;
 use crate::size::{GRANULE, Granules, Offset};
 use crate::split::Segment;
 
@@ -16,7 +17,7 @@ struct Run {
     end: Offset,
 }
 
-impl NextFit<'_> {
+impl BlockSegment<'_> {
     /// The first granules at or behind `from`, at least `least` side by side, that are free, no header, and not as they
     /// were when the memory was lent: those that no block has ever reached have cost nothing yet, and may be promised to
     /// be zeros.
@@ -37,7 +38,7 @@ impl NextFit<'_> {
     }
 }
 
-impl<L: RawLock> Heap<'_, L> {
+impl<L: RawLock, P: Policy> Heap<'_, L, P> {
     /// Lends to `work` the first free bytes of the next-fit segment at or behind address `from`: at least `least` of them
     /// side by side, rounded up to granules, and no more than `most`, rounded down, and no header among them. Answers with their addresses
     /// and what `work` did, or `None` when nothing behind `from` is as large.
@@ -63,19 +64,19 @@ impl<L: RawLock> Heap<'_, L> {
     /// let object = heap.alloc(4000)?;
     /// // SAFETY: nobody uses the object.
     /// unsafe { heap.free(object.as_ptr()) }?;
-    /// let start = heap.segment(Segment::NextFit).start;
-    /// let (addresses, bytes) = heap.lend_free(start, 1024, 2048, |free| free.len())?.ok_or("all is in use")?;
+    /// let start = heap.segment(Segment::Blocks).start;
+    /// let (addresses, bytes) = heap.with_free_ranges(start, 1024, 2048, |free| free.len())?.ok_or("all is in use")?;
     /// assert_eq!((addresses.start, bytes), (start + 16, 2048));
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
-    pub fn lend_free<R>(
+    pub fn with_free_ranges<R>(
         &self,
         from: usize,
         least: usize,
         most: usize,
         work: impl FnOnce(NonNull<[u8]>) -> R,
     ) -> Result<Option<(Range<usize>, R)>, Reentered> {
-        let segment = self.segment(Segment::NextFit);
+        let segment = self.segment(Segment::Blocks);
         let (least, most) = (Granules::holding(least.max(1)), Granules::within(most));
         if from >= segment.end || least.bytes() > segment.len() || most < least {
             return Ok(None);

@@ -60,14 +60,14 @@
 //! - An object is at a multiple of 16, or of the alignment asked for, and nobody else's until it is freed.
 //! - A request that cannot be served is an error, and nothing has changed. The heap never grows.
 //! - [`free`](Heap::free) and [`realloc`](Heap::realloc) refuse every address that is not the first byte of a live
-//!   object, and say what is wrong with it ([`Fault`]): outside the heap, misaligned, inside a block, never allocated,
+//!   object, and say what is wrong with it ([`Reason`]): outside the heap, misaligned, inside a block, never allocated,
 //!   already free. An address that was freed and handed out again is live: no allocator can tell it from its new owner's.
 //! - No byte of the two segments, however it was overwritten, makes a call read or write outside them, loop, panic, or
 //!   hand memory out twice. [`check`](Heap::check) finds what was overwritten and [`repair`](Heap::repair) restores it.
 //! - Where the region is one piece, the bookkeeping lies below the segments, so that a write past an object's end moves
 //!   away from it. A wild write can still hit it: lend it a piece of its own where that matters
 //!   ([`Memory::with_bookkeeping`]), between guard pages where there are any.
-//! - Nothing allocates, panics, prints or calls out while a lock is held, but for [`lend_free`](Heap::lend_free), which
+//! - Nothing allocates, panics, prints or calls out while a lock is held, but for [`with_free_ranges`](Heap::with_free_ranges), which
 //!   is there to.
 //! - Free blocks are always coalesced. When everything is freed, in any order, one block is left.
 //! - Which address a request gets is specified and reproducible: the lowest free slot; the first gap that fits, from the
@@ -78,7 +78,7 @@
 //! |---|---|
 //! | `alloc`, `free`, `realloc` (beside its copying), `usable_size` | O(log) in the region's size, however many blocks |
 //! | `alloc_layout` with an alignment above 16 | the same for every gap passed over that is large enough but not aligned |
-//! | `stats`; `lend_free` (beside what it calls); a step of `blocks` or `overwritten` | O(log) |
+//! | `stats`; `with_free_ranges` (beside what it calls); a step of `blocks` or `overwritten` | O(log) |
 //! | `check`, `repair`, `dump` | linear |
 //! | set-up | the bookkeeping is cleared, if it is not zero already; no slot is touched |
 //!
@@ -114,7 +114,7 @@
 //! |---|---|
 //! | `allocator-api2-02`, `-03`, `-04` | `Allocator` of crate allocator-api2 0.2, 0.3, 0.4 for `&Heap`: a `Vec`, or a map of hashbrown (0.2), in a heap |
 //! | `critical-section` | `CriticalSectionLock`, the critical section of crate critical-section 1 |
-//! | `lock_api_04`, `lock_api_05` | `LockApi04`, `LockApi05`: any `RawMutex` of crate lock_api 0.4, 0.5 (which needs Rust 1.95) |
+//! | `lock-api-04`, `lock-api-05` | `LockApi04`, `LockApi05`: any `RawMutex` of crate lock_api 0.4, 0.5 (which needs Rust 1.95) |
 //!
 //! Rust 1.85 and later. On targets that have no atomic swap (thumbv6m) there is no [`SpinLock`]; name another lock.
 //!
@@ -140,6 +140,7 @@ mod size;
 mod header;
 mod error;
 mod stats;
+mod policy;
 mod region;
 mod bit_tree;
 mod node;
@@ -165,20 +166,20 @@ mod tests;
 
 #[cfg(feature = "critical-section")]
 pub use adapter::CriticalSectionLock;
-#[cfg(feature = "lock_api_04")]
+#[cfg(feature = "lock-api-04")]
 pub use adapter::LockApi04;
-#[cfg(feature = "lock_api_05")]
+#[cfg(feature = "lock-api-05")]
 pub use adapter::LockApi05;
 pub use adapter::{StaticArray, StaticHeap};
 pub use blocks::{Block, Blocks, Overwritten, State};
 pub use check::Violation;
-pub use error::{AllocError, Fault, InitError, ReallocError, Reentered, WrongFree};
-pub use fork::Held;
+pub use error::{AllocError, InitError, InvalidFree, ReallocError, Reason, Reentered};
+pub use fork::HeapGuard;
 pub use header::{AllocatedHeader, FreeHeader, MAGIC};
 pub use heap::{DefaultLock, Heap};
 pub use lock::{NoLock, RawLock};
-pub use next_fit::Placement;
-pub use region::{Memory, RegionArray, align_region};
+pub use policy::{FirstFit, NextFit, Policy};
+pub use region::{Memory, RegionArray};
 pub use size::{GRANULE, MAX_HEAP};
 #[cfg(target_has_atomic = "8")]
 pub use spin::SpinLock;

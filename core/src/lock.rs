@@ -15,7 +15,7 @@ use crate::sync::UnsafeCell;
 /// [`NoLock`] where there is one thread.
 ///
 /// # Safety
-/// Here `lock` is also `lock_beside`.
+/// Here `lock` is also `lock_unless_holding`.
 /// - After `lock` has answered with a token, no other call of `lock` on the same value does until that token was given
 ///   to `unlock`.
 /// - What was written before an `unlock` is seen after the `lock` that follows it: acquire and release ordering.
@@ -44,7 +44,7 @@ pub unsafe trait RawLock {
     /// # Errors
     /// [`Reentered`] if the calling thread holds this lock, or if it holds `other` and would have to wait.
     #[inline]
-    fn lock_beside(&self, other: &Self) -> Result<Self::Token, Reentered> {
+    fn lock_unless_holding(&self, other: &Self) -> Result<Self::Token, Reentered> {
         let _ = other;
         self.lock()
     }
@@ -52,7 +52,7 @@ pub unsafe trait RawLock {
     /// Gives the lock back.
     ///
     /// # Safety
-    /// `token` is from the last successful `lock` or `lock_beside` of this lock, by this thread.
+    /// `token` is from the last successful `lock` or `lock_unless_holding` of this lock, by this thread.
     unsafe fn unlock(&self, token: Self::Token);
 }
 
@@ -97,7 +97,7 @@ impl<L: RawLock, T> Locked<L, T> {
         Self { lock: L::INIT, value: UnsafeCell::new(value) }
     }
 
-    /// Runs `work` on the value. It must not call out, as it holds the lock; what `lend_free` calls knows that.
+    /// Runs `work` on the value. It must not call out, as it holds the lock; what `with_free_ranges` calls knows that.
     #[inline]
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Result<R, Reentered> {
         self.with_token(self.lock.lock(), work)
@@ -110,7 +110,7 @@ impl<L: RawLock, T> Locked<L, T> {
         other: &Locked<L, U>,
         work: impl FnOnce(&mut T) -> R,
     ) -> Result<R, Reentered> {
-        self.with_token(self.lock.lock_beside(&other.lock), work)
+        self.with_token(self.lock.lock_unless_holding(&other.lock), work)
     }
 
     /// `token` is what this value's lock has just answered.

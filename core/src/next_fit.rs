@@ -11,7 +11,7 @@
 use core::ptr::NonNull;
 
 use crate::block_map::{BlockMap, Release};
-use crate::error::{AllocError, Fault};
+use crate::error::{AllocError, Reason};
 use crate::region::{Carver, Region};
 use crate::size::{GRANULE, Granules, Offset, Resize};
 use crate::stats::{Counters, Extent, SegmentStats};
@@ -58,7 +58,7 @@ impl Rover {
 ///   says, unless the heap's user has written over them.
 /// - No block has ever reached the granules from `high_water` on.
 #[derive(Debug)]
-pub(crate) struct NextFit<'a> {
+pub(crate) struct BlockSegment<'a> {
     pub(crate) region: Region<'a>,
     pub(crate) map: BlockMap<'a>,
     pub(crate) rover: Rover,
@@ -73,7 +73,7 @@ pub(crate) struct NextFit<'a> {
     pub(crate) refused_outside: u64,
 }
 
-impl<'a> NextFit<'a> {
+impl<'a> BlockSegment<'a> {
     /// A segment of no bytes.
     pub(crate) const fn empty() -> Self {
         Self::of(Region::EMPTY, BlockMap::empty(), Placement::NextFit)
@@ -265,40 +265,40 @@ impl<'a> NextFit<'a> {
 
     /// The live block whose payload starts at `at`.
     #[inline]
-    pub(crate) fn live(&self, at: Offset) -> Result<Gap, Fault> {
+    pub(crate) fn live(&self, at: Offset) -> Result<Gap, Reason> {
         // A payload at the segment's first byte has no header; the difference wraps to where no block starts.
         let start = at.minus(Granules::HEADER);
         if wrong!("block-start", !self.map.is_start(start)) {
-            return Err(self.fault(at));
+            return Err(self.reason(at));
         }
         Ok(Gap { start, end: self.map.block_end(start) })
     }
 
     /// What `at` is if it is no payload's start.
     #[cold]
-    fn fault(&self, at: Offset) -> Fault {
+    fn reason(&self, at: Offset) -> Reason {
         if wrong!("inside-block", self.map.is_allocated(at)) {
-            Fault::NotABlock
+            Reason::NotAStart
         } else if wrong!("high-water", at >= self.high_water) {
-            Fault::NeverAllocated
+            Reason::NeverAllocated
         } else {
-            Fault::AlreadyFree
+            Reason::DoubleFree
         }
     }
 
     /// The live block whose payload starts at `at` and whose header is as it was written. A refusal is counted.
     #[inline]
-    fn intact(&mut self, at: Offset) -> Result<Gap, Fault> {
+    fn intact(&mut self, at: Offset) -> Result<Gap, Reason> {
         let found = self.live(at).and_then(|block| {
             let intact = self.region.allocated_is_intact(block.start, block.size());
-            if intact { Ok(block) } else { Err(Fault::HeaderOverwritten) }
+            if intact { Ok(block) } else { Err(Reason::HeaderOverwritten) }
         });
-        found.map_err(|fault| self.counters.refused(fault))
+        found.map_err(|reason| self.counters.refused(reason))
     }
 
     /// Frees the block whose payload starts at `at`.
     #[inline]
-    pub(crate) fn free(&mut self, at: Offset) -> Result<(), Fault> {
+    pub(crate) fn free(&mut self, at: Offset) -> Result<(), Reason> {
         let start = at.minus(Granules::HEADER);
         let region = &self.region;
         let intact = |end| region.allocated_is_intact(start, start.up_to(end));
@@ -309,8 +309,8 @@ impl<'a> NextFit<'a> {
                 self.released(start, freed);
                 Ok(())
             }
-            Release::Refused => Err(self.counters.refused(Fault::HeaderOverwritten)),
-            Release::NotAStart => Err(self.counters.refused(self.fault(at))),
+            Release::Refused => Err(self.counters.refused(Reason::HeaderOverwritten)),
+            Release::NotAStart => Err(self.counters.refused(self.reason(at))),
         }
     }
 
@@ -361,7 +361,7 @@ impl<'a> NextFit<'a> {
     }
 
     /// Gives the block whose payload starts at `at` a size of `size` bytes, where it stands if `stay` and if it can.
-    pub(crate) fn resize(&mut self, at: Offset, size: usize, stay: bool) -> Result<Resize, Fault> {
+    pub(crate) fn resize(&mut self, at: Offset, size: usize, stay: bool) -> Result<Resize, Reason> {
         let block = self.intact(at)?;
         let need = Granules::of_block(size);
         let fits = need.is_some_and(|need| stay && (need <= block.size() || self.grow(block, need)));

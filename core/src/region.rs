@@ -33,15 +33,17 @@ pub struct Memory<'a> {
 
 impl<'a> From<&'a mut [MaybeUninit<u8>]> for Memory<'a> {
     fn from(region: &'a mut [MaybeUninit<u8>]) -> Self {
-        let size = region.len();
-        Self {
-            region: start_of(region),
-            size,
-            bookkeeping: None,
-            zeroed: false,
-            region_zeroed: false,
-            lent: PhantomData,
-        }
+        // SAFETY: valid and nobody else's, for as long as the slice is borrowed.
+        unsafe { Self::from_raw(start_of(region).as_ptr(), region.len()) }
+    }
+}
+
+/// For ever: where a loan ends, bytes that its owner believes to be initialised could hold what is not, such as the padding of
+/// an object. A slice that is lent for less is one of `MaybeUninit<u8>`.
+impl From<&'static mut [u8]> for Memory<'static> {
+    fn from(region: &'static mut [u8]) -> Self {
+        // SAFETY: valid and nobody else's from now on.
+        unsafe { Self::from_raw(region.as_mut_ptr(), region.len()) }
     }
 }
 
@@ -65,6 +67,9 @@ impl<'a> Memory<'a> {
 
     /// A region of `size` bytes, whose start holds the bookkeeping.
     ///
+    /// The start is rounded up to a multiple of [`GRANULE`] and the end down: up to `2 * GRANULE - 2` bytes are lost, and
+    /// [`Heap::base`](crate::Heap::base) and [`Heap::size`](crate::Heap::size) say what is left.
+    ///
     /// A null pointer is taken as a region of no bytes, which no heap can be made of.
     ///
     /// # Safety
@@ -73,26 +78,22 @@ impl<'a> Memory<'a> {
     pub unsafe fn from_raw(region: *mut u8, size: usize) -> Self {
         let size = if wrong!("null-region", region.is_null()) { 0 } else { size };
         let region = NonNull::new(region).unwrap_or(NonNull::dangling());
+        let skip = region.align_offset(GRANULE).min(size);
+        // SAFETY: in bounds: at most `size` bytes further.
+        let region = unsafe { region.add(skip) };
+        let size = size.wrapping_sub(skip);
         Self { region, size, bookkeeping: None, zeroed: false, region_zeroed: false, lent: PhantomData }
     }
 
     /// A region that is the heap to its last byte, and the bookkeeping apart from it.
     ///
-    /// With `zeroed` the bookkeeping is not cleared first: set-up then touches O(1) memory, whatever the size.
-    ///
     /// # Safety
-    /// As for [`Self::from_raw`], for both pieces, which do not overlap. If `zeroed`, every byte of the bookkeeping is 0.
-    pub unsafe fn from_raw_parts(
-        region: *mut u8,
-        size: usize,
-        bookkeeping: *mut u8,
-        bookkeeping_size: usize,
-        zeroed: bool,
-    ) -> Self {
+    /// As for [`Self::from_raw`], for both pieces, which do not overlap.
+    pub unsafe fn from_raw_parts(region: *mut u8, size: usize, bookkeeping: *mut u8, bookkeeping_size: usize) -> Self {
         let bookkeeping = NonNull::new(bookkeeping).map_or((NonNull::dangling(), 0), |b| (b, bookkeeping_size));
         // SAFETY: the region: as the caller promises for the first piece.
         let memory = unsafe { Self::from_raw(region, size) };
-        Self { bookkeeping: Some(bookkeeping), zeroed, ..memory }
+        Self { bookkeeping: Some(bookkeeping), ..memory }
     }
 
     /// The same memory, said to be all zeros. Set-up then clears nothing and touches O(1) memory, whatever the size, and
@@ -102,11 +103,6 @@ impl<'a> Memory<'a> {
     /// Every byte of the region, and of the bookkeeping where it is apart, is 0.
     pub unsafe fn assume_zeroed(self) -> Self {
         Self { zeroed: true, region_zeroed: true, ..self }
-    }
-
-    /// Address of the region's first byte.
-    pub(crate) fn address(&self) -> usize {
-        self.region.addr().get()
     }
 
     /// Bytes of the region.
@@ -412,10 +408,4 @@ impl<const N: usize> Default for RegionArray<N> {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// Leaves out the bytes before the first multiple of [`GRANULE`], for memory of unknown alignment, a `Vec` say.
-pub fn align_region(bytes: &mut [MaybeUninit<u8>]) -> &mut [MaybeUninit<u8>] {
-    let skip = bytes.as_ptr().align_offset(GRANULE);
-    bytes.get_mut(skip..).unwrap_or_default()
 }

@@ -12,7 +12,7 @@ use core::cmp::Ordering;
 use core::ptr::NonNull;
 
 use crate::bit_tree::{self, BitTree};
-use crate::error::Fault;
+use crate::error::Reason;
 use crate::region::{Carver, Region};
 use crate::size::{Divisor, Granules, Offset, Resize};
 use crate::stats::{Counters, Extent, SegmentStats};
@@ -176,16 +176,16 @@ impl<'a> Slab<'a> {
 
     /// The live slot that starts at `at`.
     #[inline]
-    pub(crate) fn live(&self, at: Offset) -> Result<u32, Fault> {
+    pub(crate) fn live(&self, at: Offset) -> Result<u32, Reason> {
         let slot = self.index(at);
         if wrong!("slot-tail", slot >= self.slots) {
-            Err(Fault::NotABlock)
+            Err(Reason::NotAStart)
         } else if wrong!("slot-unused", slot >= self.used) {
-            Err(Fault::NeverAllocated)
+            Err(Reason::NeverAllocated)
         } else if wrong!("slot-free", self.is_returned(slot)) {
-            Err(Fault::AlreadyFree)
+            Err(Reason::DoubleFree)
         } else if wrong!("slot-start", self.offset(slot) != at) {
-            Err(Fault::NotABlock)
+            Err(Reason::NotAStart)
         } else {
             Ok(slot)
         }
@@ -194,10 +194,10 @@ impl<'a> Slab<'a> {
     /// Frees the live slot that starts at `at`. The usual case calls nothing, and the others answer for it: it then has no
     /// registers to save.
     #[inline]
-    pub(crate) fn free(&mut self, at: Offset) -> Result<(), Fault> {
+    pub(crate) fn free(&mut self, at: Offset) -> Result<(), Reason> {
         let slot = match self.live(at) {
             Ok(slot) => slot,
-            Err(fault) => return Err(self.counters.refused(fault)),
+            Err(reason) => return Err(self.counters.refused(reason)),
         };
         self.counters.freed();
         let above = self.front.bits & bit_tree::above_bit(slot % u64::BITS);
@@ -211,7 +211,7 @@ impl<'a> Slab<'a> {
 
     /// Frees a slot of the front's word, behind which comes returned slot `next`, if any.
     #[inline(always)]
-    fn put_into_front(&mut self, slot: u32, at: Offset, next: u32) -> Result<(), Fault> {
+    fn put_into_front(&mut self, slot: u32, at: Offset, next: u32) -> Result<(), Reason> {
         let (bit, bits) = (bit_of(slot), self.front.bits);
         self.region.write_free(at, self.stride, self.free_offset(next));
         let below = bits & bit.wrapping_sub(1);
@@ -224,12 +224,12 @@ impl<'a> Slab<'a> {
     }
 
     #[inline(never)]
-    fn put_last_into_front(&mut self, slot: u32, at: Offset) -> Result<(), Fault> {
+    fn put_last_into_front(&mut self, slot: u32, at: Offset) -> Result<(), Reason> {
         self.put_into_front(slot, at, self.next_in_tree(slot))
     }
 
     #[inline(never)]
-    fn put_before_front(&mut self, slot: u32, at: Offset) -> Result<(), Fault> {
+    fn put_before_front(&mut self, slot: u32, at: Offset) -> Result<(), Reason> {
         let next = self.front.first(self.front.bits);
         self.region.write_free(at, self.stride, self.free_offset(next));
         if next != NONE {
@@ -240,7 +240,7 @@ impl<'a> Slab<'a> {
     }
 
     #[inline(never)]
-    fn put_behind_front(&mut self, slot: u32, at: Offset) -> Result<(), Fault> {
+    fn put_behind_front(&mut self, slot: u32, at: Offset) -> Result<(), Reason> {
         self.returned.assign(slot as usize, true);
         self.region.write_free(at, self.stride, self.next_free(slot));
         let previous = match self.returned.previous(slot as usize) {
@@ -274,8 +274,8 @@ impl<'a> Slab<'a> {
     }
 
     /// Whether the slot that starts at `at` can hold `size` bytes where it stands, if `stay`.
-    pub(crate) fn resize(&mut self, at: Offset, size: usize, stay: bool) -> Result<Resize, Fault> {
-        self.live(at).map_err(|fault| self.counters.refused(fault))?;
+    pub(crate) fn resize(&mut self, at: Offset, size: usize, stay: bool) -> Result<Resize, Reason> {
+        self.live(at).map_err(|reason| self.counters.refused(reason))?;
         let slot = self.stride.bytes();
         Ok(if stay && size <= slot { Resize::InPlace } else { Resize::Move(slot) })
     }

@@ -1,7 +1,7 @@
 //! The figures a heap keeps about itself, and the counters behind them.
 #![deny(unsafe_code)]
 
-use crate::error::Fault;
+use crate::error::Reason;
 use crate::size::Granules;
 
 /// Figures of one heap, each segment's taken under its own lock.
@@ -9,8 +9,8 @@ use crate::size::Granules;
 pub struct Stats {
     /// The slab segment's figures.
     pub slab: SegmentStats,
-    /// The next-fit segment's figures. A request that no segment could serve counts as failed here.
-    pub next_fit: SegmentStats,
+    /// The block segment's figures. A request that no segment could serve counts as failed here.
+    pub blocks: SegmentStats,
     /// Requests of exactly `slab_size` bytes that next fit served because the slab was full.
     pub spilled: u64,
     /// Refused frees and reallocs of addresses that lie in neither segment.
@@ -91,14 +91,14 @@ impl Counters {
         self.objects = self.objects.wrapping_sub(1);
     }
 
-    /// A free was refused for this fault, which it answers.
+    /// A free was refused for this reason, which it answers.
     #[cold]
-    pub(crate) fn refused(&mut self, fault: Fault) -> Fault {
+    pub(crate) fn refused(&mut self, reason: Reason) -> Reason {
         self.refused_frees = self.refused_frees.wrapping_add(1);
-        if fault == Fault::HeaderOverwritten {
+        if reason == Reason::HeaderOverwritten {
             self.corruptions = self.corruptions.wrapping_add(1);
         }
-        fault
+        reason
     }
 
     /// The figures, with what only the segment's owner knows: its bytes, those it can hand out, how much of them is

@@ -6,7 +6,7 @@ use std::alloc::Layout;
 use std::mem::MaybeUninit;
 
 use slabfit::{
-    AllocError, Config, Fault, FreeHeader, GRANULE, Heap, InitError, MIN_HEAP, MIN_REGION, Memory, Placement,
+    AllocError, Config, FreeHeader, GRANULE, Heap, InitError, MIN_HEAP, MIN_REGION, Memory, Placement, Reason,
     RegionArray, Segment, SegmentStats, SpinLock, State, bookkeeping_size,
 };
 
@@ -34,9 +34,9 @@ fn alloc(heap: &Heap<'_, SpinLock>, size: usize) -> *mut u8 {
     heap.alloc(size).unwrap().as_ptr()
 }
 
-fn free(heap: &Heap<'_, SpinLock>, object: *mut u8) -> Result<(), Fault> {
+fn free(heap: &Heap<'_, SpinLock>, object: *mut u8) -> Result<(), Reason> {
     // SAFETY: nobody uses the objects of these tests.
-    unsafe { heap.free(object) }.map_err(|error| error.fault)
+    unsafe { heap.free(object) }.map_err(|error| error.reason)
 }
 
 #[test]
@@ -74,47 +74,47 @@ fn the_slabs_figures_are_those_of_its_slots() {
 fn an_address_that_is_no_objects_is_refused_by_name_and_counted_where_it_lies() {
     let mut parts = Parts::new();
     let heap = parts.heap();
-    let (slab, blocks) = (heap.base().unwrap().as_ptr(), heap.segment(Segment::NextFit));
+    let (slab, blocks) = (heap.base().unwrap().as_ptr(), heap.segment(Segment::Blocks));
     let at = |address: usize| slab.wrapping_add(address - slab.addr());
     let [slot, returned] = [SLOT; 2].map(|size| alloc(&heap, size));
     let block = alloc(&heap, 100);
     free(&heap, returned).unwrap();
-    for (address, fault) in [
-        (slab.wrapping_sub(1), Fault::OutsideHeap),
-        (slab.wrapping_sub(GRANULE), Fault::OutsideHeap),
-        (slab.wrapping_add(1024), Fault::OutsideHeap),
-        (slot.wrapping_add(1), Fault::Misaligned),
-        (slot.wrapping_add(GRANULE), Fault::NotABlock),
-        (returned, Fault::AlreadyFree),
-        (returned.wrapping_add(SLOT), Fault::NeverAllocated),
-        (slab.wrapping_add(240), Fault::NotABlock),
-        (at(blocks.start), Fault::NotABlock),
-        (at(blocks.start + 1), Fault::Misaligned),
-        (block.wrapping_add(GRANULE), Fault::NotABlock),
-        (at(blocks.end - GRANULE), Fault::NeverAllocated),
+    for (address, reason) in [
+        (slab.wrapping_sub(1), Reason::OutsideHeap),
+        (slab.wrapping_sub(GRANULE), Reason::OutsideHeap),
+        (slab.wrapping_add(1024), Reason::OutsideHeap),
+        (slot.wrapping_add(1), Reason::Misaligned),
+        (slot.wrapping_add(GRANULE), Reason::NotAStart),
+        (returned, Reason::DoubleFree),
+        (returned.wrapping_add(SLOT), Reason::NeverAllocated),
+        (slab.wrapping_add(240), Reason::NotAStart),
+        (at(blocks.start), Reason::NotAStart),
+        (at(blocks.start + 1), Reason::Misaligned),
+        (block.wrapping_add(GRANULE), Reason::NotAStart),
+        (at(blocks.end - GRANULE), Reason::NeverAllocated),
     ] {
         let before = heap.stats().unwrap();
         assert_eq!(
             free(&heap, address),
-            Err(fault),
+            Err(reason),
             "{} bytes into the heap",
             address.addr().wrapping_sub(slab.addr())
         );
-        assert_eq!(heap.usable_size(address).map_err(|error| error.fault), Err(fault));
+        assert_eq!(heap.usable_size(address).map_err(|error| error.reason), Err(reason));
         let after = heap.stats().unwrap();
         let counted = [
             after.refused_outside - before.refused_outside,
             after.slab.refused_frees - before.slab.refused_frees,
             after.next_fit.refused_frees - before.next_fit.refused_frees,
         ];
-        let place = if fault == Fault::OutsideHeap { 0 } else { 1 + usize::from(blocks.contains(&address.addr())) };
+        let place = if reason == Reason::OutsideHeap { 0 } else { 1 + usize::from(blocks.contains(&address.addr())) };
         assert_eq!(counted, [0, 1, 2].map(|nth| u64::from(nth == place)), "{address:?}");
         assert_eq!((after.slab.corruptions, after.next_fit.corruptions), (0, 0));
-        assert_eq!(heap.owns(address), fault != Fault::OutsideHeap, "{address:?}");
+        assert_eq!(heap.owns(address), reason != Reason::OutsideHeap, "{address:?}");
     }
     // SAFETY: the header of a live block, which nobody else looks at.
     unsafe { block.wrapping_sub(GRANULE).write(1) };
-    assert_eq!(free(&heap, block), Err(Fault::HeaderOverwritten));
+    assert_eq!(free(&heap, block), Err(Reason::HeaderOverwritten));
     assert_eq!((heap.stats().unwrap().slab.corruptions, heap.stats().unwrap().next_fit.corruptions), (0, 1));
 }
 
@@ -132,7 +132,7 @@ fn the_rover_stands_behind_what_was_allocated_last() {
     assert_eq!(Heap::<SpinLock>::empty().rover(), None);
     let mut parts = Parts::new();
     let heap = parts.heap();
-    let start = heap.segment(Segment::NextFit).start;
+    let start = heap.segment(Segment::Blocks).start;
     assert_eq!(heap.rover(), Some(start));
     alloc(&heap, SLOT);
     assert_eq!(heap.rover(), Some(start));
@@ -148,7 +148,7 @@ fn the_rover_stands_behind_what_was_allocated_last() {
 fn a_slot_serves_a_layout_of_its_size_that_asks_for_no_more_than_16() {
     let mut parts = Parts::new();
     let heap = parts.heap();
-    let (slab, blocks) = (heap.segment(Segment::Slab), heap.segment(Segment::NextFit));
+    let (slab, blocks) = (heap.segment(Segment::Slab), heap.segment(Segment::Blocks));
     for zeroed in [false, true] {
         for (size, alignment, segment) in [
             (SLOT, 1, &slab),
@@ -197,7 +197,7 @@ fn zeroed_memory_is_zeros_where_objects_have_been_and_where_none_has() {
 fn a_walk_shows_every_slot_and_block_as_it_is() {
     let mut parts = Parts::new();
     let heap = parts.heap();
-    let (slab, blocks) = (heap.segment(Segment::Slab).start, heap.segment(Segment::NextFit).start);
+    let (slab, blocks) = (heap.segment(Segment::Slab).start, heap.segment(Segment::Blocks).start);
     let slots = [SLOT; 3].map(|size| alloc(&heap, size));
     let objects = [100, 16, 16].map(|size| alloc(&heap, size));
     free(&heap, slots[1]).unwrap();
@@ -219,8 +219,8 @@ fn a_walk_shows_every_slot_and_block_as_it_is() {
         ]
     );
     assert!(heap.blocks().take(5).all(|block| block.segment == Segment::Slab));
-    assert!(heap.blocks().skip(5).eq(heap.next_fit_blocks()));
-    assert!(heap.next_fit_blocks().all(|block| block.segment == Segment::NextFit));
+    assert!(heap.blocks().skip(5).eq(heap.blocks_in(Segment::Blocks)));
+    assert!(heap.blocks_in(Segment::Blocks).all(|block| block.segment == Segment::Blocks));
     assert_eq!(heap.overwritten().next(), None);
 }
 
@@ -265,7 +265,7 @@ fn with_an_exact_hole(placement: Placement, exact: usize, other: usize) -> usize
     let (mut region, mut bookkeeping) = (RegionArray::<4096>::new(), RegionArray::<1024>::new());
     let memory = Memory::with_bookkeeping(region.as_mut(), bookkeeping.as_mut());
     let heap: Heap<'_, SpinLock> = Heap::new(memory, Config { placement, ..Config::new(1) }).unwrap();
-    let start = heap.segment(Segment::NextFit).start;
+    let start = heap.segment(Segment::Blocks).start;
     let objects = [752; 4].map(|size| alloc(&heap, size));
     free(&heap, objects[exact]).unwrap();
     alloc(&heap, 688);
@@ -311,7 +311,7 @@ fn a_rest_of_32_bytes_is_a_block_and_one_of_16_is_none() {
 fn an_aligned_object_goes_into_the_first_hole_that_can_align_it() {
     let mut parts = Parts::new();
     let heap = parts.heap();
-    let start = heap.segment(Segment::NextFit).start;
+    let start = heap.segment(Segment::Blocks).start;
     let aligned = |size, alignment| {
         let layout = Layout::from_size_align(size, alignment).unwrap();
         heap.alloc_layout(layout).map(|object| object.addr().get() - start)

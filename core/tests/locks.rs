@@ -74,7 +74,7 @@ mod critical_section {
 }
 
 /// A mutex as a program might have one of its own: those who wait are served in the order in which they came.
-#[cfg(any(feature = "lock_api_04", feature = "lock_api_05"))]
+#[cfg(any(feature = "lock-api-04", feature = "lock-api-05"))]
 mod tickets {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
@@ -102,7 +102,7 @@ mod tickets {
     }
 }
 
-#[cfg(feature = "lock_api_04")]
+#[cfg(feature = "lock-api-04")]
 mod lock_api_04 {
     use super::tickets::Tickets;
     use lock_api_04::{GuardNoSend, RawMutex};
@@ -131,7 +131,7 @@ mod lock_api_04 {
     }
 }
 
-#[cfg(feature = "lock_api_05")]
+#[cfg(feature = "lock-api-05")]
 mod lock_api_05 {
     use super::tickets::Tickets;
     use lock_api_05::RawMutex;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Barrier;
 use std::thread;
 
-use slabfit::{Config, Fault, Heap, InitError, MIN_REGION, SpinLock, StaticArray, StaticHeap};
+use slabfit::{Config, Heap, InitError, MIN_REGION, Reason, SpinLock, StaticArray, StaticHeap};
 
 type Array = StaticArray<{ 64 << 10 }>;
 
@@ -176,7 +176,7 @@ mod as_global_allocator {
             // SAFETY: nobody uses the object; the second time and the third there is none.
             unsafe { heap.dealloc(words, WORDS) };
         }
-        assert_eq!(heap.usable_size(words).map_err(|wrong| wrong.fault), Err(Fault::AlreadyFree));
+        assert_eq!(heap.usable_size(words).map_err(|wrong| wrong.reason), Err(Reason::DoubleFree));
         assert_eq!(heap.stats().unwrap().next_fit.refused_frees, 2);
     }
 }

@@ -2,8 +2,8 @@
 #![allow(missing_docs)]
 
 use slabfit::{
-    AllocError, Config, Fault, Heap, InitError, ReallocError, Reentered, RegionArray, Segment, StaticArray, StaticHeap,
-    Violation, WrongFree,
+    AllocError, Config, Heap, InitError, InvalidFree, ReallocError, Reason, Reentered, RegionArray, Segment,
+    StaticArray, StaticHeap, Violation,
 };
 
 const REENTERED: &str = "called while this thread holds the lock";
@@ -43,17 +43,17 @@ fn of_a_request_that_is_refused() {
 
 #[test]
 fn of_a_free_that_is_refused() {
-    for (fault, words) in [
-        (Fault::OutsideHeap, "outside the heap"),
-        (Fault::Misaligned, "misaligned"),
-        (Fault::NotABlock, "not the start of a block"),
-        (Fault::NeverAllocated, "never allocated"),
-        (Fault::AlreadyFree, "already free"),
-        (Fault::HeaderOverwritten, "header overwritten"),
-        (Fault::Reentered, REENTERED),
+    for (reason, words) in [
+        (Reason::OutsideHeap, "outside the heap"),
+        (Reason::Misaligned, "misaligned"),
+        (Reason::NotAStart, "not the start of a block"),
+        (Reason::NeverAllocated, "never allocated"),
+        (Reason::DoubleFree, "already free"),
+        (Reason::HeaderOverwritten, "header overwritten"),
+        (Reason::Reentered, REENTERED),
     ] {
-        let wrong = WrongFree { address: 0x7f00, fault };
-        assert_eq!(fault.to_string(), words);
+        let wrong = InvalidFree { address: 0x7f00, reason };
+        assert_eq!(reason.to_string(), words);
         assert_eq!(wrong.to_string(), format!("0x7f00: {words}"));
         assert_eq!(ReallocError::from(wrong).to_string(), format!("0x7f00: {words}"));
     }
@@ -101,7 +101,7 @@ fn of_a_heap_block_by_block() {
         // SAFETY: nobody uses the object.
         unsafe { heap.free(object.as_ptr()) }.unwrap();
     }
-    let (slab, next_fit) = (heap.segment(Segment::Slab), heap.segment(Segment::NextFit));
+    let (slab, next_fit) = (heap.segment(Segment::Slab), heap.segment(Segment::Blocks));
     let (never, rest) = (slab.len() / 48 - 4, next_fit.len() - 3 * 48 - 128);
     let (first, second) = (slab.start, next_fit.start);
     let mut text = String::new();

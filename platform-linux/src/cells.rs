@@ -63,7 +63,7 @@ impl<I: Iterator<Item = Block>> Cells<I> {
         if block.state == State::Used {
             let both_wide = self.before.is_some_and(|size| self.is_wide(size)) && self.is_wide(block.size);
             cell.border |= both_wide;
-            cell.header |= self.share <= GRANULE && block.segment == Segment::NextFit;
+            cell.header |= self.share <= GRANULE && block.segment == Segment::Blocks;
         }
     }
 }

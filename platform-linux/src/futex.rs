@@ -42,7 +42,7 @@ pub struct FutexLock {
     word: AtomicUsize,
 }
 
-// SAFETY: `lock` and `lock_beside` return Ok only after a compare-and-swap of the word from unlocked to this thread's
+// SAFETY: `lock` and `lock_unless_holding` return Ok only after a compare-and-swap of the word from unlocked to this thread's
 // identity, which no other thread can repeat before `unlock` has put unlocked back: mutual exclusion. The former acquires
 // and the latter releases: what one holder wrote, the next one sees.
 unsafe impl RawLock for FutexLock {
@@ -57,7 +57,7 @@ unsafe impl RawLock for FutexLock {
     }
 
     #[inline]
-    fn lock_beside(&self, other: &Self) -> Result<(), Reentered> {
+    fn lock_unless_holding(&self, other: &Self) -> Result<(), Reentered> {
         let me = this_thread();
         if self.try_change(UNLOCKED, me) {
             return Ok(());

@@ -25,7 +25,7 @@ const RUNS: usize = 8;
 fn step(heap: &Heap<'_, FutexLock>, page: usize, from: usize) -> Result<Option<(usize, usize)>, Reentered> {
     let mut from = from;
     for _ in 0..RUNS {
-        let Some((piece, bytes)) = heap.lend_free(from, page, STEP, |free| give_back(free, page))? else {
+        let Some((piece, bytes)) = heap.with_free_ranges(from, page, STEP, |free| give_back(free, page))? else {
             return Ok(None);
         };
         // A page that a step has cut goes with the next one.
@@ -58,7 +58,7 @@ fn give_back(free: NonNull<[u8]>, page: usize) -> usize {
 ///
 /// Complexity: O(free bytes), in steps between which other threads get the heap.
 pub(crate) fn trim(heap: &Heap<'_, FutexLock>, page: usize) -> usize {
-    let (mut from, mut whole) = (heap.segment(Segment::NextFit).start, 0);
+    let (mut from, mut whole) = (heap.segment(Segment::Blocks).start, 0);
     while let Ok(Some((next, bytes))) = step(heap, page, from) {
         (from, whole) = (next, whole + bytes);
     }
@@ -105,7 +105,7 @@ impl Trimmer {
     #[cold]
     fn go_on(&self, heap: &Heap<'_, FutexLock>, page: usize, look: bool) {
         let from = match self.next.swap(0, Ordering::Relaxed) {
-            0 if look && self.much_was_freed(heap) => heap.segment(Segment::NextFit).start,
+            0 if look && self.much_was_freed(heap) => heap.segment(Segment::Blocks).start,
             0 => return,
             from => from,
         };

@@ -12,8 +12,8 @@ use std::ops::Range;
 
 use slabfit::Segment::{self, NextFit, Slab};
 use slabfit::State::{self, Free, Used};
-use slabfit::{AllocError, Block, Config, Fault, GRANULE, MAGIC, Placement, ReallocError};
-use slabfit::{SegmentStats, Stats, WrongFree};
+use slabfit::{AllocError, Block, Config, Reason, GRANULE, MAGIC, Placement, ReallocError};
+use slabfit::{SegmentStats, Stats, InvalidFree};
 
 /// What a heap of one base address, size and configuration must look like.
 #[derive(Clone, Debug)]
@@ -94,7 +94,7 @@ impl Model {
     ///
     /// # Errors
     /// What is wrong with the address, if no object begins there or its header was overwritten.
-    pub fn free(&mut self, address: usize) -> Result<(), WrongFree> {
+    pub fn free(&mut self, address: usize) -> Result<(), InvalidFree> {
         let object = self.find_or_refuse(address)?;
         self.release(object);
         Ok(())
@@ -118,7 +118,7 @@ impl Model {
     ///
     /// # Errors
     /// What is wrong with the address. An overwritten header is not looked at, and nothing is counted.
-    pub fn usable_size(&self, address: usize) -> Result<usize, Fault> {
+    pub fn usable_size(&self, address: usize) -> Result<usize, Reason> {
         self.find(address).map(|object| range(object).end - address)
     }
 
@@ -204,12 +204,12 @@ impl Model {
     }
 
     /// The slot or block whose payload begins at `address`, or what is wrong with the address.
-    fn find(&self, address: usize) -> Result<Block, Fault> {
+    fn find(&self, address: usize) -> Result<Block, Reason> {
         if !self.owns(address) {
-            return Err(Fault::OutsideHeap);
+            return Err(Reason::OutsideHeap);
         }
         if address % GRANULE != 0 {
-            return Err(Fault::Misaligned);
+            return Err(Reason::Misaligned);
         }
         let (part, header_bytes) = match self.slab.bytes.contains(&address) {
             true => (&self.slab, 0),
@@ -217,14 +217,14 @@ impl Model {
         };
         let mut blocks = part.blocks.iter().copied();
         let Some(block) = blocks.find(|&block| range(block).contains(&address)) else {
-            return Err(Fault::NotABlock); // Behind the last slot.
+            return Err(Reason::NotAStart); // Behind the last slot.
         };
         if block.state == Free && address >= part.reached {
-            Err(Fault::NeverAllocated)
+            Err(Reason::NeverAllocated)
         } else if block.state == Free {
-            Err(Fault::AlreadyFree)
+            Err(Reason::DoubleFree)
         } else if address != block.address + header_bytes {
-            Err(Fault::NotABlock)
+            Err(Reason::NotAStart)
         } else {
             Ok(block)
         }
@@ -232,21 +232,21 @@ impl Model {
 
     /// [`Model::find`] for an operation that gives the object up: its header must be as it was, and a wrong address is
     /// counted as a refused free.
-    fn find_or_refuse(&mut self, address: usize) -> Result<Block, WrongFree> {
-        let fault = match self.find(address) {
+    fn find_or_refuse(&mut self, address: usize) -> Result<Block, InvalidFree> {
+        let reason = match self.find(address) {
             Ok(object) if !self.overwritten.contains(&object.address) => return Ok(object),
-            Ok(_) => Fault::HeaderOverwritten,
-            Err(fault) => fault,
+            Ok(_) => Reason::HeaderOverwritten,
+            Err(reason) => reason,
         };
-        if fault == Fault::OutsideHeap {
+        if reason == Reason::OutsideHeap {
             self.refused_outside += 1;
         } else if self.slab.bytes.contains(&address) {
             self.slab.counted.refused_frees += 1;
         } else {
             self.next_fit.counted.refused_frees += 1;
-            self.next_fit.counted.corruptions += u64::from(fault == Fault::HeaderOverwritten);
+            self.next_fit.counted.corruptions += u64::from(reason == Reason::HeaderOverwritten);
         }
-        Err(WrongFree { address, fault })
+        Err(InvalidFree { address, reason })
     }
 
     fn release(&mut self, object: Block) {

@@ -8,7 +8,7 @@ use std::ptr::{NonNull, without_provenance_mut};
 
 use slabfit::{
     AllocError, Block, GRANULE, Heap, InitError, MAGIC, RawLock, ReallocError, Segment, SegmentStats, SpinLock, State,
-    WrongFree,
+    InvalidFree,
 };
 
 use crate::arena::{Arena, Setup};
@@ -180,7 +180,7 @@ impl<L: RawLock> Pair<L> {
     ///
     /// # Errors
     /// A disagreement. The inner result is what both say.
-    pub fn free(&mut self, address: usize) -> Agreed<Result<(), WrongFree>> {
+    pub fn free(&mut self, address: usize) -> Agreed<Result<(), InvalidFree>> {
         self.remember(format_args!("free {address:#x}"));
         let old = self.take_object(address)?;
         // SAFETY: the pair holds no reference into the object.
@@ -338,9 +338,9 @@ impl<L: RawLock> Pair<L> {
     /// # Errors
     /// A disagreement.
     pub fn expect_empty(&self) -> Agreed<()> {
-        let segment = self.heap.segment(Segment::NextFit);
+        let segment = self.heap.segment(Segment::Blocks);
         let all =
-            [Block { address: segment.start, size: segment.len(), state: State::Free, segment: Segment::NextFit }];
+            [Block { address: segment.start, size: segment.len(), state: State::Free, segment: Segment::Blocks }];
         let (slots, blocks): (Vec<_>, Vec<_>) = self.heap.blocks().partition(|block| block.segment == Segment::Slab);
         match slots.iter().all(|slot| slot.state == State::Free) && blocks == all {
             true => Ok(()),
@@ -383,8 +383,8 @@ impl<L: RawLock> Pair<L> {
     fn add_object(&mut self, address: usize) -> Agreed<()> {
         let usable = self.model.usable_size(address);
         let said = self.heap.usable_size(without_provenance_mut(address));
-        self.same("usable size", said.map_err(|wrong| wrong.fault), usable)?;
-        let usable = usable.map_err(|fault| self.disagreement(&format!("handed out: {fault}")))?;
+        self.same("usable size", said.map_err(|wrong| wrong.reason), usable)?;
+        let usable = usable.map_err(|reason| self.disagreement(&format!("handed out: {reason}")))?;
         self.next_tag = self.next_tag.wrapping_add(1);
         let object = Object { address, usable, tag: self.next_tag };
         self.arena.fill(address, usable, object.tag);

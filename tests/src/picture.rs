@@ -96,7 +96,7 @@ mod tests {
         let mut blocks = Vec::new();
         for &(granules, state) in sizes {
             let size = granules * GRANULE;
-            blocks.push(Block { address, size, state, segment: Segment::NextFit });
+            blocks.push(Block { address, size, state, segment: Segment::Blocks });
             address += size;
         }
         blocks

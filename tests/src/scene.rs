@@ -149,7 +149,7 @@ impl Scene {
 
     /// The blocks of the next-fit segment.
     pub fn next_fit(&self) -> Vec<Block> {
-        self.pair.heap().blocks().filter(|block| block.segment == Segment::NextFit).collect()
+        self.pair.heap().blocks().filter(|block| block.segment == Segment::Blocks).collect()
     }
 
     /// The live blocks of the next-fit segment.

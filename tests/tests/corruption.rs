@@ -15,7 +15,7 @@ use std::thread;
 use std::time::Instant;
 
 use fastrand::Rng;
-use slabfit::{Fault, GRANULE, MAGIC, Placement, Segment, State, WrongFree};
+use slabfit::{Reason, GRANULE, MAGIC, Placement, Segment, State, InvalidFree};
 use slabfit_tests::abuse::fenced::{Case, Edge};
 use slabfit_tests::abuse::lab::{Agreed, Lab, Snapshot, raw_alloc, raw_free};
 use slabfit_tests::abuse::level::{Level, on_every_processor, replayed};
@@ -113,7 +113,7 @@ fn refused_and_still_live(lab: &mut Lab) -> Agreed<()> {
     for block in hit {
         let address = block + GRANULE;
         let before = lab.heap().stats().map(|stats| stats.next_fit.corruptions);
-        let refused = Err(WrongFree { address, fault: Fault::HeaderOverwritten });
+        let refused = Err(InvalidFree { address, reason: Reason::HeaderOverwritten });
         let freed = lab.free(address)?;
         lab.same("a free of a block that was hit", freed, refused)?;
         let moved = lab.realloc(address, 1, GRANULE)?;
@@ -138,9 +138,9 @@ fn kind_of(lab: &Lab, address: usize) -> &'static str {
                 "a returned slot"
             }
             (Segment::Slab, State::Free) => "a slot never used",
-            (Segment::NextFit, State::Used) => "a live block",
-            (Segment::NextFit, State::Free) if block.address == rover => "the rover's free block",
-            (Segment::NextFit, State::Free) => "a free block",
+            (Segment::Blocks, State::Used) => "a live block",
+            (Segment::Blocks, State::Free) if block.address == rover => "the rover's free block",
+            (Segment::Blocks, State::Free) => "a free block",
         },
     }
 }
@@ -302,7 +302,7 @@ fn forgeries(bench: &mut Bench) {
                 let length = [usable as i32 - 16, 16, 32, i32::MAX][rng.usize(..4)];
                 lab.write(header, &length.to_ne_bytes());
                 lab.write(header + 8, &MAGIC.to_ne_bytes());
-                let refused = Err(WrongFree { address: header + GRANULE, fault: Fault::NotABlock });
+                let refused = Err(InvalidFree { address: header + GRANULE, reason: Reason::NotAStart });
                 assert_eq!(lab.free(header + GRANULE).unwrap(), refused);
                 assert!(lab.realloc(header + GRANULE, 1, 1).unwrap().is_err());
             });
@@ -549,7 +549,7 @@ fn scribbled_step(lab: &mut Lab, rng: &mut Rng, live: &mut Vec<usize>, refused: 
         let address = live[nth];
         let freed = raw_free(lab.heap(), address);
         match freed {
-            Err(WrongFree { fault: Fault::HeaderOverwritten, .. }) => {
+            Err(InvalidFree { reason: Reason::HeaderOverwritten, .. }) => {
                 lab.model.overwritten.insert(address - GRANULE);
                 *refused += 1;
             }

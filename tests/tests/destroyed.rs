@@ -67,7 +67,7 @@ fn destroy(bookkeeping: &mut [u8], rng: &mut Rng) {
 /// One call of any function there is. What is handed out must lie in the heap.
 fn call(heap: &Victim, rng: &mut Rng, given: &mut Vec<usize>) {
     let inside = |address: usize, size: usize| {
-        let heap = heap.segment(Segment::Slab).start..heap.segment(Segment::NextFit).end;
+        let heap = heap.segment(Segment::Slab).start..heap.segment(Segment::Blocks).end;
         assert!(heap.contains(&address) && size <= heap.end - address, "{size} bytes at {address:#x} of {heap:x?}");
     };
     let any = heap.segment(Segment::Slab).start.wrapping_add(rng.usize(..heap.size() + 64)).wrapping_sub(32);

@@ -50,7 +50,7 @@ impl Window {
     }
 
     fn addresses(self, lab: &Lab) -> Range<usize> {
-        let end = lab.heap().segment(Segment::NextFit).end;
+        let end = lab.heap().segment(Segment::Blocks).end;
         end - self.granules * GRANULE..end
     }
 }
@@ -166,8 +166,8 @@ fn frees(lab: &mut Lab, window: Window, state: &Snapshot) -> u64 {
     for address in addresses.start + GRANULE + 1..addresses.end + 2 * GRANULE {
         match lab.model.usable_size(address) {
             Ok(_) => starts.push(address),
-            Err(fault) => {
-                assert_eq!(raw_free(lab.heap(), address).map_err(|wrong| wrong.fault), Err(fault), "{address:#x}");
+            Err(reason) => {
+                assert_eq!(raw_free(lab.heap(), address).map_err(|wrong| wrong.reason), Err(reason), "{address:#x}");
                 operations += 1;
             }
         }
@@ -177,8 +177,8 @@ fn frees(lab: &mut Lab, window: Window, state: &Snapshot) -> u64 {
         for address in addresses.start - 2 * GRANULE..addresses.start + GRANULE + 1 {
             match lab.model.usable_size(address) {
                 Ok(_) => starts.push(address),
-                Err(fault) => {
-                    assert_eq!(raw_free(lab.heap(), address).map_err(|wrong| wrong.fault), Err(fault), "{address:#x}");
+                Err(reason) => {
+                    assert_eq!(raw_free(lab.heap(), address).map_err(|wrong| wrong.reason), Err(reason), "{address:#x}");
                     operations += 1;
                 }
             }
@@ -367,8 +367,8 @@ fn moves(lab: &Lab, granules: usize) -> Vec<(usize, Option<usize>, usize)> {
 /// All of a state that an answer can depend on: the blocks, the rover, and which granules were never used.
 fn fingerprint(lab: &Lab) -> (Vec<(usize, bool)>, usize, usize) {
     let blocks = lab.model.blocks().map(|block| (block.size, block.state == State::Free)).collect();
-    let mut granules = lab.heap().segment(Segment::NextFit).step_by(GRANULE);
-    let untouched = granules.position(|at| lab.model.usable_size(at) == Err(slabfit::Fault::NeverAllocated));
+    let mut granules = lab.heap().segment(Segment::Blocks).step_by(GRANULE);
+    let untouched = granules.position(|at| lab.model.usable_size(at) == Err(slabfit::Reason::NeverAllocated));
     (blocks, lab.model.rover() - lab.base(), untouched.unwrap_or(usize::MAX))
 }
 
@@ -424,8 +424,8 @@ fn exhaust_slab(lab: &mut Lab) -> u64 {
     for address in segment.start - GRANULE..segment.end + GRANULE {
         match lab.model.usable_size(address) {
             Ok(_) => starts.push(address),
-            Err(fault) => {
-                assert_eq!(raw_free(lab.heap(), address).map_err(|wrong| wrong.fault), Err(fault), "{address:#x}");
+            Err(reason) => {
+                assert_eq!(raw_free(lab.heap(), address).map_err(|wrong| wrong.reason), Err(reason), "{address:#x}");
                 assert!(raw_realloc(lab.heap(), address, 1, 1).is_err());
             }
         }

@@ -11,8 +11,8 @@ use std::sync::Barrier;
 use std::{env, ptr, thread};
 
 use slabfit::{
-    AllocError, Config, Fault, GRANULE, Heap, InitError, MAGIC, MIN_HEAP, MIN_REGION, Memory, Placement, RegionArray,
-    Segment, SpinLock, WrongFree, bookkeeping_size,
+    AllocError, Config, Reason, GRANULE, Heap, InitError, MAGIC, MIN_HEAP, MIN_REGION, Memory, Placement, RegionArray,
+    Segment, SpinLock, InvalidFree, bookkeeping_size,
 };
 use slabfit_tests::abuse::fenced::{Case, Edge, Fenced};
 use slabfit_tests::abuse::lab::{Lab, raw_alloc, raw_free, raw_realloc};
@@ -137,7 +137,7 @@ fn sizes() -> Matrix {
             let address = lab.alloc(size, GRANULE).unwrap().expect("it fits");
             let moved = lab.realloc(address, 4096 - size, GRANULE).unwrap().expect("it fits");
             assert_eq!(lab.free(moved).unwrap(), Ok(()));
-            assert_eq!(lab.free(moved).unwrap().map_err(|wrong| wrong.fault), Err(Fault::AlreadyFree));
+            assert_eq!(lab.free(moved).unwrap().map_err(|wrong| wrong.reason), Err(Reason::DoubleFree));
             let zeroed = lab.heap().alloc_zeroed(size).expect("it fits").addr().get();
             assert_eq!(lab.model.alloc(size, GRANULE), Ok(zeroed));
             assert!(lab.read(zeroed, size).iter().all(|&byte| byte == 0), "{size} bytes");
@@ -237,7 +237,7 @@ fn made_of(memory: &Fenced, skip: usize, len: usize, slab_size: usize) -> Result
 }
 
 fn is_usable(heap: &Victim) {
-    let largest = heap.segment(Segment::NextFit).len() - GRANULE;
+    let largest = heap.segment(Segment::Blocks).len() - GRANULE;
     let object = heap.alloc(largest).expect("the largest request");
     // SAFETY: just served, with so many bytes.
     unsafe { object.write_bytes(0x11, largest) };
@@ -339,15 +339,15 @@ fn prefilled(seed: u64) {
         // SAFETY: the memory outlives the heap, its only one.
         let heap: Victim = Heap::new(unsafe { memory.memory() }, case.config()).expect("enough");
         assert_eq!((heap.check(), heap.overwritten().count()), (Ok(()), 0));
-        for address in heap.segment(Segment::Slab).start..heap.segment(Segment::NextFit).end {
-            let fault = raw_free(&heap, address).map_err(|wrong| wrong.fault);
+        for address in heap.segment(Segment::Slab).start..heap.segment(Segment::Blocks).end {
+            let reason = raw_free(&heap, address).map_err(|wrong| wrong.reason);
             let tail = heap.segment(Segment::Slab).end - heap.segment(Segment::Slab).len() % 48;
             let expected = match address {
-                _ if address % GRANULE != 0 => Fault::Misaligned,
-                _ if (tail..heap.segment(Segment::Slab).end).contains(&address) => Fault::NotABlock,
-                _ => Fault::NeverAllocated,
+                _ if address % GRANULE != 0 => Reason::Misaligned,
+                _ if (tail..heap.segment(Segment::Slab).end).contains(&address) => Reason::NotAStart,
+                _ => Reason::NeverAllocated,
             };
-            assert_eq!(fault, Err(expected), "{address:#x}");
+            assert_eq!(reason, Err(expected), "{address:#x}");
         }
         is_usable(&heap);
     }
@@ -378,7 +378,7 @@ fn last_user_page() {
         // SAFETY: the page is this test's alone, and the heap ends before it is unmapped.
         let heap: Victim = Heap::new(unsafe { Memory::from_raw(start, 4096) }, Config::new(64)).expect("enough");
         is_usable(&heap);
-        assert_eq!(heap.segment(Segment::NextFit).end, last + 4096);
+        assert_eq!(heap.segment(Segment::Blocks).end, last + 4096);
         // No sum of an address and a size may pass the end.
         for size in [4096, 8192, 1 << 47, usize::MAX - last, usize::MAX - 4096, usize::MAX] {
             for align in [1, 32, 4096, 1 << 46, 1 << 62] {
@@ -386,7 +386,7 @@ fn last_user_page() {
             }
         }
         for beyond in [last + 4096, last + 8192, 1 << 47, usize::MAX] {
-            assert_eq!(raw_free(&heap, beyond), Err(WrongFree { address: beyond, fault: Fault::OutsideHeap }));
+            assert_eq!(raw_free(&heap, beyond), Err(InvalidFree { address: beyond, reason: Reason::OutsideHeap }));
         }
         assert_eq!(heap.check(), Ok(()));
     }
@@ -418,7 +418,7 @@ fn across(bytes: usize) {
         // SAFETY: both are this test's alone, zeroed by the system, and outlive the heap.
         let pieces = unsafe { Memory::from_raw_parts(region, SIZE, second, needed, true) };
         let heap: Victim = Heap::new(pieces, Config::new(64)).expect("a legal heap");
-        let start = heap.segment(Segment::NextFit).start;
+        let start = heap.segment(Segment::Blocks).start;
         let length_at = |at: usize| {
             // SAFETY: a header lies there, in the region, at a multiple of 16.
             unsafe { region.with_addr(at).cast::<i32>().read_volatile() }
@@ -435,12 +435,12 @@ fn across(bytes: usize) {
         // The granules inside of it are no starts, wherever a bit might be lost.
         for inside in [GRANULE, 1 << 20, (payload / 2) & !15, payload - GRANULE] {
             let address = block + 16 + inside;
-            assert_eq!(raw_free(&heap, address), Err(WrongFree { address, fault: Fault::NotABlock }));
+            assert_eq!(raw_free(&heap, address), Err(InvalidFree { address, reason: Reason::NotAStart }));
         }
         assert_eq!(raw_free(&heap, block + 16), Ok(()));
         assert_eq!(length_at(block), saturated(payload));
         // The gap is found, by exactly its size, from behind; one granule more goes elsewhere.
-        let rest = heap.segment(Segment::NextFit).end - last - 64;
+        let rest = heap.segment(Segment::Blocks).end - last - 64;
         alloc(rest - GRANULE, last + 64 + 16);
         assert_eq!(raw_alloc(&heap, payload + 1, GRANULE), Err(AllocError::Full));
         alloc(payload, block + 16);
@@ -607,7 +607,7 @@ fn frees() -> Matrix {
             again = lab.alloc(48, GRANULE).unwrap();
         }
         assert_eq!(lab.free(blocks[2]).unwrap(), Ok(()));
-        assert_eq!(lab.free(blocks[2]).unwrap().map_err(|wrong| wrong.fault), Err(Fault::AlreadyFree));
+        assert_eq!(lab.free(blocks[2]).unwrap().map_err(|wrong| wrong.reason), Err(Reason::DoubleFree));
     });
     rows.add("a slot freed by two threads at once: one is served", || freed_by_two(32));
     rows.add("a block freed by two threads at once: one is served", || freed_by_two(100));
@@ -622,7 +622,7 @@ fn stack_address() -> usize {
 }
 
 fn refused_outside(lab: &mut Lab, address: usize) {
-    let refused = WrongFree { address, fault: Fault::OutsideHeap };
+    let refused = InvalidFree { address, reason: Reason::OutsideHeap };
     assert_eq!(lab.free(address).unwrap(), Err(refused));
     assert_eq!(lab.realloc(address, 100, GRANULE).unwrap(), Err(refused.into()));
     lab.compare().unwrap();
@@ -637,7 +637,7 @@ fn forged(nth: usize) {
         lab.note();
         // Behind the last granule of the payload the next block's header begins, which is no start of a payload either.
         for address in [header, header + GRANULE].into_iter().filter(|&address| address != blocks[1]) {
-            let refused = Err(WrongFree { address, fault: Fault::NotABlock });
+            let refused = Err(InvalidFree { address, reason: Reason::NotAStart });
             assert_eq!(lab.free(address).unwrap(), refused);
         }
     }
@@ -659,7 +659,7 @@ fn freed_by_two(size: usize) {
             let both = [scope.spawn(free), scope.spawn(free)];
             both.map(|thread| thread.join().expect("no panic"))
         });
-        let refused = Err(WrongFree { address: object, fault: Fault::AlreadyFree });
+        let refused = Err(InvalidFree { address: object, reason: Reason::DoubleFree });
         assert!(answers == [Ok(()), refused] || answers == [refused, Ok(())], "{answers:?}");
         assert_eq!(heap.check(), Ok(()));
     }
@@ -681,7 +681,7 @@ fn set_up() -> Matrix {
     for (name, address) in [("null", 0), ("16", 16), ("any", 0x1234_5670), ("the highest", usize::MAX)] {
         rows.add(format!("before: a free and a resize of {name}"), move || {
             let heap: Victim = Heap::empty();
-            let refused = WrongFree { address, fault: Fault::OutsideHeap };
+            let refused = InvalidFree { address, reason: Reason::OutsideHeap };
             assert_eq!(raw_free(&heap, address), Err(refused));
             assert_eq!(raw_realloc(&heap, address, 16, 16), Err(refused.into()));
             assert!(!heap.owns(without_provenance_mut(address)));

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use slabfit::{
-    AllocError, Config, Fault, GRANULE, Heap, InitError, MAX_HEAP, MIN_HEAP, MIN_REGION, Memory, RegionArray, Segment,
-    SpinLock, WrongFree, align_region, bookkeeping_size,
+    AllocError, Config, Reason, GRANULE, Heap, InitError, MAX_HEAP, MIN_HEAP, MIN_REGION, Memory, RegionArray, Segment,
+    SpinLock, InvalidFree, align_region, bookkeeping_size,
 };
 use slabfit_tests::arena::Arena;
 
@@ -26,7 +26,7 @@ fn error_in(arena: &Arena, slab_size: usize) -> Option<InitError> {
 /// Serves the largest request there can be and fills it and every slot, so that a heap which claims more memory than it
 /// was given hits the arena's canaries.
 fn use_all_of(heap: &Heap) {
-    let largest = heap.segment(Segment::NextFit).len() - GRANULE;
+    let largest = heap.segment(Segment::Blocks).len() - GRANULE;
     let mut served = vec![(heap.alloc(largest).expect("the largest request"), largest)];
     if largest != heap.slab_size() {
         while let Ok(slot) = heap.alloc(heap.slab_size()) {
@@ -215,7 +215,7 @@ mod a_heap_without_memory {
             assert_eq!(heap.alloc_zeroed(size), Err(AllocError::NotInitialised));
         }
         let local = 0u8;
-        let refused = WrongFree { address: (&raw const local).addr(), fault: Fault::OutsideHeap };
+        let refused = InvalidFree { address: (&raw const local).addr(), reason: Reason::OutsideHeap };
         // SAFETY: the address is of no object of the heap, which has none.
         assert_eq!(unsafe { heap.free((&raw const local).cast_mut()) }, Err(refused));
         // SAFETY: as above.
@@ -224,7 +224,7 @@ mod a_heap_without_memory {
         assert!(!heap.owns(&raw const local));
         assert!(!heap.owns(std::ptr::null()));
         assert_eq!((heap.base(), heap.rover(), heap.size(), heap.slab_size()), (None, None, 0, 0));
-        assert!(heap.segment(Segment::Slab).is_empty() && heap.segment(Segment::NextFit).is_empty());
+        assert!(heap.segment(Segment::Slab).is_empty() && heap.segment(Segment::Blocks).is_empty());
         assert_eq!(heap.blocks().count() + heap.overwritten().count(), 0);
         assert_eq!((heap.check(), heap.repair()), (Ok(()), Ok(0)));
         let stats = heap.stats().expect("nobody is in the heap");

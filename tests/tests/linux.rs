@@ -29,7 +29,7 @@ fn a_heap_is_whole_pages_and_split_one_to_three() {
     for (asked, pages) in [(1, 1), (page - 1, 1), (page, 1), (page + 1, 2), (10 * page, 10)] {
         let heap = MappedHeap::new(asked, Config::new(64)).expect("there is memory");
         assert_eq!(heap.size(), pages * page, "asked for {asked}");
-        let (slab, next_fit) = (heap.segment(Segment::Slab), heap.segment(Segment::NextFit));
+        let (slab, next_fit) = (heap.segment(Segment::Slab), heap.segment(Segment::Blocks));
         assert_eq!(heap.base().map(|base| base.addr().get()), Some(slab.start));
         assert_eq!((slab.len(), next_fit.len()), (heap.size() / 4, heap.size() / 4 * 3));
         assert_eq!(slab.end, next_fit.start);

@@ -67,7 +67,7 @@ fn a_heap_under_a_fair_mutex_of_lock_api_04_agrees_with_the_model() {
     agrees_with_the_model::<LockApi04<parking_lot::RawFairMutex>>();
 }
 
-#[cfg(feature = "lock_api_05")]
+#[cfg(feature = "lock-api-05")]
 #[test]
 fn a_heap_under_a_mutex_of_lock_api_05_agrees_with_the_model() {
     agrees_with_the_model::<slabfit::LockApi05<parking_lot_13::RawMutex>>();

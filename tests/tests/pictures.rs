@@ -67,7 +67,7 @@ fn bytes_in(blocks: &[Block], range: &Range<usize>) -> (usize, usize) {
 fn the_next_fit_blocks_are_those_of_the_whole_walk() {
     for (seed, size) in SIZES.into_iter().enumerate() {
         let heap = used_heap(size, Config::new(64), seed as u64);
-        assert_eq!(heap.next_fit_blocks().collect::<Vec<_>>(), in_segment(&heap, Segment::NextFit));
+        assert_eq!(heap.blocks_in(Segment::Blocks).collect::<Vec<_>>(), in_segment(&heap, Segment::Blocks));
     }
 }
 
@@ -101,7 +101,7 @@ fn a_slab_that_was_full_is_its_slots_and_no_rest() {
 fn a_cell_holds_what_its_bytes_hold() {
     for share in [1, 16, 48, 4096, 100_000, 1 << 30] {
         let heap = used_heap(1 << 18, Config::new(48), share as u64);
-        for segment in [Segment::Slab, Segment::NextFit] {
+        for segment in [Segment::Slab, Segment::Blocks] {
             let (range, blocks) = (heap.segment(segment), in_segment(&heap, segment));
             let cells: Vec<_> = Cells::new(blocks.iter().copied(), range.clone(), share).collect();
             assert_eq!(cells.len(), range.len().div_ceil(share));
@@ -109,7 +109,7 @@ fn a_cell_holds_what_its_bytes_hold() {
                 let bytes = start..range.end.min(start + share);
                 assert_eq!((cell.used, cell.free), bytes_in(&blocks, &bytes), "{bytes:?} of {range:?}");
                 let starts = |block: &&Block| bytes.contains(&block.address) && block.state == State::Used;
-                let header = share <= GRANULE && segment == Segment::NextFit && blocks.iter().any(|b| starts(&b));
+                let header = share <= GRANULE && segment == Segment::Blocks && blocks.iter().any(|b| starts(&b));
                 assert_eq!(cell.header, header, "{bytes:?}");
             }
         }
@@ -122,7 +122,7 @@ fn a_border_is_seen_where_two_wide_blocks_meet() {
         address: granules.start * GRANULE,
         size: granules.len() * GRANULE,
         state,
-        segment: Segment::NextFit,
+        segment: Segment::Blocks,
     };
     let (used, free) = (State::Used, State::Free);
     let blocks = [block(0..4, used), block(4..8, used), block(8..10, free), block(10..14, used), block(14..16, used)];
@@ -137,7 +137,7 @@ fn a_border_is_seen_where_two_wide_blocks_meet() {
 
 #[test]
 fn blocks_that_make_no_sense_end_all_the_same() {
-    let block = |address, size| Block { address, size, state: State::Used, segment: Segment::NextFit };
+    let block = |address, size| Block { address, size, state: State::Used, segment: Segment::Blocks };
     let blocks = [block(100, 0), block(50, usize::MAX), block(usize::MAX, usize::MAX), block(0, 10), block(90, 64)];
     assert_eq!(Cells::new(blocks.into_iter(), 64..1000, 0).count(), 59);
     assert_eq!(Cells::new(std::iter::empty(), 64..1000, 100).filter(|cell| cell.used + cell.free == 0).count(), 10);
@@ -206,7 +206,7 @@ fn expected(heap: &MappedHeap, segment: Segment, share: usize, letter: char) -> 
     let (range, blocks) = (heap.segment(segment), in_segment(heap, segment));
     let colour = |start: usize| {
         let header = |block: &Block| block.address == start && block.state == State::Used;
-        if share == GRANULE && segment == Segment::NextFit && blocks.iter().any(header) {
+        if share == GRANULE && segment == Segment::Blocks && blocks.iter().any(header) {
             return format!("{letter}5");
         }
         match bytes_in(&blocks, &(start..range.end.min(start + share))) {
@@ -231,7 +231,7 @@ fn every_cell_has_the_colour_of_what_is_in_it() {
         let slab_rows = heap.segment(Segment::Slab).len().div_ceil(share * columns);
         let (slab, blocks) = seen.rows.split_at(slab_rows);
         assert_eq!(slab.concat(), expected(&heap, Segment::Slab, share, 's'), "slab of {size}");
-        assert_eq!(blocks.concat(), expected(&heap, Segment::NextFit, share, 'b'), "blocks of {size}");
+        assert_eq!(blocks.concat(), expected(&heap, Segment::Blocks, share, 'b'), "blocks of {size}");
         assert!(seen.rows.len() <= 66 && columns as f64 * seen.width <= 1024.0, "{size}");
         // The words beside it name the same scale.
         let scale = format!("a cell is {}, a row {}", Bytes(share as u64), Bytes((share * columns) as u64));
@@ -256,7 +256,7 @@ fn the_rover_stands_where_it_is() {
     // At the segment's very end it stands behind the last row.
     let rest = heap.stats().expect("nobody is in the heap").next_fit.largest_free;
     heap.alloc(rest - GRANULE).expect("so much is free");
-    assert_eq!(heap.rover(), Some(heap.segment(Segment::NextFit).end));
+    assert_eq!(heap.rover(), Some(heap.segment(Segment::Blocks).end));
     assert!(drawn(&heap).contains(&format!("M{} {}V", 72 + 1024, 66 + 46 + 8 * 16 + 26 + 46 + 23 * 16 + 14)));
 }
 

@@ -5,8 +5,8 @@ use std::cell::Cell;
 use std::mem::MaybeUninit;
 
 use slabfit::{
-    AllocError, Config, Fault, Heap, InitError, Memory, RawLock, ReallocError, Reentered, RegionArray, SpinLock, State,
-    Violation, WrongFree,
+    AllocError, Config, Reason, Heap, InitError, Memory, RawLock, ReallocError, Reentered, RegionArray, SpinLock, State,
+    Violation, InvalidFree,
 };
 
 thread_local! {
@@ -101,7 +101,7 @@ fn a_request_that_would_spill_is_refused_by_next_fit() {
 fn a_free_is_refused_by_the_segment_that_the_thread_is_in() {
     let mut array = RegionArray::new();
     let stage = Stage::new(&mut array);
-    let refused = |address: *mut u8| Err(WrongFree { address: address.addr(), fault: Fault::Reentered });
+    let refused = |address: *mut u8| Err(InvalidFree { address: address.addr(), reason: Reason::Reentered });
     // SAFETY: the free is refused.
     assert_eq!(stage.inside_the_slab(|heap| unsafe { heap.free(stage.slot) }), refused(stage.slot));
     // SAFETY: the free is refused.
@@ -112,7 +112,7 @@ fn a_free_is_refused_by_the_segment_that_the_thread_is_in() {
 fn a_realloc_is_refused_by_the_segment_that_has_the_object_or_would_get_it() {
     let mut array = RegionArray::new();
     let stage = Stage::new(&mut array);
-    let refused = |address: *mut u8| WrongFree { address: address.addr(), fault: Fault::Reentered }.into();
+    let refused = |address: *mut u8| InvalidFree { address: address.addr(), reason: Reason::Reentered }.into();
     let no_memory = Err(ReallocError::Alloc(AllocError::Reentered));
     // SAFETY: every realloc is refused.
     let realloc = |heap: &Heap<'_, OwnedLock>, object, size| unsafe { heap.realloc(object, size) };

@@ -1,14 +1,14 @@
 //! Wrong frees of every kind, overwritten headers, and the figures that tell of them.
 
-use slabfit::{Fault, GRANULE, MAGIC, Placement, Segment, SegmentStats, Stats, Violation, WrongFree};
+use slabfit::{Reason, GRANULE, MAGIC, Placement, Segment, SegmentStats, Stats, Violation, InvalidFree};
 use slabfit_tests::model::Header;
 use slabfit_tests::scene::Scene;
 
 /// Frees an address that must be refused for this reason, with no block changed.
 #[track_caller]
-fn refuses(scene: &mut Scene, address: usize, fault: Fault) {
+fn refuses(scene: &mut Scene, address: usize, reason: Reason) {
     let blocks: Vec<_> = scene.pair.heap().blocks().collect();
-    assert_eq!(scene.pair.free(address).unwrap(), Err(WrongFree { address, fault }));
+    assert_eq!(scene.pair.free(address).unwrap(), Err(InvalidFree { address, reason }));
     scene.compare();
     assert_eq!(scene.pair.heap().blocks().collect::<Vec<_>>(), blocks);
 }
@@ -32,7 +32,7 @@ mod a_free_is_refused {
         for address in
             [0, 16, base - 1, base - 16, end, end + 1, (&raw const local).addr(), usize::MAX, usize::MAX - 15]
         {
-            refuses(&mut scene, address, Fault::OutsideHeap);
+            refuses(&mut scene, address, Reason::OutsideHeap);
         }
     }
 
@@ -45,7 +45,7 @@ mod a_free_is_refused {
         let base = scene.pair.heap().base().unwrap().addr().get();
         for start in [slot, block, base + size - GRANULE] {
             for by in 1..GRANULE {
-                refuses(&mut scene, start + by, Fault::Misaligned);
+                refuses(&mut scene, start + by, Reason::Misaligned);
             }
         }
     }
@@ -55,7 +55,7 @@ mod a_free_is_refused {
         let mut scene = Scene::drawn("XX XXXX XX|");
         let payload = scene.payload(1);
         for address in [payload - 16, payload + 16, payload + 32] {
-            refuses(&mut scene, address, Fault::NotABlock);
+            refuses(&mut scene, address, Reason::NotAStart);
         }
     }
 
@@ -64,7 +64,7 @@ mod a_free_is_refused {
         let mut scene = Scene::fresh(24, 64, Placement::NextFit);
         let slot = scene.alloc(64);
         for by in [16, 32, 48] {
-            refuses(&mut scene, slot + by, Fault::NotABlock);
+            refuses(&mut scene, slot + by, Reason::NotAStart);
         }
     }
 
@@ -73,7 +73,7 @@ mod a_free_is_refused {
         let mut scene = Scene::fresh(24, 80, Placement::NextFit);
         let end = scene.pair.heap().segment(Segment::Slab).end;
         for address in [end - 16, end - 32, end - 48] {
-            refuses(&mut scene, address, Fault::NotABlock);
+            refuses(&mut scene, address, Reason::NotAStart);
         }
     }
 
@@ -83,7 +83,7 @@ mod a_free_is_refused {
         let slot = scene.alloc(32);
         let block = scene.alloc(16);
         for address in [slot + 32, slot + 48, slot + 96, block + 16, block + 32, block + 128] {
-            refuses(&mut scene, address, Fault::NeverAllocated);
+            refuses(&mut scene, address, Reason::NeverAllocated);
         }
     }
 
@@ -93,8 +93,8 @@ mod a_free_is_refused {
         for size in [32, 100] {
             let object = scene.alloc(size);
             scene.pair.free(object).unwrap().unwrap();
-            refuses(&mut scene, object, Fault::AlreadyFree);
-            refuses(&mut scene, object + 16, Fault::AlreadyFree);
+            refuses(&mut scene, object, Reason::DoubleFree);
+            refuses(&mut scene, object + 16, Reason::DoubleFree);
         }
     }
 
@@ -107,7 +107,7 @@ mod a_free_is_refused {
         }
         scene.shows("XX OOOOOO XX|");
         for nth in [1, 2, 3] {
-            refuses(&mut scene, payloads[nth], Fault::AlreadyFree);
+            refuses(&mut scene, payloads[nth], Reason::DoubleFree);
         }
     }
 
@@ -119,7 +119,7 @@ mod a_free_is_refused {
         scene.free(1);
         assert_eq!(scene.alloc(48), second - 32);
         scene.shows("XXXX |XX");
-        refuses(&mut scene, second, Fault::NotABlock);
+        refuses(&mut scene, second, Reason::NotAStart);
     }
 
     #[test]
@@ -141,7 +141,7 @@ mod a_free_is_refused {
         scene.free(1);
         assert_eq!(scene.alloc(20), payload);
         scene.pair.free(payload).unwrap().unwrap();
-        refuses(&mut scene, payload, Fault::AlreadyFree);
+        refuses(&mut scene, payload, Reason::DoubleFree);
     }
 
     #[test]
@@ -163,7 +163,7 @@ mod an_overwritten_header {
             let payload = scene.payload(1);
             let bytes = [header.length.to_ne_bytes().as_slice(), &[0; 4], &MAGIC.to_ne_bytes()].concat();
             scene.pair.overwrite(header, at, bytes[at] ^ 1);
-            refuses(&mut scene, payload, Fault::HeaderOverwritten);
+            refuses(&mut scene, payload, Reason::HeaderOverwritten);
             assert!(scene.pair.realloc(payload, 1, GRANULE).unwrap().is_err());
             let stats = scene.pair.heap().stats().unwrap().next_fit;
             assert_eq!((stats.refused_frees, stats.corruptions), (2, 2));
@@ -192,7 +192,7 @@ mod an_overwritten_header {
         scene.pair.overwrite(header(&scene, 2), 0, 0xFF);
         scene.free(3);
         scene.free(1);
-        refuses(&mut scene, middle, Fault::HeaderOverwritten);
+        refuses(&mut scene, middle, Reason::HeaderOverwritten);
         scene.pair.repair().unwrap();
         scene.pair.free(middle).unwrap().unwrap();
         scene.shows("XX OOOOOO XX|");
@@ -238,7 +238,7 @@ mod an_overwritten_header {
         assert_eq!(scene.pair.heap().overwritten().count(), 7);
         for nth in [0, 2, 3, 5] {
             let payload = scene.payload(nth);
-            refuses(&mut scene, payload, Fault::HeaderOverwritten);
+            refuses(&mut scene, payload, Reason::HeaderOverwritten);
         }
         scene.pair.repair().unwrap();
         scene.compare();

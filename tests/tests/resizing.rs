@@ -1,6 +1,6 @@
 //! Realloc, drawn as blocks. The bytes of every object are read back after each step.
 
-use slabfit::{AllocError, Fault, GRANULE, Placement, ReallocError, WrongFree};
+use slabfit::{AllocError, Reason, GRANULE, Placement, ReallocError, InvalidFree};
 use slabfit_tests::scene::Scene;
 
 /// Resizes the first block of a picture, which must stay where it is.
@@ -200,15 +200,15 @@ fn an_object_stays_only_where_the_new_alignment_allows_it() {
 fn a_wrong_address_is_refused_and_nothing_is_requested() {
     let mut scene = Scene::drawn("XX OO XXX |OO");
     let used = scene.payload(2);
-    for (address, fault) in [
-        (0, Fault::OutsideHeap),
-        (used + 8, Fault::Misaligned),
-        (used + 16, Fault::NotABlock),
-        (used - 16, Fault::NotABlock),
-        (scene.payload(1), Fault::AlreadyFree),
+    for (address, reason) in [
+        (0, Reason::OutsideHeap),
+        (used + 8, Reason::Misaligned),
+        (used + 16, Reason::NotAStart),
+        (used - 16, Reason::NotAStart),
+        (scene.payload(1), Reason::DoubleFree),
     ] {
         let refused = scene.pair.realloc(address, 16, GRANULE).unwrap();
-        assert_eq!(refused, Err(ReallocError::WrongFree(WrongFree { address, fault })));
+        assert_eq!(refused, Err(ReallocError::InvalidFree(InvalidFree { address, reason })));
     }
     scene.shows("XX OO XXX |OO");
 }
@@ -218,14 +218,14 @@ fn a_wrong_address_in_the_slab_is_refused_too() {
     let mut scene = Scene::fresh(48, 32, Placement::NextFit);
     let slots: Vec<usize> = (0..2).map(|_| scene.alloc(32)).collect();
     scene.pair.free(slots[0]).unwrap().unwrap();
-    for (address, fault) in [
-        (slots[0], Fault::AlreadyFree),
-        (slots[1] + 16, Fault::NotABlock),
-        (slots[1] + 8, Fault::Misaligned),
-        (slots[1] + 32, Fault::NeverAllocated),
+    for (address, reason) in [
+        (slots[0], Reason::DoubleFree),
+        (slots[1] + 16, Reason::NotAStart),
+        (slots[1] + 8, Reason::Misaligned),
+        (slots[1] + 32, Reason::NeverAllocated),
     ] {
         let refused = scene.pair.realloc(address, 16, GRANULE).unwrap();
-        assert_eq!(refused, Err(ReallocError::WrongFree(WrongFree { address, fault })));
+        assert_eq!(refused, Err(ReallocError::InvalidFree(InvalidFree { address, reason })));
     }
     scene.shows_slots("O X O O O O O O");
     assert_eq!(scene.pair.heap().stats().unwrap().slab.refused_frees, 4);

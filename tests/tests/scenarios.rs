@@ -38,8 +38,8 @@ mod worked_examples {
         let scene = Scene::of_bytes(MIB, Config::new(64));
         let heap = scene.pair.heap();
         assert_eq!(heap.segment(Segment::Slab).len(), 262_144);
-        assert_eq!(heap.segment(Segment::NextFit).len(), 786_432);
-        assert_eq!(heap.segment(Segment::Slab).end, heap.segment(Segment::NextFit).start);
+        assert_eq!(heap.segment(Segment::Blocks).len(), 786_432);
+        assert_eq!(heap.segment(Segment::Slab).end, heap.segment(Segment::Blocks).start);
     }
 
     #[test]
@@ -57,7 +57,7 @@ mod worked_examples {
     fn the_largest_request_is_the_segment_without_a_header() {
         for size in [64, 4096, MIB] {
             let mut scene = Scene::of_bytes(size, Config::new(1));
-            let segment = scene.pair.heap().segment(Segment::NextFit).len();
+            let segment = scene.pair.heap().segment(Segment::Blocks).len();
             assert_eq!(scene.alloc_fails(segment - 15), AllocError::Full);
             scene.alloc(segment - 16);
         }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering}
 use std::thread;
 use std::time::{Duration, Instant};
 
-use slabfit::{AllocError, Config, Fault, Heap, InitError, RawLock, ReallocError, Reentered, Violation, WrongFree};
+use slabfit::{AllocError, Config, Reason, Heap, InitError, RawLock, ReallocError, Reentered, Violation, InvalidFree};
 use slabfit_linux::{FutexLock, MappedHeap};
 use slabfit_tests::figure;
 
@@ -46,11 +46,11 @@ extern "C" fn try_everything(_: libc::c_int) {
     }
     for &address in [slot, block] {
         let object = ptr::with_exposed_provenance_mut(address);
-        let wrong = WrongFree { address, fault: Fault::Reentered };
+        let wrong = InvalidFree { address, reason: Reason::Reentered };
         // SAFETY: nobody uses the object, should it be freed.
         refused += usize::from(unsafe { heap.free(object) } == Err(wrong));
         // SAFETY: as above.
-        refused += usize::from(unsafe { heap.realloc(object, 2000) } == Err(ReallocError::WrongFree(wrong)));
+        refused += usize::from(unsafe { heap.realloc(object, 2000) } == Err(ReallocError::InvalidFree(wrong)));
         refused += usize::from(heap.usable_size(object) == Err(wrong));
     }
     refused += usize::from(heap.stats() == Err(Reentered));
@@ -90,12 +90,12 @@ static CROSSED: [AtomicBool; 2] = [AtomicBool::new(false), AtomicBool::new(false
 
 /// In the thread that holds the first lock.
 extern "C" fn want_the_second(_: libc::c_int) {
-    CROSSED[0].store(LOCKS[1].lock_beside(&LOCKS[0]) == Err(Reentered), Ordering::Release);
+    CROSSED[0].store(LOCKS[1].lock_unless_holding(&LOCKS[0]) == Err(Reentered), Ordering::Release);
 }
 
 /// In the thread that holds the second.
 extern "C" fn want_the_first(_: libc::c_int) {
-    CROSSED[1].store(LOCKS[0].lock_beside(&LOCKS[1]) == Err(Reentered), Ordering::Release);
+    CROSSED[1].store(LOCKS[0].lock_unless_holding(&LOCKS[1]) == Err(Reentered), Ordering::Release);
 }
 
 #[test]

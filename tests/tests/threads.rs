@@ -10,7 +10,7 @@ use std::time::Duration;
 use std::{process, thread};
 
 use fastrand::Rng;
-use slabfit::{Fault, GRANULE, Heap, Placement, RawLock, Segment, SpinLock, State};
+use slabfit::{Reason, GRANULE, Heap, Placement, RawLock, Segment, SpinLock, State};
 use slabfit_linux::FutexLock;
 use slabfit_tests::arena::Setup;
 use slabfit_tests::picture;
@@ -152,11 +152,11 @@ impl<L: RawLock> Stage<'_, L> {
 
     /// Frees addresses inside an object of this thread, which must all be refused.
     fn free_wrongly(&self, object: &Object) {
-        for (by, fault) in [(1, Fault::Misaligned), (8, Fault::Misaligned), (16, Fault::NotABlock)] {
+        for (by, reason) in [(1, Reason::Misaligned), (8, Reason::Misaligned), (16, Reason::NotAStart)] {
             let pointer = std::ptr::without_provenance_mut(object.address + by);
             // SAFETY: the address is of no object's start.
             let refused = unsafe { self.heap.free(pointer) };
-            assert_eq!(refused.map_err(|wrong| wrong.fault), Err(fault), "{object:x?} + {by}");
+            assert_eq!(refused.map_err(|wrong| wrong.reason), Err(reason), "{object:x?} + {by}");
         }
     }
 
@@ -254,7 +254,7 @@ fn run<L: RawLock + Send + Sync>(threads: usize, placement: Placement) {
     assert!(stage.ownership.granules.iter().all(|owned| !owned.load(Ordering::Relaxed)));
     assert_eq!(heap.check(), Ok(()));
     assert!(heap.blocks().all(|block| block.state == State::Free));
-    assert_eq!(heap.blocks().filter(|block| block.segment == Segment::NextFit).count(), 1);
+    assert_eq!(heap.blocks().filter(|block| block.segment == Segment::Blocks).count(), 1);
     let stats = heap.stats().expect("this thread is not in the heap");
     assert_eq!(stats.slab.allocs + stats.next_fit.allocs, stats.slab.frees + stats.next_fit.frees);
     assert_eq!((stats.slab.corruptions, stats.next_fit.corruptions), (0, 0));

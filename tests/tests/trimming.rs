@@ -40,7 +40,7 @@ unsafe fn free(heap: &Heap<'_, FutexLock>, object: *mut u8) {
 fn trims_what_is_free(placement: Placement) {
     const SIZE: usize = 10_000;
     let heap = MappedHeap::new(64 * MIB, Config { placement, ..Config::new(64) }).expect("there is memory");
-    let segment = heap.segment(Segment::NextFit);
+    let segment = heap.segment(Segment::Blocks);
     let objects = fill(&heap, SIZE, 40 * MIB);
     // Every 100th stays.
     for (number, &object) in objects.iter().enumerate() {
@@ -78,7 +78,7 @@ fn a_trim_leaves_live_objects_and_headers_and_little_else_resident() {
 #[test]
 fn every_page_of_a_large_free_block_is_given_back_over_the_ends_of_the_steps() {
     let heap = MappedHeap::new(16 * MIB, Config::new(64)).expect("there is memory");
-    let segment = heap.segment(Segment::NextFit);
+    let segment = heap.segment(Segment::Blocks);
     let objects = fill(&heap, 12 * MIB - 16, 12 * MIB - 16);
     // SAFETY: the only object, and not used any more.
     unsafe { free(&heap, objects[0]) };
@@ -154,7 +154,7 @@ fn pages_go_back_by_themselves_when_much_was_freed() {
     assert_eq!(HEAP.trim(), 0);
     HEAP.trim_after_free();
     HEAP.init(64 * MIB, Config { placement: Placement::FirstFit, ..Config::new(64) }).expect("there is memory");
-    let segment = HEAP.segment(Segment::NextFit);
+    let segment = HEAP.segment(Segment::Blocks);
     let objects = fill(&HEAP, 1000, 40 * MIB);
     let (few, many) = objects.split_at(1000);
     for &object in many {
@@ -174,7 +174,7 @@ fn pages_go_back_by_themselves_when_much_was_freed() {
 /// Frees so much of so much, and tells of every free.
 fn keeps_its_pages(heap: &'static ProcessHeap, live: usize, freed: usize) {
     heap.init(64 * MIB, Config { placement: Placement::FirstFit, ..Config::new(64) }).expect("there is memory");
-    let segment = heap.segment(Segment::NextFit);
+    let segment = heap.segment(Segment::Blocks);
     let objects = fill(heap, 1000, live);
     // The live bytes are seen.
     (0..64).for_each(|_| heap.trim_after_free());
@@ -200,7 +200,7 @@ fn who_frees_less_than_4_mib_or_a_quarter_keeps_its_pages() {
 fn a_pass_begins_with_the_64th_free_and_goes_on_with_every_8th() {
     static HEAP: ProcessHeap = ProcessHeap::empty();
     HEAP.init(16 * MIB, Config { placement: Placement::FirstFit, ..Config::new(64) }).expect("there is memory");
-    let segment = HEAP.segment(Segment::NextFit);
+    let segment = HEAP.segment(Segment::Blocks);
     let object = fill(&HEAP, 8 * MIB, 8 * MIB)[0];
     let frees = |count: usize| {
         (0..count).for_each(|_| HEAP.trim_after_free());
@@ -243,7 +243,7 @@ fn a_step_passes_several_free_blocks_without_a_whole_page() {
 fn a_program_that_frees_as_much_as_it_allocates_keeps_its_pages() {
     static HEAP: ProcessHeap = ProcessHeap::empty();
     HEAP.init(64 * MIB, Config { placement: Placement::FirstFit, ..Config::new(64) }).expect("there is memory");
-    let segment = HEAP.segment(Segment::NextFit);
+    let segment = HEAP.segment(Segment::Blocks);
     let objects = fill(&HEAP, 1000, 30 * MIB);
     let before = resident(segment.clone());
     for _ in 0..3 {
@@ -269,7 +269,7 @@ fn freed_much(heap: &ProcessHeap) -> Range<usize> {
     }
     // SAFETY: freed once, and not used any more.
     unsafe { free(heap, objects[0]) };
-    let segment = heap.segment(Segment::NextFit);
+    let segment = heap.segment(Segment::Blocks);
     assert_eq!(resident(segment.clone()), 10 * MIB);
     segment
 }

@@ -7,12 +7,13 @@ use core::ptr::{self, NonNull};
 
 use crate::heap::Heap;
 use crate::lock::RawLock;
+use crate::policy::Policy;
 use crate::region;
 
 /// An object for `layout`, known to be zeros where `zeroed`. One of no bytes is no object: it takes no memory, and a free
 /// of it is none, as some collections count on.
 #[inline]
-fn allocate<L: RawLock>(heap: &Heap<'_, L>, layout: Layout, zeroed: bool) -> Option<NonNull<[u8]>> {
+fn allocate<L: RawLock, P: Policy>(heap: &Heap<'_, L, P>, layout: Layout, zeroed: bool) -> Option<NonNull<[u8]>> {
     let object = match layout.size() {
         0 => NonNull::new(ptr::without_provenance_mut(layout.align()))?,
         _ if zeroed => heap.alloc_layout_zeroed(layout).ok()?,
@@ -27,7 +28,7 @@ fn allocate<L: RawLock>(heap: &Heap<'_, L>, layout: Layout, zeroed: bool) -> Opt
 /// # Safety
 /// Nobody uses the object afterwards.
 #[inline]
-unsafe fn deallocate<L: RawLock>(heap: &Heap<'_, L>, object: NonNull<u8>, layout: Layout) {
+unsafe fn deallocate<L: RawLock, P: Policy>(heap: &Heap<'_, L, P>, object: NonNull<u8>, layout: Layout) {
     if layout.size() > 0 {
         // SAFETY: as the caller promises.
         let _ = unsafe { heap.free(object.as_ptr()) };
@@ -39,8 +40,8 @@ unsafe fn deallocate<L: RawLock>(heap: &Heap<'_, L>, object: NonNull<u8>, layout
 /// # Safety
 /// The object has the layout `old`. If this succeeds nobody uses it afterwards, but for what is returned.
 #[inline]
-unsafe fn resize<L: RawLock>(
-    heap: &Heap<'_, L>,
+unsafe fn resize<L: RawLock, P: Policy>(
+    heap: &Heap<'_, L, P>,
     object: NonNull<u8>,
     old: Layout,
     new: Layout,
@@ -55,7 +56,7 @@ unsafe fn resize<L: RawLock>(
         return allocate(heap, new, zeroed);
     }
     // SAFETY: as the caller promises.
-    let object = unsafe { heap.realloc_layout(object.as_ptr(), new) }.ok()?;
+    let object = unsafe { heap.realloc_to(object.as_ptr(), new) }.ok()?;
     if zeroed && old.size() < new.size() {
         // SAFETY: in bounds: the object has the new size, which is more than the old one.
         let tail = unsafe { object.add(old.size()) };
@@ -71,7 +72,7 @@ macro_rules! allocator_for {
         // region's loan ends, which is not before the reference's lifetime does; copies of the reference are the same
         // heap; an object is known by its address alone, so each method takes those of every other.
         #[cfg(feature = $feature)]
-        unsafe impl<L: RawLock> $api::alloc::Allocator for &Heap<'_, L> {
+        unsafe impl<L: RawLock, P: Policy> $api::alloc::Allocator for &Heap<'_, L, P> {
             #[inline]
             fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, $api::alloc::AllocError> {
                 allocate(self, layout, false).ok_or($api::alloc::AllocError)

@@ -14,7 +14,7 @@ use crate::lock::RawLock;
 /// While the heap is in use interrupts wait: for the few steps of a request or a free, but all the way through
 /// [`check`](crate::Heap::check) and [`repair`](crate::Heap::repair), which look at everything.
 ///
-/// What it does not mask, a non-maskable interrupt or a fault handler, is refused when it comes while the heap is in use.
+/// What it does not mask, a non-maskable interrupt or a reason handler, is refused when it comes while the heap is in use.
 #[derive(Debug)]
 pub struct CriticalSectionLock {
     /// Critical sections nest, and a lock must not.
@@ -47,7 +47,7 @@ unsafe impl RawLock for CriticalSectionLock {
     unsafe fn unlock(&self, token: RestoreState) {
         self.held.store(false, Ordering::Release);
         // SAFETY: the state is that of the section that `lock` entered, in this thread, as the caller promises; sections
-        // entered since have ended: a heap calls nobody while it holds its lock, and what `lend_free` calls has
+        // entered since have ended: a heap calls nobody while it holds its lock, and what `with_free_ranges` calls has
         // returned, its own sections with it.
         without_unwinding(|| unsafe { ::critical_section::release(token) });
     }

@@ -8,6 +8,7 @@ use core::ptr::{self, NonNull};
 use crate::adapter::StaticHeap;
 use crate::heap::Heap;
 use crate::lock::RawLock;
+use crate::policy::Policy;
 
 fn or_null<E>(object: Result<NonNull<u8>, E>) -> *mut u8 {
     object.map_or(ptr::null_mut(), NonNull::as_ptr)
@@ -15,7 +16,7 @@ fn or_null<E>(object: Result<NonNull<u8>, E>) -> *mut u8 {
 
 // SAFETY: an object is memory of the layout's size and alignment that is nobody else's until it is freed, and that
 // memory was lent for ever; what fails changes nothing and answers null; nothing unwinds, as no lock may.
-unsafe impl<L: RawLock> GlobalAlloc for Heap<'static, L> {
+unsafe impl<L: RawLock, P: Policy> GlobalAlloc for Heap<'static, L, P> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         or_null(self.alloc_layout(layout))
@@ -34,15 +35,14 @@ unsafe impl<L: RawLock> GlobalAlloc for Heap<'static, L> {
 
     #[inline]
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        let Ok(layout) = Layout::from_size_align(new_size, layout.align()) else { return ptr::null_mut() };
         // SAFETY: the caller gives the object at `ptr` up, unless this fails.
-        or_null(unsafe { self.realloc_layout(ptr, layout) })
+        or_null(unsafe { self.realloc_layout(ptr, layout, new_size) })
     }
 }
 
 // SAFETY: the heap's own implementation, above, does everything; before the first request the heap is given memory that
 // is lent for ever, under a lock.
-unsafe impl<L: RawLock + 'static> GlobalAlloc for StaticHeap<L> {
+unsafe impl<L: RawLock + 'static, P: Policy> GlobalAlloc for StaticHeap<L, P> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as the caller promises.

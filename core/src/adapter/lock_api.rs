@@ -41,5 +41,5 @@ macro_rules! lock_api {
     };
 }
 
-lock_api!("lock_api_04", LockApi04, lock_api_04, (), (), ());
-lock_api!("lock_api_05", LockApi05, lock_api_05, M::Guard, token, (token));
+lock_api!("lock-api-04", LockApi04, lock_api_04, (), (), ());
+lock_api!("lock-api-05", LockApi05, lock_api_05, M::Guard, token, (token));

@@ -8,21 +8,21 @@ mod allocator;
 #[cfg(feature = "critical-section")]
 mod critical_section;
 mod global_alloc;
-#[cfg(any(feature = "lock_api_04", feature = "lock_api_05"))]
+#[cfg(any(feature = "lock-api-04", feature = "lock-api-05"))]
 mod lock_api;
 mod static_heap;
 
 #[cfg(feature = "critical-section")]
 pub use self::critical_section::CriticalSectionLock;
-#[cfg(feature = "lock_api_04")]
+#[cfg(feature = "lock-api-04")]
 pub use self::lock_api::LockApi04;
-#[cfg(feature = "lock_api_05")]
+#[cfg(feature = "lock-api-05")]
 pub use self::lock_api::LockApi05;
 pub use self::static_heap::{StaticArray, StaticHeap};
 
 /// Runs `work`, which belongs to others: should it panic, the program ends here, as no panic leaves a C function. A heap's
 /// lock must not unwind, for a global allocator must not.
-#[cfg(any(feature = "critical-section", feature = "lock_api_04", feature = "lock_api_05"))]
+#[cfg(any(feature = "critical-section", feature = "lock-api-04", feature = "lock-api-05"))]
 #[inline]
 extern "C" fn without_unwinding<R>(work: impl FnOnce() -> R) -> R {
     work()

@@ -1,54 +1,73 @@
 //! A heap for a `static` that needs no call before its first use.
 //!
-//! The heap and its array are two statics. In one, the heap's own fields, which are not all zeros, would put the whole
-//! array into the program file; apart, the array is zeros and takes no room there.
+//! Two statics: the array, which is all zeros (`.bss`) and holds the heap's state beside the bytes; and a handle that never
+//! changes (`.rodata`), which says what the heap is to be like. In one static the configuration, which is not zero, would put
+//! the whole array into the program file.
 
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::mem::{self, MaybeUninit};
 use core::ops::Deref;
+use core::ptr::NonNull;
 
 use static_assertions::const_assert_eq;
 
-use crate::error::InitError;
+use crate::error::{AllocError, InitError, ReallocError};
 use crate::heap::{DefaultLock, Heap};
 use crate::lock::{Locked, NoLock, RawLock};
+use crate::policy::{NextFit, Policy};
 use crate::region::{CACHE_LINE, Memory};
 use crate::split::{Config, MIN_REGION};
 
-/// `N` bytes for a `static`, from which one heap takes its memory: no `static mut`, no `unsafe`.
+/// `N` bytes for a `static` and the state of the heap that will have them: no `static mut`, no `unsafe`.
 ///
-/// The bytes are lent once, for ever, to the first that asks: a [`StaticHeap`], or whoever calls [`take`](Self::take).
-/// The lock is held while they change hands; it is the heap's.
+/// The bytes are lent once, for ever: to the heap of a [`StaticHeap`], or to the first caller of [`take`](Self::take). All of
+/// it begins as zeros, costs nothing in the program file and relies on start-up code to be zeros: a section that is not zeroed
+/// (NOLOAD, CCM or external RAM) is for a [`RegionArray`](crate::RegionArray), which a [`Heap::empty`] is given later.
 ///
-/// The bytes begin as zeros and cost nothing in the program file. They cost the compiler some 40 ms and 4 MB for every
-/// MiB, though: where there is an operating system, have it map hundreds of them.
-pub struct StaticArray<const N: usize, L: RawLock = DefaultLock>(Lendable<L, [MaybeUninit<u8>; N]>);
+/// The compiler takes some 40 ms and 4 MB for every MiB: where there is an operating system, have it map hundreds of them.
+pub struct StaticArray<const N: usize, L: RawLock + 'static = DefaultLock, P: Policy = NextFit>(
+    Lendable<L, P, [MaybeUninit<u8>; N]>,
+);
 
-/// Bytes, and whether somebody has them.
+/// A heap, its bytes, and whether they were lent.
 ///
-/// Invariants: while `lent` is false nobody has a reference to the bytes, but for who holds its lock; and they are zeros.
-#[repr(C, align(64))]
-struct Lendable<L, B: ?Sized> {
+/// Invariants: while `lent` is false nobody has a reference to the bytes, but for the holder of its lock; and they are zeros.
+#[repr(C)]
+struct Lendable<L: RawLock + 'static, P: Policy, B: ?Sized> {
+    heap: Heap<'static, L, P>,
     lent: Locked<L, bool>,
-    bytes: UnsafeCell<B>,
+    bytes: Aligned<B>,
 }
 
-// The bytes begin at a cache line, as the bookkeeping likes it.
-const_assert_eq!(mem::offset_of!(Lendable<NoLock, [MaybeUninit<u8>; 1]>, bytes) % CACHE_LINE, 0);
-const_assert_eq!(align_of::<Lendable<NoLock, [MaybeUninit<u8>; 1]>>() % CACHE_LINE, 0);
+/// Bytes from a cache line on, where the bookkeeping wants to begin.
+#[repr(C, align(64))]
+struct Aligned<B: ?Sized>(UnsafeCell<B>);
 
-// SAFETY: the bytes are reached by the one who finds `lent` false under its lock, so they are as if sent to that thread,
-// which `B: Send` allows; `lent` is Sync where L is.
-unsafe impl<L: Sync, B: ?Sized + Send> Sync for Lendable<L, B> {}
+const_assert_eq!(mem::offset_of!(Lendable<NoLock, NextFit, [MaybeUninit<u8>; 1]>, bytes) % CACHE_LINE, 0);
+const_assert_eq!(align_of::<Lendable<NoLock, NextFit, [MaybeUninit<u8>; 1]>>() % CACHE_LINE, 0);
 
-impl<const N: usize, L: RawLock> StaticArray<N, L> {
+// SAFETY: the bytes are reached by the one who finds `lent` false under its lock, so they are as if sent to that thread, which
+// `B: Send` allows; `heap` and `lent` are Sync where L is.
+unsafe impl<L: RawLock + Sync, P: Policy, B: ?Sized + Send> Sync for Lendable<L, P, B> {}
+
+impl<L: RawLock, P: Policy> Lendable<L, P, [MaybeUninit<u8>]> {
+    /// The bytes, if nobody has them; `lent` is the flag, whose lock is held.
+    #[expect(clippy::mut_from_ref, reason = "the first caller gets it, and no other")]
+    fn bytes(&'static self, lent: bool) -> Option<&'static mut [MaybeUninit<u8>]> {
+        // SAFETY: exclusive: `lent` is false and its lock held; for ever: the caller sets it if it keeps them.
+        (!lent).then(|| unsafe { &mut *self.bytes.0.get() })
+    }
+}
+
+impl<const N: usize, L: RawLock, P: Policy> StaticArray<N, L, P> {
     /// `N` zero bytes that nobody has yet.
     pub const fn new() -> Self {
-        Self(Lendable { lent: Locked::new(false), bytes: UnsafeCell::new([MaybeUninit::zeroed(); N]) })
+        let bytes = Aligned(UnsafeCell::new([MaybeUninit::zeroed(); N]));
+        Self(Lendable { heap: Heap::empty(), lent: Locked::new(false), bytes })
     }
 
-    /// The bytes, unless they were lent before (or this thread was interrupted while it lent them).
+    /// Takes the bytes; `None` if they were lent before, or if this thread was interrupted while it lent them.
     ///
     /// ```
     /// use slabfit::{Config, Heap, InitError, StaticArray};
@@ -56,28 +75,24 @@ impl<const N: usize, L: RawLock> StaticArray<N, L> {
     /// static ARRAY: StaticArray<4096> = StaticArray::new();
     ///
     /// let region = ARRAY.take().unwrap();
-    /// let heap: Heap = Heap::new(region, Config::new(32))?;
+    /// let heap = Heap::new(region, Config::new(32))?;
     /// assert!(ARRAY.take().is_none());
     /// # Ok::<(), InitError>(())
     /// ```
-    #[expect(clippy::mut_from_ref, reason = "the first caller gets it, and no other")]
     pub fn take(&'static self) -> Option<&'static mut [MaybeUninit<u8>]> {
-        let before = self.0.lent.with(|lent| mem::replace(lent, true));
-        if before != Ok(false) {
-            return None;
-        }
-        // SAFETY: exclusive, for ever: `lent` was false, so nobody had them, and from now on it is true.
-        Some(unsafe { &mut *self.0.bytes.get() })
+        let array: &'static Lendable<L, P, [MaybeUninit<u8>]> = &self.0;
+        let before = array.lent.with(|lent| mem::replace(lent, true)).ok()?;
+        array.bytes(before)
     }
 }
 
-impl<const N: usize, L: RawLock> Default for StaticArray<N, L> {
+impl<const N: usize, L: RawLock, P: Policy> Default for StaticArray<N, L, P> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<const N: usize, L: RawLock> fmt::Debug for StaticArray<N, L> {
+impl<const N: usize, L: RawLock, P: Policy> fmt::Debug for StaticArray<N, L, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StaticArray").field("size", &N).finish_non_exhaustive()
     }
@@ -89,8 +104,11 @@ impl<const N: usize, L: RawLock> fmt::Debug for StaticArray<N, L> {
 /// threads that come first at the same time one sets it up, under the array's lock, and the others wait for it, so with
 /// a lock that masks interrupts they are masked for as long, which is not long: the array is zeros already.
 ///
-/// Another lock is named in both types: `StaticArray<4096, L>` and `StaticHeap<L>`. Without one that threads can share the
-/// statics do not compile.
+/// Another lock or policy is named in both types: `StaticArray<4096, L, P>` and `StaticHeap<L, P>`. The lock must be one that
+/// threads can share: on targets without compare-and-swap (thumbv6m) that is `CriticalSectionLock` (feature
+/// `critical-section`), as [`NoLock`] cannot be in a `static`.
+///
+/// Two handles of one array are one heap, made as the first of them to be used says.
 ///
 /// If there is no heap to be made, every request fails; [`set_up`](Self::set_up) says why.
 ///
@@ -108,73 +126,106 @@ impl<const N: usize, L: RawLock> fmt::Debug for StaticArray<N, L> {
 ///     assert_eq!(HEAP.check(), Ok(()));
 /// }
 /// ```
-pub struct StaticHeap<L: RawLock + 'static = DefaultLock> {
-    heap: Heap<'static, L>,
-    array: &'static Lendable<L, [MaybeUninit<u8>]>,
+pub struct StaticHeap<L: RawLock + 'static = DefaultLock, P: Policy = NextFit> {
+    array: &'static Lendable<L, P, [MaybeUninit<u8>]>,
     config: Config,
 }
 
-impl<L: RawLock + 'static> StaticHeap<L> {
-    /// A heap that will have the array. An array too small for any heap does not compile:
+impl<L: RawLock + 'static, P: Policy> StaticHeap<L, P> {
+    /// A heap that will have the array. In a `static`, an array too small for any heap does not compile, nor does a
+    /// configuration that no heap can have:
     ///
     /// ```compile_fail,E0080
     /// # use slabfit::{Config, StaticArray, StaticHeap};
     /// static ARRAY: StaticArray<{ slabfit::MIN_REGION - 1 }> = StaticArray::new();
     /// static HEAP: StaticHeap = StaticHeap::new(&ARRAY, Config::new(64));
     /// ```
-    pub const fn new<const N: usize>(array: &'static StaticArray<N, L>, config: Config) -> Self {
+    /// ```compile_fail,E0080
+    /// # use slabfit::{Config, StaticArray, StaticHeap};
+    /// static ARRAY: StaticArray<4096> = StaticArray::new();
+    /// static HEAP: StaticHeap = StaticHeap::new(&ARRAY, Config::new(0));
+    /// ```
+    ///
+    /// # Panics
+    /// Where it is called at run time with a configuration that no heap can have.
+    pub const fn new<const N: usize>(array: &'static StaticArray<N, L, P>, config: Config) -> Self {
         const { assert!(N >= MIN_REGION, "an array of fewer than MIN_REGION bytes") };
-        Self { heap: Heap::empty(), array: &array.0, config }
+        assert!(config.is_valid(), "a slab segment of slots of 0 bytes");
+        Self { array: &array.0, config }
     }
 
-    /// Takes the memory now, where that was not done yet. The first use does the same, so nobody need call this but who
-    /// wants it done early, or wants to know why every request fails.
+    /// Takes the memory now, where that was not done yet. The first use does the same: call this to have it done early, or
+    /// to learn why every request fails.
     ///
     /// # Errors
-    /// What is wrong with the array or the slab size. An array that somebody else has counts as one of 0 bytes.
+    /// What is wrong with the array. An array whose bytes were taken counts as one of 0 bytes.
     #[cold]
     pub fn set_up(&self) -> Result<(), InitError> {
         self.array.lent.with(|lent| {
-            if self.heap.size() > 0 {
+            if self.array.heap.size() > 0 {
                 return Ok(());
             }
-            let bytes: &'static mut [MaybeUninit<u8>] = if *lent {
-                &mut []
-            } else {
-                // SAFETY: exclusive: `lent` is false and its lock held; for ever: if the heap takes them `lent` becomes
-                // true, and if it does not, nobody has them when the lock is given back.
-                unsafe { &mut *self.array.bytes.get() }
-            };
+            let bytes = self.array.bytes(*lent).unwrap_or_default();
             // SAFETY: zeros: `lent` is false, or there are none.
             let memory = unsafe { Memory::from(bytes).assume_zeroed() };
-            let done = self.heap.init(memory, self.config);
-            // The heap may have been given other memory meanwhile: these bytes were set up then, and are not zeros.
-            *lent |= matches!(done, Ok(()) | Err(InitError::AlreadyInitialised));
+            let done = self.array.heap.init(memory, self.config);
+            *lent |= done.is_ok();
             done
         })?
     }
 
+    /// Allocates `size` bytes, as [`Heap::alloc`] does.
+    ///
+    /// # Errors
+    /// As [`Heap::alloc`].
+    #[inline]
+    pub fn alloc(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
+        (**self).alloc(size)
+    }
+
+    /// Allocates `size` zero bytes, as [`Heap::alloc_zeroed`] does.
+    ///
+    /// # Errors
+    /// As [`Heap::alloc`].
+    #[inline]
+    pub fn alloc_zeroed(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
+        (**self).alloc_zeroed(size)
+    }
+
+    /// Changes the size of the object at `ptr`, as [`Heap::realloc`] does.
+    ///
+    /// # Errors
+    /// As [`Heap::realloc`].
+    ///
+    /// # Safety
+    /// As for [`Heap::realloc`].
+    #[inline]
+    pub unsafe fn realloc(&self, ptr: *mut u8, size: usize) -> Result<NonNull<u8>, ReallocError> {
+        // SAFETY: as the caller promises.
+        unsafe { (**self).realloc(ptr, size) }
+    }
+
     /// The heap as it is, for calls that make no sense before the first request.
-    pub(super) fn as_is(&self) -> &Heap<'static, L> {
-        &self.heap
+    pub(super) fn as_is(&self) -> &Heap<'static, L, P> {
+        &self.array.heap
     }
 }
 
-impl<L: RawLock + 'static> Deref for StaticHeap<L> {
-    type Target = Heap<'static, L>;
+impl<L: RawLock + 'static, P: Policy> Deref for StaticHeap<L, P> {
+    type Target = Heap<'static, L, P>;
 
     #[inline]
     fn deref(&self) -> &Self::Target {
-        if self.heap.size() == 0 {
+        if self.array.heap.size() == 0 {
             // Where this fails the heap stays empty, and says so of every request.
             let _ = self.set_up();
         }
-        &self.heap
+        &self.array.heap
     }
 }
 
-impl<L: RawLock + 'static> fmt::Debug for StaticHeap<L> {
+impl<L: RawLock + 'static, P: Policy> fmt::Debug for StaticHeap<L, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StaticHeap").field("heap", &self.heap).field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("StaticHeap").field("heap", self.as_is()).field("config", &self.config).finish_non_exhaustive()
     }
 }

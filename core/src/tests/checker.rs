@@ -197,7 +197,7 @@ fn every_byte_of_every_header_that_counts_is_reported_and_repaired() {
             let slot = at / block.size;
             heap.with_slab(|slab| slab.is_returned(slot as u32)).unwrap()
         };
-        heap.blocks().filter(|b| b.segment == crate::Segment::NextFit || returned(b)).map(|b| b.address).collect()
+        heap.blocks().filter(|b| b.segment == crate::Segment::Blocks || returned(b)).map(|b| b.address).collect()
     };
     assert!(headers.len() > 60, "only {} headers", headers.len());
     let base = heap.base().unwrap().as_ptr();

@@ -31,7 +31,7 @@ fn gappy_heap(region: &mut Region, placement: Placement) -> Heap<'_, SpinLock> {
 /// What should be lent, by a walk: free bytes without the header, cut off before `from` and where nothing ever was.
 fn expected(heap: &Heap<'_, SpinLock>, from: usize, least: usize, most: usize) -> Option<(usize, usize)> {
     let touched = heap.with_next_fit(|next_fit| next_fit.region.address(next_fit.high_water)).unwrap() + GRANULE;
-    let free = heap.blocks().filter(|block| block.segment == Segment::NextFit && block.state == State::Free);
+    let free = heap.blocks().filter(|block| block.segment == Segment::Blocks && block.state == State::Free);
     free.map(|block| ((block.address + GRANULE).max(from), (block.address + block.size).min(touched)))
         // Of a block that begins before `from` only what lies behind it counts.
         .filter(|&(start, end)| start < end && end - start >= least)
@@ -44,11 +44,11 @@ fn what_is_lent_is_the_first_free_run_that_suffices_and_no_header() {
     for placement in [Placement::NextFit, Placement::FirstFit] {
         let mut region = Box::new(Region::new());
         let heap = gappy_heap(&mut region, placement);
-        let segment = heap.segment(Segment::NextFit);
+        let segment = heap.segment(Segment::Blocks);
         for from in segment.clone().step_by(GRANULE) {
             for least in [1usize, 16, 17, 160, 1000, 5000] {
                 let most = least.next_multiple_of(GRANULE).max(100);
-                let lent = heap.lend_free(from, least, most, |free| (free.addr().get(), free.len())).unwrap();
+                let lent = heap.with_free_ranges(from, least, most, |free| (free.addr().get(), free.len())).unwrap();
                 let found = lent.map(|(addresses, (address, bytes))| {
                     assert_eq!((addresses.start, addresses.len()), (address, bytes));
                     (addresses.start, addresses.end)
@@ -65,10 +65,10 @@ fn what_is_lent_is_the_first_free_run_that_suffices_and_no_header() {
 fn anything_may_be_left_in_what_was_lent() {
     let mut region = Box::new(Region::new());
     let heap = gappy_heap(&mut region, Placement::NextFit);
-    let (mut from, mut pieces) = (heap.segment(Segment::NextFit).start, 0);
+    let (mut from, mut pieces) = (heap.segment(Segment::Blocks).start, 0);
     while let Some((lent, ())) = heap
         // SAFETY: the bytes are lent for this.
-        .lend_free(from, 1, 128, |free| unsafe { free.cast::<u8>().write_bytes(0x5a, free.len()) })
+        .with_free_ranges(from, 1, 128, |free| unsafe { free.cast::<u8>().write_bytes(0x5a, free.len()) })
         .unwrap()
     {
         (from, pieces) = (lent.end, pieces + 1);
@@ -86,14 +86,14 @@ fn what_was_promised_to_be_zeros_is_not_lent() {
     // SAFETY: all of it is zero.
     let memory = unsafe { crate::Memory::from(region.as_mut().as_mut()).assume_zeroed() };
     let heap: Heap<'_, SpinLock> = Heap::new(memory, Config::new(64)).unwrap();
-    let start = heap.segment(Segment::NextFit).start;
+    let start = heap.segment(Segment::Blocks).start;
     // SAFETY: the bytes are lent for this.
     let spoil = |free: core::ptr::NonNull<[u8]>| unsafe { free.cast::<u8>().write_bytes(0x5a, free.len()) };
-    assert!(heap.lend_free(start, 16, 4096, spoil).unwrap().is_none());
+    assert!(heap.with_free_ranges(start, 16, 4096, spoil).unwrap().is_none());
     let object = heap.alloc(1000).unwrap();
     // SAFETY: nobody uses the object.
     unsafe { heap.free(object.as_ptr()) }.unwrap();
-    let (lent, ()) = heap.lend_free(start, 16, 4096, spoil).unwrap().unwrap();
+    let (lent, ()) = heap.with_free_ranges(start, 16, 4096, spoil).unwrap().unwrap();
     assert_eq!(lent, start + 16..start + 16 + 1008 + 16);
     let layout = core::alloc::Layout::from_size_align(3000, 16).unwrap();
     let object = heap.alloc_layout_zeroed(layout).unwrap();
@@ -106,13 +106,13 @@ fn what_was_promised_to_be_zeros_is_not_lent() {
 fn nothing_is_lent_where_there_is_nothing() {
     let mut region = Box::new(Region::new());
     let heap = gappy_heap(&mut region, Placement::NextFit);
-    let segment = heap.segment(Segment::NextFit);
-    let lend = |from, least, most| heap.lend_free(from, least, most, |_| ()).unwrap().is_some();
+    let segment = heap.segment(Segment::Blocks);
+    let lend = |from, least, most| heap.with_free_ranges(from, least, most, |_| ()).unwrap().is_some();
     assert!(lend(0, 16, 16) && lend(segment.start, 0, 16));
     assert!(!lend(segment.end - 1, 16, 16) && !lend(segment.end, 16, 16) && !lend(usize::MAX, 16, 16));
     // As many bytes behind the heap as an offset has granules.
     assert!(!lend(segment.start.saturating_add(crate::MAX_HEAP), 16, 16));
     assert!(!lend(segment.start, segment.len(), usize::MAX) && !lend(segment.start, usize::MAX, usize::MAX));
     assert!(!lend(segment.start, 64, 63) && !lend(segment.start, 0, 15));
-    assert!(Heap::<SpinLock>::empty().lend_free(0, 16, 16, |_| ()).unwrap().is_none());
+    assert!(Heap::<SpinLock>::empty().with_free_ranges(0, 16, 16, |_| ()).unwrap().is_none());
 }

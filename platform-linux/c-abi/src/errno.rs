@@ -5,7 +5,7 @@ use core::ffi::{c_int, c_long};
 use core::ptr::{self, NonNull};
 
 use rustix::io::Errno;
-use slabfit::{AllocError, Fault, InitError, ReallocError, Reentered, Violation};
+use slabfit::{AllocError, Reason, InitError, ReallocError, Reentered, Violation};
 use slabfit_linux::{MapError, SystemError};
 
 // All that is asked from the kernel here is asked past libc, which therefore does not know of it.
@@ -79,16 +79,16 @@ impl From<MapError> for Failure {
     }
 }
 
-impl From<Fault> for Failure {
-    fn from(fault: Fault) -> Self {
-        if fault == Fault::Reentered { Self::INTERRUPTED } else { Self::INVALID }
+impl From<Reason> for Failure {
+    fn from(reason: Reason) -> Self {
+        if reason == Reason::Reentered { Self::INTERRUPTED } else { Self::INVALID }
     }
 }
 
 impl From<ReallocError> for Failure {
     fn from(error: ReallocError) -> Self {
         match error {
-            ReallocError::WrongFree(wrong) => wrong.fault.into(),
+            ReallocError::InvalidFree(wrong) => wrong.reason.into(),
             ReallocError::Alloc(error) => error.into(),
             // Not reached: what there is not yet.
             _ => Self::NO_MEMORY,

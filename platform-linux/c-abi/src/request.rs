@@ -6,7 +6,7 @@ use core::ffi::c_void;
 use core::fmt::{Display, Write};
 use core::ptr::NonNull;
 
-use slabfit::{Fault, Heap, ReallocError, WrongFree};
+use slabfit::{Reason, Heap, ReallocError, InvalidFree};
 use slabfit_linux::{FutexLock, Output};
 
 use crate::errno::{Answer, Failure};
@@ -57,7 +57,7 @@ pub(crate) unsafe fn realloc(heap: &CHeap, ptr: *mut c_void, size: usize, report
     }
     // SAFETY: any address may be passed, and that the object is no longer used is the caller's promise.
     let moved = unsafe { heap.realloc(ptr.cast(), size) };
-    if let Err(ReallocError::WrongFree(wrong)) = moved {
+    if let Err(ReallocError::InvalidFree(wrong)) = moved {
         refused(reported, wrong);
     }
     Ok(moved?)
@@ -75,7 +75,7 @@ pub(crate) unsafe fn free(heap: &CHeap, ptr: *mut c_void, reported: Reported) ->
     // SAFETY: any address may be passed, and that the object is no longer used is the caller's promise.
     unsafe { heap.free(ptr.cast()) }.map_err(|wrong| {
         refused(reported, wrong);
-        wrong.fault.into()
+        wrong.reason.into()
     })
 }
 
@@ -84,7 +84,7 @@ pub(crate) fn usable_size(heap: &CHeap, ptr: *const c_void) -> Answer<usize> {
     if ptr.is_null() {
         return Ok(0);
     }
-    heap.usable_size(ptr.cast()).map_err(|wrong| wrong.fault.into())
+    heap.usable_size(ptr.cast()).map_err(|wrong| wrong.reason.into())
 }
 
 /// Whether the heap is as it must be.
@@ -113,16 +113,16 @@ pub(crate) unsafe fn stats(heap: &CHeap, place: *mut Stats) -> Answer<()> {
 
 /// Prints both segments to standard output.
 pub(crate) fn dump(heap: &CHeap) {
-    // A stream that takes no more is no fault of the heap, and there is nobody to tell.
+    // A stream that takes no more is no reason of the heap, and there is nobody to tell.
     let _ = heap.dump(&mut Output::stdout());
 }
 
 /// One line for a refused address.
 #[cold]
-fn refused(reported: Reported, wrong: WrongFree) {
+fn refused(reported: Reported, wrong: InvalidFree) {
     if let Some(function) = reported {
-        let kind = if wrong.fault == Fault::OutsideHeap { "SEGFAULT: " } else { "" };
-        say(format_args!("{kind}{function}({:#x}): {}", wrong.address, wrong.fault));
+        let kind = if wrong.reason == Reason::OutsideHeap { "SEGFAULT: " } else { "" };
+        say(format_args!("{kind}{function}({:#x}): {}", wrong.address, wrong.reason));
     }
 }
 

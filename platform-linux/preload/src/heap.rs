@@ -4,7 +4,7 @@
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use slabfit::{Fault, WrongFree};
+use slabfit::{Reason, InvalidFree};
 use slabfit_linux::{Output, ProcessHeap};
 
 use crate::libc;
@@ -17,10 +17,10 @@ pub(crate) static ABORT: AtomicBool = AtomicBool::new(false);
 
 /// Says in one line what was wrong with an address that `function` was given.
 #[cold]
-pub(crate) fn refused(function: &str, wrong: WrongFree) {
-    let _ = writeln!(Output::stderr(), "slabfit: {function}({:#x}): {}", wrong.address, wrong.fault);
+pub(crate) fn refused(function: &str, wrong: InvalidFree) {
+    let _ = writeln!(Output::stderr(), "slabfit: {function}({:#x}): {}", wrong.address, wrong.reason);
     // An interrupted heap does not know the address to be wrong.
-    if ABORT.load(Ordering::Relaxed) && wrong.fault != Fault::Reentered {
+    if ABORT.load(Ordering::Relaxed) && wrong.reason != Reason::Reentered {
         libc::abort();
     }
 }

@@ -114,7 +114,7 @@ pub unsafe extern "C" fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
             HEAP.trim_after_free();
             object.as_ptr().cast()
         }
-        Err(ReallocError::WrongFree(wrong)) => {
+        Err(ReallocError::InvalidFree(wrong)) => {
             refused("realloc", wrong);
             failed(Errno::INVAL)
         }

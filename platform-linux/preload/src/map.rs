@@ -56,7 +56,7 @@ static DRAWING: AtomicI32 = AtomicI32::new(0);
 pub(crate) struct Later;
 
 /// Why there is no picture.
-enum Fault {
+enum Reason {
     /// With its numbers, the name is.
     TooLong,
     /// Another process draws to the same file.
@@ -140,16 +140,16 @@ impl Order {
     fn draw_alone(&self, when: &str, process: i32) {
         let number = DRAWN.load(Ordering::Relaxed).wrapping_add(1);
         let path = self.name.path(&process, number);
-        match path.as_ref().ok_or(Fault::TooLong).and_then(|path| self.draw_to(path, when, process)) {
+        match path.as_ref().ok_or(Reason::TooLong).and_then(|path| self.draw_to(path, when, process)) {
             Ok(()) => DRAWN.store(number, Ordering::Relaxed),
-            Err(fault) => self.complain(path.as_ref(), fault),
+            Err(reason) => self.complain(path.as_ref(), reason),
         }
     }
 
-    fn draw_to(&self, path: &Path, when: &str, process: i32) -> Result<(), Fault> {
-        let file = libc::open(path.as_c_str(), OFlags::WRONLY | OFlags::CREATE).map_err(Fault::Open)?;
+    fn draw_to(&self, path: &Path, when: &str, process: i32) -> Result<(), Reason> {
+        let file = libc::open(path.as_c_str(), OFlags::WRONLY | OFlags::CREATE).map_err(Reason::Open)?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
-            return Err(Fault::Taken);
+            return Err(Reason::Taken);
         }
         // What is no file on a disk, as /dev/stderr may be, has nothing to be cut off.
         let _ = ftruncate(&file, 0);
@@ -162,20 +162,20 @@ impl Order {
         };
         let title = format_args!("{Program}[{process}] in {size}");
         let drawn = picture::draw(&HEAP, &title, &format_args!("{when} · {placement}"), &mut out);
-        drawn.and_then(|()| Ok(out.flush()?)).map_err(|_| Fault::Write)
+        drawn.and_then(|()| Ok(out.flush()?)).map_err(|_| Reason::Write)
     }
 
     /// One line.
     #[cold]
-    fn complain(&self, path: Option<&Path>, fault: Fault) {
+    fn complain(&self, path: Option<&Path>, reason: Reason) {
         let mut out = first_stderr(self.kept);
-        // A stream that takes no more is no fault of the heap, and there is nobody to tell.
-        let _ = match (fault, path) {
-            (Fault::Taken, Some(path)) => writeln!(out, "slabfit: no picture: another process draws to {path}"),
-            (Fault::Open(why), Some(path)) => {
+        // A stream that takes no more is no reason of the heap, and there is nobody to tell.
+        let _ = match (reason, path) {
+            (Reason::Taken, Some(path)) => writeln!(out, "slabfit: no picture: another process draws to {path}"),
+            (Reason::Open(why), Some(path)) => {
                 writeln!(out, "slabfit: no picture: cannot open {path}: os error {}", why.raw_os_error())
             }
-            (Fault::Write, Some(path)) => writeln!(out, "slabfit: no picture: cannot write {path}"),
+            (Reason::Write, Some(path)) => writeln!(out, "slabfit: no picture: cannot write {path}"),
             (_, _) => writeln!(out, "slabfit: no picture: the name is too long"),
         };
     }

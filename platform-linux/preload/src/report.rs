@@ -97,7 +97,7 @@ extern "C" fn report() {
     let order = (HEAP.size() > 0).then(|| unsafe { *ORDER.0.get() });
     let Some(Some(order)) = order else { return };
     let mut out = first_stderr(order.kept);
-    // A stream that takes no more is no fault of the heap, and there is nobody to tell.
+    // A stream that takes no more is no reason of the heap, and there is nobody to tell.
     let _ = match HEAP.stats() {
         Ok(stats) if order.report == Report::Json => order.json(&stats, &mut out),
         Ok(stats) => order.text(&stats, &mut out),

@@ -11,7 +11,7 @@ use slabfit_linux::{FutexLock, Output, ProcessHeap};
 
 use crate::heap::{ABORT, HEAP};
 use crate::settings::{Report, Settings};
-use crate::trace::Reason;
+use crate::trace::ErrorText;
 use crate::{fork, libc, map, report, trace};
 
 /// Held by who makes the heap.
@@ -108,7 +108,7 @@ fn make() {
         // Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
         if let Err(error) = unsafe { trace::begin(name, settings.heap, settings.config.placement) } {
             // Not reached: as above.
-            let _ = writeln!(Output::stderr(), "slabfit: no SLABFIT_TRACE: {}", Reason(error));
+            let _ = writeln!(Output::stderr(), "slabfit: no SLABFIT_TRACE: {}", ErrorText(error));
             libc::refuse_to_start();
         }
     }

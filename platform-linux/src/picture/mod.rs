@@ -76,7 +76,7 @@ pub fn draw<L: RawLock>(
 ) -> Result<(), PictureError> {
     let stats = heap.stats()?;
     let scale = Scale::of(heap.size());
-    let (slab, next_fit) = (heap.segment(Segment::Slab), heap.segment(Segment::NextFit));
+    let (slab, next_fit) = (heap.segment(Segment::Slab), heap.segment(Segment::Blocks));
     let slab_at = TOP + HEADING;
     let next_fit_at = slab_at + scale.height(slab.len()) + BELOW + HEADING;
     let legend_at = next_fit_at + scale.height(next_fit.len()) + BELOW;
@@ -90,7 +90,7 @@ pub fn draw<L: RawLock>(
     next_fit_heading(&stats, next_fit_at, out)?;
     rows = Rows { scale, range: next_fit.clone(), top: next_fit_at, rover: heap.rover(), class: 'b' };
     let mut holes = Holes::none();
-    let blocks = heap.next_fit_blocks().inspect(|block: &Block| holes.count(block));
+    let blocks = heap.blocks_in(Segment::Blocks).inspect(|block: &Block| holes.count(block));
     rows.draw(Cells::new(blocks, next_fit.clone(), scale.share()), out)?;
     rows.outline(holes.largest(), out)?;
     rows.rover(out)?;

@@ -40,7 +40,7 @@ impl Region {
         Ok(Self { base: base.cast(), size })
     }
 
-    /// Makes every page resident, so that no page fault falls into a measurement.
+    /// Makes every page resident, so that no page reason falls into a measurement.
     pub fn touch(&self) {
         for offset in (0..self.size).step_by(PAGE) {
             let byte = self.base.wrapping_add(offset);

@@ -58,7 +58,7 @@ fn number(bytes: &mut &[u8], count: usize) -> u64 {
 /// Writes past an object's end, and says to the model which live headers are not what they were.
 fn overflow(model: &mut Model, address: usize, bytes: &mut &[u8]) {
     let end = address + model.usable_size(address).expect("it is live");
-    let limit = HEAP.segment(Segment::NextFit).end;
+    let limit = HEAP.segment(Segment::Blocks).end;
     let len = (number(bytes, 1) as usize % 64).min(limit - end);
     let base = HEAP.base().expect("initialised").as_ptr();
     for at in end..end + len {

@@ -104,7 +104,7 @@ fn a_thread_that_holds_a_futex_lock_is_refused_whoever_waits() {
             move || {
                 counted.lock.lock().expect("this thread does not hold it");
                 assert_eq!(counted.lock.lock(), Err(Reentered));
-                assert_eq!(counted.lock.lock_beside(&counted.lock), Err(Reentered));
+                assert_eq!(counted.lock.lock_unless_holding(&counted.lock), Err(Reentered));
                 counted.unlock();
             }
         };
@@ -123,9 +123,9 @@ fn two_threads_that_want_the_others_lock_beside_their_own_both_go_on() {
         let play = |own: usize, locks: Arc<[Counted<FutexLock>; 2]>| {
             move || {
                 let (own, other) = (&locks[own], &locks[1 - own]);
-                own.lock.lock_beside(&other.lock).expect("this thread holds neither");
+                own.lock.lock_unless_holding(&other.lock).expect("this thread holds neither");
                 own.count();
-                let served = other.lock.lock_beside(&own.lock).is_ok();
+                let served = other.lock.lock_unless_holding(&own.lock).is_ok();
                 if served {
                     other.count();
                     other.unlock();

@@ -9,7 +9,7 @@ use core::alloc::Layout;
 use core::arch::{asm, global_asm};
 use core::panic::PanicInfo;
 
-use slabfit::{Config, Fault, Heap, StaticArray, StaticHeap};
+use slabfit::{Config, Reason, Heap, StaticArray, StaticHeap};
 
 static ARRAY: StaticArray<65536> = StaticArray::new();
 static HEAP: StaticHeap = StaticHeap::new(&ARRAY, Config::new(64));
@@ -48,7 +48,7 @@ fn run(heap: &Heap<'static>) -> Result<(), u8> {
         unsafe { heap.free(object) }.map_err(|_| 7)?;
         // SAFETY: there is no object there any more.
         let again = unsafe { heap.free(object) };
-        if again.map_err(|wrong| wrong.fault) != Err(Fault::AlreadyFree) {
+        if again.map_err(|wrong| wrong.reason) != Err(Reason::DoubleFree) {
             return Err(8);
         }
     }

@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::ptr::{self, without_provenance_mut};
 
 use fastrand::Rng;
-use slabfit::{AllocError, Block, Fault, GRANULE, Heap, ReallocError, Segment, SpinLock, State, WrongFree};
+use slabfit::{AllocError, Block, Reason, GRANULE, Heap, ReallocError, Segment, SpinLock, State, InvalidFree};
 
 use crate::abuse::fenced::{Case, Fenced};
 use crate::model::{Header, Model};
@@ -166,7 +166,7 @@ impl Lab {
     ///
     /// # Errors
     /// A deviation; the inner result is what both say.
-    pub fn free(&mut self, address: usize) -> Agreed<Result<(), WrongFree>> {
+    pub fn free(&mut self, address: usize) -> Agreed<Result<(), InvalidFree>> {
         self.remember(Step::Free { address });
         if let Ok(usable) = self.model.usable_size(address) {
             self.verify(address, usable)?;
@@ -252,7 +252,7 @@ impl Lab {
         }
         let listed: Vec<usize> = self.heap.overwritten().collect();
         self.same("overwritten headers", &listed, &wrong)?;
-        self.same("check finds fault", self.heap.check().is_err(), !wrong.is_empty())?;
+        self.same("check finds reason", self.heap.check().is_err(), !wrong.is_empty())?;
         self.hit = wrong;
         self.objects().iter().try_for_each(|&(address, usable)| self.verify(address, usable))?;
         self.same("the memory outside is as it was", self.memory.is_clean_outside(), true)
@@ -313,7 +313,7 @@ impl Lab {
             self.same("the last free", freed, Ok(()))?;
         }
         self.compare()?;
-        let free = self.model.blocks().filter(|block| block.segment == Segment::NextFit).count();
+        let free = self.model.blocks().filter(|block| block.segment == Segment::Blocks).count();
         self.same("blocks that are left", free, 1)
     }
 
@@ -358,7 +358,7 @@ impl Lab {
     fn fill(&mut self, address: usize) -> Agreed<()> {
         let usable = self.model.usable_size(address);
         self.same("usable size", raw_usable(&self.heap, address), usable)?;
-        let usable = usable.map_err(|fault| self.deviation(&format!("handed out: {fault}")))?;
+        let usable = usable.map_err(|reason| self.deviation(&format!("handed out: {reason}")))?;
         self.tag = self.tag.wrapping_add(1);
         let at = self.at(address);
         let shadow = &mut self.shadow[at..at + usable];
@@ -404,7 +404,7 @@ impl Debug for Deviation {
 pub fn payload_of(block: Block) -> (usize, usize) {
     match block.segment {
         Segment::Slab => (block.address, block.size),
-        Segment::NextFit => (block.address + GRANULE, block.size - GRANULE),
+        Segment::Blocks => (block.address + GRANULE, block.size - GRANULE),
     }
 }
 
@@ -429,7 +429,7 @@ pub fn raw_alloc(heap: &Heap<'static, SpinLock>, size: usize, align: usize) -> R
 ///
 /// # Errors
 /// The heap's.
-pub fn raw_free(heap: &Heap<'static, SpinLock>, address: usize) -> Result<(), WrongFree> {
+pub fn raw_free(heap: &Heap<'static, SpinLock>, address: usize) -> Result<(), InvalidFree> {
     // SAFETY: the labs hold no reference into an object.
     unsafe { heap.free(without_provenance_mut(address)) }
 }
@@ -454,8 +454,8 @@ pub fn raw_realloc(
     moved.map(|pointer| pointer.addr().get())
 }
 
-fn raw_usable(heap: &Heap<'static, SpinLock>, address: usize) -> Result<usize, Fault> {
-    heap.usable_size(without_provenance_mut(address)).map_err(|wrong| wrong.fault)
+fn raw_usable(heap: &Heap<'static, SpinLock>, address: usize) -> Result<usize, Reason> {
+    heap.usable_size(without_provenance_mut(address)).map_err(|wrong| wrong.reason)
 }
 
 /// Bytes of a request: the slab's, a few, or some more; now and then far too many.

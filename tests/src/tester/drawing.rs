@@ -44,7 +44,7 @@ impl Picture {
         let blocks = blocks.into_iter().map(block_around).collect();
         Self {
             slab: Row::draw(Segment::Slab, 0..split, slots.collect(), width),
-            next_fit: Row::draw(Segment::NextFit, split..end, with_remainders(blocks, end), width),
+            next_fit: Row::draw(Segment::Blocks, split..end, with_remainders(blocks, end), width),
         }
     }
 }

@@ -96,7 +96,7 @@ pub enum Event {
         /// Bytes asked for, where it was to be resized and not to be freed.
         size: Option<u64>,
         /// What the heap said.
-        fault: String,
+        reason: String,
     },
     /// So many calls came from a signal handler that had interrupted the heap.
     Interrupted(u64),
@@ -164,10 +164,10 @@ pub fn line(line: &str) -> Option<Line> {
             Line::Event(Event::NotAllocated { size, wish, why: words.rest() })
         }
         "#-r" => Line::NotReallocated(words.number()?, words.number()?, words.rest()),
-        "#!f" => Line::Event(Event::Refused { place: place(words.next())?, size: None, fault: words.rest() }),
+        "#!f" => Line::Event(Event::Refused { place: place(words.next())?, size: None, reason: words.rest() }),
         "#!r" => {
             let (place, size) = (place(words.next())?, Some(words.number()?));
-            Line::Event(Event::Refused { place, size, fault: words.rest() })
+            Line::Event(Event::Refused { place, size, reason: words.rest() })
         }
         "#!i" => Line::Event(Event::Interrupted(words.number()?)),
         _ => match first.strip_prefix("#@") {
@@ -257,14 +257,14 @@ mod tests {
             ("#-r 7 100 fragmented", Line::NotReallocated(7, 100, "fragmented".into())),
             (
                 "#!f 32 already free",
-                Line::Event(Event::Refused { place: Place::Offset(32), size: None, fault: "already free".into() }),
+                Line::Event(Event::Refused { place: Place::Offset(32), size: None, reason: "already free".into() }),
             ),
             (
                 "#!r 0xff 9 outside the heap",
                 Line::Event(Event::Refused {
                     place: Place::Address(255),
                     size: Some(9),
-                    fault: "outside the heap".into(),
+                    reason: "outside the heap".into(),
                 }),
             ),
             ("#!i 3", Line::Event(Event::Interrupted(3))),

@@ -47,7 +47,7 @@ impl Allocator for OwnHeap {
         }
         let heap = self.heap.get().ok_or_else(|| Refused("there is no heap".to_owned()))?;
         // SAFETY: the caller answers for the object's use.
-        unsafe { heap.free(address) }.map_err(|wrong| Refused(wrong.fault.to_string()))
+        unsafe { heap.free(address) }.map_err(|wrong| Refused(wrong.reason.to_string()))
     }
 
     unsafe fn realloc(&self, object: NonNull<u8>, _old: usize, new: isize) -> Result<NonNull<u8>, NotResized> {

@@ -102,7 +102,7 @@ impl OwnRunner {
     /// Heaps as `settings` says.
     ///
     /// # Errors
-    /// The system has no memory for one, which is no fault of the heap.
+    /// The system has no memory for one, which is no reason of the heap.
     pub fn new(settings: Settings) -> Result<Self, MapError> {
         MappedHeap::new(settings.size, Config::new(settings.slab_size))?;
         Ok(Self(settings))

@@ -74,13 +74,13 @@ pub fn screen(
         progress(share_done, columns),
         one(Kind::Head, &slab_figures(&stats.slab, heap.slab_size()), columns),
     ];
-    let (slab, blocks) = (heap.segment(Segment::Slab), heap.segment(Segment::NextFit));
+    let (slab, blocks) = (heap.segment(Segment::Slab), heap.segment(Segment::Blocks));
     let share = share(slab.len(), blocks.len(), columns, rows - AROUND);
     let cells = Cells::new(slots(heap, &stats.slab), slab, share);
     lines.extend(grid(cells, Kind::Slab, columns, None));
     lines.push(one(Kind::Head, &block_figures(next_fit), columns));
     let rover = heap.rover().map(|rover| (rover - blocks.start) / share);
-    let cells = Cells::new(heap.next_fit_blocks(), blocks, share);
+    let cells = Cells::new(heap.blocks_in(Segment::Blocks), blocks, share);
     lines.extend(grid(cells, Kind::Blocks, columns, rover));
     let fragmentation = Share(outside, next_fit.free_bytes as u64);
     let most = history.iter().map(|&(_, used, _)| used).fold(1.0, f64::max);

@@ -60,14 +60,14 @@ impl Trace {
         let mut lines = Lines { text, number: 0, line: Vec::new() };
         loop {
             match lines.next_line() {
-                Ok(Some(line)) => reader.line(line).map_err(|fault| TraceError { line: lines.number, fault })?,
+                Ok(Some(line)) => reader.line(line).map_err(|reason| TraceError { line: lines.number, reason })?,
                 Ok(None) => break,
                 // The last frame of a process that was killed while the file grew. Whether all is there the header says.
-                Err(TraceError { fault: TraceFault::Unreadable(_), .. }) if reader.may_be_cut() => break,
+                Err(TraceError { reason: TraceFault::Unreadable(_), .. }) if reader.may_be_cut() => break,
                 Err(error) => return Err(error),
             }
         }
-        reader.finish().map_err(|fault| TraceError { line: lines.number, fault })
+        reader.finish().map_err(|reason| TraceError { line: lines.number, reason })
     }
 
     /// Reads a file's bytes: zstd where they begin as zstd does, else the text itself. `limit` bounds the text, because
@@ -78,7 +78,7 @@ impl Trace {
     pub fn decode(bytes: &[u8], limit: u64) -> Result<Self, TraceError> {
         let text: Box<dyn Read + '_> = if bytes.starts_with(&ZSTD_MAGIC) {
             let unreadable =
-                |error: io::Error| TraceError { line: 1, fault: TraceFault::Unreadable(error.to_string()) };
+                |error: io::Error| TraceError { line: 1, reason: TraceFault::Unreadable(error.to_string()) };
             Box::new(zstd::Decoder::with_buffer(bytes).map_err(unreadable)?)
         } else {
             Box::new(bytes)
@@ -327,7 +327,7 @@ impl<R: BufRead> Lines<R> {
         let (line, mut text) = (&mut self.line, (&mut self.text).take(LONGEST_LINE));
         line.clear();
         let read = text.read_until(b'\n', line);
-        let fault = match read {
+        let reason = match read {
             Ok(0) => return Ok(None),
             Ok(_) if !line.ends_with(b"\n") && text.limit() == 0 => TraceFault::LineTooLong,
             Ok(_) => {
@@ -337,7 +337,7 @@ impl<R: BufRead> Lines<R> {
             Err(error) if error.get_ref().is_some_and(|inner| inner.is::<TextTooLong>()) => TraceFault::TextTooLong,
             Err(error) => TraceFault::Unreadable(error.to_string()),
         };
-        Err(TraceError { line: self.number + 1, fault })
+        Err(TraceError { line: self.number + 1, reason })
     }
 }
 
@@ -379,9 +379,9 @@ mod tests {
         Trace::decode(text.as_bytes(), 1 << 20)
     }
 
-    fn fault(text: &str) -> (u64, TraceFault) {
+    fn reason(text: &str) -> (u64, TraceFault) {
         let error = parse(text).expect_err(text);
-        (error.line, error.fault)
+        (error.line, error.reason)
     }
 
     #[test]
@@ -404,11 +404,11 @@ mod tests {
     fn the_header_is_optional_and_must_be_true() {
         let body = "a 0 1\nf 0\n";
         assert_eq!(parse(&format!("999\n1\n2\n1\n{body}")), parse(body));
-        assert_eq!(fault(&format!("9\n1\n3\n1\n{body}")), (6, TraceFault::OperationCount { promised: 3, found: 2 }));
-        assert_eq!(fault("9\n1\n2\n"), (3, TraceFault::HeaderCut));
-        assert_eq!(fault("9\n1\na 0 1"), (3, TraceFault::NotANumber("header number", "a".to_owned())));
-        assert_eq!(fault("9 1"), (1, TraceFault::Surplus("1".to_owned())));
-        assert_eq!(fault("a 0 1\n17\n"), (2, TraceFault::UnknownOperation("17".to_owned())));
+        assert_eq!(reason(&format!("9\n1\n3\n1\n{body}")), (6, TraceFault::OperationCount { promised: 3, found: 2 }));
+        assert_eq!(reason("9\n1\n2\n"), (3, TraceFault::HeaderCut));
+        assert_eq!(reason("9\n1\na 0 1"), (3, TraceFault::NotANumber("header number", "a".to_owned())));
+        assert_eq!(reason("9 1"), (1, TraceFault::Surplus("1".to_owned())));
+        assert_eq!(reason("a 0 1\n17\n"), (2, TraceFault::UnknownOperation("17".to_owned())));
     }
 
     const RECORDING: &str = "#slabfit 1 heap=4096 slab=64 placement=first base=0x0 pid=1 program=p\n";
@@ -437,7 +437,7 @@ mod tests {
         let text = |promised: u64, end: &str| format!("9\n1\n{promised}\n1\n{RECORDING}#@16\na 0 9\n{end}");
         assert!(parse(&text(1, "")).is_ok() && parse(&text(0, "")).is_ok() && parse(&text(1, "#end")).is_ok());
         for (promised, end) in [(0, "#end"), (2, ""), (u64::MAX, "")] {
-            assert_eq!(fault(&text(promised, end)).1, TraceFault::OperationCount { promised, found: 1 });
+            assert_eq!(reason(&text(promised, end)).1, TraceFault::OperationCount { promised, found: 1 });
         }
     }
 
@@ -467,7 +467,7 @@ mod tests {
             ("a 1 1\nf 1\nf 1", 3, NotLive(1)),
             ("r 1 1", 1, NotLive(1)),
         ] {
-            assert_eq!(fault(text), (line, expected), "{text:?}");
+            assert_eq!(reason(text), (line, expected), "{text:?}");
         }
     }
 
@@ -480,14 +480,14 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_are_shown_escaped_and_cut() {
-        assert_eq!(fault("a 1 1\n\u{1}\u{7f}"), (2, TraceFault::UnknownOperation("\\x01\\x7f".to_owned())));
+        assert_eq!(reason("a 1 1\n\u{1}\u{7f}"), (2, TraceFault::UnknownOperation("\\x01\\x7f".to_owned())));
         let long = "y".repeat(100);
-        assert_eq!(fault(&long), (1, TraceFault::UnknownOperation(format!("{}...", &long[..32]))));
+        assert_eq!(reason(&long), (1, TraceFault::UnknownOperation(format!("{}...", &long[..32]))));
     }
 
     #[test]
     fn a_line_without_end_is_refused_before_it_fills_memory() {
-        assert_eq!(fault(&format!("a 1 1\n#{}", "x".repeat(5000))), (2, TraceFault::LineTooLong));
+        assert_eq!(reason(&format!("a 1 1\n#{}", "x".repeat(5000))), (2, TraceFault::LineTooLong));
         let longest = format!("#{}\na 1 1", "x".repeat(LONGEST_LINE as usize - 2));
         assert_eq!(parse(&longest).unwrap().objects(), 1);
     }
@@ -498,14 +498,14 @@ mod tests {
         let file = [frame("a 1 1\n"), frame("f 1\n")].concat();
         assert_eq!(Trace::decode(&file, 100), parse("a 1 1\nf 1\n"));
         let cut = Trace::decode(&file[..file.len() - 3], 100).unwrap_err();
-        assert!(matches!(cut, TraceError { line: 2, fault: TraceFault::Unreadable(_) }), "{cut}");
+        assert!(matches!(cut, TraceError { line: 2, reason: TraceFault::Unreadable(_) }), "{cut}");
     }
 
     #[test]
     fn a_text_that_swells_beyond_the_limit_is_refused() {
         let bomb = zstd::encode_all("\n".repeat(1 << 20).as_bytes(), 19).unwrap();
         assert!(bomb.len() < 1000);
-        assert_eq!(Trace::decode(&bomb, (1 << 20) - 1).unwrap_err().fault, TraceFault::TextTooLong);
+        assert_eq!(Trace::decode(&bomb, (1 << 20) - 1).unwrap_err().reason, TraceFault::TextTooLong);
         assert_eq!(Trace::decode(&bomb, 1 << 20), Ok(Trace::default()));
     }
 

@@ -11,7 +11,7 @@ pub struct TraceError {
     /// The line, counted from 1; the last line for what is missing at the end.
     pub line: u64,
     /// What is wrong with it.
-    pub fault: TraceFault,
+    pub reason: TraceFault,
 }
 
 /// What can be wrong with a line of a trace.
@@ -56,7 +56,7 @@ pub enum TraceFault {
 
 impl fmt::Display for TraceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.fault)
+        write!(f, "line {}: {}", self.line, self.reason)
     }
 }
 

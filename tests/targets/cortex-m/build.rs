@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::{env, fs};
 
-use slabfit::{Config, Fault, ReallocError};
+use slabfit::{Config, Reason, ReallocError};
 
 use self::model::Model;
 
@@ -110,7 +110,7 @@ impl Recorder {
     }
 
     fn free(&mut self, at: usize) {
-        let answer: Result<(), Fault> = self.model.free(at).map_err(|wrong| wrong.fault);
+        let answer: Result<(), Reason> = self.model.free(at).map_err(|wrong| wrong.reason);
         if answer.is_ok() {
             self.live.retain(|&object| object != at);
             self.given_up.push(at);

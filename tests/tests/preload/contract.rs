@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 
-use slabfit::{Fault, Reentered};
+use slabfit::{Reason, Reentered};
 
 use crate::preloaded::{Outcome, Program, c, compiled, fresh_folder, library, scratch};
 
@@ -109,7 +109,7 @@ fn a_free_inside_the_heap_is_refused_and_aborts_nothing() {
     let Some(program) = compiled("cc", "interrupted.c", "interrupted_free", &c(&[])) else { return };
     let outcome = program.arguments(["free"]).with("SLABFIT_ABORT", "1").run_preloaded("64M");
     let mine = outcome.text().trim().to_owned();
-    let line = format!("slabfit: free({mine}): {}\n", Fault::Reentered);
+    let line = format!("slabfit: free({mine}): {}\n", Reason::Reentered);
     assert_eq!((outcome.status.code(), &*outcome.stderr), (Some(0), &*line.repeat(5)), "{outcome:#?}");
 }
 

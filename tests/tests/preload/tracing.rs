@@ -83,8 +83,8 @@ fn alignments_failed_requests_and_wrong_frees_are_recorded() {
     let Some(wrong) = compiled("cc", "wrong_free.c", "wrong_free_traced", &c(&[])) else { return };
     let (_, trace) = wrong.recorded("wrong_free", "64M");
     trace.replays();
-    let refused = |fault: &str| {
-        let fits = |event: &Event| matches!(event, Event::Refused { fault: found, .. } if found == fault);
+    let refused = |reason: &str| {
+        let fits = |event: &Event| matches!(event, Event::Refused { reason: found, .. } if found == reason);
         trace.recorded().is_some_and(|recorded| recorded.events.iter().any(|(_, event)| fits(event)))
     };
     assert!(refused("already free") && refused("outside the heap") && refused("header overwritten"));

@@ -40,7 +40,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
-use slabfit::{AllocError, Fault, Placement, RawLock, ReallocError, Reentered, WrongFree};
+use slabfit::{AllocError, Reason, Placement, RawLock, ReallocError, Reentered, InvalidFree};
 use slabfit_linux::{FutexLock, Output};
 
 use crate::heap::HEAP;
@@ -158,7 +158,7 @@ pub(crate) fn request(request: Request, serve: impl FnOnce() -> Answer) -> Answe
 
 /// The same for a free.
 #[inline]
-pub(crate) fn free(address: usize, free: impl FnOnce() -> Result<(), WrongFree>) -> Result<(), WrongFree> {
+pub(crate) fn free(address: usize, free: impl FnOnce() -> Result<(), InvalidFree>) -> Result<(), InvalidFree> {
     if !is_on() {
         return free();
     }
@@ -180,8 +180,8 @@ pub(crate) fn realloc(
         .unwrap_or(Err(interrupted(address).into()))
 }
 
-fn interrupted(address: usize) -> WrongFree {
-    WrongFree { address, fault: Fault::Reentered }
+fn interrupted(address: usize) -> InvalidFree {
+    InvalidFree { address, reason: Reason::Reentered }
 }
 
 /// Ends the recording.
@@ -194,13 +194,13 @@ fn stop(error: Errno) {
 }
 
 fn say_end(error: Errno) {
-    let _ = writeln!(Output::stderr(), "slabfit: the trace ends here: {}", Reason(error));
+    let _ = writeln!(Output::stderr(), "slabfit: the trace ends here: {}", ErrorText(error));
 }
 
 /// Why there is no file, for people.
-pub(crate) struct Reason(pub(crate) Errno);
+pub(crate) struct ErrorText(pub(crate) Errno);
 
-impl core::fmt::Display for Reason {
+impl core::fmt::Display for ErrorText {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self.0 {
             Errno::NOENT => "there is no such folder",

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 use rustix::process::getpid;
 use rustix::thread::gettid;
-use slabfit::{AllocError, GRANULE, Placement, ReallocError, WrongFree};
+use slabfit::{AllocError, GRANULE, Placement, ReallocError, InvalidFree};
 
 use crate::heap::HEAP;
 use crate::libc;
@@ -156,7 +156,7 @@ impl Recorder {
         }
     }
 
-    pub(crate) fn freed(&mut self, address: usize, answer: Result<(), WrongFree>, lines: &mut Lines) {
+    pub(crate) fn freed(&mut self, address: usize, answer: Result<(), InvalidFree>, lines: &mut Lines) {
         match answer {
             Ok(()) => {
                 let object = mem::take(self.objects.at(offset(address)));
@@ -165,7 +165,7 @@ impl Recorder {
             }
             Err(wrong) => {
                 place(address, lines.text("#!f "));
-                let _ = write!(lines, " {}", wrong.fault);
+                let _ = write!(lines, " {}", wrong.reason);
             }
         }
     }
@@ -187,9 +187,9 @@ impl Recorder {
                 *self.objects.at(at) = Object { id: object.id, size };
                 self.resize(object.size, size);
             }
-            Err(ReallocError::WrongFree(wrong)) => {
+            Err(ReallocError::InvalidFree(wrong)) => {
                 place(address, lines.text("#!r "));
-                let _ = write!(lines.text(" ").number(size), " {}", wrong.fault);
+                let _ = write!(lines.text(" ").number(size), " {}", wrong.reason);
             }
             Err(why) => {
                 lines.text("#-r ").number(self.objects.at(offset(address)).id).text(" ").number(size);

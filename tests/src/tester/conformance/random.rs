@@ -98,7 +98,7 @@ impl<'a, 'b> Program<'a, 'b> {
             return Ok(());
         }
         match self.model.free(self.base + offset) {
-            Err(wrong) => self.bench.reject_at(offset, &wrong.fault.to_string()),
+            Err(wrong) => self.bench.reject_at(offset, &wrong.reason.to_string()),
             Ok(()) => fail!("the model has something live at {} that was not served", Place(offset)),
         }
     }

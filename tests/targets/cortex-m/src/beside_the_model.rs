@@ -5,7 +5,7 @@ use core::{ptr, slice};
 
 use cortex_m_semihosting::hprintln;
 use slabfit::AllocError::{self, Fragmented, Full};
-use slabfit::Fault::{self, AlreadyFree, Misaligned, NeverAllocated, NotABlock, OutsideHeap};
+use slabfit::Reason::{self, DoubleFree, Misaligned, NeverAllocated, NotAStart, OutsideHeap};
 use slabfit::{Config, Heap, Memory, RegionArray, StaticArray, bookkeeping_size};
 
 use crate::masked::Masked;
@@ -23,7 +23,7 @@ pub enum Step {
     /// Address, size, alignment.
     Realloc(u16, u16, u8, Result<u16, AllocError>),
     /// Address, which may be any.
-    Free(i16, Result<(), Fault>),
+    Free(i16, Result<(), Reason>),
     /// Where the rover stands.
     Rover(u16),
 }
@@ -85,7 +85,7 @@ fn run_step(heap: &Heap<'_, Masked>, number: usize, step: &Step) {
             }
             // SAFETY: nobody uses the object afterwards.
             let freed = unsafe { heap.free(object) };
-            assert_eq!(freed.map_err(|wrong| wrong.fault), expected, "step {number}");
+            assert_eq!(freed.map_err(|wrong| wrong.reason), expected, "step {number}");
         }
         Step::Rover(at) => {
             assert_eq!(heap.rover().map(|rover| offset(ptr::without_provenance(rover))), Some(at), "step {number}");

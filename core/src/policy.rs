@@ -1,0 +1,39 @@
+//! How blocks are placed: a policy is a type, so that a program holds the code of its own only.
+#![deny(unsafe_code)]
+
+use core::fmt::Debug;
+
+/// The order in which a heap looks for a gap: [`NextFit`] or [`FirstFit`].
+pub trait Policy: sealed::Sealed + Debug + Send + Sync + 'static {
+    /// Whether the search begins at a rover, and whether the `next` fields of the free headers link the gaps and the free
+    /// slots by address. Without it the search begins at the segment's first byte and every `next` is null.
+    #[doc(hidden)]
+    const ROVES: bool;
+}
+
+/// Searches from the rover on, which stands just after the block that was allocated last, and wraps once.
+///
+/// The free headers form a list by address: every `next` is the next free block or slot. It is the default, and the policy
+/// of `Mem_Alloc`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NextFit;
+
+/// Searches from the segment's first byte. Fragments more slowly than [`NextFit`], at the price of a longer search.
+///
+/// The `next` field of every free header is null.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FirstFit;
+
+impl Policy for NextFit {
+    const ROVES: bool = true;
+}
+
+impl Policy for FirstFit {
+    const ROVES: bool = false;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::NextFit {}
+    impl Sealed for super::FirstFit {}
+}
