@@ -1,21 +1,19 @@
 //! Both locks at once, for `fork`.
 
-use crate::blocks::Blocks;
 use crate::heap::Heap;
-use crate::lock::{Guard, RawLock};
-use crate::policy::{NextFit, Policy};
-use crate::slab::Slab;
+use crate::lock::{Guard, Hold, RawLock};
+use crate::policy::Policy;
 
 /// A heap that no other thread is in, for as long as this lives; see [`Heap::lock_all`].
 ///
 /// It stays on the thread that made it, whose locks they are.
 #[must_use = "dropping it lets the other threads in again"]
-pub struct HeapGuard<'h, 'a, L: RawLock, P: Policy = NextFit> {
-    _blocks: Option<Guard<'h, L, Blocks<'a, P>>>,
-    _slab: Option<Guard<'h, L, Slab<'a, P>>>,
+pub struct HeapGuard<'h, L: RawLock> {
+    _blocks: Option<Hold<'h, L>>,
+    _slab: Option<Hold<'h, L>>,
 }
 
-impl<'a, L: RawLock<Token = ()>, P: Policy> Heap<'a, L, P> {
+impl<L: RawLock<Token = ()>, P: Policy> Heap<'_, L, P> {
     /// Waits until no other thread is in the heap, and keeps them out until the answer is dropped.
     ///
     /// `fork` copies the memory of a process, but of its threads only the caller. A heap that another thread is
@@ -42,8 +40,8 @@ impl<'a, L: RawLock<Token = ()>, P: Policy> Heap<'a, L, P> {
     /// assert!(heap.alloc(64).is_ok() && heap.alloc(65).is_ok());
     /// # Ok::<(), slabfit::InitError>(())
     /// ```
-    pub fn lock_all(&self) -> HeapGuard<'_, 'a, L, P> {
+    pub fn lock_all(&self) -> HeapGuard<'_, L> {
         let (slab, blocks) = self.lock_both();
-        HeapGuard { _slab: slab.ok(), _blocks: blocks.ok() }
+        HeapGuard { _slab: slab.ok().map(Guard::into_hold), _blocks: blocks.ok().map(Guard::into_hold) }
     }
 }

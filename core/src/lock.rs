@@ -114,25 +114,44 @@ impl<L: RawLock, T> Locked<L, T> {
     /// `token` is what this value's lock has just answered.
     #[inline(always)]
     fn guard(&self, token: L::Token) -> Guard<'_, L, T> {
-        let value = self.value.get_mut();
-        Guard {
-            value: ManuallyDrop::new(value),
-            token: ManuallyDrop::new(token),
-            locked: self,
-            of_this_thread: PhantomData,
-        }
+        let hold = Hold { lock: &self.lock, token: ManuallyDrop::new(token), of_this_thread: PhantomData };
+        Guard { value: self.value.get_mut(), hold }
     }
 }
 
-/// The exclusive use of a value; its lock is given back when this is dropped.
+/// A lock that is given back when this is dropped.
 ///
-/// Invariants: `token` is from the last `lock` of `locked`, and is there until the drop; this stays on the thread that took
+/// Invariants: `token` is from the last `lock` of `lock`, and is there until the drop; this stays on the thread that took
 /// it, as the pointer says: it is not Send.
-pub(crate) struct Guard<'l, L: RawLock, T> {
-    value: ManuallyDrop<MutPtr<T>>,
+pub(crate) struct Hold<'l, L: RawLock> {
+    lock: &'l L,
     token: ManuallyDrop<L::Token>,
-    locked: &'l Locked<L, T>,
     of_this_thread: PhantomData<*mut ()>,
+}
+
+impl<L: RawLock> Drop for Hold<'_, L> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: this is the one drop.
+        let token = unsafe { ManuallyDrop::take(&mut self.token) };
+        // SAFETY: the token is from the last `lock`, in this thread, by the invariants.
+        unsafe { self.lock.unlock(token) };
+    }
+}
+
+/// The exclusive use of a value, for as long as its lock is held.
+///
+/// Invariant: `hold` is of the lock of the value that `value` leads to. It is dropped last.
+pub(crate) struct Guard<'l, L: RawLock, T> {
+    value: MutPtr<T>,
+    hold: Hold<'l, L>,
+}
+
+impl<'l, L: RawLock, T> Guard<'l, L, T> {
+    /// Keeps the lock and gives the value up.
+    pub(crate) fn into_hold(self) -> Hold<'l, L> {
+        self.hold
+    }
 }
 
 impl<L: RawLock, T> Deref for Guard<'_, L, T> {
@@ -141,7 +160,7 @@ impl<L: RawLock, T> Deref for Guard<'_, L, T> {
     #[inline(always)]
     fn deref(&self) -> &T {
         // SAFETY: exclusive but for other shared borrows of this guard: the lock is held.
-        unsafe { (*self.value).deref() }
+        unsafe { self.value.deref() }
     }
 }
 
@@ -149,18 +168,6 @@ impl<L: RawLock, T> DerefMut for Guard<'_, L, T> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: exclusive: the lock is held, and this guard is borrowed exclusively.
-        unsafe { (*self.value).deref() }
-    }
-}
-
-impl<L: RawLock, T> Drop for Guard<'_, L, T> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        // SAFETY: this is the one drop. Before the lock is given back, so that a checker sees the use end under it.
-        unsafe { ManuallyDrop::drop(&mut self.value) };
-        // SAFETY: this is the one drop.
-        let token = unsafe { ManuallyDrop::take(&mut self.token) };
-        // SAFETY: the token is from the last `lock`, in this thread, by the invariants.
-        unsafe { self.locked.lock.unlock(token) };
+        unsafe { self.value.deref() }
     }
 }
