@@ -7,11 +7,10 @@
 //! instructions.)
 #![allow(unsafe_code)]
 
+use core::ptr;
+
 use crate::memory::{Bump, Lent};
 use crate::units::{BITS, Offset, Word};
-
-/// Bytes of a word.
-const WORD: u32 = BITS / 8;
 
 /// The bits of a word from `bit` up.
 pub(crate) const fn from_bit(bit: u32) -> Word {
@@ -48,98 +47,199 @@ pub(crate) const fn above_lowest(word: Word) -> Word {
     !(word ^ word.wrapping_sub(1))
 }
 
-/// An array of bits, one for each place of a segment.
+/// Words of padding before, between and after the two arrays of [`Boundaries`].
+const PADDING: usize = 2;
+
+/// Two bits for each boundary between granules: whether a block starts there, and whether one ends there.
 ///
-/// Invariant: `words` has a word of padding at both ends, whose bits are clear; `limit` is the number of bits between.
+/// Invariants: `starts` and `ends` point to the words of chunk 0, which the words of the other chunks follow; all of them and
+/// [`PADDING`] words before and after each array lie in `words`; or all are 0. Boundaries below `limit` have bits, and
+/// `limit` is a multiple of [`BITS`].
 #[derive(Debug)]
-pub(crate) struct Bits<'a> {
+pub(crate) struct Boundaries<'a> {
+    starts: *mut Word,
+    ends: *mut Word,
+    limit: usize,
     words: Lent<'a, Word>,
-    limit: u32,
 }
 
-impl<'a> Bits<'a> {
-    /// An array of no bits.
-    pub(crate) const EMPTY: Self = Self { words: Lent::EMPTY, limit: 0 };
+// SAFETY: the pointers lead to nothing but the lent words, which are Send.
+unsafe impl Send for Boundaries<'_> {}
+// SAFETY: through `&Boundaries` the words are only read.
+unsafe impl Sync for Boundaries<'_> {}
 
-    /// Words that the bits of `chunks` chunks take.
+/// Bits of both kinds, from the same boundary on or of the same chunk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    pub(crate) starts: Word,
+    pub(crate) ends: Word,
+}
+
+/// A boundary that has bits: it was compared with the limit.
+///
+/// Invariant: below the limit of the `Boundaries` that made it, of which each heap has one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place(u32);
+
+/// A boundary that has bits or lies in the padding.
+///
+/// Invariant: at most [`BITS`] above a [`Place`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Near(u32);
+
+impl Window {
+    /// The gaps: where a block ends and none starts.
+    #[inline(always)]
+    pub(crate) fn gaps(self) -> Word {
+        self.ends & !self.starts
+    }
+}
+
+impl Place {
+    #[inline(always)]
+    pub(crate) fn offset(self) -> Offset {
+        Offset::new(self.0)
+    }
+
+    /// The boundary of a window's lowest bit among `bits`, which the window at this place showed.
+    #[inline(always)]
+    pub(crate) fn lowest(self, bits: Word) -> Near {
+        Near(self.0.wrapping_add(bits.trailing_zeros()))
+    }
+
+    #[inline(always)]
+    pub(crate) fn near(self) -> Near {
+        Near(self.0)
+    }
+}
+
+impl Near {
+    #[inline(always)]
+    pub(crate) fn offset(self) -> Offset {
+        Offset::new(self.0)
+    }
+}
+
+impl<'a> Boundaries<'a> {
+    /// No boundaries, all zeros.
+    pub(crate) const EMPTY: Self =
+        Self { starts: ptr::null_mut(), ends: ptr::null_mut(), limit: 0, words: Lent::EMPTY };
+
+    /// Words that the boundaries of `chunks` chunks take.
     pub(crate) const fn words(chunks: u32) -> usize {
-        (chunks as usize).saturating_add(2)
+        (chunks as usize).saturating_mul(2).saturating_add(3 * PADDING)
     }
 
-    /// The bits of `chunks` chunks, all clear.
+    /// The boundaries of `chunks` chunks, all clear.
     pub(crate) fn new(chunks: u32, memory: &mut Bump<'a>) -> Option<Self> {
-        // The last bits of 2^32 cannot be counted, and no segment has them.
-        Some(Self { words: memory.slice(Self::words(chunks))?, limit: chunks.saturating_mul(BITS) })
+        let limit = (chunks as usize).wrapping_mul(BITS as usize);
+        let words: Lent<'a, Word> = memory.slice(Self::words(chunks))?;
+        // SAFETY: in bounds: the padding before the words.
+        let starts = unsafe { words.start().add(PADDING) };
+        // SAFETY: in bounds: the words of all chunks and the padding after them follow.
+        let ends = unsafe { starts.add((chunks as usize).wrapping_add(PADDING)) };
+        Some(Self { starts, ends, limit, words })
     }
 
-    /// The bits from `at` on: at least `BITS - 7` of them, from bit 0 of the answer up.
+    /// The boundary at `at`, if it has bits.
     #[inline(always)]
-    pub(crate) fn ahead(&self, at: Offset) -> Word {
-        let index = at.index();
-        if index >= self.limit {
-            return 0;
+    pub(crate) fn place(&self, at: Offset) -> Option<Place> {
+        ((at.index() as usize) < self.limit).then_some(Place(at.index()))
+    }
+
+    /// The bits from a boundary on: at least `BITS - 7` of each kind, from bit 0 up.
+    #[inline(always)]
+    pub(crate) fn ahead(&self, Place(at): Place) -> Window {
+        let byte = (at / 8) as isize;
+        let window = |words: *mut Word| {
+            // SAFETY: in bounds: the word's bytes are those from `at / 8` on, of which the last is in the padding at most.
+            let word = unsafe { read(words, byte) };
+            word.wrapping_shr(at % 8)
+        };
+        Window { starts: window(self.starts), ends: window(self.ends) }
+    }
+
+    /// The bits up to a boundary: at least `BITS - 7` of each kind, from the highest bit down.
+    #[inline(always)]
+    pub(crate) fn behind(&self, Place(at): Place) -> Window {
+        let byte = ((at / 8) as isize).wrapping_sub((BITS / 8 - 1) as isize);
+        let window = |words: *mut Word| {
+            // SAFETY: in bounds: the word's bytes are those up to `at / 8`, of which the first is in the padding at least.
+            let word = unsafe { read(words, byte) };
+            word.wrapping_shl(!at % 8)
+        };
+        Window { starts: window(self.starts), ends: window(self.ends) }
+    }
+
+    /// The bits of a chunk; none if there is no such chunk.
+    #[inline(always)]
+    pub(crate) fn chunk(&self, chunk: u32) -> Window {
+        if chunk as usize >= self.limit / BITS as usize {
+            return Window { starts: 0, ends: 0 };
         }
-        // SAFETY: in bounds: the word's bytes are those from WORD + index / 8 on, of which the last is before
-        // 2 * WORD + limit / 8, the length.
-        let word = unsafe { self.read(WORD.wrapping_add(index / 8)) };
-        word.wrapping_shr(index % 8)
+        self.around(Near(chunk.wrapping_mul(BITS)))
     }
 
-    /// The bits up to `at`: at least `BITS - 7` of them, from the highest bit of the answer down.
+    /// The bits of a boundary's chunk.
     #[inline(always)]
-    pub(crate) fn behind(&self, at: Offset) -> Word {
-        let index = at.index();
-        if index >= self.limit {
-            return 0;
-        }
-        // SAFETY: in bounds: the word's bytes are those up to WORD + index / 8, of which the first is byte 1 or later.
-        let word = unsafe { self.read((index / 8).wrapping_add(1)) };
-        word.wrapping_shl(7u32.wrapping_sub(index % 8))
+    pub(crate) fn around(&self, Near(at): Near) -> Window {
+        let index = (at / BITS) as usize;
+        // SAFETY: valid for reads, aligned, initialised: a word of a chunk or of the padding after it.
+        let starts = unsafe { self.starts.add(index).read() };
+        // SAFETY: as above.
+        let ends = unsafe { self.ends.add(index).read() };
+        Window { starts: Word::from_le(starts), ends: Word::from_le(ends) }
     }
 
-    /// The word that begins at byte `byte`.
-    ///
-    /// # Safety
-    /// `byte + WORD` is at most the array's length in bytes.
+    /// Turns the start bit of a boundary over, and returns the bits of its chunk.
     #[inline(always)]
-    unsafe fn read(&self, byte: u32) -> Word {
-        // SAFETY: in bounds: as the caller promises.
-        let place = unsafe { self.words.start().cast::<u8>().add(byte as usize) };
-        // SAFETY: valid for reads and initialised: the array's own words; any alignment will do.
-        Word::from_le(unsafe { place.cast::<Word>().read_unaligned() })
+    pub(crate) fn flip_start(&mut self, at: Near) -> Window {
+        let Window { starts, ends } = self.around(at);
+        let starts = starts ^ bit(at.0);
+        // SAFETY: valid for writes, aligned: a word of a chunk or of the padding after it.
+        unsafe { self.starts.add((at.0 / BITS) as usize).write(starts.to_le()) };
+        Window { starts, ends }
     }
 
-    /// The bits of a chunk.
+    /// Turns the end bit of a boundary over, and returns the bits of its chunk.
     #[inline(always)]
-    pub(crate) fn chunk(&self, chunk: u32) -> Word {
-        Word::from_le(self.words.get((chunk as usize).wrapping_add(1)))
+    pub(crate) fn flip_end(&mut self, at: Near) -> Window {
+        let Window { starts, ends } = self.around(at);
+        let ends = ends ^ bit(at.0);
+        // SAFETY: valid for writes, aligned: a word of a chunk or of the padding after it.
+        unsafe { self.ends.add((at.0 / BITS) as usize).write(ends.to_le()) };
+        Window { starts, ends }
     }
 
-    /// Turns the bit at `at` over and returns the bits of its chunk.
-    #[inline(always)]
-    pub(crate) fn flip(&mut self, at: Offset) -> Word {
-        let Some(word) = self.words.get_mut((at.chunk() as usize).wrapping_add(1)) else { return 0 };
-        let bits = Word::from_le(*word) ^ (1 as Word).wrapping_shl(at.index());
-        *word = bits.to_le();
-        bits
+    /// The bits of each chunk.
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = Window> + '_ {
+        (0..self.limit / BITS as usize).map(|chunk| self.chunk(chunk as u32))
     }
 
-    /// The chunks there are, and the words that hold them.
-    pub(crate) fn chunks(&self) -> impl Iterator<Item = Word> + '_ {
-        (0..self.words.len().saturating_sub(2)).map(|chunk| self.chunk(chunk as u32))
-    }
-
-    /// Whether the padding at both ends is clear.
+    /// Whether the padding is clear.
     pub(crate) fn padding_is_clear(&self) -> bool {
-        self.words.get(0) == 0 && self.words.get(self.words.len().wrapping_sub(1)) == 0
+        let chunks = self.limit / BITS as usize;
+        let arrays = [PADDING, chunks.wrapping_add(2 * PADDING)].map(|start| start..start.wrapping_add(chunks));
+        (0..self.words.len())
+            .all(|index| arrays.iter().any(|array| array.contains(&index)) || self.words.get(index) == 0)
     }
+}
 
-    #[cfg(test)]
-    pub(crate) fn set_padding(&mut self) {
-        for index in [0, self.words.len() - 1] {
-            *self.words.get_mut(index).unwrap() = Word::MAX;
-        }
-    }
+#[inline(always)]
+const fn bit(at: u32) -> Word {
+    (1 as Word).wrapping_shl(at)
+}
+
+/// The word that begins at byte `byte` of `words`.
+///
+/// # Safety
+/// Its bytes belong to the array or its padding.
+#[inline(always)]
+unsafe fn read(words: *mut Word, byte: isize) -> Word {
+    // SAFETY: in bounds: as the caller promises.
+    let place = unsafe { words.byte_offset(byte) };
+    // SAFETY: valid for reads and initialised: as the caller promises; any alignment will do.
+    Word::from_le(unsafe { place.read_unaligned() })
 }
 
 /// 64^6 or 32^6 bits: the slots of a granule in the largest heap, and more than it has chunks.

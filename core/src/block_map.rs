@@ -9,8 +9,8 @@
 //!
 //! Complexity: O(log) in the segment's size.
 
-use crate::bits::{self, BitTree, Bits, NO_BIT};
-use crate::max_tree::{MaxTree, NO_CHUNK};
+use crate::bits::{self, BitTree, Boundaries, NO_BIT, Near, Place, Window};
+use crate::max_tree::{MOST, MaxTree, NO_CHUNK};
 use crate::memory::{ALIGNMENT, Bump};
 use crate::units::{Granules, Offset, Word};
 
@@ -32,26 +32,20 @@ impl Gap {
 /// - An end bit at the segment's first granule and a start bit at its end stand for the blocks outside. Between them, starts
 ///   and ends alternate; where both are set, the end comes first.
 /// - A block is at least two granules, a gap too, unless it is the whole segment.
-/// - A chunk is in `boundaries` iff it has a bit set.
+/// - A chunk is in `summary` iff it has a bit set.
 /// - The number of a chunk in `maxima` is the size of the largest gap that starts in it, but for the gap that the rover holds.
 #[derive(Debug)]
 pub(crate) struct BlockMap<'a> {
-    pub(crate) starts: Bits<'a>,
-    pub(crate) ends: Bits<'a>,
-    pub(crate) boundaries: BitTree<'a>,
+    pub(crate) boundaries: Boundaries<'a>,
+    pub(crate) summary: BitTree<'a>,
     pub(crate) maxima: MaxTree<'a>,
     end: Offset,
 }
 
 impl<'a> BlockMap<'a> {
     /// The map of a segment of no granules, all zeros.
-    pub(crate) const EMPTY: Self = Self {
-        starts: Bits::EMPTY,
-        ends: Bits::EMPTY,
-        boundaries: BitTree::EMPTY,
-        maxima: MaxTree::EMPTY,
-        end: Offset::ZERO,
-    };
+    pub(crate) const EMPTY: Self =
+        Self { boundaries: Boundaries::EMPTY, summary: BitTree::EMPTY, maxima: MaxTree::EMPTY, end: Offset::ZERO };
 
     /// Chunks of a segment: one boundary more than granules.
     const fn chunks_of(granules: Granules) -> u32 {
@@ -61,7 +55,7 @@ impl<'a> BlockMap<'a> {
     /// Bytes that the map of `granules` takes, with what aligning it costs.
     pub(crate) const fn footprint(granules: Granules) -> usize {
         let chunks = Self::chunks_of(granules);
-        let words = Bits::words(chunks).saturating_mul(2).saturating_add(BitTree::words(chunks));
+        let words = Boundaries::words(chunks).saturating_add(BitTree::words(chunks));
         (ALIGNMENT - 1)
             .saturating_add(MaxTree::numbers(chunks).saturating_mul(size_of::<u32>()))
             .saturating_add(words.saturating_mul(size_of::<Word>()))
@@ -72,14 +66,15 @@ impl<'a> BlockMap<'a> {
         let chunks = Self::chunks_of(granules);
         memory.align()?;
         let maxima = MaxTree::new(chunks, memory)?;
-        let starts = Bits::new(chunks, memory)?;
-        let ends = Bits::new(chunks, memory)?;
-        let boundaries = BitTree::new(chunks, memory)?;
-        let mut map = Self { starts, ends, boundaries, maxima, end: Offset::ZERO.plus(granules) };
-        map.ends.flip(Offset::ZERO);
-        map.starts.flip(map.end);
-        map.boundaries.set(0);
-        map.boundaries.set(map.end.chunk());
+        let boundaries = Boundaries::new(chunks, memory)?;
+        let summary = BitTree::new(chunks, memory)?;
+        let end = Offset::ZERO.plus(granules);
+        let mut map = Self { boundaries, summary, maxima, end };
+        let (first, last) = (map.boundaries.place(Offset::ZERO)?.near(), map.boundaries.place(end)?.near());
+        map.boundaries.flip_end(first);
+        map.boundaries.flip_start(last);
+        map.summary.set(0);
+        map.summary.set(end.chunk());
         Some(map)
     }
 
@@ -91,89 +86,121 @@ impl<'a> BlockMap<'a> {
     /// The gaps that start in a chunk, a bit each.
     #[inline(always)]
     pub(crate) fn gaps(&self, chunk: u32) -> Word {
-        self.ends.chunk(chunk) & !self.starts.chunk(chunk)
+        self.boundaries.chunk(chunk).gaps()
+    }
+
+    /// What the windows at `at` show, from there on and up to there; nothing if it is no boundary.
+    #[inline(always)]
+    fn ahead(&self, at: Offset) -> Window {
+        self.boundaries.place(at).map_or(Window { starts: 0, ends: 0 }, |place| self.boundaries.ahead(place))
+    }
+
+    #[inline(always)]
+    fn behind(&self, at: Offset) -> Window {
+        self.boundaries.place(at).map_or(Window { starts: 0, ends: 0 }, |place| self.boundaries.behind(place))
     }
 
     /// The gaps that start at `at` or after it, as far as a window shows them, from bit 0 of the answer up.
     #[inline(always)]
     pub(crate) fn gaps_ahead(&self, at: Offset) -> Word {
-        self.ends.ahead(at) & !self.starts.ahead(at)
+        self.ahead(at).gaps()
     }
 
     /// The gaps that start at `at` or before it, as far as a window shows them, from the highest bit of the answer down.
     #[inline(always)]
     pub(crate) fn gaps_behind(&self, at: Offset) -> Word {
-        self.ends.behind(at) & !self.starts.behind(at)
+        self.behind(at).gaps()
     }
 
-    /// Makes a block of the granules from `start` up to `end`, which are free.
+    /// Makes a block of the granules from `start`, where a gap starts, up to `end`.
     #[inline(always)]
-    pub(crate) fn occupy(&mut self, start: Offset, end: Offset) {
-        self.flip_start(start);
-        self.flip_end(end);
+    pub(crate) fn occupy(&mut self, start: Place, end: Near) {
+        // The gap's own end bit is in the first chunk, before and after.
+        self.boundaries.flip_start(start.near());
+        self.set_end(end);
+    }
+
+    /// Makes a block of granules in the midst of a gap.
+    #[inline(never)]
+    pub(crate) fn occupy_inside(&mut self, start: Place, end: Near) {
+        let now = self.boundaries.flip_start(start.near());
+        if now.starts & now.starts.wrapping_sub(1) | now.ends == 0 {
+            self.summary.set(start.offset().chunk());
+        }
+        self.set_end(end);
+    }
+
+    #[inline(always)]
+    fn set_end(&mut self, at: Near) {
+        let now = self.boundaries.flip_end(at);
+        if now.ends & now.ends.wrapping_sub(1) | now.starts == 0 {
+            self.summarise(at, true);
+        }
+    }
+
+    #[inline(always)]
+    fn clear_end(&mut self, at: Near) {
+        let now = self.boundaries.flip_end(at);
+        if now.ends | now.starts == 0 {
+            self.summarise(at, false);
+        }
     }
 
     /// Frees the granules of the block from `start` up to `end`.
     #[inline(always)]
-    pub(crate) fn vacate(&mut self, start: Offset, end: Offset) {
-        self.flip_start(start);
-        self.flip_end(end);
+    pub(crate) fn vacate(&mut self, start: Place, end: Near) {
+        let now = self.boundaries.flip_start(start.near());
+        if now.starts | now.ends == 0 {
+            self.summarise(start.near(), false);
+        }
+        self.clear_end(end);
+    }
+
+    /// Two boundaries whose end bits can be turned over.
+    pub(crate) fn ends(&self, from: Offset, to: Offset) -> Option<(Near, Near)> {
+        Some((self.boundaries.place(from)?.near(), self.boundaries.place(to)?.near()))
+    }
+
+    /// The end of the block that starts at `start`, and of the gap after it.
+    #[inline(never)]
+    pub(crate) fn far_ends(&self, start: Place) -> Option<(Near, Offset)> {
+        let end = self.block_end(start.offset());
+        Some((self.boundaries.place(end)?.near(), self.gap_end(end)))
     }
 
     /// Moves a block's end.
-    #[inline(always)]
-    pub(crate) fn move_end(&mut self, from: Offset, to: Offset) {
-        self.flip_end(from);
-        self.flip_end(to);
+    pub(crate) fn move_end(&mut self, from: Near, to: Near) {
+        self.set_end(to);
+        self.clear_end(from);
     }
 
-    /// Turns a start bit over. The summary hears of it if the chunk has become empty, or was.
-    #[inline(always)]
-    fn flip_start(&mut self, at: Offset) {
-        let starts = self.starts.flip(at);
-        let others = starts & !(1 as Word).wrapping_shl(at.index()) | self.ends.chunk(at.chunk());
-        if others == 0 {
-            self.summarise(at.chunk(), starts);
-        }
-    }
-
-    /// Turns an end bit over, as [`flip_start`](Self::flip_start).
-    #[inline(always)]
-    fn flip_end(&mut self, at: Offset) {
-        let ends = self.ends.flip(at);
-        let others = ends & !(1 as Word).wrapping_shl(at.index()) | self.starts.chunk(at.chunk());
-        if others == 0 {
-            self.summarise(at.chunk(), ends);
-        }
-    }
-
-    /// Notes whether a chunk has a boundary: whether `bits` is not zero.
+    /// Notes that a chunk has a boundary now, or none.
     #[cold]
     #[inline(never)]
-    fn summarise(&mut self, chunk: u32, bits: Word) {
-        if bits == 0 { self.boundaries.clear(chunk) } else { self.boundaries.set(chunk) }
+    fn summarise(&mut self, at: Near, has_boundary: bool) {
+        let chunk = at.offset().chunk();
+        if has_boundary { self.summary.set(chunk) } else { self.summary.clear(chunk) }
     }
 
     /// Whether a block starts at `at`. None starts at the segment's end.
     #[inline(always)]
     pub(crate) fn is_start(&self, at: Offset) -> bool {
-        self.starts.ahead(at) & 1 != 0 && at < self.end
+        self.ahead(at).starts & 1 != 0 && at < self.end
     }
 
     /// The end of the block that starts at `start`.
     #[inline(always)]
     pub(crate) fn block_end(&self, start: Offset) -> Offset {
-        let first = start.plus(Granules::HEADER);
-        match self.ends.ahead(first) {
+        match self.ahead(start).ends & !1 {
             0 => self.far_end(start),
-            ends => first.plus(Granules::new(ends.trailing_zeros())),
+            ends => start.plus(Granules::new(ends.trailing_zeros())),
         }
     }
 
     /// The first start from `at` on, which is the end of a block or lies in a gap: where the gap ends.
     #[inline(always)]
     pub(crate) fn gap_end(&self, at: Offset) -> Offset {
-        match self.starts.ahead(at) {
+        match self.ahead(at).starts {
             0 => self.far_start(at),
             starts => at.plus(Granules::new(starts.trailing_zeros())),
         }
@@ -182,7 +209,7 @@ impl<'a> BlockMap<'a> {
     /// The last end up to `at`, which is the start of a block or lies in a gap: where the gap starts.
     #[inline(always)]
     pub(crate) fn gap_start(&self, at: Offset) -> Offset {
-        match self.ends.behind(at) {
+        match self.behind(at).ends {
             0 => self.far_end_before(at),
             ends => at.minus(Granules::new(ends.leading_zeros())),
         }
@@ -197,55 +224,54 @@ impl<'a> BlockMap<'a> {
     /// The first end after `start`, where a block starts: no other boundary comes before it.
     #[inline(never)]
     fn far_end(&self, start: Offset) -> Offset {
-        let chunk = start.chunk();
-        let here = self.ends.chunk(chunk) & bits::above_bit(start.bit());
-        self.far(chunk, here, &self.ends)
+        let here = self.boundaries.chunk(start.chunk()).ends & bits::above_bit(start.bit());
+        self.far(start.chunk(), here, |window| window.ends)
     }
 
     /// The first start from `at` on, where no end comes before it but one at `at`.
     #[inline(never)]
     fn far_start(&self, at: Offset) -> Offset {
-        let chunk = at.chunk();
-        let here = self.starts.chunk(chunk) & bits::from_bit(at.bit());
-        self.far(chunk, here, &self.starts)
+        let here = self.boundaries.chunk(at.chunk()).starts & bits::from_bit(at.bit());
+        self.far(at.chunk(), here, |window| window.starts)
     }
 
-    /// The lowest of the bits `here` in `chunk`; if there is none, of the next chunk that has a boundary. The segment's end if
-    /// there is no such chunk.
-    fn far(&self, chunk: u32, here: Word, bits: &Bits<'_>) -> Offset {
+    /// The lowest of the bits `here` in `chunk`; if there is none, of those that `choose` chooses in the next chunk that has a
+    /// boundary. The segment's end if there is no such chunk.
+    #[inline(always)]
+    fn far(&self, chunk: u32, here: Word, choose: impl Fn(Window) -> Word) -> Offset {
         if here != 0 {
             return Offset::in_chunk(chunk, here.trailing_zeros());
         }
-        match self.boundaries.next(chunk.wrapping_add(1)) {
+        match self.summary.next(chunk.wrapping_add(1)) {
             NO_BIT => self.end,
-            chunk => Offset::in_chunk(chunk, bits.chunk(chunk).trailing_zeros()),
+            chunk => Offset::in_chunk(chunk, choose(self.boundaries.chunk(chunk)).trailing_zeros()),
         }
     }
 
     /// The last end up to `at`, where no start comes after it but one at `at`.
     #[inline(never)]
     fn far_end_before(&self, at: Offset) -> Offset {
-        let here = self.ends.chunk(at.chunk()) & bits::up_to_bit(at.bit());
+        let here = self.boundaries.chunk(at.chunk()).ends & bits::up_to_bit(at.bit());
         if here != 0 {
             return Offset::in_chunk(at.chunk(), bits::highest(here));
         }
-        match self.boundaries.previous(at.chunk()) {
+        match self.summary.previous(at.chunk()) {
             NO_BIT => Offset::ZERO,
-            chunk => Offset::in_chunk(chunk, bits::highest(self.ends.chunk(chunk))),
+            chunk => Offset::in_chunk(chunk, bits::highest(self.boundaries.chunk(chunk).ends)),
         }
     }
 
     /// Whether `at` lies in a block.
     pub(crate) fn is_allocated(&self, at: Offset) -> bool {
+        let Window { starts, ends } = self.boundaries.chunk(at.chunk());
         let upto = bits::up_to_bit(at.bit());
-        let [starts, ends] = [&self.starts, &self.ends].map(|bits| bits.chunk(at.chunk()) & upto);
-        let [starts, ends] = match starts | ends {
-            0 => match self.boundaries.previous(at.chunk()) {
-                NO_BIT => [0, 1],
-                chunk => [self.starts.chunk(chunk), self.ends.chunk(chunk)],
-            },
-            _ => [starts, ends],
-        };
+        let (mut starts, mut ends) = (starts & upto, ends & upto);
+        if starts | ends == 0 {
+            Window { starts, ends } = match self.summary.previous(at.chunk()) {
+                NO_BIT => Window { starts: 0, ends: 1 },
+                chunk => self.boundaries.chunk(chunk),
+            };
+        }
         // The later bit decides, and of two at one place that is the start.
         starts.leading_zeros() <= ends.leading_zeros()
     }
@@ -279,10 +305,10 @@ impl<'a> BlockMap<'a> {
     /// is looked at.
     #[inline(always)]
     fn first_fit_in(&self, chunk: u32, among: Word, size: Granules) -> Option<Gap> {
-        let starts = self.starts.chunk(chunk);
-        let mut left = self.ends.chunk(chunk) & !starts & among;
+        let window = self.boundaries.chunk(chunk);
+        let mut left = window.gaps() & among;
         while left != 0 {
-            let gap = self.gap_in(chunk, starts, left.trailing_zeros());
+            let gap = self.gap_in(chunk, window.starts, left.trailing_zeros());
             if gap.size() >= size {
                 return Some(gap);
             }
@@ -312,12 +338,12 @@ impl<'a> BlockMap<'a> {
     /// The size of the largest gap that starts in `chunk`, but for the gap at `held`.
     #[inline(always)]
     pub(crate) fn largest_in(&self, chunk: u32, held: Offset) -> Granules {
-        let starts = self.starts.chunk(chunk);
+        let window = self.boundaries.chunk(chunk);
         let held = if held.chunk() == chunk { (1 as Word).wrapping_shl(held.bit()) } else { 0 };
-        let mut left = self.ends.chunk(chunk) & !starts & !held;
+        let mut left = window.gaps() & !held;
         let mut largest = Granules::ZERO;
         while left != 0 {
-            largest = largest.max(self.gap_in(chunk, starts, left.trailing_zeros()).size());
+            largest = largest.max(self.gap_in(chunk, window.starts, left.trailing_zeros()).size());
             left &= left.wrapping_sub(1);
         }
         largest
@@ -329,18 +355,16 @@ impl<'a> BlockMap<'a> {
         self.maxima.raise(gap.start.chunk(), gap.size().count());
     }
 
-    /// Takes a gap that was at `start` and had `size` granules out of its chunk's maximum: the maximum is taken anew if this was
-    /// it. The bits no longer show the gap, or it is the one at `held`.
+    /// Whether a gap that started at `start` and had `size` granules, not 0, may be its chunk's maximum.
     #[inline(always)]
-    pub(crate) fn remove_from_maximum(&mut self, start: Offset, size: Granules, held: Offset) {
-        if size > Granules::ZERO && self.maxima.get(start.chunk()) == size.count() {
-            self.take_maximum(start.chunk(), held);
-        }
+    pub(crate) fn is_maximum(&self, start: Offset, size: Granules) -> bool {
+        self.maxima.get(start.chunk()) == size.count().min(MOST)
     }
 
-    #[inline(never)]
-    fn take_maximum(&mut self, chunk: u32, held: Offset) {
-        let largest = self.largest_in(chunk, held).count();
+    /// Takes the maximum of a chunk anew. `held` is the gap that no maximum counts.
+    #[inline(always)]
+    pub(crate) fn take_maximum(&mut self, chunk: u32, held: Offset) {
+        let largest = self.largest_in(chunk, held).count().min(MOST);
         if largest < self.maxima.get(chunk) {
             self.maxima.lower(chunk, largest);
         }

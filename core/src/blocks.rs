@@ -101,12 +101,17 @@ impl<'a, P: Policy> Blocks<'a, P> {
     /// Allocates a payload of `size` bytes.
     #[inline(always)]
     pub(crate) fn alloc(&mut self, size: usize) -> Result<NonNull<u8>, AllocError> {
-        let need = Granules::of_block(size);
-        let found = need.and_then(|need| Some((self.find(need)?, need)));
-        match found.and_then(|(gap, need)| self.take(gap, gap.start, need)) {
+        match self.alloc_or_none(size) {
             Some(payload) => Ok(payload),
-            None => Err(self.failed(need)),
+            None => Err(self.failed(size)),
         }
+    }
+
+    #[inline(always)]
+    fn alloc_or_none(&mut self, size: usize) -> Option<NonNull<u8>> {
+        let need = Granules::of_block(size)?;
+        let gap = self.find(need)?;
+        self.take(gap, gap.start, need)
     }
 
     /// Allocates a payload of `size` bytes at a multiple of `alignment`, a power of two.
@@ -119,7 +124,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         let found = need.and_then(|need| Some((self.find_aligned(need, alignment)?, need)));
         match found.and_then(|((gap, at), need)| self.take(gap, at, need)) {
             Some(payload) => Ok(payload),
-            None => Err(self.failed(need)),
+            None => Err(self.failed(size)),
         }
     }
 
@@ -132,13 +137,13 @@ impl<'a, P: Policy> Blocks<'a, P> {
     /// Counts a request that no gap can serve, and says why.
     #[cold]
     #[inline(never)]
-    fn failed(&mut self, need: Option<Granules>) -> AllocError {
-        let size = self.region.granules();
-        if size == Granules::ZERO {
+    fn failed(&mut self, size: usize) -> AllocError {
+        let all = self.region.granules();
+        if all == Granules::ZERO {
             return AllocError::NotInitialised;
         }
-        let free = size.minus(self.counters.live());
-        let (error, count) = match need {
+        let free = all.minus(self.counters.live());
+        let (error, count) = match Granules::of_block(size) {
             Some(need) if need <= free => (AllocError::Fragmented, &mut self.counters.failed_fragmented),
             _ => (AllocError::Full, &mut self.counters.failed_full),
         };
@@ -187,7 +192,21 @@ impl<'a, P: Policy> Blocks<'a, P> {
         let (previous, next) = (self.previous_gap(gap.start), self.next_gap(gap.start));
         self.map.add_to_maximum(self.held_gap());
         self.rover = Rover { at: gap.start, gap: gap.size(), previous, next };
-        self.map.remove_from_maximum(gap.start, gap.size(), gap.start);
+        self.remove_from_maximum(gap.start, gap.size());
+    }
+
+    /// Takes a gap that was at `start` and had `size` granules out of its chunk's maximum: the maximum is taken anew if this was
+    /// it. The bits no longer show the gap, or the rover holds it.
+    #[inline(always)]
+    fn remove_from_maximum(&mut self, start: Offset, size: Granules) {
+        if size > Granules::ZERO && self.map.is_maximum(start, size) {
+            self.take_maximum(start.chunk());
+        }
+    }
+
+    #[inline(never)]
+    fn take_maximum(&mut self, chunk: u32) {
+        self.map.take_maximum(chunk, self.held());
     }
 
     /// The first gap from `from` on of at least `need`, the one that is held included.
@@ -252,23 +271,27 @@ impl<'a, P: Policy> Blocks<'a, P> {
         let end = without_sliver(at.plus(need), gap.end);
         let (block, rest) = (at.up_to(end), Gap { start: end, end: gap.end });
         let next = if P::ROVES { self.rover.next } else { Offset::NIL };
-        // The one step that can fail, if the map was destroyed; nothing has changed before it.
+        // These steps fail if the map was destroyed; nothing has changed before them.
+        let (start, stop) = (self.map.boundaries.place(at)?, self.map.boundaries.place(end)?.near());
         let payload = self.region.write_split(at, block, rest.size(), next)?;
-        self.map.occupy(at, end);
-        let lead = Gap { start: gap.start, end: at };
-        if lead.size() > Granules::ZERO {
-            self.leave_lead(lead);
+        if at == gap.start {
+            self.map.occupy(start, stop);
+        } else {
+            self.map.occupy_inside(start, stop);
+            self.leave_lead(Gap { start: gap.start, end: at });
         }
         if P::ROVES {
             let previous = self.rover.previous;
             self.region.link(previous, if rest.size() > Granules::ZERO { end } else { next });
-            self.rover = Rover { at: end, gap: rest.size(), previous, next };
+            (self.rover.at, self.rover.gap) = (end, rest.size());
         } else {
-            self.map.remove_from_maximum(gap.start, gap.size(), Offset::NIL);
+            self.remove_from_maximum(gap.start, gap.size());
             self.map.add_to_maximum(rest);
         }
         self.gaps = self.gaps.wrapping_sub(u32::from(rest.size() == Granules::ZERO));
-        self.high_water = self.high_water.max(end);
+        if end > self.high_water {
+            self.high_water = end;
+        }
         self.counters.allocated(block);
         Some(payload)
     }
@@ -370,42 +393,51 @@ impl<'a, P: Policy> Blocks<'a, P> {
     /// Frees the block whose payload starts at `at`.
     #[inline(always)]
     pub(crate) fn free(&mut self, at: Offset) -> Result<(), Reason> {
-        let start = at.minus(Granules::HEADER);
-        // All that is near is in these two windows: the block's end is the first end after its start, and the gap after it
-        // ends at the first start from there on.
-        let (starts, ends) = (self.map.starts.ahead(start), self.map.ends.ahead(start));
-        let later = ends & !1;
-        let after = starts & bits::from_lowest(later);
+        match self.free_or_refuse(at) {
+            Some(()) => Ok(()),
+            None => Err(self.refuse(at)),
+        }
+    }
+
+    #[inline(always)]
+    fn free_or_refuse(&mut self, at: Offset) -> Option<()> {
+        let start = self.map.boundaries.place(at.minus(Granules::HEADER))?;
+        // All that is near is in this window: the block's end is the first end after its start, and the gap after it ends at
+        // the first start from there on.
+        let ahead = self.map.boundaries.ahead(start);
+        let later = ahead.ends & !1;
+        let after = ahead.starts & bits::from_lowest(later);
         let (end, gap_end) = match after {
-            0 => self.far_ends(start),
-            _ => (start.plus(Granules::new(later.trailing_zeros())), start.plus(Granules::new(after.trailing_zeros()))),
+            0 => self.map.far_ends(start)?,
+            _ => (start.lowest(later), start.lowest(after).offset()),
         };
-        if starts & 1 == 0 || !self.region.allocated_is_intact(start, start.up_to(end)) {
-            return Err(self.refuse(at));
+        let from = start.offset();
+        if ahead.starts & 1 == 0 || !self.region.allocated_is_intact(from, from.up_to(end.offset())) {
+            return None;
         }
         let (previous, next, gap_start);
         if P::ROVES {
-            previous = self.previous_gap(start);
-            next = match self.map.gaps_ahead(start) & bits::above_lowest(later) {
-                0 => self.far_next_gap(end),
-                gaps => start.plus(Granules::new(gaps.trailing_zeros())),
+            previous = match self.map.boundaries.behind(start).gaps() {
+                0 => self.far_previous_gap(from),
+                gaps => from.minus(Granules::new(gaps.leading_zeros())),
             };
-            gap_start = if ends & 1 == 0 { previous } else { start };
+            next = match ahead.gaps() & bits::above_lowest(later) {
+                0 => self.far_next_gap(end.offset()),
+                gaps => start.lowest(gaps).offset(),
+            };
+            gap_start = if ahead.ends & 1 == 0 { previous } else { from };
         } else {
             (previous, next) = (Offset::NIL, Offset::NIL);
-            gap_start = self.map.gap_start(start);
+            gap_start = match self.map.boundaries.behind(start).ends {
+                0 => self.map.gap_start(from),
+                ends => from.minus(Granules::new(ends.leading_zeros())),
+            };
         }
         self.map.vacate(start, end);
-        self.counters.freed(start.up_to(end));
-        self.give_back(Freed { start, end, gap: Gap { start: gap_start, end: gap_end }, previous, next });
-        Ok(())
-    }
-
-    /// The end of the block that starts at `start`, and of the gap after it.
-    #[inline(never)]
-    fn far_ends(&self, start: Offset) -> (Offset, Offset) {
-        let end = self.map.block_end(start);
-        (end, self.map.gap_end(end))
+        let end = end.offset();
+        self.counters.freed(from.up_to(end));
+        self.give_back(Freed { start: from, end, gap: Gap { start: gap_start, end: gap_end }, previous, next });
+        Some(())
     }
 
     /// Takes granules back that were just freed: counts the gap that they lie in, writes its header and links it.
@@ -417,10 +449,10 @@ impl<'a, P: Policy> Blocks<'a, P> {
         self.gaps = self.gaps.wrapping_add(1).wrapping_sub(absorbed);
         // One comparison: on which side of the gap the rover is cannot be predicted.
         if P::ROVES && gap.start.up_to(self.rover.at) < gap.size() {
-            return self.give_back_at_rover(freed);
+            return self.give_back_at_rover(start, end, gap.start, gap.end, previous, next);
         }
         self.map.add_to_maximum(gap);
-        self.map.remove_from_maximum(end, right, self.held());
+        self.remove_from_maximum(end, right);
         self.region.write_free(gap.start, gap.size().minus(Granules::HEADER), next);
         if P::ROVES {
             // If the gap began before `start`, it is `previous` itself, and what is written is its own link once more.
@@ -436,8 +468,16 @@ impl<'a, P: Policy> Blocks<'a, P> {
 
     /// [`give_back`](Self::give_back) where the rover stands in the gap: it moves to the gap's start and holds it.
     #[inline(never)]
-    fn give_back_at_rover(&mut self, freed: Freed) {
-        let Freed { start, end, gap, previous, next } = freed;
+    fn give_back_at_rover(
+        &mut self,
+        start: Offset,
+        end: Offset,
+        gap_start: Offset,
+        gap_end: Offset,
+        previous: Offset,
+        next: Offset,
+    ) {
+        let gap = Gap { start: gap_start, end: gap_end };
         let (left, right) = (gap.start.up_to(start), end.up_to(gap.end));
         let before = self.rover.at;
         let previous = match left {
@@ -447,10 +487,10 @@ impl<'a, P: Policy> Blocks<'a, P> {
         };
         self.rover = Rover { at: gap.start, gap: gap.size(), previous, next };
         if before != gap.start {
-            self.map.remove_from_maximum(gap.start, left, gap.start);
+            self.remove_from_maximum(gap.start, left);
         }
         if before != end {
-            self.map.remove_from_maximum(end, right, gap.start);
+            self.remove_from_maximum(end, right);
         }
         self.region.write_free(gap.start, gap.size().minus(Granules::HEADER), next);
         if left == Granules::ZERO {
@@ -487,8 +527,9 @@ impl<'a, P: Policy> Blocks<'a, P> {
         if P::ROVES {
             (previous, next) = (self.previous_gap(block.start), self.next_gap(block.end));
         }
+        let Some((from, to)) = self.map.ends(block.end, end) else { return };
         self.region.write_allocated(block.start, block.start.up_to(end));
-        self.map.move_end(block.end, end);
+        self.map.move_end(from, to);
         self.counters.shrunk(end.up_to(block.end));
         self.give_back(Freed { start: end, end: block.end, gap: Gap { start: end, end: gap_end }, previous, next });
     }
@@ -503,8 +544,9 @@ impl<'a, P: Policy> Blocks<'a, P> {
         } else if P::ROVES {
             (previous, next) = (self.previous_gap(gap.start), self.next_gap(gap.start));
         }
+        let Some((from, to)) = self.map.ends(block.end, end) else { return };
         self.region.write_allocated(block.start, block.start.up_to(end));
-        self.map.move_end(block.end, end);
+        self.map.move_end(from, to);
         let used_up = rest.size() == Granules::ZERO;
         if !used_up {
             self.region.write_free(end, rest.size().minus(Granules::HEADER), next);
@@ -514,7 +556,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
             self.rover.at = end;
             self.rover.gap = rest.size();
         } else {
-            self.map.remove_from_maximum(gap.start, gap.size(), self.held());
+            self.remove_from_maximum(gap.start, gap.size());
             self.map.add_to_maximum(rest);
         }
         if P::ROVES {

@@ -5,13 +5,13 @@
 use core::error::Error;
 use core::fmt;
 
-use crate::bits::NO_BIT;
+use crate::bits::{NO_BIT, Window};
 use crate::block_map::{BlockMap, Gap};
 use crate::blocks::Blocks;
 use crate::error::Reentered;
 use crate::heap::Heap;
 use crate::lock::RawLock;
-use crate::max_tree::NO_CHUNK;
+use crate::max_tree::{MOST, NO_CHUNK};
 use crate::policy::Policy;
 use crate::slab::Slab;
 use crate::units::{Granules, Offset};
@@ -92,9 +92,9 @@ impl BlockMap<'_> {
     /// Walks over all bits in order. `fail` makes the violation for a boundary.
     fn census(&self, fail: impl Fn(Offset) -> Violation) -> Result<Census, Violation> {
         let mut census = Census { gaps: 0, objects: 0, live: Granules::ZERO, last_end: Offset::ZERO };
-        demand(self.starts.padding_is_clear() && self.ends.padding_is_clear(), fail(Offset::ZERO))?;
+        demand(self.boundaries.padding_is_clear(), fail(Offset::ZERO))?;
         let (mut gap_start, mut block_start) = (None, Some(Offset::ZERO));
-        for (chunk, (starts, ends)) in (0u32..).zip(self.starts.chunks().zip(self.ends.chunks())) {
+        for (chunk, Window { starts, ends }) in (0u32..).zip(self.boundaries.chunks()) {
             let mut left = starts | ends;
             while left != 0 {
                 let bit = left.trailing_zeros();
@@ -124,16 +124,17 @@ impl BlockMap<'_> {
 
     /// Compares each summary and each maximum with what it summarises. `held` is the gap that no maximum counts.
     fn check_summaries(&self, held: Offset) -> Result<(), Violation> {
-        demand(self.boundaries.is_whole(), Violation::Summary)?;
+        demand(self.summary.is_whole(), Violation::Summary)?;
         demand(self.maxima.is_whole(), Violation::Maximum)?;
         let chunks = self.end().chunk().wrapping_add(1);
         for chunk in 0..chunks {
-            let is_empty = self.starts.chunk(chunk) | self.ends.chunk(chunk) == 0;
-            demand(self.boundaries.contains(chunk) != is_empty, Violation::Summary)?;
-            demand(self.maxima.get(chunk) == self.largest_in(chunk, held).count(), Violation::Maximum)?;
+            let window = self.boundaries.chunk(chunk);
+            let is_empty = window.starts | window.ends == 0;
+            demand(self.summary.contains(chunk) != is_empty, Violation::Summary)?;
+            demand(self.maxima.get(chunk) == self.largest_in(chunk, held).count().min(MOST), Violation::Maximum)?;
         }
         // What fills the last word and node is empty.
-        demand(self.boundaries.next(chunks) == NO_BIT, Violation::Summary)?;
+        demand(self.summary.next(chunks) == NO_BIT, Violation::Summary)?;
         demand(self.maxima.first(chunks, 1) == NO_CHUNK, Violation::Maximum)
     }
 }

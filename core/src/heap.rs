@@ -385,9 +385,11 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         if at >= size || at % GRANULE != 0 {
             return Place::Nowhere;
         }
-        match at.checked_sub(self.bounds.slab_segment.load(Ordering::Relaxed)) {
-            Some(at) => Place::Blocks(Offset::of_byte(at)),
-            None => Place::Slab(Offset::of_byte(at)),
+        let slab = self.bounds.slab_segment.load(Ordering::Relaxed);
+        if at >= slab {
+            Place::Blocks(Offset::of_byte(at.wrapping_sub(slab)))
+        } else {
+            Place::Slab(Offset::of_byte(at))
         }
     }
 

@@ -7,7 +7,7 @@
 //! Complexity of every operation: O(levels), that is O(log of the chunks).
 #![allow(unsafe_code)]
 
-use static_assertions::const_assert_eq;
+use static_assertions::{const_assert, const_assert_eq};
 
 use crate::memory::{ALIGNMENT, Bump, Lent};
 
@@ -18,11 +18,18 @@ type Node = [u32; FAN as usize];
 
 const_assert_eq!(size_of::<Node>() % ALIGNMENT, 0);
 
-/// 16^7 or 8^9 chunks: more than the largest heap has.
-const LEVELS: usize = if usize::BITS == 64 { 7 } else { 9 };
+/// 16^7 or 8^15 chunks: more than the largest heap has. With the end of the last one a power of two, so that an index is
+/// brought into bounds by a mask.
+const LEVELS: u32 = if usize::BITS == 64 { 7 } else { 15 };
+
+const_assert!((LEVELS + 1).is_power_of_two());
 
 /// What a search returns if no chunk has such a number.
 pub(crate) const NO_CHUNK: u32 = u32::MAX;
+
+/// The largest number. What is larger counts as this: no segment has two gaps of half the largest one, so that a search for more
+/// finds the only gap that may be as large.
+pub(crate) const MOST: u32 = i32::MAX as u32;
 
 /// Invariants: number `i` of level `k + 1` is the largest of node `i` of level `k`. What fills a level's last node is 0.
 #[derive(Debug)]
@@ -30,12 +37,12 @@ pub(crate) struct MaxTree<'a> {
     /// All levels, the chunks' numbers first.
     numbers: Lent<'a, u32>,
     /// Where each level begins, and where the last one ends.
-    starts: [u32; LEVELS + 1],
+    starts: [u32; LEVELS as usize + 1],
     /// The level of one node.
     top: u32,
 }
 
-/// The numbers of a node that are at least `n`, a bit each.
+/// The numbers of a node that are at least `n`, a bit each. `n` is 1 to [`MOST`].
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
 #[inline(always)]
 fn at_least(node: &Node, n: u32) -> u32 {
@@ -46,35 +53,76 @@ fn at_least(node: &Node, n: u32) -> u32 {
     bits
 }
 
-/// The numbers of a node that are at least `n`, a bit each. Compilers make sixty instructions of the loop; x86-64 needs twenty.
-#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+/// The largest number of a node.
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
 #[inline(always)]
-fn at_least(node: &Node, n: u32) -> u32 {
-    use core::arch::x86_64::{
-        __m128i, _mm_cmpgt_epi32, _mm_movemask_epi8, _mm_packs_epi16, _mm_packs_epi32, _mm_set1_epi32, _mm_xor_si128,
-    };
-    // SAFETY: of one size (or this would not compile), and every bit pattern is a value of both.
-    let [a, b, c, d] = unsafe { core::mem::transmute::<Node, [__m128i; 4]>(*node) };
-    #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one obligation, the same for each")]
-    // SAFETY: they ask for SSE2, which this is compiled for, and touch no memory.
-    let too_small = unsafe {
-        // The comparison is signed: with the highest bits turned over, unsigned numbers compare alike.
-        let turn = _mm_set1_epi32(i32::MIN);
-        let n = _mm_xor_si128(_mm_set1_epi32(n as i32), turn);
-        let [a, b, c, d] = [a, b, c, d].map(|four| _mm_cmpgt_epi32(n, _mm_xor_si128(four, turn)));
-        // All bits of each number are alike now, so half of them, and half again, say the same.
-        _mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d)))
-    };
-    !(too_small as u32) & u32::from(u16::MAX)
-}
-
 fn largest(node: &Node) -> u32 {
     node.iter().fold(0, |most, &number| most.max(number))
 }
 
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+use sse2::{at_least, largest};
+
+/// A node as four vectors, which are there on every x86-64: compilers make two to four times as many instructions of the loops.
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+mod sse2 {
+    use core::arch::x86_64::{
+        __m128i, _mm_and_si128, _mm_andnot_si128, _mm_cmpgt_epi32, _mm_cvtsi128_si32, _mm_movemask_epi8, _mm_or_si128,
+        _mm_packs_epi16, _mm_packs_epi32, _mm_set1_epi32, _mm_shuffle_epi32,
+    };
+
+    use super::Node;
+
+    #[inline(always)]
+    fn vectors(node: &Node) -> [__m128i; 4] {
+        // SAFETY: of one size (or this would not compile), and every bit pattern is a value of both.
+        unsafe { core::mem::transmute::<Node, [__m128i; 4]>(*node) }
+    }
+
+    /// The numbers of a node that are at least `n`, a bit each. `n` is 1 to [`MOST`](super::MOST).
+    #[inline(always)]
+    pub(super) fn at_least(node: &Node, n: u32) -> u32 {
+        #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one obligation, the same for each")]
+        // SAFETY: they ask for SSE2, which this is compiled for, and touch no memory.
+        let enough = unsafe {
+            // The comparison is signed, as all numbers are at most i32::MAX.
+            let below = _mm_set1_epi32((n as i32).wrapping_sub(1));
+            let [a, b, c, d] = vectors(node).map(|four| _mm_cmpgt_epi32(four, below));
+            // All bits of each number are alike now, so half of them, and half again, say the same.
+            _mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d)))
+        };
+        enough as u32
+    }
+
+    /// The largest number of a node.
+    #[inline(always)]
+    pub(super) fn largest(node: &Node) -> u32 {
+        let [a, b, c, d] = vectors(node);
+        let four = larger(larger(a, b), larger(c, d));
+        #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one obligation, the same for each")]
+        // SAFETY: as above.
+        let most = unsafe {
+            let two = larger(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
+            _mm_cvtsi128_si32(larger(two, _mm_shuffle_epi32::<0b10_11_00_01>(two)))
+        };
+        most as u32
+    }
+
+    /// The larger of each two numbers.
+    #[inline(always)]
+    fn larger(a: __m128i, b: __m128i) -> __m128i {
+        #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one obligation, the same for each")]
+        // SAFETY: as above.
+        unsafe {
+            let first = _mm_cmpgt_epi32(a, b);
+            _mm_or_si128(_mm_and_si128(first, a), _mm_andnot_si128(first, b))
+        }
+    }
+}
+
 impl<'a> MaxTree<'a> {
     /// A tree of no numbers, all zeros.
-    pub(crate) const EMPTY: Self = Self { numbers: Lent::EMPTY, starts: [0; LEVELS + 1], top: 0 };
+    pub(crate) const EMPTY: Self = Self { numbers: Lent::EMPTY, starts: [0; LEVELS as usize + 1], top: 0 };
 
     /// Numbers that a tree of `chunks` chunks takes.
     pub(crate) const fn numbers(chunks: u32) -> usize {
@@ -108,25 +156,25 @@ impl<'a> MaxTree<'a> {
         None
     }
 
+    #[expect(clippy::indexing_slicing, reason = "the mask brings the index into bounds")]
     #[inline(always)]
     fn start(&self, level: u32) -> u32 {
-        self.starts.get(level as usize).copied().unwrap_or(u32::MAX)
+        self.starts[(level & LEVELS) as usize]
     }
 
-    #[inline(always)]
-    fn number(&mut self, level: u32, index: u32) -> Option<&mut u32> {
-        let place = self.start(level).wrapping_add(index);
-        self.numbers.get_mut(place as usize)
-    }
-
-    /// The node of `level` that holds number `index`, if there is one.
+    /// The node of `level` that holds number `index`, which the level has.
     #[inline(always)]
     fn node(&self, level: u32, index: u32) -> Option<&Node> {
-        let place = self.start(level).wrapping_add(index & !(FAN - 1));
-        if level < self.top && place >= self.start(level.wrapping_add(1)) {
-            return None;
+        self.numbers.array(self.start(level).wrapping_add(index & !(FAN - 1)) as usize)
+    }
+
+    /// The numbers from `index` of `level` on in its node that are at least `n`, a bit each; none if the level ends before.
+    #[inline(always)]
+    fn found(&self, level: u32, index: u32, n: u32) -> u32 {
+        if self.start(level).wrapping_add(index) >= self.start(level.wrapping_add(1)) {
+            return 0;
         }
-        self.numbers.array(place as usize)
+        self.node(level, index).map_or(0, |node| at_least(node, n))
     }
 
     /// The number of `chunk`, 0 if there is no such chunk.
@@ -145,8 +193,12 @@ impl<'a> MaxTree<'a> {
     pub(crate) fn raise(&mut self, chunk: u32, n: u32) {
         let Some(number) = self.numbers.get_mut(chunk as usize) else { return };
         if *number < n {
-            *number = n;
-            self.raise_above(chunk, n);
+            *number = n.min(MOST);
+            // The second level mostly has a larger one: no call for that.
+            let above = self.start(1).wrapping_add(chunk / FAN);
+            if self.numbers.get(above as usize) < n {
+                self.raise_above(chunk, n.min(MOST));
+            }
         }
     }
 
@@ -155,7 +207,8 @@ impl<'a> MaxTree<'a> {
         let mut index = chunk;
         for level in 1..=self.top {
             index /= FAN;
-            match self.number(level, index) {
+            let place = self.start(level).wrapping_add(index);
+            match self.numbers.get_mut(place as usize) {
                 Some(number) if *number < n => *number = n,
                 _ => return,
             }
@@ -163,28 +216,30 @@ impl<'a> MaxTree<'a> {
     }
 
     /// Makes the number of `chunk`, which is no less, `n`, and takes the maxima above anew, as far up as they change.
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn lower(&mut self, chunk: u32, n: u32) {
         let Some(number) = self.numbers.get_mut(chunk as usize) else { return };
         let before = core::mem::replace(number, n);
         let mut index = chunk;
         for level in 1..=self.top {
-            let below = self.node(level.wrapping_sub(1), index).map_or(0, largest);
-            index /= FAN;
-            match self.number(level, index) {
-                Some(number) if *number == before && below < before => *number = below,
-                _ => return,
+            let place = self.start(level).wrapping_add(index / FAN) as usize;
+            if self.numbers.get(place) != before {
+                return;
             }
+            let most = self.node(level.wrapping_sub(1), index).map_or(0, largest);
+            if let Some(number) = self.numbers.get_mut(place) {
+                *number = most;
+            }
+            index /= FAN;
         }
     }
 
     /// The first chunk from `from` on whose number is at least `n`, or [`NO_CHUNK`].
     #[inline(never)]
     pub(crate) fn first(&self, from: u32, n: u32) -> u32 {
-        let mut index = from;
+        let (mut index, n) = (from, n.min(MOST));
         for level in 0..=self.top {
-            let node = self.node(level, index);
-            let found = node.map_or(0, |node| at_least(node, n)) & u32::MAX.wrapping_shl(index % FAN);
+            let found = self.found(level, index, n) & u32::MAX.wrapping_shl(index % FAN);
             if found != 0 {
                 index = index & !(FAN - 1) | found.trailing_zeros();
                 return self.descend(level, index, n, u32::trailing_zeros);
@@ -194,24 +249,27 @@ impl<'a> MaxTree<'a> {
         NO_CHUNK
     }
 
-    /// The first chunk of all whose number is at least `n`, or [`NO_CHUNK`]: from the top down, so that every search of a
-    /// heap takes the same steps.
-    #[inline(never)]
+    /// The first chunk of all whose number is at least `n`, or [`NO_CHUNK`]. It looks at the first node of each level, from the
+    /// second level up: in a heap that is filled from its start the first chunks mostly have one.
+    #[inline(always)]
     pub(crate) fn first_of_all(&self, n: u32) -> u32 {
-        match self.node(self.top, 0).map_or(0, |node| at_least(node, n)) {
-            0 => NO_CHUNK,
-            found => self.descend(self.top, found.trailing_zeros(), n, u32::trailing_zeros),
+        let n = n.min(MOST);
+        for level in self.top.min(1)..=self.top {
+            let found = self.node(level, 0).map_or(0, |node| at_least(node, n));
+            if found != 0 {
+                return self.descend(level, found.trailing_zeros(), n, u32::trailing_zeros);
+            }
         }
+        NO_CHUNK
     }
 
     /// The last chunk before `before` whose number is at least `n`, or [`NO_CHUNK`].
     #[inline(never)]
     pub(crate) fn last(&self, before: u32, n: u32) -> u32 {
-        let mut index = before;
+        let (mut index, n) = (before, n.min(MOST));
         for level in 0..=self.top {
-            let node = self.node(level, index);
-            let below = (1u32.wrapping_shl(index % FAN)).wrapping_sub(1);
-            let found = node.map_or(0, |node| at_least(node, n)) & below;
+            let below = 1u32.wrapping_shl(index % FAN).wrapping_sub(1);
+            let found = self.found(level, index, n) & below;
             if found != 0 {
                 index = index & !(FAN - 1) | highest(found);
                 return self.descend(level, index, n, highest);

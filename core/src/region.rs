@@ -35,7 +35,8 @@ impl<'a> Region<'a> {
         Self { base: ptr::null_mut(), granules: Granules::ZERO, zeroed: false, lent: PhantomData };
 
     pub(crate) fn new(piece: Piece<'a>) -> Self {
-        let granules = Granules::from_bytes_floor(piece.size);
+        // One fewer than an offset can count, so that `Offset::NIL` is no boundary of the segment.
+        let granules = Granules::from_bytes_floor(piece.size).min(Granules::new(u32::MAX - 1));
         Self { base: piece.start.as_ptr(), granules, zeroed: piece.zeroed, lent: PhantomData }
     }
 
@@ -61,7 +62,9 @@ impl<'a> Region<'a> {
             return None;
         }
         // SAFETY: in bounds: at <= end <= granules was just compared, and all granules lie in one allocated object.
-        NonNull::new(unsafe { self.base.add(at.bytes()) })
+        let place = unsafe { self.base.add(at.bytes()) };
+        // Null if the region is.
+        NonNull::new(place)
     }
 
     /// A pointer to the granule at `at`, if the region has it.
@@ -71,7 +74,9 @@ impl<'a> Region<'a> {
             return None;
         }
         // SAFETY: in bounds: at < granules was just compared, and all granules lie in one allocated object.
-        NonNull::new(unsafe { self.base.add(at.bytes()) })
+        let place = unsafe { self.base.add(at.bytes()) };
+        // SAFETY: not null: it points into an object of one granule at least.
+        Some(unsafe { NonNull::new_unchecked(place) })
     }
 
     /// What the `next` field says of a successor at `next`: null where there is none.

@@ -96,9 +96,10 @@ impl Counters {
     #[inline(always)]
     pub(crate) fn allocated(&mut self, granules: Granules) {
         self.allocs = self.allocs.wrapping_add(1);
-        match self.objects_below.checked_sub(1) {
-            Some(below) => self.objects_below = below,
-            None => self.peak_objects = self.peak_objects.wrapping_add(1),
+        let at_peak;
+        (self.objects_below, at_peak) = self.objects_below.overflowing_sub(1);
+        if at_peak {
+            self.raise_peak_objects();
         }
         self.grown(granules);
     }
@@ -106,13 +107,26 @@ impl Counters {
     /// Counts `granules` that were added to live objects.
     #[inline(always)]
     pub(crate) fn grown(&mut self, granules: Granules) {
-        match self.below.checked_sub(granules.count()) {
-            Some(below) => self.below = below,
-            None => {
-                self.peak = self.peak.wrapping_add(granules.count()).wrapping_sub(self.below);
-                self.below = 0;
-            }
+        let above_peak;
+        (self.below, above_peak) = self.below.overflowing_sub(granules.count());
+        if above_peak {
+            self.raise_peak();
         }
+    }
+
+    /// Makes the peak what there is now: the distances have wrapped below 0.
+    #[cold]
+    #[inline(never)]
+    fn raise_peak(&mut self) {
+        self.peak = self.peak.wrapping_sub(self.below);
+        self.below = 0;
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn raise_peak_objects(&mut self) {
+        self.peak_objects = self.peak_objects.wrapping_sub(self.objects_below);
+        self.objects_below = 0;
     }
 
     /// Counts an object of `granules` that was freed.
