@@ -415,19 +415,29 @@ impl<'a> BitTree<'a> {
         at
     }
 
-    /// Whether the invariants hold.
-    pub(crate) fn is_whole(&self) -> bool {
-        let end = |level: u32| match level.checked_add(1).filter(|above| *above <= self.top) {
+    /// Words of a level, but for the zero word at its end.
+    fn words_in(&self, level: u32) -> u32 {
+        let end = match level.checked_add(1).filter(|above| *above <= self.top) {
             Some(above) => self.place(above, 0),
             None => self.words.len(),
         };
+        (end as u32).wrapping_sub(1).wrapping_sub(self.place(level, 0) as u32)
+    }
+
+    /// Whether the invariants hold.
+    pub(crate) fn is_whole(&self) -> bool {
+        if self.words.len() == 0 {
+            return true;
+        }
         (0..=self.top).all(|level| {
-            let padding = end(level).wrapping_sub(1).wrapping_sub(self.place(level, 0));
-            let summary = |word: u32| self.word(level.wrapping_add(1), word / BITS).wrapping_shr(word) & 1 != 0;
-            self.words.len() == 0
-                || self.word(level, padding as u32) == 0
-                    && (level == self.top
-                        || (0..padding as u32).all(|word| summary(word) == (self.word(level, word) != 0)))
+            let (words, above) = (self.words_in(level), level.wrapping_add(1));
+            let is_summary = |word: u32| {
+                let is_set = self.word(above, word / BITS).wrapping_shr(word) & 1 != 0;
+                is_set == (word < words && self.word(level, word) != 0)
+            };
+            // All bits of the summary, also those that stand for no word.
+            let bits = if level < self.top { self.words_in(above).wrapping_mul(BITS) } else { 0 };
+            self.word(level, words) == 0 && (0..bits).all(is_summary)
         })
     }
 }

@@ -294,16 +294,18 @@ impl<'a> MaxTree<'a> {
 
     /// Whether the invariants hold.
     pub(crate) fn is_whole(&self) -> bool {
-        (0..self.top).all(|level| {
-            let numbers = self.start(level.wrapping_add(1)).wrapping_sub(self.start(level));
-            let above = level.wrapping_add(1);
-            let room = self.start(above.wrapping_add(1)).wrapping_sub(self.start(above));
-            (0..room).all(|index| {
-                let place = index.wrapping_mul(FAN);
-                let most = if place < numbers { self.node(level, place).map_or(0, largest) } else { 0 };
-                self.numbers.get(self.start(above).wrapping_add(index) as usize) == most
+        // No search finds a number above MOST.
+        (0..self.numbers.len()).all(|place| self.numbers.get(place) <= MOST)
+            && (0..self.top).all(|level| {
+                let numbers = self.start(level.wrapping_add(1)).wrapping_sub(self.start(level));
+                let above = level.wrapping_add(1);
+                let room = self.start(above.wrapping_add(1)).wrapping_sub(self.start(above));
+                (0..room).all(|index| {
+                    let place = index.wrapping_mul(FAN);
+                    let most = if place < numbers { self.node(level, place).map_or(0, largest) } else { 0 };
+                    self.numbers.get(self.start(above).wrapping_add(index) as usize) == most
+                })
             })
-        })
     }
 }
 
