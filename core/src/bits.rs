@@ -225,6 +225,16 @@ impl<'a> Boundaries<'a> {
     }
 }
 
+/// What tests reach.
+#[cfg(test)]
+impl Boundaries<'_> {
+    pub(crate) const PADDING: usize = PADDING;
+
+    pub(crate) fn word_mut(&mut self, index: usize) -> Option<&mut Word> {
+        self.words.get_mut(index)
+    }
+}
+
 #[inline(always)]
 const fn bit(at: u32) -> Word {
     (1 as Word).wrapping_shl(at)
@@ -439,5 +449,24 @@ impl<'a> BitTree<'a> {
             let bits = if level < self.top { self.words_in(above).wrapping_mul(BITS) } else { 0 };
             self.word(level, words) == 0 && (0..bits).all(is_summary)
         })
+    }
+}
+
+/// What tests reach.
+#[cfg(test)]
+impl BitTree<'_> {
+    /// Levels, that of the bits included.
+    pub(crate) fn levels(&self) -> u32 {
+        self.top + 1
+    }
+
+    /// Where the words of a level stand, the zero word at its end included.
+    pub(crate) fn places(&self, level: u32) -> core::ops::Range<usize> {
+        let end = if level < self.top { self.place(level + 1, 0) } else { self.words.len() };
+        self.place(level, 0)..end
+    }
+
+    pub(crate) fn word_mut(&mut self, place: usize) -> Option<&mut Word> {
+        self.words.get_mut(place)
     }
 }

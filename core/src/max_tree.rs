@@ -309,6 +309,34 @@ impl<'a> MaxTree<'a> {
     }
 }
 
+/// What tests reach.
+#[cfg(test)]
+impl MaxTree<'_> {
+    pub(crate) const FAN: u32 = FAN;
+
+    /// Levels, that of the chunks' numbers included.
+    pub(crate) fn levels(&self) -> u32 {
+        self.top + 1
+    }
+
+    /// Where the numbers of a level stand, and what fills its last node.
+    pub(crate) fn places(&self, level: u32) -> core::ops::Range<usize> {
+        self.start(level) as usize..self.start(level + 1) as usize
+    }
+
+    pub(crate) fn number_mut(&mut self, place: usize) -> Option<&mut u32> {
+        self.numbers.get_mut(place)
+    }
+
+    pub(crate) fn at_least(node: &[u32; FAN as usize], n: u32) -> u32 {
+        at_least(node, n)
+    }
+
+    pub(crate) fn largest(node: &[u32; FAN as usize]) -> u32 {
+        largest(node)
+    }
+}
+
 /// The highest set bit of a number that is not zero.
 fn highest(bits: u32) -> u32 {
     31u32.wrapping_sub(bits.leading_zeros())
