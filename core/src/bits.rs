@@ -242,8 +242,9 @@ unsafe fn read(words: *mut Word, byte: isize) -> Word {
     Word::from_le(unsafe { place.read_unaligned() })
 }
 
-/// 64^6 or 32^6 bits: the slots of a granule in the largest heap, and more than it has chunks.
-const LEVELS: usize = 6;
+/// 64^6 or 32^6 bits would do: the slots of a granule in the largest heap, and more than it has chunks. A power of two, so that a
+/// level is brought into bounds by a mask.
+const LEVELS: u32 = 8;
 
 /// Bits with summaries: the next or previous set bit is found in O(levels), O(log of the bits).
 ///
@@ -256,7 +257,7 @@ pub(crate) struct BitTree<'a> {
     /// All levels, the bits first.
     words: Lent<'a, Word>,
     /// Where each level begins.
-    starts: [u32; LEVELS],
+    starts: [u32; LEVELS as usize],
     /// The level of one word.
     top: u32,
 }
@@ -266,7 +267,7 @@ pub(crate) const NO_BIT: u32 = u32::MAX;
 
 impl<'a> BitTree<'a> {
     /// A tree of no bits, all zeros.
-    pub(crate) const EMPTY: Self = Self { words: Lent::EMPTY, starts: [0; LEVELS], top: 0 };
+    pub(crate) const EMPTY: Self = Self { words: Lent::EMPTY, starts: [0; LEVELS as usize], top: 0 };
 
     /// Words that a tree of `bits` bits takes.
     pub(crate) const fn words(bits: u32) -> usize {
@@ -298,10 +299,10 @@ impl<'a> BitTree<'a> {
         None
     }
 
+    #[expect(clippy::indexing_slicing, reason = "the mask brings the index into bounds")]
     #[inline(always)]
     fn place(&self, level: u32, word: u32) -> usize {
-        let start = self.starts.get(level as usize).copied().unwrap_or(0);
-        start.wrapping_add(word) as usize
+        self.starts[(level & (LEVELS - 1)) as usize].wrapping_add(word) as usize
     }
 
     #[inline(always)]
@@ -378,13 +379,14 @@ impl<'a> BitTree<'a> {
     #[inline(never)]
     pub(crate) fn next(&self, from: u32) -> u32 {
         let mut at = from;
-        for level in 0..=self.top {
+        let mut level = 0u32;
+        while level <= self.top {
             let word = self.word(level, at / BITS) & from_bit(at);
             if word != 0 {
                 at = at & !(BITS - 1) | word.trailing_zeros();
                 return self.descend(level, at, Word::trailing_zeros);
             }
-            at = (at / BITS).wrapping_add(1);
+            (level, at) = (level.wrapping_add(1), (at / BITS).wrapping_add(1));
         }
         NO_BIT
     }
@@ -393,13 +395,14 @@ impl<'a> BitTree<'a> {
     #[inline(never)]
     pub(crate) fn previous(&self, before: u32) -> u32 {
         let mut at = before;
-        for level in 0..=self.top {
+        let mut level = 0u32;
+        while level <= self.top {
             let word = self.word(level, at / BITS) & below_bit(at);
             if word != 0 {
                 at = at & !(BITS - 1) | highest(word);
                 return self.descend(level, at, highest);
             }
-            at /= BITS;
+            (level, at) = (level.wrapping_add(1), at / BITS);
         }
         NO_BIT
     }

@@ -28,6 +28,18 @@ impl Gap {
     }
 }
 
+/// A gap that serves a request, and its chunk.
+pub(crate) struct Found {
+    pub(crate) gap: Gap,
+    chunk: u32,
+    /// The starts of the chunk.
+    starts: Word,
+    /// The largest gap of the chunk before this one.
+    before: Granules,
+    /// The gaps of the chunk after this one, a bit each.
+    later: Word,
+}
+
 /// Invariants, of the bits and what summarises them:
 /// - An end bit at the segment's first granule and a start bit at its end stand for the blocks outside. Between them, starts
 ///   and ends alternate; where both are set, the end comes first.
@@ -154,6 +166,12 @@ impl<'a> BlockMap<'a> {
             self.summarise(start.near(), false);
         }
         self.clear_end(end);
+    }
+
+    /// The boundaries of a block, if they are some.
+    #[inline(always)]
+    pub(crate) fn span(&self, start: Offset, end: Offset) -> Option<(Place, Near)> {
+        Some((self.boundaries.place(start)?, self.boundaries.place(end)?.near()))
     }
 
     /// Two boundaries whose end bits can be turned over.
@@ -295,9 +313,42 @@ impl<'a> BlockMap<'a> {
     /// The first gap of all of at least `size`, of those that are counted in a maximum.
     #[inline(always)]
     pub(crate) fn first_fit_of_all(&self, size: Granules) -> Option<Gap> {
-        match self.maxima.first_of_all(size.count()) {
-            NO_CHUNK => None,
-            chunk => self.first_fit_in(chunk, Word::MAX, size),
+        let chunk = self.maxima.first_of_all(size.count());
+        self.first_fit_in(chunk, Word::MAX, size)
+    }
+
+    /// The first gap of all of at least `size`, and what is to be known of its chunk.
+    #[inline(always)]
+    pub(crate) fn find_first(&self, size: Granules) -> Option<Found> {
+        let chunk = self.maxima.first_of_all(size.count());
+        let window = self.boundaries.chunk(chunk);
+        let (mut left, mut before) = (window.gaps(), Granules::ZERO);
+        while left != 0 {
+            let gap = self.gap_in(chunk, window.starts, left.trailing_zeros());
+            left &= left.wrapping_sub(1);
+            if gap.size() >= size {
+                return Some(Found { gap, chunk, starts: window.starts, before, later: left });
+            }
+            before = before.max(gap.size());
+        }
+        None
+    }
+
+    /// Takes the maximum of a gap's chunk anew, if it was this gap. Of the gap there is `rest` left.
+    #[inline(always)]
+    pub(crate) fn settle(&mut self, found: Found, rest: Gap) {
+        let Found { gap, chunk, starts, before, later } = found;
+        let in_chunk = rest.start.chunk() == chunk;
+        if self.is_maximum(gap.start, gap.size()) {
+            let (mut left, mut most) = (later, before.max(if in_chunk { rest.size() } else { Granules::ZERO }));
+            while left != 0 {
+                most = most.max(self.gap_in(chunk, starts, left.trailing_zeros()).size());
+                left &= left.wrapping_sub(1);
+            }
+            self.maxima.lower(chunk, most.count().min(MOST));
+        }
+        if !in_chunk {
+            self.add_to_maximum(rest);
         }
     }
 

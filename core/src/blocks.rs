@@ -98,34 +98,58 @@ impl<'a, P: Policy> Blocks<'a, P> {
         Some(new)
     }
 
-    /// Allocates a payload of `size` bytes.
+    /// Allocates a payload of `size` bytes; `None` if no gap is large enough, and nothing is counted then.
     #[inline(always)]
-    pub(crate) fn alloc(&mut self, size: usize) -> Result<NonNull<u8>, AllocError> {
-        match self.alloc_or_none(size) {
-            Some(payload) => Ok(payload),
-            None => Err(self.failed(size)),
+    pub(crate) fn alloc_or_none(&mut self, size: usize) -> Option<NonNull<u8>> {
+        let need = Granules::of_block(size)?;
+        if !P::ROVES {
+            return self.take_first(need);
         }
+        if self.rover.gap < need {
+            self.move_rover(need)?;
+        }
+        let gap = self.held_gap();
+        self.take(gap, gap.start, need)
     }
 
+    /// Takes a block of `need` granules out of the first gap that is large enough.
     #[inline(always)]
-    fn alloc_or_none(&mut self, size: usize) -> Option<NonNull<u8>> {
-        let need = Granules::of_block(size)?;
-        let gap = self.find(need)?;
-        self.take(gap, gap.start, need)
+    fn take_first(&mut self, need: Granules) -> Option<NonNull<u8>> {
+        let found = self.map.find_first(need)?;
+        let gap = found.gap;
+        let end = without_sliver(gap.start.plus(need), gap.end);
+        let (start, stop) = self.map.span(gap.start, end)?;
+        let payload = self.region.write_split(gap.start, end, gap.end, Offset::NIL)?;
+        self.map.occupy(start, stop);
+        self.map.settle(found, Gap { start: end, end: gap.end });
+        self.count(gap.start, end, gap.end);
+        Some(payload)
+    }
+
+    /// Counts a block that was taken out of the front of a gap which ends at `gap_end`.
+    #[inline(always)]
+    fn count(&mut self, at: Offset, end: Offset, gap_end: Offset) {
+        self.gaps = self.gaps.wrapping_sub(u32::from(end == gap_end));
+        if end > self.high_water {
+            self.high_water = end;
+        }
+        self.counters.allocated(at.up_to(end));
     }
 
     /// Allocates a payload of `size` bytes at a multiple of `alignment`, a power of two.
     #[inline(never)]
     pub(crate) fn alloc_aligned(&mut self, size: usize, alignment: usize) -> Result<NonNull<u8>, AllocError> {
-        if alignment <= GRANULE {
-            return self.alloc(size);
-        }
-        let need = Granules::of_block(size);
-        let found = need.and_then(|need| Some((self.find_aligned(need, alignment)?, need)));
-        match found.and_then(|((gap, at), need)| self.take(gap, at, need)) {
-            Some(payload) => Ok(payload),
-            None => Err(self.failed(size)),
-        }
+        let payload = match alignment > GRANULE {
+            true => self.alloc_aligned_or_none(size, alignment),
+            false => self.alloc_or_none(size),
+        };
+        payload.ok_or_else(|| self.failed(size))
+    }
+
+    fn alloc_aligned_or_none(&mut self, size: usize, alignment: usize) -> Option<NonNull<u8>> {
+        let need = Granules::of_block(size)?;
+        let (gap, at) = self.find_aligned(need, alignment)?;
+        self.take(gap, at, need)
     }
 
     /// The address from which on the memory is zeros, if it was lent as such: a gap's header may stand at the high-water mark,
@@ -137,7 +161,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
     /// Counts a request that no gap can serve, and says why.
     #[cold]
     #[inline(never)]
-    fn failed(&mut self, size: usize) -> AllocError {
+    pub(crate) fn failed(&mut self, size: usize) -> AllocError {
         let all = self.region.granules();
         if all == Granules::ZERO {
             return AllocError::NotInitialised;
@@ -161,18 +185,6 @@ impl<'a, P: Policy> Blocks<'a, P> {
     #[inline(always)]
     pub(crate) fn held(&self) -> Offset {
         if P::ROVES && self.rover.gap > Granules::ZERO { self.rover.at } else { Offset::NIL }
-    }
-
-    /// The gap that serves a request for `need` granules. Where the policy roves, the rover holds it then.
-    #[inline(always)]
-    fn find(&mut self, need: Granules) -> Option<Gap> {
-        if !P::ROVES {
-            return self.map.first_fit_of_all(need);
-        }
-        if self.rover.gap < need {
-            self.move_rover(need)?;
-        }
-        Some(self.held_gap())
     }
 
     /// Moves the rover to the gap that serves a request for `need` granules, which is not the one that it holds.
@@ -269,11 +281,11 @@ impl<'a, P: Policy> Blocks<'a, P> {
     #[inline(always)]
     fn take(&mut self, gap: Gap, at: Offset, need: Granules) -> Option<NonNull<u8>> {
         let end = without_sliver(at.plus(need), gap.end);
-        let (block, rest) = (at.up_to(end), Gap { start: end, end: gap.end });
+        let rest = Gap { start: end, end: gap.end };
         let next = if P::ROVES { self.rover.next } else { Offset::NIL };
         // These steps fail if the map was destroyed; nothing has changed before them.
-        let (start, stop) = (self.map.boundaries.place(at)?, self.map.boundaries.place(end)?.near());
-        let payload = self.region.write_split(at, block, rest.size(), next)?;
+        let (start, stop) = self.map.span(at, end)?;
+        let payload = self.region.write_split(at, end, gap.end, next)?;
         if at == gap.start {
             self.map.occupy(start, stop);
         } else {
@@ -281,18 +293,13 @@ impl<'a, P: Policy> Blocks<'a, P> {
             self.leave_lead(Gap { start: gap.start, end: at });
         }
         if P::ROVES {
-            let previous = self.rover.previous;
-            self.region.link(previous, if rest.size() > Granules::ZERO { end } else { next });
+            self.region.link(self.rover.previous, if rest.size() > Granules::ZERO { end } else { next });
             (self.rover.at, self.rover.gap) = (end, rest.size());
         } else {
             self.remove_from_maximum(gap.start, gap.size());
             self.map.add_to_maximum(rest);
         }
-        self.gaps = self.gaps.wrapping_sub(u32::from(rest.size() == Granules::ZERO));
-        if end > self.high_water {
-            self.high_water = end;
-        }
-        self.counters.allocated(block);
+        self.count(at, end, gap.end);
         Some(payload)
     }
 

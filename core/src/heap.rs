@@ -180,23 +180,42 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     /// [`AllocError::Full`] or [`AllocError::Fragmented`]; nothing has changed.
     #[inline]
     pub fn alloc(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
+        match self.alloc_or_none(size) {
+            Some(object) => Ok(object),
+            None => Err(self.why(size)),
+        }
+    }
+
+    /// [`alloc`](Self::alloc) without a reason: an answer in a register.
+    #[inline]
+    fn alloc_or_none(&self, size: usize) -> Option<NonNull<u8>> {
         if size == self.bounds.slab_size.load(Ordering::Relaxed) {
-            if let Some(slot) = self.lock_slab()?.alloc() {
-                return Ok(slot);
+            if let Some(slot) = self.lock_slab().ok()?.alloc() {
+                return Some(slot);
             }
             return self.spill(size);
         }
-        self.lock_blocks()?.alloc(size)
+        self.lock_blocks().ok()?.alloc_or_none(size)
     }
 
     /// Serves a request for a slot by a block, as no slot is free.
     #[cold]
     #[inline(never)]
-    fn spill(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
-        let mut blocks = self.lock_blocks()?;
-        let payload = blocks.alloc_aligned(size, GRANULE)?;
+    fn spill(&self, size: usize) -> Option<NonNull<u8>> {
+        let mut blocks = self.lock_blocks().ok()?;
+        let payload = blocks.alloc_or_none(size)?;
         blocks.spilled = blocks.spilled.wrapping_add(1);
-        Ok(payload)
+        Some(payload)
+    }
+
+    /// Counts a request that failed, and says why.
+    #[cold]
+    #[inline(never)]
+    fn why(&self, size: usize) -> AllocError {
+        match self.lock_blocks() {
+            Ok(mut blocks) => blocks.failed(size),
+            Err(reentered) => reentered.into(),
+        }
     }
 
     /// Allocates `size` zero bytes. Every one of them is written, so that nothing in the heap can change this.
