@@ -60,7 +60,7 @@ impl<'a> BlockMap<'a> {
         Self { boundaries: Boundaries::EMPTY, summary: BitTree::EMPTY, maxima: MaxTree::EMPTY, end: Offset::ZERO };
 
     /// Chunks of a segment: one boundary more than granules.
-    const fn chunks_of(granules: Granules) -> u32 {
+    pub(crate) const fn chunks_of(granules: Granules) -> u32 {
         Offset::ZERO.plus(granules).chunk().wrapping_add(1)
     }
 
@@ -124,48 +124,48 @@ impl<'a> BlockMap<'a> {
         self.behind(at).gaps()
     }
 
-    /// Makes a block of the granules from `start`, where a gap starts, up to `end`.
+    /// Makes a block of the granules from `start`, where a gap starts, up to `end`. Returns the bits of both chunks.
     #[inline(always)]
-    pub(crate) fn occupy(&mut self, start: Place, end: Near) {
+    pub(crate) fn occupy(&mut self, start: Place, end: Near) -> (Window, Window) {
         // The gap's own end bit is in the first chunk, before and after.
-        self.boundaries.flip_start(start.near());
-        self.set_end(end);
+        (self.boundaries.flip_start(start.near()), self.set_end(end))
     }
 
     /// Makes a block of granules in the midst of a gap.
-    #[inline(never)]
-    pub(crate) fn occupy_inside(&mut self, start: Place, end: Near) {
+    pub(crate) fn occupy_inside(&mut self, start: Place, end: Near) -> (Window, Window) {
         let now = self.boundaries.flip_start(start.near());
         if now.starts & now.starts.wrapping_sub(1) | now.ends == 0 {
             self.summary.set(start.offset().chunk());
         }
-        self.set_end(end);
+        (now, self.set_end(end))
     }
 
     #[inline(always)]
-    fn set_end(&mut self, at: Near) {
+    fn set_end(&mut self, at: Near) -> Window {
         let now = self.boundaries.flip_end(at);
         if now.ends & now.ends.wrapping_sub(1) | now.starts == 0 {
             self.summarise(at, true);
         }
+        now
     }
 
     #[inline(always)]
-    fn clear_end(&mut self, at: Near) {
+    fn clear_end(&mut self, at: Near) -> Window {
         let now = self.boundaries.flip_end(at);
         if now.ends | now.starts == 0 {
             self.summarise(at, false);
         }
+        now
     }
 
-    /// Frees the granules of the block from `start` up to `end`.
+    /// Frees the granules of the block from `start` up to `end`. Returns the bits of both chunks.
     #[inline(always)]
-    pub(crate) fn vacate(&mut self, start: Place, end: Near) {
+    pub(crate) fn vacate(&mut self, start: Place, end: Near) -> (Window, Window) {
         let now = self.boundaries.flip_start(start.near());
         if now.starts | now.ends == 0 {
             self.summarise(start.near(), false);
         }
-        self.clear_end(end);
+        (now, self.clear_end(end))
     }
 
     /// The boundaries of a block, if they are some.
@@ -175,21 +175,14 @@ impl<'a> BlockMap<'a> {
     }
 
     /// Two boundaries whose end bits can be turned over.
+    #[inline(always)]
     pub(crate) fn ends(&self, from: Offset, to: Offset) -> Option<(Near, Near)> {
         Some((self.boundaries.place(from)?.near(), self.boundaries.place(to)?.near()))
     }
 
-    /// The end of the block that starts at `start`, and of the gap after it.
-    #[inline(never)]
-    pub(crate) fn far_ends(&self, start: Place) -> Option<(Near, Offset)> {
-        let end = self.block_end(start.offset());
-        Some((self.boundaries.place(end)?.near(), self.gap_end(end)))
-    }
-
-    /// Moves a block's end.
-    pub(crate) fn move_end(&mut self, from: Near, to: Near) {
-        self.set_end(to);
-        self.clear_end(from);
+    /// Moves a block's end. Returns the bits of both chunks.
+    pub(crate) fn move_end(&mut self, from: Near, to: Near) -> (Window, Window) {
+        (self.set_end(to), self.clear_end(from))
     }
 
     /// Notes that a chunk has a boundary now, or none.

@@ -159,6 +159,10 @@ impl<P: Policy> Blocks<'_, P> {
     }
 
     fn check_rover(&self) -> Result<(), Violation> {
+        let chunks = BlockMap::chunks_of(self.region.granules());
+        let told = |chunk: u32| self.chunks_with_gaps.contains(chunk) == (self.map.gaps(chunk) != 0);
+        let tells = self.chunks_with_gaps.is_whole() && self.chunks_with_gaps.next(chunks) == NO_BIT;
+        demand(tells && (0..chunks).all(told), Violation::Summary)?;
         let rover = &self.rover;
         let holds = if rover.gap > Granules::ZERO {
             self.map.gap_start(rover.at) == rover.at

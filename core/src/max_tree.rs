@@ -242,7 +242,7 @@ impl<'a> MaxTree<'a> {
             let found = self.found(level, index, n) & u32::MAX.wrapping_shl(index % FAN);
             if found != 0 {
                 index = index & !(FAN - 1) | found.trailing_zeros();
-                return self.descend(level, index, n, u32::trailing_zeros);
+                return self.descend(level, index, n);
             }
             (level, index) = (level.wrapping_add(1), (index / FAN).wrapping_add(1));
         }
@@ -258,7 +258,7 @@ impl<'a> MaxTree<'a> {
         loop {
             let found = self.look_at(level, 0, |node| at_least(node, n));
             if found != 0 {
-                return self.descend(level, found.trailing_zeros(), n, u32::trailing_zeros);
+                return self.descend(level, found.trailing_zeros(), n);
             }
             if level >= self.top {
                 return NO_CHUNK;
@@ -267,32 +267,15 @@ impl<'a> MaxTree<'a> {
         }
     }
 
-    /// The last chunk before `before` whose number is at least `n`, or [`NO_CHUNK`].
-    #[inline(never)]
-    pub(crate) fn last(&self, before: u32, n: u32) -> u32 {
-        let (mut index, n) = (before, n.min(MOST));
-        let mut level = 0u32;
-        while level <= self.top {
-            let below = 1u32.wrapping_shl(index % FAN).wrapping_sub(1);
-            let found = self.found(level, index, n) & below;
-            if found != 0 {
-                index = index & !(FAN - 1) | highest(found);
-                return self.descend(level, index, n, highest);
-            }
-            (level, index) = (level.wrapping_add(1), index / FAN);
-        }
-        NO_CHUNK
-    }
-
-    /// From number `index` of `level` down to the chunk that `choose` chooses, on each level, of the numbers that are at least `n`.
+    /// From number `index` of `level` down to the first chunk below it whose number is at least `n`.
     #[inline(always)]
-    fn descend(&self, level: u32, index: u32, n: u32, choose: impl Fn(u32) -> u32) -> u32 {
+    fn descend(&self, level: u32, index: u32, n: u32) -> u32 {
         let (mut level, mut index) = (level, index);
         while level > 0 {
             level = level.wrapping_sub(1);
             index = index.wrapping_mul(FAN);
             let found = self.look_at(level, index, |node| at_least(node, n));
-            index = index.wrapping_add(choose(found));
+            index = index.wrapping_add(found.trailing_zeros());
         }
         index
     }
@@ -310,9 +293,4 @@ impl<'a> MaxTree<'a> {
             })
         })
     }
-}
-
-/// The highest set bit of a number that is not zero.
-fn highest(bits: u32) -> u32 {
-    31u32.wrapping_sub(bits.leading_zeros())
 }
