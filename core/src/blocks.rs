@@ -154,9 +154,10 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         Blocks { heap: self, segment: Segment::Slab, at: Offset::ZERO }
     }
 
-    /// The next-fit segment's blocks alone, without a step for every slot: otherwise as [`blocks`](Self::blocks).
-    pub fn next_fit_blocks(&self) -> Blocks<'_, 'a, L, P> {
-        Blocks { heap: self, segment: Segment::Blocks, at: Offset::ZERO }
+    /// The slots or blocks from `segment`'s first on: for [`Segment::Blocks`] without a step for every slot. Otherwise as
+    /// [`blocks`](Self::blocks).
+    pub fn blocks_in(&self, segment: Segment) -> Blocks<'_, 'a, L, P> {
+        Blocks { heap: self, segment, at: Offset::ZERO }
     }
 
     /// The address of every header in the heap that is not what the allocator wrote, live or free, by a walk like

@@ -3,7 +3,7 @@
 use core::iter;
 use core::ops::Range;
 
-use slabfit::{Block, GRANULE, Heap, RawLock, Segment, SegmentStats, State};
+use slabfit::{Block, GRANULE, Heap, Policy, RawLock, Segment, SegmentStats, State};
 
 /// What lies in one share of a segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl<I: Iterator<Item = Block>> Iterator for Cells<I> {
 
 /// The slots that were ever in use one by one, and all behind them as a single free one: the lowest slot is served first, so
 /// those are as many as were ever in use at once. `stats` are the slab's.
-pub fn slots<L: RawLock>(heap: &Heap<'_, L>, stats: &SegmentStats) -> impl Iterator<Item = Block> {
+pub fn slots<L: RawLock, P: Policy>(heap: &Heap<'_, L, P>, stats: &SegmentStats) -> impl Iterator<Item = Block> {
     let range = heap.segment(Segment::Slab);
     let stride = heap.slab_size().max(1).checked_next_multiple_of(GRANULE).unwrap_or(usize::MAX);
     let slots = range.len().checked_div(stride).unwrap_or(0);

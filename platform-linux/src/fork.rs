@@ -6,7 +6,7 @@
 
 use core::cell::UnsafeCell;
 
-use slabfit::{Heap, Held};
+use slabfit::{Heap, HeapGuard, Policy};
 
 use crate::futex::FutexLock;
 
@@ -18,7 +18,7 @@ pub(crate) struct Forks(UnsafeCell<Wanted>);
 
 struct Wanted {
     wanted: usize,
-    held: Option<Held<'static, FutexLock>>,
+    held: Option<HeapGuard<'static, FutexLock>>,
 }
 
 // SAFETY: one thread at a time reaches the content, by the invariant, and what it leaves there it takes away itself: in the
@@ -34,9 +34,9 @@ impl Forks {
     }
 
     /// Holds `heap`, which is the same in every call.
-    pub(crate) fn hold(&self, heap: &'static Heap<'static, FutexLock>) {
-        let held = heap.hold();
-        // SAFETY: this thread has both locks: `hold` has taken them, or this thread had them before.
+    pub(crate) fn hold<P: Policy>(&self, heap: &'static Heap<'static, FutexLock, P>) {
+        let held = heap.lock_all();
+        // SAFETY: this thread has both locks: `lock_all` has taken them, or this thread had them before.
         let forks = unsafe { &mut *self.0.get() };
         forks.wanted = forks.wanted.wrapping_add(1);
         // If there is one, the new one has taken nothing.

@@ -8,7 +8,7 @@ use core::ops::Deref;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use slabfit::{Config, Heap, InitError, MAX_HEAP, MIN_HEAP, Memory, bookkeeping_size};
+use slabfit::{Config, Heap, InitError, MAX_HEAP, MIN_HEAP, Memory, NextFit, Policy, bookkeeping_size};
 
 use crate::fork::Forks;
 use crate::futex::FutexLock;
@@ -29,22 +29,42 @@ pub enum MapError {
 ///
 /// All that a heap can do is reached by dereferencing. Its objects end with it: they are raw memory, and no lifetime
 /// holds them.
-pub struct MappedHeap {
+pub struct MappedHeap<P: Policy = NextFit> {
     // Above the mapping, so that it is dropped first.
-    heap: Heap<'static, FutexLock>,
+    heap: Heap<'static, FutexLock, P>,
     mapping: Mapping,
 }
 
 impl MappedHeap {
     /// Maps a heap of `size` bytes, rounded up to whole pages; its bookkeeping is mapped beside it and not part of them.
+    /// [`with_policy`](Self::with_policy) makes one of any policy.
     ///
     /// # Errors
     /// The kernel's refusal, or what is wrong with the size or the configuration.
     pub fn new(size: usize, config: Config) -> Result<Self, MapError> {
-        let mapping = map(size, config)?;
+        Self::with_policy(size, config)
+    }
+}
+
+impl<P: Policy> MappedHeap<P> {
+    /// Maps a heap of the policy that its type names, otherwise as [`new`](MappedHeap::new).
+    ///
+    /// # Errors
+    /// As [`new`](MappedHeap::new).
+    ///
+    /// ```
+    /// use slabfit::{Config, FirstFit};
+    /// use slabfit_linux::{MapError, MappedHeap};
+    ///
+    /// let heap: MappedHeap<FirstFit> = MappedHeap::with_policy(1 << 20, Config::new(64))?;
+    /// assert!(heap.alloc(100).is_ok());
+    /// # Ok::<(), MapError>(())
+    /// ```
+    pub fn with_policy(size: usize, config: Config) -> Result<Self, MapError> {
+        let mapping = map::<P>(size, config)?;
         // SAFETY: the heap stands beside the mapping and is dropped before it.
         let memory = unsafe { memory(&mapping) };
-        Ok(Self { heap: Heap::new(memory, config)?, mapping })
+        Ok(Self { heap: Heap::from_memory(memory, config)?, mapping })
     }
 
     /// The memory that the heap and its bookkeeping live in.
@@ -61,30 +81,30 @@ impl MappedHeap {
     }
 }
 
-impl Deref for MappedHeap {
-    type Target = Heap<'static, FutexLock>;
+impl<P: Policy> Deref for MappedHeap<P> {
+    type Target = Heap<'static, FutexLock, P>;
 
     fn deref(&self) -> &Self::Target {
         &self.heap
     }
 }
 
-impl fmt::Debug for MappedHeap {
+impl<P: Policy> fmt::Debug for MappedHeap<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MappedHeap").field("mapping", &self.mapping).finish_non_exhaustive()
     }
 }
 
 /// A heap for a `static`: without memory until [`init`](Self::init), and with the same memory from then on.
-pub struct ProcessHeap {
-    heap: Heap<'static, FutexLock>,
+pub struct ProcessHeap<P: Policy = NextFit> {
+    heap: Heap<'static, FutexLock, P>,
     forks: Forks,
     trimmer: Trimmer,
     /// Bytes of a page; 0 before `init`.
     page: AtomicUsize,
 }
 
-impl ProcessHeap {
+impl<P: Policy> ProcessHeap<P> {
     /// A heap that has no memory yet and serves nothing.
     pub const fn empty() -> Self {
         Self { heap: Heap::empty(), forks: Forks::none(), trimmer: Trimmer::new(), page: AtomicUsize::new(0) }
@@ -102,7 +122,7 @@ impl ProcessHeap {
         if self.heap.base().is_some() {
             return Err(InitError::AlreadyInitialised.into());
         }
-        let mapping = map(size, config)?;
+        let mapping = map::<P>(size, config)?;
         // SAFETY: a heap that takes the memory keeps it, and only one that does not lets the mapping be dropped.
         let memory = unsafe { memory(&mapping) };
         self.heap.init(memory, config)?;
@@ -156,34 +176,34 @@ impl ProcessHeap {
     }
 }
 
-impl Deref for ProcessHeap {
-    type Target = Heap<'static, FutexLock>;
+impl<P: Policy> Deref for ProcessHeap<P> {
+    type Target = Heap<'static, FutexLock, P>;
 
     fn deref(&self) -> &Self::Target {
         &self.heap
     }
 }
 
-impl fmt::Debug for ProcessHeap {
+impl<P: Policy> fmt::Debug for ProcessHeap<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProcessHeap").field("base", &self.heap.base()).finish_non_exhaustive()
     }
 }
 
 /// Memory for a heap and its bookkeeping. What no heap can be made of is refused before the kernel is asked.
-fn map(size: usize, config: Config) -> Result<Mapping, MapError> {
+fn map<P: Policy>(size: usize, config: Config) -> Result<Mapping, MapError> {
     if size == 0 {
         return Err(InitError::TooSmall { size, minimum: MIN_HEAP }.into());
     }
     if size > MAX_HEAP {
         return Err(InitError::TooLarge { size }.into());
     }
-    if config.slab_size == 0 {
+    if config.slab_size == 0 && config.slab_bytes != Some(0) {
         return Err(InitError::SlabSizeZero.into());
     }
     let page = page_size()?;
     let size = size.checked_next_multiple_of(page).ok_or(InitError::TooLarge { size })?;
-    Ok(Mapping::new(size, bookkeeping_size(size, config.slab_size))?)
+    Ok(Mapping::new(size, bookkeeping_size::<P>(size, config))?)
 }
 
 /// A mapping's two parts, as a heap takes them.
@@ -195,7 +215,7 @@ unsafe fn memory(mapping: &Mapping) -> Memory<'static> {
     let (first, second) = (heap.cast().as_ptr(), bookkeeping.cast().as_ptr());
     // SAFETY: both parts are readable, writable and nobody else's, for as long as the mapping lives, which the caller
     // answers for.
-    let memory = unsafe { Memory::from_raw_parts(first, heap.len(), second, bookkeeping.len(), false) };
+    let memory = unsafe { Memory::from_raw_parts(first, heap.len(), second, bookkeeping.len()) };
     // SAFETY: the kernel hands out anonymous pages zeroed.
     unsafe { memory.assume_zeroed() }
 }

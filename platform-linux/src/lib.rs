@@ -9,6 +9,7 @@
 //! - `trim`: pages of free memory given back to the kernel;
 //! - `heap`: [`MappedHeap`], which gives its memory back when it is dropped, and [`ProcessHeap`], which lives in a
 //!   `static` for as long as the process does;
+//! - `placement`: [`Placement`], which policy a heap has, told at run time;
 //! - `text`: numbers as people read them; `output`: [`Output`], text to a file; `cells`: a segment in equal shares; [`picture`]:
 //!   a heap as SVG. These allocate nothing, so that a program's own malloc can complain and be drawn, at its exit or in a
 //!   signal handler. They stand here, beside what needs them (`libmem.so`, `libmem_preload.so` and the tester), as a heap on a
@@ -35,6 +36,7 @@ mod fork;
 mod mapping;
 mod trim;
 mod heap;
+mod placement;
 pub mod text;
 mod output;
 mod cells;
@@ -45,3 +47,4 @@ pub use futex::FutexLock;
 pub use heap::{MapError, MappedHeap, ProcessHeap};
 pub use mapping::{Mapping, SystemError};
 pub use output::Output;
+pub use placement::{Placed, Placement};

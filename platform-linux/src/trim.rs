@@ -10,7 +10,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::mm::{Advice, madvise};
-use slabfit::{Heap, Reentered, Segment};
+use slabfit::{Heap, Policy, Reentered, Segment};
 
 use crate::futex::FutexLock;
 
@@ -22,7 +22,11 @@ const RUNS: usize = 8;
 
 /// Gives back the pages of one piece at or behind address `from`. Answers with where to go on and how many bytes they are, or
 /// with `None` behind the last.
-fn step(heap: &Heap<'_, FutexLock>, page: usize, from: usize) -> Result<Option<(usize, usize)>, Reentered> {
+fn step<P: Policy>(
+    heap: &Heap<'_, FutexLock, P>,
+    page: usize,
+    from: usize,
+) -> Result<Option<(usize, usize)>, Reentered> {
     let mut from = from;
     for _ in 0..RUNS {
         let Some((piece, bytes)) = heap.with_free_ranges(from, page, STEP, |free| give_back(free, page))? else {
@@ -57,7 +61,7 @@ fn give_back(free: NonNull<[u8]>, page: usize) -> usize {
 /// It ends early if this thread is in the heap.
 ///
 /// Complexity: O(free bytes), in steps between which other threads get the heap.
-pub(crate) fn trim(heap: &Heap<'_, FutexLock>, page: usize) -> usize {
+pub(crate) fn trim<P: Policy>(heap: &Heap<'_, FutexLock, P>, page: usize) -> usize {
     let (mut from, mut whole) = (heap.segment(Segment::Blocks).start, 0);
     while let Ok(Some((next, bytes))) = step(heap, page, from) {
         (from, whole) = (next, whole + bytes);
@@ -94,7 +98,7 @@ impl Trimmer {
 
     /// To be called after a free. O(log) in the heap's size, and a few system calls at most.
     #[inline]
-    pub(crate) fn freed(&self, heap: &Heap<'_, FutexLock>, page: usize) {
+    pub(crate) fn freed<P: Policy>(&self, heap: &Heap<'_, FutexLock, P>, page: usize) {
         let frees = self.frees.load(Ordering::Relaxed).wrapping_add(1);
         self.frees.store(frees, Ordering::Relaxed);
         if frees % STEPS == 0 {
@@ -103,7 +107,7 @@ impl Trimmer {
     }
 
     #[cold]
-    fn go_on(&self, heap: &Heap<'_, FutexLock>, page: usize, look: bool) {
+    fn go_on<P: Policy>(&self, heap: &Heap<'_, FutexLock, P>, page: usize, look: bool) {
         let from = match self.next.swap(0, Ordering::Relaxed) {
             0 if look && self.much_was_freed(heap) => heap.segment(Segment::Blocks).start,
             0 => return,
@@ -119,9 +123,9 @@ impl Trimmer {
         let _ = self.next.compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    fn much_was_freed(&self, heap: &Heap<'_, FutexLock>) -> bool {
+    fn much_was_freed<P: Policy>(&self, heap: &Heap<'_, FutexLock, P>) -> bool {
         let Ok(stats) = heap.stats() else { return false };
-        let live = stats.next_fit.live_bytes;
+        let live = stats.blocks.live_bytes;
         let peak = self.peak.fetch_max(live, Ordering::Relaxed).max(live);
         let much = peak - live >= THRESHOLD.max(peak / 4);
         if much {

@@ -10,8 +10,8 @@ use std::path::Path;
 use std::ptr::NonNull;
 use std::{env, fs};
 
-use slabfit::Config;
-use slabfit_linux::{MappedHeap, picture};
+use slabfit::{Config, FirstFit, NextFit, Policy};
+use slabfit_linux::{MappedHeap, Placed, picture};
 
 /// A small generator (xorshift64).
 struct Random(u64);
@@ -26,8 +26,8 @@ impl Random {
 }
 
 /// A heap in which objects of up to `largest` bytes, and some slots, came and went.
-fn used_heap(size: usize, config: Config, objects: usize, largest: usize) -> MappedHeap {
-    let heap = MappedHeap::new(size, config).expect("there is memory");
+fn used_heap<P: Policy>(size: usize, config: Config, objects: usize, largest: usize) -> MappedHeap<P> {
+    let heap = MappedHeap::with_policy(size, config).expect("there is memory");
     let mut random = Random(objects as u64);
     let mut live = Vec::new();
     for _ in 0..objects {
@@ -43,7 +43,7 @@ fn used_heap(size: usize, config: Config, objects: usize, largest: usize) -> Map
 }
 
 #[track_caller]
-fn looks_as_ever(heap: &MappedHeap, name: &str) {
+fn looks_as_ever<P: Placed>(heap: &MappedHeap<P>, name: &str) {
     let mut svg = String::new();
     picture::draw(heap, &"A title & more", &format_args!("<{name}>"), &mut svg).expect("nobody is in the heap");
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pictures").join(name);
@@ -63,12 +63,17 @@ fn of_a_heap_in_which_nothing_is() {
 
 #[test]
 fn of_a_heap_whose_granules_are_seen() {
-    looks_as_ever(&used_heap(8192, Config::new(48), 60, 160), "granules.svg");
+    looks_as_ever(&used_heap::<NextFit>(8192, Config::new(48), 60, 160), "granules.svg");
 }
 
 #[test]
 fn of_a_heap_whose_blocks_are_seen() {
-    looks_as_ever(&used_heap(200_000, Config::new(64).first_fit(), 150, 2500), "blocks.svg");
+    looks_as_ever(&used_heap::<FirstFit>(200_000, Config::new(64), 150, 2500), "blocks.svg");
+}
+
+#[test]
+fn of_a_heap_without_a_slab() {
+    looks_as_ever(&used_heap::<NextFit>(65_536, Config::without_slab(), 40, 1500), "no_slab.svg");
 }
 
 /// A heap without slots or holes, and its first objects, of these sizes.
@@ -113,5 +118,5 @@ fn of_a_heap_whose_largest_holes_are_equal() {
 
 #[test]
 fn of_a_heap_too_large_for_blocks_to_be_seen() {
-    looks_as_ever(&used_heap(1 << 30, Config::new(4096), 3000, 600_000), "large.svg");
+    looks_as_ever(&used_heap::<NextFit>(1 << 30, Config::new(4096), 3000, 600_000), "large.svg");
 }

@@ -28,7 +28,7 @@ fn of_memory_that_is_refused() {
 fn of_heaps_themselves() {
     let heap = MappedHeap::new(4096, Config::new(64)).expect("there is memory");
     assert_eq!(format!("{heap:?}"), format!("MappedHeap {{ mapping: {:?}, .. }}", heap.mapping()));
-    let heap = ProcessHeap::empty();
+    let heap: ProcessHeap = ProcessHeap::empty();
     assert_eq!(format!("{heap:?}"), "ProcessHeap { base: None, .. }");
     let first = heap.init(4096, Config::new(64)).expect("there is memory");
     assert_eq!(format!("{heap:?}"), format!("ProcessHeap {{ base: Some({first:?}), .. }}"));

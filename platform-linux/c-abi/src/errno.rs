@@ -5,7 +5,7 @@ use core::ffi::{c_int, c_long};
 use core::ptr::{self, NonNull};
 
 use rustix::io::Errno;
-use slabfit::{AllocError, Reason, InitError, ReallocError, Reentered, Violation};
+use slabfit::{AllocError, InitError, ReallocError, Reason, Reentered, Violation};
 use slabfit_linux::{MapError, SystemError};
 
 // All that is asked from the kernel here is asked past libc, which therefore does not know of it.

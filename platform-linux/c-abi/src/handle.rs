@@ -11,8 +11,8 @@
 use core::ffi::{c_int, c_void};
 use core::ptr::NonNull;
 
-use slabfit::{Config, Heap, MIN_REGION, Memory};
-use slabfit_linux::{MappedHeap, Mapping};
+use slabfit::{Config, FirstFit, Heap, MIN_REGION, Memory, NextFit, Policy};
+use slabfit_linux::{MappedHeap, Mapping, Placement};
 
 use crate::errno::{Answer, Failure};
 use crate::request::{CHeap, Reported};
@@ -38,15 +38,48 @@ pub struct MemHeap(());
 struct Handle {
     cookie: usize,
     reports: bool,
-    heap: Home,
+    heap: AnyHome,
 }
 
+/// A heap of each policy that a flag can ask for. Another one is an arm here, in [`with_heap`], and where `options` are made.
+pub(crate) enum AnyHome {
+    NextFit(Home<NextFit>),
+    FirstFit(Home<FirstFit>),
+}
+
+/// Evaluates `$work` with `$heap` standing for the heap of an opened handle, of whichever policy that is.
+macro_rules! with_heap {
+    ($opened:expr, $heap:ident => $work:expr) => {
+        match $opened.home() {
+            $crate::handle::AnyHome::NextFit(home) => {
+                let $heap = home.heap();
+                $work
+            }
+            $crate::handle::AnyHome::FirstFit(home) => {
+                let $heap = home.heap();
+                $work
+            }
+        }
+    };
+}
+pub(crate) use with_heap;
+
 /// A heap, and what goes with it.
-enum Home {
+pub(crate) enum Home<P: Policy> {
     /// In pages of its own, like the handle.
-    Mapped { heap: MappedHeap, _handle: Mapping },
+    Mapped { heap: MappedHeap<P>, _handle: Mapping },
     /// In the caller's buffer.
-    Lent(CHeap),
+    Lent(CHeap<P>),
+}
+
+impl<P: Policy> Home<P> {
+    #[inline]
+    pub(crate) fn heap(&self) -> &CHeap<P> {
+        match self {
+            Self::Mapped { heap, .. } => heap,
+            Self::Lent(heap) => heap,
+        }
+    }
 }
 
 /// What stands in a handle at `address`. A copy of a handle does not have it, as it is of another address; nor does what
@@ -58,36 +91,44 @@ fn cookie(address: usize) -> usize {
 
 /// What a heap is to be like.
 #[derive(Clone, Copy)]
-pub(crate) struct Wish {
+pub(crate) struct Options {
     config: Config,
+    placement: Placement,
     reports: bool,
 }
 
-impl Wish {
+impl Options {
     pub(crate) fn new(slab_size: usize, flags: c_int) -> Answer<Self> {
         if cfg!(not(slabfit_without = "c-flags")) && flags & !(MEM_FIRST_FIT | MEM_REPORT) != 0 {
             return Err(Failure::INVALID);
         }
-        let config = Config::new(slab_size);
-        let config = if flags & MEM_FIRST_FIT == 0 { config } else { config.first_fit() };
-        Ok(Self { config, reports: flags & MEM_REPORT != 0 })
+        let placement = if flags & MEM_FIRST_FIT == 0 { Placement::NextFit } else { Placement::FirstFit };
+        Ok(Self { config: Config::new(slab_size), placement, reports: flags & MEM_REPORT != 0 })
     }
 }
 
 /// A heap of `size` bytes in pages of its own.
-pub(crate) fn create(size: usize, wish: Wish) -> Answer<NonNull<MemHeap>> {
-    let heap = MappedHeap::new(size, wish.config)?;
+pub(crate) fn create(size: usize, options: Options) -> Answer<NonNull<MemHeap>> {
+    match options.placement {
+        Placement::NextFit => map(size, options, AnyHome::NextFit),
+        Placement::FirstFit => map(size, options, AnyHome::FirstFit),
+    }
+}
+
+fn map<P: Policy>(size: usize, options: Options, any: fn(Home<P>) -> AnyHome) -> Answer<NonNull<MemHeap>> {
+    let heap = MappedHeap::with_policy(size, options.config)?;
     let pages = Mapping::new(size_of::<Handle>(), 0)?;
     let place = pages.heap().cast();
+    let home = any(Home::Mapped { heap, _handle: pages });
     // SAFETY: a page is large enough and aligned for it, these pages are nobody else's, and they go with the handle.
-    Ok(unsafe { put(place, Home::Mapped { heap, _handle: pages }, wish.reports) })
+    Ok(unsafe { put(place, home, options.reports) })
 }
 
 /// A heap in the caller's buffer, which holds the handle and the bookkeeping too.
 ///
 /// # Safety
 /// `buffer` is null, or its `size` bytes are readable, writable and the heap's alone until `destroy`.
-pub(crate) unsafe fn create_in(buffer: *mut c_void, size: usize, wish: Wish) -> Answer<NonNull<MemHeap>> {
+pub(crate) unsafe fn create_in(buffer: *mut c_void, size: usize, options: Options) -> Answer<NonNull<MemHeap>> {
     let start = NonNull::new(buffer).ok_or(Failure::INVALID)?.cast::<u8>();
     let skip = start.align_offset(align_of::<Handle>());
     let before = skip.saturating_add(size_of::<Handle>());
@@ -98,14 +139,17 @@ pub(crate) unsafe fn create_in(buffer: *mut c_void, size: usize, wish: Wish) -> 
     let region = unsafe { start.add(before) };
     // SAFETY: the rest of the buffer, of which the same holds.
     let memory = unsafe { Memory::from_raw(region.as_ptr(), rest) };
-    let heap = Home::Lent(Heap::new(memory, wish.config)?);
+    let heap = match options.placement {
+        Placement::NextFit => AnyHome::NextFit(Home::Lent(Heap::from_memory(memory, options.config)?)),
+        Placement::FirstFit => AnyHome::FirstFit(Home::Lent(Heap::from_memory(memory, options.config)?)),
+    };
     // SAFETY: aligned by `skip`, and room for it was left before the heap's region.
-    Ok(unsafe { put(place.cast(), heap, wish.reports) })
+    Ok(unsafe { put(place.cast(), heap, options.reports) })
 }
 
 /// # Safety
 /// `place` is aligned for a handle, can be written to, and is its alone from now on.
-unsafe fn put(place: NonNull<Handle>, heap: Home, reports: bool) -> NonNull<MemHeap> {
+unsafe fn put(place: NonNull<Handle>, heap: AnyHome, reports: bool) -> NonNull<MemHeap> {
     let handle = Handle { cookie: cookie(place.addr().get()), reports, heap };
     // SAFETY: as the caller promises.
     unsafe { place.write(handle) };
@@ -117,11 +161,9 @@ unsafe fn put(place: NonNull<Handle>, heap: Home, reports: bool) -> NonNull<MemH
 pub(crate) struct Opened<'h>(&'h Handle);
 
 impl<'h> Opened<'h> {
-    pub(crate) fn heap(self) -> &'h CHeap {
-        match &self.0.heap {
-            Home::Mapped { heap, .. } => heap,
-            Home::Lent(heap) => heap,
-        }
+    #[inline]
+    pub(crate) fn home(self) -> &'h AnyHome {
+        &self.0.heap
     }
 
     /// The name under which `function` is to report, if this heap does.

@@ -8,7 +8,7 @@
 use core::ffi::{c_int, c_long, c_void};
 
 use crate::errno::{Failure, count, pointer, size, status};
-use crate::handle::{self, MemHeap, Wish, open};
+use crate::handle::{self, MemHeap, Options, open, with_heap};
 use crate::request::{self, positive};
 use crate::stats::Stats;
 
@@ -16,7 +16,7 @@ use crate::stats::Stats;
 // SAFETY: the name is the library's own; so below.
 #[unsafe(no_mangle)]
 pub extern "C" fn mem_heap_create(size: usize, slab_size: usize, flags: c_int) -> *mut MemHeap {
-    pointer(Wish::new(slab_size, flags).and_then(|wish| handle::create(size, wish)))
+    pointer(Options::new(slab_size, flags).and_then(|options| handle::create(size, options)))
 }
 
 /// Makes a heap of a buffer, or returns null.
@@ -32,7 +32,7 @@ pub unsafe extern "C" fn mem_heap_create_in(
     flags: c_int,
 ) -> *mut MemHeap {
     // SAFETY: as the caller promises.
-    pointer(Wish::new(slab_size, flags).and_then(|wish| unsafe { handle::create_in(buffer, size, wish) }))
+    pointer(Options::new(slab_size, flags).and_then(|options| unsafe { handle::create_in(buffer, size, options) }))
 }
 
 /// Returns `size` bytes, or null.
@@ -44,7 +44,7 @@ pub unsafe extern "C" fn mem_heap_create_in(
 pub unsafe extern "C" fn mem_heap_alloc(heap: *mut MemHeap, size: usize) -> *mut c_void {
     // SAFETY: as the caller promises.
     let heap = unsafe { open(heap) };
-    pointer(heap.and_then(|heap| Ok(heap.heap().alloc(positive(size)?)?)))
+    pointer(heap.and_then(|opened| Ok(with_heap!(opened, heap => heap.alloc(positive(size)?))?)))
 }
 
 /// Returns `count * size` zero bytes, or null.
@@ -56,7 +56,7 @@ pub unsafe extern "C" fn mem_heap_alloc(heap: *mut MemHeap, size: usize) -> *mut
 pub unsafe extern "C" fn mem_heap_calloc(heap: *mut MemHeap, count: usize, size: usize) -> *mut c_void {
     // SAFETY: as the caller promises.
     let heap = unsafe { open(heap) };
-    pointer(heap.and_then(|heap| request::calloc(heap.heap(), count, size)))
+    pointer(heap.and_then(|opened| with_heap!(opened, heap => request::calloc(heap, count, size))))
 }
 
 /// Returns `size` bytes at a multiple of `alignment`, or null.
@@ -68,7 +68,7 @@ pub unsafe extern "C" fn mem_heap_calloc(heap: *mut MemHeap, count: usize, size:
 pub unsafe extern "C" fn mem_heap_alloc_aligned(heap: *mut MemHeap, alignment: usize, size: usize) -> *mut c_void {
     // SAFETY: as the caller promises.
     let heap = unsafe { open(heap) };
-    pointer(heap.and_then(|heap| request::alloc_aligned(heap.heap(), alignment, size)))
+    pointer(heap.and_then(|opened| with_heap!(opened, heap => request::alloc_aligned(heap, alignment, size))))
 }
 
 /// Gives the object at `ptr` another size, here or elsewhere. Null: the object is as it was.
@@ -80,9 +80,10 @@ pub unsafe extern "C" fn mem_heap_alloc_aligned(heap: *mut MemHeap, alignment: u
 pub unsafe extern "C" fn mem_heap_realloc(heap: *mut MemHeap, ptr: *mut c_void, size: usize) -> *mut c_void {
     // SAFETY: as the caller promises.
     let heap = unsafe { open(heap) };
-    pointer(heap.and_then(|heap| {
+    pointer(heap.and_then(|opened| {
+        let reported = opened.reported("mem_heap_realloc");
         // SAFETY: as the caller promises.
-        unsafe { request::realloc(heap.heap(), ptr, size, heap.reported("mem_heap_realloc")) }
+        with_heap!(opened, heap => unsafe { request::realloc(heap, ptr, size, reported) })
     }))
 }
 
@@ -95,9 +96,10 @@ pub unsafe extern "C" fn mem_heap_realloc(heap: *mut MemHeap, ptr: *mut c_void, 
 pub unsafe extern "C" fn mem_heap_free(heap: *mut MemHeap, ptr: *mut c_void) -> c_int {
     // SAFETY: as the caller promises.
     let heap = unsafe { open(heap) };
-    status(heap.and_then(|heap| {
+    status(heap.and_then(|opened| {
+        let reported = opened.reported("mem_heap_free");
         // SAFETY: as the caller promises.
-        unsafe { request::free(heap.heap(), ptr, heap.reported("mem_heap_free")) }
+        with_heap!(opened, heap => unsafe { request::free(heap, ptr, reported) })
     }))
 }
 
@@ -110,7 +112,7 @@ pub unsafe extern "C" fn mem_heap_free(heap: *mut MemHeap, ptr: *mut c_void) -> 
 pub unsafe extern "C" fn mem_heap_usable_size(heap: *mut MemHeap, ptr: *const c_void) -> usize {
     // SAFETY: as the caller promises.
     let heap = unsafe { open(heap) };
-    size(heap.and_then(|heap| request::usable_size(heap.heap(), ptr)))
+    size(heap.and_then(|opened| with_heap!(opened, heap => request::usable_size(heap, ptr))))
 }
 
 /// Whether the heap is as it must be: 0 or -1.
@@ -122,7 +124,10 @@ pub unsafe extern "C" fn mem_heap_usable_size(heap: *mut MemHeap, ptr: *const c_
 pub unsafe extern "C" fn mem_heap_check(heap: *mut MemHeap) -> c_int {
     // SAFETY: as the caller promises.
     let heap = unsafe { open(heap) };
-    status(heap.and_then(|heap| request::check(heap.heap(), heap.reported("mem_heap_check"))))
+    status(heap.and_then(|opened| {
+        let reported = opened.reported("mem_heap_check");
+        with_heap!(opened, heap => request::check(heap, reported))
+    }))
 }
 
 /// Rewrites every header that was written over, and returns how many there were, or -1.
@@ -134,7 +139,7 @@ pub unsafe extern "C" fn mem_heap_check(heap: *mut MemHeap) -> c_int {
 pub unsafe extern "C" fn mem_heap_repair(heap: *mut MemHeap) -> c_long {
     // SAFETY: as the caller promises.
     let heap = unsafe { open(heap) };
-    count(heap.and_then(|heap| heap.heap().repair().map_err(Failure::from)))
+    count(heap.and_then(|opened| with_heap!(opened, heap => heap.repair().map_err(Failure::from))))
 }
 
 /// Stores the heap's figures.
@@ -147,7 +152,7 @@ pub unsafe extern "C" fn mem_heap_stats(heap: *mut MemHeap, stats: *mut Stats) -
     // SAFETY: as the caller promises.
     let heap = unsafe { open(heap) };
     // SAFETY: as the caller promises.
-    status(heap.and_then(|heap| unsafe { request::stats(heap.heap(), stats) }))
+    status(heap.and_then(|opened| with_heap!(opened, heap => unsafe { request::stats(heap, stats) })))
 }
 
 /// Prints both segments to standard output: 0 or -1.
@@ -159,7 +164,7 @@ pub unsafe extern "C" fn mem_heap_stats(heap: *mut MemHeap, stats: *mut Stats) -
 pub unsafe extern "C" fn mem_heap_dump(heap: *mut MemHeap) -> c_int {
     // SAFETY: as the caller promises.
     let heap = unsafe { open(heap) };
-    status(heap.map(|heap| request::dump(heap.heap())))
+    status(heap.map(|opened| with_heap!(opened, heap => request::dump(heap))))
 }
 
 /// Ends a heap and all its objects: 0, also for null; -1 for what is no handle.

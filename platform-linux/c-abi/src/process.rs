@@ -3,7 +3,7 @@
 
 use core::ffi::{c_int, c_long, c_void};
 
-use slabfit::Config;
+use slabfit::{Config, NextFit};
 use slabfit_linux::ProcessHeap;
 
 use crate::errno::{Answer, Failure, count, pointer, size, status};
@@ -11,7 +11,7 @@ use crate::fork;
 use crate::request;
 use crate::stats::Stats;
 
-pub(crate) static HEAP: ProcessHeap = ProcessHeap::empty();
+pub(crate) static HEAP: ProcessHeap<NextFit> = ProcessHeap::empty();
 
 /// A C number that must be above 0.
 #[inline]

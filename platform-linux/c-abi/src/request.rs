@@ -6,14 +6,14 @@ use core::ffi::c_void;
 use core::fmt::{Display, Write};
 use core::ptr::NonNull;
 
-use slabfit::{Reason, Heap, ReallocError, InvalidFree};
+use slabfit::{Heap, InvalidFree, Policy, ReallocError, Reason};
 use slabfit_linux::{FutexLock, Output};
 
 use crate::errno::{Answer, Failure};
 use crate::stats::Stats;
 
 /// The heap of every function here.
-pub(crate) type CHeap = Heap<'static, FutexLock>;
+pub(crate) type CHeap<P> = Heap<'static, FutexLock, P>;
 
 /// Who hears of a wrong address or a damaged heap, beside the caller: the name of the function that standard error is to
 /// read, or nobody.
@@ -26,7 +26,7 @@ pub(crate) fn positive(number: usize) -> Answer<usize> {
 }
 
 /// `count` objects of `size` bytes side by side, zeroed.
-pub(crate) fn calloc(heap: &CHeap, count: usize, size: usize) -> Answer<NonNull<u8>> {
+pub(crate) fn calloc<P: Policy>(heap: &CHeap<P>, count: usize, size: usize) -> Answer<NonNull<u8>> {
     let (count, size) = (positive(count)?, positive(size)?);
     let bytes = match count.checked_mul(size) {
         Some(bytes) => bytes,
@@ -37,7 +37,7 @@ pub(crate) fn calloc(heap: &CHeap, count: usize, size: usize) -> Answer<NonNull<
 }
 
 /// An object at a multiple of `alignment`.
-pub(crate) fn alloc_aligned(heap: &CHeap, alignment: usize, size: usize) -> Answer<NonNull<u8>> {
+pub(crate) fn alloc_aligned<P: Policy>(heap: &CHeap<P>, alignment: usize, size: usize) -> Answer<NonNull<u8>> {
     if cfg!(not(slabfit_without = "c-alignment")) && !alignment.is_power_of_two() {
         return Err(Failure::INVALID);
     }
@@ -50,7 +50,12 @@ pub(crate) fn alloc_aligned(heap: &CHeap, alignment: usize, size: usize) -> Answ
 ///
 /// # Safety
 /// If it succeeds, the object is not used by its old address after this.
-pub(crate) unsafe fn realloc(heap: &CHeap, ptr: *mut c_void, size: usize, reported: Reported) -> Answer<NonNull<u8>> {
+pub(crate) unsafe fn realloc<P: Policy>(
+    heap: &CHeap<P>,
+    ptr: *mut c_void,
+    size: usize,
+    reported: Reported,
+) -> Answer<NonNull<u8>> {
     let size = positive(size)?;
     if ptr.is_null() {
         return Ok(heap.alloc(size)?);
@@ -68,7 +73,7 @@ pub(crate) unsafe fn realloc(heap: &CHeap, ptr: *mut c_void, size: usize, report
 /// # Safety
 /// The object is not used after this.
 #[inline]
-pub(crate) unsafe fn free(heap: &CHeap, ptr: *mut c_void, reported: Reported) -> Answer<()> {
+pub(crate) unsafe fn free<P: Policy>(heap: &CHeap<P>, ptr: *mut c_void, reported: Reported) -> Answer<()> {
     if ptr.is_null() {
         return Ok(());
     }
@@ -80,7 +85,7 @@ pub(crate) unsafe fn free(heap: &CHeap, ptr: *mut c_void, reported: Reported) ->
 }
 
 /// Bytes that the object at `ptr` can hold; null is none.
-pub(crate) fn usable_size(heap: &CHeap, ptr: *const c_void) -> Answer<usize> {
+pub(crate) fn usable_size<P: Policy>(heap: &CHeap<P>, ptr: *const c_void) -> Answer<usize> {
     if ptr.is_null() {
         return Ok(0);
     }
@@ -88,7 +93,7 @@ pub(crate) fn usable_size(heap: &CHeap, ptr: *const c_void) -> Answer<usize> {
 }
 
 /// Whether the heap is as it must be.
-pub(crate) fn check(heap: &CHeap, reported: Reported) -> Answer<()> {
+pub(crate) fn check<P: Policy>(heap: &CHeap<P>, reported: Reported) -> Answer<()> {
     heap.check().map_err(|violation| {
         if let Some(function) = reported {
             say(format_args!("{function}: {violation}"));
@@ -101,7 +106,7 @@ pub(crate) fn check(heap: &CHeap, reported: Reported) -> Answer<()> {
 ///
 /// # Safety
 /// `place` is null or can be written to.
-pub(crate) unsafe fn stats(heap: &CHeap, place: *mut Stats) -> Answer<()> {
+pub(crate) unsafe fn stats<P: Policy>(heap: &CHeap<P>, place: *mut Stats) -> Answer<()> {
     if place.is_null() {
         return Err(Failure::INVALID);
     }
@@ -112,7 +117,7 @@ pub(crate) unsafe fn stats(heap: &CHeap, place: *mut Stats) -> Answer<()> {
 }
 
 /// Prints both segments to standard output.
-pub(crate) fn dump(heap: &CHeap) {
+pub(crate) fn dump<P: Policy>(heap: &CHeap<P>) {
     // A stream that takes no more is no reason of the heap, and there is nobody to tell.
     let _ = heap.dump(&mut Output::stdout());
 }

@@ -58,7 +58,7 @@ impl From<slabfit::Stats> for Stats {
     fn from(figures: slabfit::Stats) -> Self {
         Self {
             slab: figures.slab.into(),
-            next_fit: figures.next_fit.into(),
+            next_fit: figures.blocks.into(),
             spilled: counter(figures.spilled),
             refused_outside: counter(figures.refused_outside),
         }

@@ -7,7 +7,7 @@
 
 use core::cell::UnsafeCell;
 
-use slabfit::Held;
+use slabfit::HeapGuard;
 use slabfit_linux::FutexLock;
 
 use crate::heap::HEAP;
@@ -21,7 +21,7 @@ struct Hold(UnsafeCell<Option<Whole>>);
 
 /// The heap, and the record of its calls, which is taken first.
 struct Whole {
-    heap: Held<'static, FutexLock>,
+    heap: HeapGuard<'static, FutexLock>,
     trace: Option<trace::Held>,
 }
 
@@ -38,8 +38,8 @@ pub(crate) fn register() {
 
 extern "C" fn hold() {
     let trace = trace::hold();
-    let held = Whole { heap: HEAP.hold(), trace };
-    // SAFETY: this thread has both locks: `hold` has taken them, or this thread had them before.
+    let held = Whole { heap: HEAP.lock_all(), trace };
+    // SAFETY: this thread has both locks: `lock_all` has taken them, or this thread had them before.
     let place = unsafe { &mut *HOLD.0.get() };
     // There is none yet, unless a signal handler forks inside a fork, which none may (POSIX.1-2024): its own has taken nothing.
     place.get_or_insert(held);

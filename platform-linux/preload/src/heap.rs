@@ -1,16 +1,148 @@
-//! The heap of the process, and what becomes of wrong frees.
-#![deny(unsafe_code)]
+//! The heap of the process, of the policy that the settings name, and what becomes of wrong frees.
+#![allow(unsafe_code)]
 
-use core::fmt::Write;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::alloc::Layout;
+use core::fmt::{Display, Write};
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use slabfit::{Reason, InvalidFree};
-use slabfit_linux::{Output, ProcessHeap};
+use slabfit::{AllocError, Config, FirstFit, HeapGuard, InvalidFree, NextFit, ReallocError, Reason, Reentered, Stats};
+use slabfit_linux::picture::{self, PictureError};
+use slabfit_linux::{FutexLock, MapError, Output, Placement, ProcessHeap};
 
 use crate::libc;
 
 /// Without memory until the first request: see `start`.
-pub(crate) static HEAP: ProcessHeap = ProcessHeap::empty();
+pub(crate) static HEAP: ChosenHeap =
+    ChosenHeap { placement: AtomicU8::new(FIRST_FIT), first_fit: ProcessHeap::empty(), next_fit: ProcessHeap::empty() };
+
+/// A heap of every policy, of which one ever gets memory. Another one is a field here, a number below, and an arm in
+/// [`with_heap`].
+pub(crate) struct ChosenHeap {
+    /// Which it is. Set before that one gets its memory.
+    placement: AtomicU8,
+    first_fit: ProcessHeap<FirstFit>,
+    next_fit: ProcessHeap<NextFit>,
+}
+
+const FIRST_FIT: u8 = 0;
+const NEXT_FIT: u8 = 1;
+
+/// Evaluates `$work` with `$heap` standing for the heap that was chosen: one load and one branch, always the same way.
+macro_rules! with_heap {
+    ($chosen:expr, $heap:ident => $work:expr) => {
+        match $chosen.placement.load(Ordering::Relaxed) {
+            NEXT_FIT => {
+                let $heap = &$chosen.next_fit;
+                $work
+            }
+            _ => {
+                let $heap = &$chosen.first_fit;
+                $work
+            }
+        }
+    };
+}
+
+impl ChosenHeap {
+    /// Gives the heap of a policy its memory.
+    ///
+    /// # Errors
+    /// As [`ProcessHeap::init`].
+    pub(crate) fn init(&self, size: usize, config: Config, placement: Placement) -> Result<(), MapError> {
+        let number = match placement {
+            Placement::FirstFit => FIRST_FIT,
+            Placement::NextFit => NEXT_FIT,
+        };
+        self.placement.store(number, Ordering::Relaxed);
+        with_heap!(self, heap => heap.init(size, config)).map(|_| ())
+    }
+
+    pub(crate) fn placement(&self) -> Placement {
+        match self.placement.load(Ordering::Relaxed) {
+            NEXT_FIT => Placement::NextFit,
+            _ => Placement::FirstFit,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn alloc(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
+        with_heap!(self, heap => heap.alloc(size))
+    }
+
+    pub(crate) fn alloc_layout(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        with_heap!(self, heap => heap.alloc_layout(layout))
+    }
+
+    pub(crate) fn alloc_layout_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        with_heap!(self, heap => heap.alloc_layout_zeroed(layout))
+    }
+
+    /// # Safety
+    /// As for [`slabfit::Heap::realloc`].
+    #[inline]
+    pub(crate) unsafe fn realloc(&self, ptr: *mut u8, size: usize) -> Result<NonNull<u8>, ReallocError> {
+        // SAFETY: as the caller promises.
+        with_heap!(self, heap => unsafe { heap.realloc(ptr, size) })
+    }
+
+    /// # Safety
+    /// As for [`slabfit::Heap::free`].
+    #[inline]
+    pub(crate) unsafe fn free(&self, ptr: *mut u8) -> Result<(), InvalidFree> {
+        // SAFETY: as the caller promises.
+        with_heap!(self, heap => unsafe { heap.free(ptr) })
+    }
+
+    /// See [`ProcessHeap::trim_after_free`].
+    #[inline]
+    pub(crate) fn trim_after_free(&self) {
+        with_heap!(self, heap => heap.trim_after_free());
+    }
+
+    pub(crate) fn trim(&self) -> usize {
+        with_heap!(self, heap => heap.trim())
+    }
+
+    pub(crate) fn usable_size(&self, ptr: *const u8) -> Result<usize, InvalidFree> {
+        with_heap!(self, heap => heap.usable_size(ptr))
+    }
+
+    pub(crate) fn owns(&self, ptr: *const u8) -> bool {
+        with_heap!(self, heap => heap.owns(ptr))
+    }
+
+    pub(crate) fn base(&self) -> Option<NonNull<u8>> {
+        with_heap!(self, heap => heap.base())
+    }
+
+    /// 0 before there is memory. What was stored before it got some is seen by who reads another number here.
+    pub(crate) fn size(&self) -> usize {
+        with_heap!(self, heap => heap.size())
+    }
+
+    pub(crate) fn slab_size(&self) -> usize {
+        with_heap!(self, heap => heap.slab_size())
+    }
+
+    pub(crate) fn stats(&self) -> Result<Stats, Reentered> {
+        with_heap!(self, heap => heap.stats())
+    }
+
+    /// See [`slabfit::Heap::lock_all`].
+    pub(crate) fn lock_all(&'static self) -> HeapGuard<'static, FutexLock> {
+        with_heap!(self, heap => heap.lock_all())
+    }
+
+    pub(crate) fn draw(
+        &self,
+        title: &dyn Display,
+        note: &dyn Display,
+        out: &mut impl Write,
+    ) -> Result<(), PictureError> {
+        with_heap!(self, heap => picture::draw(heap, title, note, out))
+    }
+}
 
 /// Whether a wrong free ends the process. Set before the heap has memory.
 pub(crate) static ABORT: AtomicBool = AtomicBool::new(false);

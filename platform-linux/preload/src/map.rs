@@ -14,9 +14,7 @@ use rustix::fd::AsRawFd;
 use rustix::fs::{FlockOperation, OFlags, flock, ftruncate};
 use rustix::io::Errno;
 use rustix::process::Signal;
-use slabfit::Placement;
 use slabfit_linux::Output;
-use slabfit_linux::picture;
 use slabfit_linux::text::Bytes;
 
 use crate::heap::HEAP;
@@ -28,7 +26,6 @@ use crate::report::{Identity, Program, first_stderr, keep_stderr, process};
 struct Order {
     name: Name,
     signal: Option<Signal>,
-    placement: Placement,
     /// Where complaints go: programs close their standard error before they exit.
     kept: Option<Identity>,
     /// Who began with the setting. Its children have it as well.
@@ -69,8 +66,8 @@ enum Reason {
 ///
 /// # Safety
 /// The heap has no memory yet, and no other thread is about to give it some.
-pub(crate) unsafe fn order(name: Name, signal: Option<Signal>, placement: Placement) {
-    let order = Order { name, signal, placement, kept: keep_stderr(), process: process() };
+pub(crate) unsafe fn order(name: Name, signal: Option<Signal>) {
+    let order = Order { name, signal, kept: keep_stderr(), process: process() };
     // SAFETY: nobody reads before there is a heap, and nobody else writes, by the terms of this function.
     unsafe { *ORDER.0.get() = Some(order) };
 }
@@ -156,12 +153,9 @@ impl Order {
         // SAFETY: it is open for this, and closed after `out` is gone.
         let mut out = unsafe { Output::to(file.as_raw_fd()) };
         let size = Bytes(HEAP.size() as u64);
-        let placement = match self.placement {
-            Placement::FirstFit => "first fit",
-            Placement::NextFit => "next fit",
-        };
+        let placement = HEAP.placement().name();
         let title = format_args!("{Program}[{process}] in {size}");
-        let drawn = picture::draw(&HEAP, &title, &format_args!("{when} · {placement}"), &mut out);
+        let drawn = HEAP.draw(&title, &format_args!("{when} · {placement}"), &mut out);
         drawn.and_then(|()| Ok(out.flush()?)).map_err(|_| Reason::Write)
     }
 

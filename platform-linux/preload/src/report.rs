@@ -12,7 +12,7 @@ use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::fs::fstat;
 use rustix::io::{DupFlags, dup3, fcntl_getfd};
 use rustix::process::getpid;
-use slabfit::{Placement, SegmentStats, Stats};
+use slabfit::{SegmentStats, Stats};
 use slabfit_linux::Output;
 use slabfit_linux::text::Grouped;
 
@@ -24,7 +24,6 @@ use crate::settings::Report;
 #[derive(Clone, Copy)]
 struct Order {
     report: Report,
-    placement: Placement,
     /// The file at [`KEPT`]: the program may put another one in its place.
     kept: Option<Identity>,
 }
@@ -41,8 +40,8 @@ static ORDER: Place = Place(UnsafeCell::new(None));
 ///
 /// # Safety
 /// The heap has no memory yet, and no other thread is about to give it some.
-pub(crate) unsafe fn order(report: Report, placement: Placement) {
-    let order = Order { report, placement, kept: keep_stderr() };
+pub(crate) unsafe fn order(report: Report) {
+    let order = Order { report, kept: keep_stderr() };
     // SAFETY: nobody reads before there is a heap, and nobody else writes, by the terms of this function.
     unsafe { *ORDER.0.get() = Some(order) };
 }
@@ -110,40 +109,33 @@ pub(crate) fn process() -> i32 {
 }
 
 impl Order {
-    fn placement(&self) -> &'static str {
-        match self.placement {
-            Placement::FirstFit => "first",
-            Placement::NextFit => "next",
-        }
-    }
-
     fn text(&self, stats: &Stats, out: &mut Output) -> fmt::Result {
         let (heap, slab_size) = (Grouped(HEAP.size() as u64), HEAP.slab_size());
-        let (process, placement) = (process(), self.placement());
-        writeln!(out, "slabfit: {Program}[{process}]: heap of {heap} bytes, slab size {slab_size}, {placement} fit")?;
-        writeln!(out, "{:24}{:>20}{:>20}", "", "slab", "next fit")?;
-        for ((label, slab), (_, next_fit)) in figures(&stats.slab).into_iter().zip(figures(&stats.next_fit)) {
-            writeln!(out, "  {label:22}{:>20}{:>20}", Grouped(slab), Grouped(next_fit))?;
+        let (process, placement) = (process(), HEAP.placement().name());
+        writeln!(out, "slabfit: {Program}[{process}]: heap of {heap} bytes, slab size {slab_size}, {placement}")?;
+        writeln!(out, "{:24}{:>20}{:>20}", "", "slab", "blocks")?;
+        for ((label, slab), (_, blocks)) in figures(&stats.slab).into_iter().zip(figures(&stats.blocks)) {
+            writeln!(out, "  {label:22}{:>20}{:>20}", Grouped(slab), Grouped(blocks))?;
         }
         writeln!(out, "  {:22}{:>20}", "spilled from the slab", Grouped(stats.spilled))?;
         writeln!(out, "  {:22}{:>20}", "refused, outside heap", Grouped(stats.refused_outside))?;
-        let (slab, next_fit) = (&stats.slab, &stats.next_fit);
-        // Next fit has them all: what the slab cannot serve is asked of it.
-        match next_fit.failed_full + next_fit.failed_fragmented {
+        let (slab, blocks) = (&stats.slab, &stats.blocks);
+        // The blocks have them all: what the slab cannot serve is asked of them.
+        match blocks.failed_full + blocks.failed_fragmented {
             0 => write!(out, "  every request was served; ")?,
             failed => write!(out, "  {} requests got no memory; ", Grouped(failed))?,
         }
-        match slab.refused_frees + next_fit.refused_frees + stats.refused_outside {
+        match slab.refused_frees + blocks.refused_frees + stats.refused_outside {
             0 => writeln!(out, "no free was refused"),
             refused => writeln!(out, "{} frees were refused", Grouped(refused)),
         }
     }
 
     fn json(&self, stats: &Stats, out: &mut Output) -> fmt::Result {
-        let (process, placement) = (process(), self.placement());
+        let (process, placement) = (process(), HEAP.placement().word());
         write!(out, r#"{{"slabfit":{{"program":"{Program}","pid":{process},"heap":{},"#, HEAP.size())?;
         write!(out, r#""slab_size":{},"placement":"{placement}","#, HEAP.slab_size())?;
-        for (segment, stats) in [("slab", &stats.slab), ("next_fit", &stats.next_fit)] {
+        for (segment, stats) in [("slab", &stats.slab), ("blocks", &stats.blocks)] {
             write!(out, r#""{segment}":{{"#)?;
             for (index, (label, figure)) in figures(stats).into_iter().enumerate() {
                 let comma = if index > 0 { "," } else { "" };

@@ -4,8 +4,8 @@
 use core::fmt::Write;
 
 use rustix::process::Signal;
-use slabfit::{Config, MAX_HEAP, Placement};
-use slabfit_linux::Output;
+use slabfit::{Config, MAX_HEAP};
+use slabfit_linux::{Output, Placement};
 
 use crate::libc;
 use crate::name::{Kind, Name};
@@ -29,6 +29,7 @@ pub(crate) struct Settings {
     /// Bytes of the heap.
     pub(crate) heap: usize,
     pub(crate) config: Config,
+    pub(crate) placement: Placement,
     /// Whether a wrong free ends the process.
     pub(crate) abort: bool,
     pub(crate) report: Report,
@@ -51,10 +52,8 @@ impl Settings {
             map_signal: setting("SLABFIT_MAP_SIGNAL", None, signals, with_map),
             map,
             heap: setting("SLABFIT_HEAP", HEAP, size, |value| bytes(value).filter(|&size| size <= MAX_HEAP)),
-            config: Config {
-                slab_size: setting("SLABFIT_SLAB", SLAB, size, bytes),
-                placement: setting("SLABFIT_PLACEMENT", Placement::FirstFit, "first or next", placement),
-            },
+            config: Config::new(setting("SLABFIT_SLAB", SLAB, size, bytes)),
+            placement: setting("SLABFIT_PLACEMENT", Placement::FirstFit, "first or next", Placement::from_word),
             abort: setting("SLABFIT_ABORT", false, "0 or 1", switch),
             report: setting("SLABFIT_STATS", Report::Nothing, "0, 1 or json", report),
             trace: setting("SLABFIT_TRACE", None, Kind::Trace.expected(), trace),
@@ -94,15 +93,6 @@ fn picture(value: &[u8]) -> Option<Option<Name>> {
 /// An empty value asks for none: that is what a recorded program leaves those that it starts.
 fn trace(value: &[u8]) -> Option<Option<Name>> {
     if value.is_empty() { Some(None) } else { Name::new(value, Kind::Trace).map(Some) }
-}
-
-fn placement(value: &[u8]) -> Option<Placement> {
-    match value {
-        b"first" => Some(Placement::FirstFit),
-        b"next" => Some(Placement::NextFit),
-        // Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
-        _ => None,
-    }
 }
 
 fn switch(value: &[u8]) -> Option<bool> {

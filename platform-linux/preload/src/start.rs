@@ -7,9 +7,9 @@ use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use slabfit::{AllocError, RawLock};
-use slabfit_linux::{FutexLock, Output, ProcessHeap};
+use slabfit_linux::{FutexLock, Output};
 
-use crate::heap::{ABORT, HEAP};
+use crate::heap::{ABORT, ChosenHeap, HEAP};
 use crate::settings::{Report, Settings};
 use crate::trace::ErrorText;
 use crate::{fork, libc, map, report, trace};
@@ -22,22 +22,22 @@ static STARTING: FutexLock = FutexLock::INIT;
 /// # Errors
 /// [`AllocError::Reentered`] in a signal handler that has interrupted the making.
 #[inline]
-pub(crate) fn heap() -> Result<&'static ProcessHeap, AllocError> {
-    if NEWS.load(Ordering::Acquire) {
-        attend()?;
+pub(crate) fn heap() -> Result<&'static ChosenHeap, AllocError> {
+    if PENDING.load(Ordering::Acquire) {
+        handle_pending()?;
     }
     Ok(&HEAP)
 }
 
 /// Whether a request for memory has something else to do first: to make the heap, or to draw it. One look for both.
-static NEWS: AtomicBool = AtomicBool::new(true);
+static PENDING: AtomicBool = AtomicBool::new(true);
 
 #[cold]
-fn attend() -> Result<(), AllocError> {
+fn handle_pending() -> Result<(), AllocError> {
     if HEAP.size() == 0 {
         start()?;
     } else {
-        NEWS.store(false, Ordering::Release);
+        PENDING.store(false, Ordering::Release);
     }
     draw();
     Ok(())
@@ -46,7 +46,7 @@ fn attend() -> Result<(), AllocError> {
 /// Draws what was asked for, or leaves it to the next request for memory.
 fn draw() {
     if map::draw_requested().is_err() {
-        NEWS.store(true, Ordering::Release);
+        PENDING.store(true, Ordering::Release);
     }
 }
 
@@ -82,7 +82,7 @@ fn start() -> Result<(), AllocError> {
     }
     // SAFETY: from the `lock` above, in this thread.
     unsafe { STARTING.unlock(()) };
-    NEWS.store(false, Ordering::Release);
+    PENDING.store(false, Ordering::Release);
     // Not reached: as above.
     if first {
         // Not under the lock: libc may allocate for it.
@@ -97,23 +97,23 @@ fn make() {
     ABORT.store(settings.abort, Ordering::Relaxed);
     if settings.report != Report::Nothing {
         // SAFETY: the heap has no memory, and this thread alone, under `STARTING`, is about to give it some.
-        unsafe { report::order(settings.report, settings.config.placement) };
+        unsafe { report::order(settings.report) };
     }
     if let Some(name) = settings.map {
         // SAFETY: as above.
-        unsafe { map::order(name, settings.map_signal, settings.config.placement) };
+        unsafe { map::order(name, settings.map_signal) };
     }
     if let Some(name) = settings.trace {
         // SAFETY: as for the report.
         // Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
-        if let Err(error) = unsafe { trace::begin(name, settings.heap, settings.config.placement) } {
+        if let Err(error) = unsafe { trace::begin(name, settings.heap) } {
             // Not reached: as above.
             let _ = writeln!(Output::stderr(), "slabfit: no SLABFIT_TRACE: {}", ErrorText(error));
             libc::refuse_to_start();
         }
     }
     // Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
-    if let Err(error) = HEAP.init(settings.heap, settings.config) {
+    if let Err(error) = HEAP.init(settings.heap, settings.config, settings.placement) {
         // Not reached: as above.
         let _ = writeln!(Output::stderr(), "slabfit: no heap of {} bytes: {error}", settings.heap);
         libc::refuse_to_start();

@@ -19,6 +19,7 @@ use crate::cells::{Cells, slots};
 use crate::picture::holes::Holes;
 use crate::picture::rows::{PITCH_LEGEND, Rows};
 use crate::picture::scale::{LEFT, Scale, WIDTH};
+use crate::placement::Placed;
 use crate::text::{Bytes, Count, Escaping, Grouped, Share};
 
 /// The most bytes that a picture has, if its title and its note have no more than 1000 each.
@@ -68,35 +69,40 @@ impl core::error::Error for PictureError {}
 ///
 /// # Errors
 /// This thread is in the heap, or `out` failed.
-pub fn draw<L: RawLock>(
-    heap: &Heap<'_, L>,
+pub fn draw<L: RawLock, P: Placed>(
+    heap: &Heap<'_, L, P>,
     title: &dyn Display,
     note: &dyn Display,
     out: &mut impl Write,
 ) -> Result<(), PictureError> {
     let stats = heap.stats()?;
     let scale = Scale::of(heap.size());
-    let (slab, next_fit) = (heap.segment(Segment::Slab), heap.segment(Segment::Blocks));
+    let (slab, blocks) = (heap.segment(Segment::Slab), heap.segment(Segment::Blocks));
     let slab_at = TOP + HEADING;
-    let next_fit_at = slab_at + scale.height(slab.len()) + BELOW + HEADING;
-    let legend_at = next_fit_at + scale.height(next_fit.len()) + BELOW;
+    // A heap without a slab shows none.
+    let slab_height = if slab.is_empty() { 0 } else { scale.height(slab.len()) + BELOW + HEADING };
+    let blocks_at = slab_at + slab_height;
+    let legend_at = blocks_at + scale.height(blocks.len()) + BELOW;
     let holes_at = legend_at + PITCH_LEGEND + BELOW;
     begin(title, note, holes_at + holes::HEIGHT, out)?;
 
-    slab_heading(heap, &stats, slab_at, out)?;
-    let mut rows = Rows { scale, range: slab.clone(), top: slab_at, rover: None, class: 's' };
-    rows.draw(Cells::new(slots(heap, &stats.slab), slab, scale.share()), out)?;
+    if !slab.is_empty() {
+        slab_heading(heap, &stats, slab_at, out)?;
+        let rows = Rows { scale, range: slab.clone(), top: slab_at, rover: None, class: 's' };
+        rows.draw(Cells::new(slots(heap, &stats.slab), slab.clone(), scale.share()), out)?;
+    }
 
-    next_fit_heading(&stats, next_fit_at, out)?;
-    rows = Rows { scale, range: next_fit.clone(), top: next_fit_at, rover: heap.rover(), class: 'b' };
+    blocks_heading(&stats, blocks_at, out)?;
+    let rover = P::rover(heap);
+    let rows = Rows { scale, range: blocks.clone(), top: blocks_at, rover, class: 'b' };
     let mut holes = Holes::none();
-    let blocks = heap.blocks_in(Segment::Blocks).inspect(|block: &Block| holes.count(block));
-    rows.draw(Cells::new(blocks, next_fit.clone(), scale.share()), out)?;
+    let walk = heap.blocks_in(Segment::Blocks).inspect(|block: &Block| holes.count(block));
+    rows.draw(Cells::new(walk, blocks.clone(), scale.share()), out)?;
     rows.outline(holes.largest(), out)?;
     rows.rover(out)?;
 
-    rows::legend(&scale, legend_at, out)?;
-    holes.draw(next_fit.len(), holes_at, out)?;
+    rows::legend(&scale, !slab.is_empty(), rover.is_some(), legend_at, out)?;
+    holes.draw(blocks.len(), holes_at, out)?;
     out.write_str("</svg>\n")?;
     Ok(())
 }
@@ -133,7 +139,12 @@ fn heading(at: usize, name: fmt::Arguments<'_>, figures: fmt::Arguments<'_>, out
     writeln!(out, "<text x=\"{LEFT}\" y=\"{}\">{figures}</text>", at - 9)
 }
 
-fn slab_heading<L: RawLock>(heap: &Heap<'_, L>, stats: &Stats, at: usize, out: &mut impl Write) -> fmt::Result {
+fn slab_heading<L: RawLock, P: Placed>(
+    heap: &Heap<'_, L, P>,
+    stats: &Stats,
+    at: usize,
+    out: &mut impl Write,
+) -> fmt::Result {
     let slab = &stats.slab;
     let (size, slab_size) = (Bytes(slab.size as u64), Bytes(heap.slab_size() as u64));
     let (used, free) = (slab.live_objects as u64, slab.free_blocks as u64);
@@ -146,8 +157,8 @@ fn slab_heading<L: RawLock>(heap: &Heap<'_, L>, stats: &Stats, at: usize, out: &
     )
 }
 
-fn next_fit_heading(stats: &Stats, at: usize, out: &mut impl Write) -> fmt::Result {
-    let figures = &stats.next_fit;
+fn blocks_heading(stats: &Stats, at: usize, out: &mut impl Write) -> fmt::Result {
+    let figures = &stats.blocks;
     let (size, used, free) = (figures.size as u64, figures.live_bytes as u64, figures.free_bytes as u64);
     let (blocks, holes) = (Count(figures.live_objects as u64, "block"), Count(figures.free_blocks as u64, "hole"));
     let largest = figures.largest_free as u64;

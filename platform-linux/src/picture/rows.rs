@@ -165,8 +165,8 @@ impl Rows {
     }
 }
 
-/// What the colours mean.
-pub(super) fn legend(scale: &Scale, at: usize, out: &mut impl Write) -> fmt::Result {
+/// What the colours mean, of those that there are.
+pub(super) fn legend(scale: &Scale, slab: bool, rover: bool, at: usize, out: &mut impl Write) -> fmt::Result {
     let mut x = LEFT;
     let mut entry = |classes: &[&str], label: fmt::Arguments<'_>, width: usize, out: &mut dyn Write| {
         out.write_str("<g stroke-width=\"12\">")?;
@@ -179,18 +179,26 @@ pub(super) fn legend(scale: &Scale, at: usize, out: &mut impl Write) -> fmt::Res
         out.write_str("\n")
     };
     if scale.share() == GRANULE {
-        entry(&["s4"], format_args!("slot"), 22, out)?;
+        if slab {
+            entry(&["s4"], format_args!("slot"), 22, out)?;
+        }
         entry(&["b5", "b4"], format_args!("block: header, payload"), 128, out)?;
     } else {
-        entry(&["s1", "s2", "s3", "s4"], format_args!("slots: some, more, most, all of the cell"), 218, out)?;
-        entry(&["b1", "b2", "b3", "b4"], format_args!("blocks, the same"), 92, out)?;
+        if slab {
+            entry(&["s1", "s2", "s3", "s4"], format_args!("slots: some, more, most, all of the cell"), 218, out)?;
+            entry(&["b1", "b2", "b3", "b4"], format_args!("blocks, the same"), 92, out)?;
+        } else {
+            entry(&["b1", "b2", "b3", "b4"], format_args!("blocks: some, more, most, all of the cell"), 224, out)?;
+        }
     }
     entry(&["f"], format_args!("free"), 24, out)?;
     write!(out, "<path class=\"l\" d=\"M{x} {}h14v10h-14z\"/>", at - 5)?;
     writeln!(out, "<text x=\"{}\" y=\"{}\">largest hole</text>", x + 20, at + 4)?;
     x += 118;
-    write!(out, "<path class=\"r\" d=\"M{x} {}V{}l-3 -5h6l-3 5\"/>", at + 6, at - 2)?;
-    writeln!(out, "<text x=\"{}\" y=\"{}\">rover</text>", x + 9, at + 4)?;
+    if rover {
+        write!(out, "<path class=\"r\" d=\"M{x} {}V{}l-3 -5h6l-3 5\"/>", at + 6, at - 2)?;
+        writeln!(out, "<text x=\"{}\" y=\"{}\">rover</text>", x + 9, at + 4)?;
+    }
     let (cell, row) = (Bytes(scale.share() as u64), Bytes(scale.row() as u64));
     write!(out, "<text x=\"{}\" y=\"{}\" style=\"text-anchor:end\">", LEFT + MAP, at + 4)?;
     writeln!(out, "a cell is {cell}, a row {row}</text>")

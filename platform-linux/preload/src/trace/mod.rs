@@ -40,7 +40,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
-use slabfit::{AllocError, Reason, Placement, RawLock, ReallocError, Reentered, InvalidFree};
+use slabfit::{AllocError, InvalidFree, RawLock, ReallocError, Reason, Reentered};
 use slabfit_linux::{FutexLock, Output};
 
 use crate::heap::HEAP;
@@ -74,14 +74,14 @@ static RECORDER: Place = Place(UnsafeCell::new(None));
 ///
 /// # Safety
 /// The heap has no memory yet, and no other thread is about to give it some.
-pub(crate) unsafe fn begin(pattern: Name, heap: usize, placement: Placement) -> Result<(), Errno> {
+pub(crate) unsafe fn begin(pattern: Name, heap: usize) -> Result<(), Errno> {
     let new = pattern.tells_processes();
     if !new {
         // What this program starts must not write over its trace.
         libc::empty_variable("SLABFIT_TRACE");
     }
     let file = create(&pattern, |name| TraceFile::create(name, new))?;
-    let recorder = Recorder::new(file, pattern, placement, heap)?;
+    let recorder = Recorder::new(file, pattern, heap)?;
     let switch = switch()?;
     // SAFETY: nobody else is here, by the terms of this function.
     unsafe { *RECORDER.0.get() = Some(recorder) };

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 use rustix::process::getpid;
 use rustix::thread::gettid;
-use slabfit::{AllocError, GRANULE, Placement, ReallocError, InvalidFree};
+use slabfit::{AllocError, GRANULE, InvalidFree, ReallocError};
 
 use crate::heap::HEAP;
 use crate::libc;
@@ -33,7 +33,6 @@ pub(crate) struct Recorder {
     file: TraceFile,
     /// As it stands in the settings.
     pattern: Name,
-    placement: Placement,
     objects: Table,
     made: u64,
     live_bytes: u64,
@@ -80,11 +79,10 @@ impl Table {
 
 impl Recorder {
     /// For a heap of `heap` bytes, of which nothing is in use.
-    pub(crate) fn new(file: TraceFile, pattern: Name, placement: Placement, heap: usize) -> Result<Self, Errno> {
+    pub(crate) fn new(file: TraceFile, pattern: Name, heap: usize) -> Result<Self, Errno> {
         Ok(Self {
             file,
             pattern,
-            placement,
             objects: Table::new(heap)?,
             made: 0,
             live_bytes: 0,
@@ -121,10 +119,7 @@ impl Recorder {
 
     /// The heap, once it has its memory, and the program.
     fn introduce(&self, lines: &mut Lines) {
-        let placement = match self.placement {
-            Placement::FirstFit => "first",
-            Placement::NextFit => "next",
-        };
+        let placement = HEAP.placement().word();
         lines.text("#slabfit 1 heap=").number(HEAP.size() as u64);
         lines.text(" slab=").number(HEAP.slab_size() as u64).text(" placement=").text(placement);
         let base = HEAP.base().map_or(0, |base| base.addr().get());

@@ -1,0 +1,70 @@
+//! The policies by name, for a library that is told which one at run time.
+#![deny(unsafe_code)]
+
+use slabfit::{FirstFit, Heap, NextFit, Policy, RawLock};
+
+/// The policies that a library chooses among at run time.
+///
+/// A heap's policy is a type. A program that learns only at its start which one is asked for holds a heap of each type, and
+/// one of these to tell which is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// [`NextFit`].
+    NextFit,
+    /// [`FirstFit`].
+    FirstFit,
+}
+
+impl Placement {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::NextFit, Self::FirstFit];
+
+    /// The word for it in settings and in traces: `next` or `first`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::NextFit => "next",
+            Self::FirstFit => "first",
+        }
+    }
+
+    /// The name as people read it: `next fit` or `first fit`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NextFit => "next fit",
+            Self::FirstFit => "first fit",
+        }
+    }
+
+    /// The policy that a [`word`](Self::word) stands for.
+    #[must_use]
+    pub fn from_word(word: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|placement| placement.word().as_bytes() == word)
+    }
+}
+
+/// A policy that has a name, and a rover or none.
+pub trait Placed: Policy + Sized {
+    /// Its name.
+    const PLACEMENT: Placement;
+
+    /// The address of a heap's rover; `None` for a policy without one, before `init`, or if this thread is in the heap.
+    fn rover<L: RawLock>(heap: &Heap<'_, L, Self>) -> Option<usize>;
+}
+
+impl Placed for NextFit {
+    const PLACEMENT: Placement = Placement::NextFit;
+
+    fn rover<L: RawLock>(heap: &Heap<'_, L, Self>) -> Option<usize> {
+        heap.rover()
+    }
+}
+
+impl Placed for FirstFit {
+    const PLACEMENT: Placement = Placement::FirstFit;
+
+    fn rover<L: RawLock>(_: &Heap<'_, L, Self>) -> Option<usize> {
+        None
+    }
+}
