@@ -79,8 +79,8 @@ impl<L: RawLock + 'static> Stage<L> {
     fn assert_nothing_is_lost(&self) {
         assert_eq!(self.heap.check(), Ok(()));
         let stats = self.heap.stats().expect("nobody is in the heap");
-        assert_eq!((stats.slab.live_objects, stats.next_fit.live_objects), (0, 0));
-        assert_eq!(stats.slab.allocs + stats.next_fit.allocs, stats.slab.frees + stats.next_fit.frees);
+        assert_eq!((stats.slab.live_objects, stats.blocks.live_objects), (0, 0));
+        assert_eq!(stats.slab.allocs + stats.blocks.allocs, stats.slab.frees + stats.blocks.frees);
     }
 }
 
@@ -141,7 +141,7 @@ fn init_is_seen_whole<L: RawLock + Send + Sync + 'static>(name: &str) {
         // Nothing but slots was asked for; but who asked before the slab size was known was served as anybody. And the
         // request that failed has not spilled.
         let stats = stage.heap.stats().expect("nobody is in the heap");
-        assert!(stats.spilled <= stats.next_fit.allocs, "{stats:?}");
+        assert!(stats.spilled <= stats.blocks.allocs, "{stats:?}");
     });
 }
 
@@ -178,7 +178,7 @@ fn a_full_slab_spills<L: RawLock + Send + Sync + 'static>(name: &str) {
         other.join().expect("it does not panic");
         stage.assert_nothing_is_lost();
         let stats = stage.heap.stats().expect("nobody is in the heap");
-        assert_eq!((stats.slab.allocs + stats.next_fit.allocs, stats.spilled), (2, stats.next_fit.allocs));
+        assert_eq!((stats.slab.allocs + stats.blocks.allocs, stats.spilled), (2, stats.blocks.allocs));
         assert!(stats.spilled <= 1, "{stats:?}");
     });
 }
@@ -253,7 +253,7 @@ fn of_two_frees_at_once_one_is_refused() {
         assert!(mine[0] != others[0] && mine[1] != others[1], "{mine:?} {others:?}");
         stage.assert_nothing_is_lost();
         let stats = stage.heap.stats().expect("nobody is in the heap");
-        assert_eq!((stats.slab.refused_frees, stats.next_fit.refused_frees), (1, 1));
+        assert_eq!((stats.slab.refused_frees, stats.blocks.refused_frees), (1, 1));
     });
 }
 

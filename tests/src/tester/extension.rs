@@ -1,7 +1,9 @@
 //! What a recording says beyond the operations, in lines that begin with `#`; `slabfit-preload`, which writes them, has the
 //! list. A trace without the line that opens a recording has none of them: there such lines are comments.
 
-use slabfit::{MAX_HEAP, Placement};
+use slabfit::MAX_HEAP;
+
+use crate::model::Placement;
 
 /// What was recorded, and of each operation what its own line does not say.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
-use slabfit::Placement;
-
+use crate::model::Placement;
 use crate::tester::size_arg::size;
+use clap::{Args, ValueEnum};
 
 /// A trace, and how its report is to look.
 #[derive(Args, Clone, Debug)]

@@ -368,7 +368,7 @@ fn figures(stats: &Stats) -> Vec<(String, u64)> {
         ];
         figures.map(|(name, figure)| (format!("/{segment}/{name}"), figure))
     };
-    [of("slab", &stats.slab), of("next_fit", &stats.next_fit)].concat()
+    [of("slab", &stats.slab), of("next_fit", &stats.blocks)].concat()
 }
 
 pub fn read(file: &Path) -> Trace {

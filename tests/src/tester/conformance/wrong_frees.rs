@@ -1,10 +1,11 @@
 //! Wrong frees: refused, with nothing changed.
 
-use slabfit::MAGIC;
+use slabfit::{GRANULE, MAGIC};
 
 use super::Scenario;
 use super::bench::Bench;
 use super::next_fit::full;
+use crate::header::LINK;
 use crate::tester::session::Failure;
 use crate::tester::window::Object;
 
@@ -154,14 +155,14 @@ fn forged(bench: &mut Bench<'_>) -> Result<(), Failure> {
 
 fn length(bench: &mut Bench<'_>) -> Result<(), Failure> {
     for wrong in [0, 16, 96, 128, 0x7fff_ffff, 0xffff_ffff] {
-        overwritten(bench, 16, 112, wrong)?;
+        overwritten(bench, GRANULE, 112, wrong)?;
     }
     Ok(())
 }
 
 fn magic(bench: &mut Bench<'_>) -> Result<(), Failure> {
     for wrong in [0, MAGIC as u64 + 1, MAGIC as u64 | 1 << 40, u64::MAX] {
-        overwritten(bench, 8, MAGIC as u64, wrong)?;
+        overwritten(bench, GRANULE - LINK, MAGIC as u64, wrong)?;
     }
     Ok(())
 }

@@ -49,8 +49,8 @@ pub fn run() {
             run_step(&heap, number, step);
         }
         let stats = heap.stats().expect("nobody is in the heap");
-        assert_eq!((stats.slab.live_objects, stats.next_fit.live_objects), (0, 0));
-        assert_eq!(stats.next_fit.free_blocks, 1, "freeing everything leaves one free block");
+        assert_eq!((stats.slab.live_objects, stats.blocks.live_objects), (0, 0));
+        assert_eq!(stats.blocks.free_blocks, 1, "freeing everything leaves one free block");
         hprintln!("{}: {} steps as the model says", name, program.len());
     }
 }
