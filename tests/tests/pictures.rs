@@ -353,9 +353,9 @@ fn a_heap_without_memory_is_a_picture_without_cells_holes_or_a_rover() {
         before.filter(|node| node.attribute("class") == Some(class)).count()
     };
     // What is left is the legend's.
-    assert_eq!(["f", "s4", "b4", "b5", "l", "r", "v"].map(of_class), [1, 1, 1, 1, 1, 0, 0]);
+    assert_eq!(["f", "s4", "b4", "b5", "l", "r", "v"].map(of_class), [1, 0, 1, 1, 1, 0, 0]);
     let texts: Vec<_> = document.descendants().filter_map(|node| node.text()).collect();
-    assert!(texts.contains(&"Slab: 0 B of slots for requests of 0 B"), "{texts:?}");
+    assert!(!texts.iter().any(|text| text.starts_with("Slab")), "{texts:?}");
     assert!(texts.contains(&"Blocks: 0 B for all other requests"), "{texts:?}");
 }
 

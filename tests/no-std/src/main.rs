@@ -9,7 +9,7 @@ use core::alloc::Layout;
 use core::arch::{asm, global_asm};
 use core::panic::PanicInfo;
 
-use slabfit::{Config, Reason, Heap, StaticArray, StaticHeap};
+use slabfit::{Config, Heap, Reason, StaticArray, StaticHeap};
 
 static ARRAY: StaticArray<65536> = StaticArray::new();
 static HEAP: StaticHeap = StaticHeap::new(&ARRAY, Config::new(64));

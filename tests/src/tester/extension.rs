@@ -255,11 +255,14 @@ mod tests {
             ("#@1040", Line::Placed(1040, Wish::default())),
             ("#@1040 m64 z\n", Line::Placed(1040, aligned)),
             ("#t 4711", Line::Thread(4711)),
-            ("#-a 100 m64 z full", Line::Event(Event::NotAllocated { size: 100, wish: aligned, why: "full".into() })),
-            ("#-r 7 100 fragmented", Line::NotReallocated(7, 100, "fragmented".into())),
             (
-                "#!f 32 already free",
-                Line::Event(Event::Refused { place: Place::Offset(32), size: None, reason: "already free".into() }),
+                "#-a 100 m64 z the heap is full",
+                Line::Event(Event::NotAllocated { size: 100, wish: aligned, why: "the heap is full".into() }),
+            ),
+            ("#-r 7 100 the heap is too fragmented", Line::NotReallocated(7, 100, "the heap is too fragmented".into())),
+            (
+                "#!f 32 double free",
+                Line::Event(Event::Refused { place: Place::Offset(32), size: None, reason: "double free".into() }),
             ),
             (
                 "#!r 0xff 9 outside the heap",

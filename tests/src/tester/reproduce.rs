@@ -130,7 +130,7 @@ fn machine(recording: &Recording, ground: Ground, same: bool, reenacted: &Reenac
         "compared": compared,
         "difference": difference,
         "slab": figures(&stats.slab),
-        "next_fit": figures(&stats.blocks),
+        "blocks": figures(&stats.blocks),
         "spilled": stats.spilled,
     })
 }

@@ -10,14 +10,14 @@ fn the_figures_are_the_programs() {
     assert_eq!(report["program"], "full_counted");
     assert_eq!(report["placement"], "first");
     assert_eq!((number(report, "/heap"), number(report, "/slab_size")), (1 << 20, 64));
-    assert_eq!((number(report, "/slab/size"), number(report, "/next_fit/size")), (1 << 18, 3 << 18));
+    assert_eq!((number(report, "/slab/size"), number(report, "/blocks/size")), (1 << 18, 3 << 18));
     // Every slot was in use at once.
     assert_eq!((number(report, "/slab/peak_objects"), number(report, "/slab/peak_bytes")), (1 << 12, 1 << 18));
     assert!(number(report, "/spilled") > 9_000, "{report}");
     let failed = outcome.sum(report, "failed_full") + outcome.sum(report, "failed_fragmented");
     // Seven requests that the program wants to fail, and the last of each of two fillings.
     assert_eq!(failed, 9, "{report}");
-    for segment in ["slab", "next_fit"] {
+    for segment in ["slab", "blocks"] {
         let figure = |name| number(report, &format!("/{segment}/{name}"));
         assert_eq!(figure("allocs") - figure("frees"), figure("live_objects"), "{report}");
         assert_eq!(figure("live_bytes") + figure("free_bytes"), figure("size"), "{report}");
@@ -45,7 +45,7 @@ fn a_person_can_read_it() {
     let [heading, columns, rows @ ..] = &*lines else { panic!("{outcome:#?}") };
     let name = heading.strip_prefix("slabfit: env[").and_then(|rest| rest.split_once("]: ")).map(|(_, what)| what);
     assert_eq!(name, Some("heap of 268,435,456 bytes, slab size 64, first fit"));
-    assert_eq!(columns.split_whitespace().collect::<Vec<_>>(), ["slab", "next", "fit"]);
+    assert_eq!(columns.split_whitespace().collect::<Vec<_>>(), ["slab", "blocks"]);
     assert_eq!(rows.len(), 17, "{outcome:#?}");
     assert_eq!(rows[16], "  every request was served; no free was refused");
     assert_eq!(rows[0].split_whitespace().collect::<Vec<_>>(), ["size", "67,108,864", "201,326,592"]);

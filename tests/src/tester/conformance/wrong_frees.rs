@@ -112,7 +112,7 @@ fn behind_the_last_slot(bench: &mut Bench<'_>) -> Result<(), Failure> {
 fn slot_twice(bench: &mut Bench<'_>) -> Result<(), Failure> {
     let (slots, _) = furnished(bench)?;
     bench.free(slots[1])?;
-    bench.reject_at(slots[1].offset(), "a slot already free")?;
+    bench.reject_at(slots[1].offset(), "a slot that is free already")?;
     bench.serve_at(slots[1].offset(), 64)?;
     unchanged(bench)
 }
@@ -120,7 +120,7 @@ fn slot_twice(bench: &mut Bench<'_>) -> Result<(), Failure> {
 fn block_twice(bench: &mut Bench<'_>) -> Result<(), Failure> {
     let blocks = full(bench)?;
     bench.free(blocks[13])?;
-    bench.reject_at(blocks[13].offset(), "a block already free")?;
+    bench.reject_at(blocks[13].offset(), "a block that is free already")?;
     bench.serve_at(blocks[13].offset(), 32)?;
     bench.refuse(1)
 }
@@ -129,7 +129,7 @@ fn joined_block_twice(bench: &mut Bench<'_>) -> Result<(), Failure> {
     let blocks = full(bench)?;
     bench.free_all([blocks[13], blocks[15], blocks[14]])?;
     for index in [13, 14, 15] {
-        bench.reject_at(blocks[index].offset(), "a block already free")?;
+        bench.reject_at(blocks[index].offset(), "a block that is free already")?;
     }
     bench.serve_at(blocks[13].offset(), 3 * 48 - 16)?;
     bench.refuse(1)?;
