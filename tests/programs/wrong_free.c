@@ -47,11 +47,11 @@ int main(void)
     memcpy(after - 8, &magic, sizeof magic);
 
     free(block);
-    refused(block, "already free");
+    refused(block, "double free");
     free(slot);
-    refused(slot, "already free");
+    refused(slot, "double free");
     free(after);
     free(keep);
-    refused(after, "already free");
+    refused(after, "double free");
     return 0;
 }

@@ -3,6 +3,9 @@
 //! The handlers are registered when the heap is made, in the dynamic loader, before any other library can register its
 //! own. Handlers before a fork run in reverse order: ours comes last, so that those of others may allocate; and those
 //! behind it in order: ours comes first.
+//!
+//! The order of locks is libc's own, in which malloc comes last: the list of open files, the record of calls, the heap. Who
+//! has one of them waits for none before it.
 #![allow(unsafe_code)]
 
 use core::cell::UnsafeCell;
@@ -37,6 +40,7 @@ pub(crate) fn register() {
 }
 
 extern "C" fn hold() {
+    libc::files::hold();
     let trace = trace::hold();
     let held = Whole { heap: HEAP.lock_all(), trace };
     // SAFETY: this thread has both locks: `lock_all` has taken them, or this thread had them before.
@@ -50,9 +54,11 @@ extern "C" fn let_go() {
         // SAFETY: from this thread's `hold`, and taken away with the rest.
         unsafe { trace::let_go(trace) };
     }
+    libc::files::let_go();
 }
 
 extern "C" fn let_go_in_child() {
+    libc::files::let_go_in_child();
     match let_heap_go() {
         // SAFETY: as in the parent, whose thread has become this one.
         Some(trace) => unsafe { trace::let_go_in_child(trace) },

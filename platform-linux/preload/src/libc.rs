@@ -107,6 +107,44 @@ pub(crate) fn at_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: 
     let _ = pthread_atfork(prepare, parent, child);
 }
 
+/// libc's lock on its list of open files, around a fork.
+///
+/// A fork takes it after the handlers have run. Whoever has the heap by then waits here for a thread that flushes all files,
+/// which waits for one that reads from a file, which waits for memory: so the list is taken first, as it is before libc's own
+/// malloc. The lock counts its owner's calls.
+#[cfg(target_env = "gnu")]
+pub(crate) mod files {
+    #[link(name = "c")]
+    unsafe extern "C" {
+        safe fn _IO_list_lock();
+        safe fn _IO_list_unlock();
+        safe fn _IO_list_resetlock();
+    }
+
+    /// Before the fork.
+    pub(crate) fn hold() {
+        _IO_list_lock();
+    }
+
+    /// After it, in the parent.
+    pub(crate) fn let_go() {
+        _IO_list_unlock();
+    }
+
+    /// After it, in the child, whatever libc has done: it makes the lock anew only where there were several threads.
+    pub(crate) fn let_go_in_child() {
+        _IO_list_resetlock();
+    }
+}
+
+/// Other libcs have no such functions.
+#[cfg(not(target_env = "gnu"))]
+pub(crate) mod files {
+    pub(crate) fn hold() {}
+    pub(crate) fn let_go() {}
+    pub(crate) fn let_go_in_child() {}
+}
+
 /// Reads a variable of the environment. To be called before the program runs and may change it.
 pub(crate) fn variable<R>(name: &str, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
     let value = value_of(name)?;

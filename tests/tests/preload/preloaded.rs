@@ -159,7 +159,7 @@ impl Outcome {
 
     /// A figure of both segments together.
     pub fn sum(&self, report: &Value, figure: &str) -> u64 {
-        number(report, &format!("/slab/{figure}")) + number(report, &format!("/next_fit/{figure}"))
+        number(report, &format!("/slab/{figure}")) + number(report, &format!("/blocks/{figure}"))
     }
 
     /// What it printed.
