@@ -8,6 +8,7 @@
 
 mod contract;
 mod footprint;
+mod forks;
 mod library;
 mod pictures;
 mod preloaded;
