@@ -86,8 +86,8 @@ fn the_first_call_that_comes_to_something_else_is_named() {
         ("unserved", "#-a 5000", "#-a 500", "before operation 4, '#-a 500': recorded full, here at base + 1216"),
         (
             "refused",
-            "#!f 0 al",
-            "#!f 1168 al",
+            "#!f 0 do",
+            "#!f 1168 do",
             "before operation 7, '#!f 1168': recorded refused as double free, here freed",
         ),
     ] {

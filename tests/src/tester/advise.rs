@@ -11,12 +11,12 @@ use std::thread;
 
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
-use slabfit::{Config, MAX_HEAP};
+use slabfit::MAX_HEAP;
 
 use crate::arena::bookkeeping_for;
 use crate::model::Placement;
 use crate::tester::extension::Event;
-use crate::tester::playground::Ground;
+use crate::tester::playground::{Ground, config};
 use crate::tester::recordings::Recording;
 use crate::tester::reenact::{Reenacted, Until, recorded_ground, reenact};
 use crate::tester::report::{Table, grouped, percent};
@@ -192,7 +192,7 @@ fn row(trace: &Trace, Advice { slab_size, heap }: &Advice) -> [String; 7] {
         return [size, format!("over {MOST} peaks"), none(), none(), none(), none(), none()];
     };
     let (slab, blocks) = (&replay.stats.slab, &replay.stats.blocks);
-    let slots = slab.size / slab_size.next_multiple_of(slabfit::GRANULE);
+    let slots = slab.size.checked_div(slab_size.next_multiple_of(slabfit::GRANULE)).unwrap_or(0);
     [
         size,
         grouped(*bytes as u64),
@@ -220,7 +220,7 @@ fn machine(recording: &Recording, found: &[(Placement, Vec<Advice>); 2]) -> Valu
         json!({
             "slab_size": slab_size,
             "heap": bytes,
-            "bookkeeping": bookkeeping_for(*bytes, Config::new(slab_size), placement),
+            "bookkeeping": bookkeeping_for(*bytes, config(slab_size), placement),
             "slots_peak": replay.stats.slab.peak_objects,
             "spilled": replay.stats.spilled,
             "blocks_peak": replay.stats.blocks.peak_objects,

@@ -23,7 +23,7 @@ pub struct Recorded {
 pub struct Setup {
     /// Bytes of the heap.
     pub heap: u64,
-    /// Bytes that the slab serves.
+    /// Bytes that the slab serves; 0 for none.
     pub slab_size: u64,
     /// Where the heap starts its search.
     pub placement: Placement,
@@ -142,7 +142,7 @@ pub fn setup(line: &str) -> Option<Setup> {
     };
     Some(Setup {
         heap: number("heap").filter(|heap| (1..=MAX_HEAP as u64).contains(heap))?,
-        slab_size: number("slab").filter(|&size| size > 0)?,
+        slab_size: number("slab")?,
         placement,
         base: u64::from_str_radix(field("base")?.strip_prefix("0x")?, 16).ok()?,
         process: number("pid")?,
@@ -240,7 +240,7 @@ mod tests {
             "#slabfit 1 heap=4096 slab=64 placement=best base=0x7f00 pid=17 program=ls",
             "#slabfit 1 heap=0 slab=64 placement=next base=0x7f00 pid=17 program=ls",
             "#slabfit 1 heap=68719476737 slab=64 placement=next base=0x7f00 pid=17 program=ls",
-            "#slabfit 1 heap=4096 slab=0 placement=next base=0x7f00 pid=17 program=ls",
+            "#slabfit 1 heap=4096 slab=-1 placement=next base=0x7f00 pid=17 program=ls",
             "#slabfit 1 heap=x slab=64 placement=next base=0x7f00 pid=17 program=ls",
         ] {
             assert!(opens(wrong) && setup(wrong).is_none(), "{wrong}");

@@ -5,14 +5,13 @@
 use core::fmt;
 use core::ptr::NonNull;
 
-use slabfit::Config;
 use slabfit_linux::text::{Bytes, Count, Grouped};
 
 use crate::any_heap::AnyMappedHeap;
 use crate::model::Placement;
 use crate::tester::extension::Wish;
 use crate::tester::picture_args::PlaybackArguments;
-use crate::tester::playground::{bytes, serve};
+use crate::tester::playground::{bytes, config, serve};
 use crate::tester::recordings::Recording;
 use crate::tester::run::{Stop, bar};
 use crate::tester::trace::{Operation, Trace};
@@ -27,7 +26,7 @@ impl PlaybackArguments {
     }
 
     fn heap(&self) -> Result<AnyMappedHeap, Stop> {
-        let heap = AnyMappedHeap::new(self.heap, Config::new(self.slab_size), self.placement.into());
+        let heap = AnyMappedHeap::new(self.heap, config(self.slab_size), self.placement.into());
         heap.map_err(|error| Stop::Usage(format!("cannot make the heap: {error}")))
     }
 }

@@ -18,10 +18,16 @@ use crate::tester::sys;
 pub struct Ground {
     /// Bytes of the heap: whole pages, at most [`slabfit::MAX_HEAP`].
     pub heap: usize,
-    /// Bytes that the slab serves.
+    /// Bytes that the slab serves; 0 for none.
     pub slab_size: usize,
     /// Where the heap starts its search.
     pub placement: Placement,
+}
+
+/// Slots of `slab_size` bytes in a quarter of the heap, or no slab for a size of 0, as the preload library has it.
+#[must_use]
+pub fn config(slab_size: usize) -> Config {
+    if slab_size == 0 { Config::without_slab() } else { Config::new(slab_size) }
 }
 
 /// Why a request got no memory.
@@ -73,7 +79,7 @@ impl Playground {
         let shift = rest.wrapping_sub(region.start.addr().get()) & (alignment - 1);
         // SAFETY: `shift` is below `alignment`, and so many bytes are mapped beside the heap's.
         let base = unsafe { region.start.add(shift) };
-        let config = Config::new(slab_size);
+        let config = config(slab_size);
         let bookkeeping = Pages::new(bookkeeping_for(size, config, placement).max(1))?;
         let (second, len) = (bookkeeping.start.as_ptr(), bookkeeping.size);
         // SAFETY: both pieces are mapped for as long as the heap lives, by the order of the fields, and nobody else has them.
