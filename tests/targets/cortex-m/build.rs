@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::{env, fs};
 
-use slabfit::{Config, Reason, ReallocError};
+use slabfit::{Config, ReallocError, Reason};
 
 use self::model::{Model, Placement};
 
