@@ -8,7 +8,7 @@
 use core::ffi::CStr;
 use core::fmt::{self, Display, Write};
 
-use rustix::fs::OFlags;
+use rustix::fs::{FileType, stat};
 use rustix::io::Errno;
 
 use crate::libc;
@@ -90,7 +90,12 @@ impl Name {
         let mut path = Path { bytes: [0; LONGEST + 1], len: 0 };
         path.extend(directory).ok()?;
         path.extend(folder).ok()?;
-        libc::open(path.as_c_str(), OFlags::PATH | OFlags::DIRECTORY).err().map(ErrorText)
+        let why = match stat(path.as_c_str()) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => return None,
+            Ok(_) => Errno::NOTDIR,
+            Err(error) => error,
+        };
+        Some(ErrorText(why))
     }
 
     /// Whether every process has a name of its own.

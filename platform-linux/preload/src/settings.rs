@@ -130,7 +130,7 @@ const TABLE: [Setting; 10] = [
         },
     },
     Setting {
-        name: "SLABFIT_DATA",
+        name: DATA,
         expected: "bytes with a unit, the heap's and more, as 300M",
         absent: "no limit",
         means: "the most memory of its own that the process may have, what it maps itself included (RLIMIT_DATA)",
@@ -148,6 +148,7 @@ const TABLE: [Setting; 10] = [
     },
 ];
 
+const DATA: &str = "SLABFIT_DATA";
 const MAP_SIGNAL: &str = "SLABFIT_MAP_SIGNAL";
 
 impl Settings {
@@ -202,6 +203,9 @@ impl Settings {
                 libc::variable(MAP_SIGNAL, |value| refuse(MAP_SIGNAL, value, format_args!("not {}", setting.expected)));
             }
         }
+        if self.data.is_some_and(|most| most < self.heap as u64) {
+            libc::variable(DATA, |value| refuse(DATA, value, format_args!("less than the heap, {} bytes", self.heap)));
+        }
         // A picture is not drawn before the end: that it can be made is better known now. (A trace is made at once.)
         let missing = self.map.as_ref().and_then(Name::missing_folder);
         if let Some(why) = missing {
@@ -216,7 +220,7 @@ impl Settings {
 }
 
 /// Bytes of a wrong value or name that are shown: the line stays a line.
-const SHOWN: usize = 64;
+const SHOWN: usize = 120;
 
 fn shown(text: &[u8]) -> impl core::fmt::Display + '_ {
     text.get(..SHOWN).unwrap_or(text).escape_ascii()

@@ -14,6 +14,7 @@ mod pictures;
 mod preloaded;
 mod programs;
 mod server;
+mod settings;
 mod statistics;
 mod stepping;
 mod tracing;

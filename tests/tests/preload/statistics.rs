@@ -5,7 +5,7 @@ use crate::preloaded::{Program, c, compiled, library, number};
 #[test]
 fn the_figures_are_the_programs() {
     let Some(program) = compiled("cc", "full.c", "full_counted", &c(&[])) else { return };
-    let outcome = program.run_preloaded("1M");
+    let outcome = program.with("SLABFIT_SLAB", "64").run_preloaded("1M");
     let [report] = &*outcome.reports else { panic!("{outcome:#?}") };
     assert_eq!(report["program"], "full_counted");
     assert_eq!(report["placement"], "first");
@@ -40,7 +40,7 @@ fn settings_are_followed_and_reported() {
 #[test]
 fn a_person_can_read_it() {
     let Some(program) = Program::installed("env") else { return };
-    let outcome = program.with("SLABFIT_STATS", "1").run_preloaded("256M");
+    let outcome = program.with("SLABFIT_STATS", "1").with("SLABFIT_SLAB", "64").run_preloaded("256M");
     let lines: Vec<_> = outcome.stderr.lines().collect();
     let [heading, columns, rows @ ..] = &*lines else { panic!("{outcome:#?}") };
     let name = heading.strip_prefix("slabfit: env[").and_then(|rest| rest.split_once("]: ")).map(|(_, what)| what);
@@ -55,7 +55,7 @@ fn a_person_can_read_it() {
 #[test]
 fn what_went_wrong_is_said_in_its_last_line() {
     let Some(full) = compiled("cc", "full.c", "full_told", &c(&[])) else { return };
-    let outcome = full.with("SLABFIT_STATS", "1").run_preloaded("1M");
+    let outcome = full.with("SLABFIT_STATS", "1").with("SLABFIT_SLAB", "64").run_preloaded("1M");
     assert_eq!(outcome.stderr.lines().last(), Some("  9 requests got no memory; no free was refused"));
     let Some(wrong) = compiled("cc", "wrong_free.c", "wrong_free_told", &c(&[])) else { return };
     let outcome = wrong.with("SLABFIT_STATS", "1").run_preloaded("64M");
