@@ -252,13 +252,14 @@ unsafe fn read(words: *mut Word, byte: isize) -> Word {
     Word::from_le(unsafe { place.read_unaligned() })
 }
 
-/// 64^6 or 32^6 bits: the slots of a granule in the largest heap, and more than it has chunks.
-const LEVELS: usize = 6;
+/// 64^6 or 32^6 bits would do: the slots of a granule in the largest heap, and more than it has chunks. A power of two, so that a
+/// level is brought into bounds by a mask.
+const LEVELS: u32 = 8;
 
 /// Bits with summaries: the next or previous set bit is found in O(levels), O(log of the bits).
 ///
 /// Above the words of bits stand words of summary. (The bitmap version of van Emde Boas' idea, as in the ready lists of
-/// real-time schedulers.)
+/// real-time schedulers.) The first two levels are handled in line: they find what is within a word of words.
 ///
 /// Invariants: bit `i` of level `k + 1` is set iff word `i` of level `k` is not zero. Each level ends with a word that is zero.
 #[derive(Debug)]
@@ -266,8 +267,8 @@ pub(crate) struct BitTree<'a> {
     /// All levels, the bits first.
     words: Lent<'a, Word>,
     /// Where each level begins.
-    starts: [u32; LEVELS],
-    /// The level of one word.
+    starts: [u32; LEVELS as usize],
+    /// The level of one word, at least 1.
     top: u32,
 }
 
@@ -276,18 +277,18 @@ pub(crate) const NO_BIT: u32 = u32::MAX;
 
 impl<'a> BitTree<'a> {
     /// A tree of no bits, all zeros.
-    pub(crate) const EMPTY: Self = Self { words: Lent::EMPTY, starts: [0; LEVELS], top: 0 };
+    pub(crate) const EMPTY: Self = Self { words: Lent::EMPTY, starts: [0; LEVELS as usize], top: 0 };
 
     /// Words that a tree of `bits` bits takes.
     pub(crate) const fn words(bits: u32) -> usize {
-        let mut words = 0usize;
-        let mut below = bits;
+        let (mut words, mut below, mut level) = (0usize, bits, 0);
         loop {
             below = below.div_ceil(BITS);
             words = words.saturating_add(below as usize).saturating_add(1);
-            if below <= 1 {
+            if level > 0 && below <= 1 {
                 return words;
             }
+            level = 1;
         }
     }
 
@@ -299,7 +300,7 @@ impl<'a> BitTree<'a> {
             *start = next;
             below = below.div_ceil(BITS);
             next = next.wrapping_add(below).wrapping_add(1);
-            if below <= 1 {
+            if level > 0 && below <= 1 {
                 tree.top = level;
                 return Some(tree);
             }
@@ -308,10 +309,10 @@ impl<'a> BitTree<'a> {
         None
     }
 
+    #[expect(clippy::indexing_slicing, reason = "the mask brings the index into bounds")]
     #[inline(always)]
     fn place(&self, level: u32, word: u32) -> usize {
-        let start = self.starts.get(level as usize).copied().unwrap_or(0);
-        start.wrapping_add(word) as usize
+        self.starts[(level & (LEVELS - 1)) as usize].wrapping_add(word) as usize
     }
 
     #[inline(always)]
@@ -322,7 +323,7 @@ impl<'a> BitTree<'a> {
     /// The word of bits that holds `bit`.
     #[inline(always)]
     pub(crate) fn word_of(&self, bit: u32) -> Word {
-        self.word(0, bit / BITS)
+        self.words.get((bit / BITS) as usize)
     }
 
     #[inline(always)]
@@ -333,96 +334,116 @@ impl<'a> BitTree<'a> {
     /// Sets a bit.
     #[inline(always)]
     pub(crate) fn set(&mut self, bit: u32) {
-        let Some(word) = self.words.get_mut((bit / BITS) as usize) else { return };
-        let before = *word;
-        *word = before | (1 as Word).wrapping_shl(bit);
-        if before == 0 {
-            self.set_above(bit);
+        if set_in(self.words.get_mut((bit / BITS) as usize), bit) {
+            let above = self.place(1, bit / (BITS * BITS));
+            if set_in(self.words.get_mut(above), bit / BITS) {
+                self.set_above(bit / (BITS * BITS));
+            }
         }
     }
 
     /// Clears a bit.
     #[inline(always)]
     pub(crate) fn clear(&mut self, bit: u32) {
-        let Some(word) = self.words.get_mut((bit / BITS) as usize) else { return };
-        *word &= !(1 as Word).wrapping_shl(bit);
-        if *word == 0 {
-            self.clear_above(bit);
+        if clear_in(self.words.get_mut((bit / BITS) as usize), bit) {
+            let above = self.place(1, bit / (BITS * BITS));
+            if clear_in(self.words.get_mut(above), bit / BITS) {
+                self.clear_above(bit / (BITS * BITS));
+            }
         }
     }
 
-    /// Sets the summary of a bit, as far up as it is not set yet.
+    /// Sets bit `bit` of level 2 and the summaries above it, as far up as they are not set yet.
     #[cold]
     #[inline(never)]
     fn set_above(&mut self, bit: u32) {
-        let mut bit = bit / BITS;
-        for level in 1..=self.top {
+        let (mut level, mut bit) = (2, bit);
+        while level <= self.top {
             let place = self.place(level, bit / BITS);
-            let Some(word) = self.words.get_mut(place) else { return };
-            let before = *word;
-            *word = before | (1 as Word).wrapping_shl(bit);
-            if before != 0 {
+            if !set_in(self.words.get_mut(place), bit) {
                 return;
             }
-            bit /= BITS;
+            (level, bit) = (level.wrapping_add(1), bit / BITS);
         }
     }
 
-    /// Clears the summary of a bit whose word has become zero, as far up as words do.
+    /// Clears bit `bit` of level 2 and the summaries above it, as far up as words become zero.
     #[cold]
     #[inline(never)]
     fn clear_above(&mut self, bit: u32) {
-        let mut bit = bit / BITS;
-        for level in 1..=self.top {
+        let (mut level, mut bit) = (2, bit);
+        while level <= self.top {
             let place = self.place(level, bit / BITS);
-            let Some(word) = self.words.get_mut(place) else { return };
-            *word &= !(1 as Word).wrapping_shl(bit);
-            if *word != 0 {
+            if !clear_in(self.words.get_mut(place), bit) {
                 return;
             }
-            bit /= BITS;
+            (level, bit) = (level.wrapping_add(1), bit / BITS);
         }
     }
 
     /// The first set bit from `from` on, or [`NO_BIT`].
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn next(&self, from: u32) -> u32 {
-        let mut at = from;
-        for level in 0..=self.top {
+        match self.word_of(from) & from_bit(from) {
+            0 => self.far_next(from),
+            here => from & !(BITS - 1) | here.trailing_zeros(),
+        }
+    }
+
+    #[inline(never)]
+    fn far_next(&self, from: u32) -> u32 {
+        let from = (from / BITS).wrapping_add(1);
+        let near = self.word(1, from / BITS) & from_bit(from);
+        if near != 0 {
+            return self.descend(1, from & !(BITS - 1) | near.trailing_zeros(), Word::trailing_zeros);
+        }
+        let (mut level, mut at) = (2, (from / BITS).wrapping_add(1));
+        while level <= self.top {
             let word = self.word(level, at / BITS) & from_bit(at);
             if word != 0 {
-                at = at & !(BITS - 1) | word.trailing_zeros();
-                return self.descend(level, at, Word::trailing_zeros);
+                return self.descend(level, at & !(BITS - 1) | word.trailing_zeros(), Word::trailing_zeros);
             }
-            at = (at / BITS).wrapping_add(1);
+            (level, at) = (level.wrapping_add(1), (at / BITS).wrapping_add(1));
         }
         NO_BIT
     }
 
     /// The last set bit before `before`, or [`NO_BIT`].
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn previous(&self, before: u32) -> u32 {
-        let mut at = before;
-        for level in 0..=self.top {
+        match self.word_of(before) & below_bit(before) {
+            0 => self.far_previous(before),
+            here => before & !(BITS - 1) | highest(here),
+        }
+    }
+
+    #[inline(never)]
+    fn far_previous(&self, before: u32) -> u32 {
+        let before = before / BITS;
+        let near = self.word(1, before / BITS) & below_bit(before);
+        if near != 0 {
+            return self.descend(1, before & !(BITS - 1) | highest(near), highest);
+        }
+        let (mut level, mut at) = (2, before / BITS);
+        while level <= self.top {
             let word = self.word(level, at / BITS) & below_bit(at);
             if word != 0 {
-                at = at & !(BITS - 1) | highest(word);
-                return self.descend(level, at, highest);
+                return self.descend(level, at & !(BITS - 1) | highest(word), highest);
             }
-            at /= BITS;
+            (level, at) = (level.wrapping_add(1), at / BITS);
         }
         NO_BIT
     }
 
-    /// From bit `at` of `level` down to the bit that `choose` chooses of each word.
+    /// From bit `at` of `level`, at least 1, down to the bit that `choose` chooses of each word.
     #[inline(always)]
     fn descend(&self, level: u32, at: u32, choose: impl Fn(Word) -> u32) -> u32 {
         let (mut level, mut at) = (level, at);
-        while level > 0 {
+        while level > 1 {
             level = level.wrapping_sub(1);
             at = at.wrapping_mul(BITS).wrapping_add(choose(self.word(level, at)));
         }
-        at
+        at.wrapping_mul(BITS).wrapping_add(choose(self.word(0, at)))
     }
 
     /// Words of a level, but for the zero word at its end.
@@ -450,6 +471,25 @@ impl<'a> BitTree<'a> {
             self.word(level, words) == 0 && (0..bits).all(is_summary)
         })
     }
+}
+
+/// Sets a bit of a word; whether the word was zero.
+#[inline(always)]
+fn set_in(word: Option<&mut Word>, bit: u32) -> bool {
+    word.is_some_and(|word| {
+        let before = *word;
+        *word = before | (1 as Word).wrapping_shl(bit);
+        before == 0
+    })
+}
+
+/// Clears a bit of a word; whether the word is zero then.
+#[inline(always)]
+fn clear_in(word: Option<&mut Word>, bit: u32) -> bool {
+    word.is_some_and(|word| {
+        *word &= !(1 as Word).wrapping_shl(bit);
+        *word == 0
+    })
 }
 
 /// What tests reach.

@@ -28,6 +28,18 @@ impl Gap {
     }
 }
 
+/// A gap that serves a request, and its chunk.
+pub(crate) struct Found {
+    pub(crate) gap: Gap,
+    chunk: u32,
+    /// The starts of the chunk.
+    starts: Word,
+    /// The largest gap of the chunk before this one.
+    before: Granules,
+    /// The gaps of the chunk after this one, a bit each.
+    later: Word,
+}
+
 /// Invariants, of the bits and what summarises them:
 /// - An end bit at the segment's first granule and a start bit at its end stand for the blocks outside. Between them, starts
 ///   and ends alternate; where both are set, the end comes first.
@@ -48,7 +60,7 @@ impl<'a> BlockMap<'a> {
         Self { boundaries: Boundaries::EMPTY, summary: BitTree::EMPTY, maxima: MaxTree::EMPTY, end: Offset::ZERO };
 
     /// Chunks of a segment: one boundary more than granules.
-    const fn chunks_of(granules: Granules) -> u32 {
+    pub(crate) const fn chunks_of(granules: Granules) -> u32 {
         Offset::ZERO.plus(granules).chunk().wrapping_add(1)
     }
 
@@ -112,66 +124,65 @@ impl<'a> BlockMap<'a> {
         self.behind(at).gaps()
     }
 
-    /// Makes a block of the granules from `start`, where a gap starts, up to `end`.
+    /// Makes a block of the granules from `start`, where a gap starts, up to `end`. Returns the bits of both chunks.
     #[inline(always)]
-    pub(crate) fn occupy(&mut self, start: Place, end: Near) {
+    pub(crate) fn occupy(&mut self, start: Place, end: Near) -> (Window, Window) {
         // The gap's own end bit is in the first chunk, before and after.
-        self.boundaries.flip_start(start.near());
-        self.set_end(end);
+        (self.boundaries.flip_start(start.near()), self.set_end(end))
     }
 
     /// Makes a block of granules in the midst of a gap.
-    #[inline(never)]
-    pub(crate) fn occupy_inside(&mut self, start: Place, end: Near) {
+    pub(crate) fn occupy_inside(&mut self, start: Place, end: Near) -> (Window, Window) {
         let now = self.boundaries.flip_start(start.near());
         if now.starts & now.starts.wrapping_sub(1) | now.ends == 0 {
             self.summary.set(start.offset().chunk());
         }
-        self.set_end(end);
+        (now, self.set_end(end))
     }
 
     #[inline(always)]
-    fn set_end(&mut self, at: Near) {
+    fn set_end(&mut self, at: Near) -> Window {
         let now = self.boundaries.flip_end(at);
         if now.ends & now.ends.wrapping_sub(1) | now.starts == 0 {
             self.summarise(at, true);
         }
+        now
     }
 
     #[inline(always)]
-    fn clear_end(&mut self, at: Near) {
+    fn clear_end(&mut self, at: Near) -> Window {
         let now = self.boundaries.flip_end(at);
         if now.ends | now.starts == 0 {
             self.summarise(at, false);
         }
+        now
     }
 
-    /// Frees the granules of the block from `start` up to `end`.
+    /// Frees the granules of the block from `start` up to `end`. Returns the bits of both chunks.
     #[inline(always)]
-    pub(crate) fn vacate(&mut self, start: Place, end: Near) {
+    pub(crate) fn vacate(&mut self, start: Place, end: Near) -> (Window, Window) {
         let now = self.boundaries.flip_start(start.near());
         if now.starts | now.ends == 0 {
             self.summarise(start.near(), false);
         }
-        self.clear_end(end);
+        (now, self.clear_end(end))
+    }
+
+    /// The boundaries of a block, if they are some.
+    #[inline(always)]
+    pub(crate) fn span(&self, start: Offset, end: Offset) -> Option<(Place, Near)> {
+        Some((self.boundaries.place(start)?, self.boundaries.place(end)?.near()))
     }
 
     /// Two boundaries whose end bits can be turned over.
+    #[inline(always)]
     pub(crate) fn ends(&self, from: Offset, to: Offset) -> Option<(Near, Near)> {
         Some((self.boundaries.place(from)?.near(), self.boundaries.place(to)?.near()))
     }
 
-    /// The end of the block that starts at `start`, and of the gap after it.
-    #[inline(never)]
-    pub(crate) fn far_ends(&self, start: Place) -> Option<(Near, Offset)> {
-        let end = self.block_end(start.offset());
-        Some((self.boundaries.place(end)?.near(), self.gap_end(end)))
-    }
-
-    /// Moves a block's end.
-    pub(crate) fn move_end(&mut self, from: Near, to: Near) {
-        self.set_end(to);
-        self.clear_end(from);
+    /// Moves a block's end. Returns the bits of both chunks.
+    pub(crate) fn move_end(&mut self, from: Near, to: Near) -> (Window, Window) {
+        (self.set_end(to), self.clear_end(from))
     }
 
     /// Notes that a chunk has a boundary now, or none.
@@ -295,9 +306,42 @@ impl<'a> BlockMap<'a> {
     /// The first gap of all of at least `size`, of those that are counted in a maximum.
     #[inline(always)]
     pub(crate) fn first_fit_of_all(&self, size: Granules) -> Option<Gap> {
-        match self.maxima.first_of_all(size.count()) {
-            NO_CHUNK => None,
-            chunk => self.first_fit_in(chunk, Word::MAX, size),
+        let chunk = self.maxima.first_of_all(size.count());
+        self.first_fit_in(chunk, Word::MAX, size)
+    }
+
+    /// The first gap of all of at least `size`, and what is to be known of its chunk.
+    #[inline(always)]
+    pub(crate) fn find_first(&self, size: Granules) -> Option<Found> {
+        let chunk = self.maxima.first_of_all(size.count());
+        let window = self.boundaries.chunk(chunk);
+        let (mut left, mut before) = (window.gaps(), Granules::ZERO);
+        while left != 0 {
+            let gap = self.gap_in(chunk, window.starts, left.trailing_zeros());
+            left &= left.wrapping_sub(1);
+            if gap.size() >= size {
+                return Some(Found { gap, chunk, starts: window.starts, before, later: left });
+            }
+            before = before.max(gap.size());
+        }
+        None
+    }
+
+    /// Takes the maximum of a gap's chunk anew, if it was this gap. Of the gap there is `rest` left.
+    #[inline(always)]
+    pub(crate) fn settle(&mut self, found: Found, rest: Gap) {
+        let Found { gap, chunk, starts, before, later } = found;
+        let in_chunk = rest.start.chunk() == chunk;
+        if self.is_maximum(gap.start, gap.size()) {
+            let (mut left, mut most) = (later, before.max(if in_chunk { rest.size() } else { Granules::ZERO }));
+            while left != 0 {
+                most = most.max(self.gap_in(chunk, starts, left.trailing_zeros()).size());
+                left &= left.wrapping_sub(1);
+            }
+            self.maxima.lower(chunk, most.count().min(MOST));
+        }
+        if !in_chunk {
+            self.add_to_maximum(rest);
         }
     }
 

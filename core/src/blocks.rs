@@ -9,10 +9,9 @@
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use crate::bits;
+use crate::bits::{self, BitTree, NO_BIT, Near, Place, Window};
 use crate::block_map::{BlockMap, Gap};
 use crate::error::{AllocError, Reason};
-use crate::max_tree::NO_CHUNK;
 use crate::memory::{Bump, Piece};
 use crate::policy::Policy;
 use crate::region::Region;
@@ -54,11 +53,13 @@ struct Freed {
 /// - Every gap begins with a `FreeHeader`, every block with an `AllocatedHeader`, that say what the map says, unless the heap's
 ///   user has written over them.
 /// - No block has ever reached the granules from `high_water` on.
+/// - A chunk is in `chunks_with_gaps` iff a gap starts in it. Empty under a policy that does not rove.
 #[derive(Debug)]
 pub(crate) struct Blocks<'a, P> {
     pub(crate) region: Region<'a>,
     pub(crate) map: BlockMap<'a>,
     pub(crate) rover: Rover,
+    pub(crate) chunks_with_gaps: BitTree<'a>,
     pub(crate) gaps: u32,
     pub(crate) high_water: Offset,
     pub(crate) counters: Counters,
@@ -75,6 +76,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         region: Region::EMPTY,
         map: BlockMap::EMPTY,
         rover: Rover { at: Offset::ZERO, gap: Granules::ZERO, previous: Offset::ZERO, next: Offset::ZERO },
+        chunks_with_gaps: BitTree::EMPTY,
         gaps: 0,
         high_water: Offset::ZERO,
         counters: Counters::ZERO,
@@ -82,6 +84,12 @@ impl<'a, P: Policy> Blocks<'a, P> {
         refused_outside: 0,
         policy: PhantomData,
     };
+
+    /// Bytes of bookkeeping for `granules`, with what aligning it costs.
+    pub(crate) const fn footprint(granules: Granules) -> usize {
+        let words = if P::ROVES { BitTree::words(BlockMap::chunks_of(granules)) } else { 0 };
+        BlockMap::footprint(granules).saturating_add(words.saturating_mul(size_of::<Word>()))
+    }
 
     /// A segment that is one gap.
     pub(crate) fn new(piece: Piece<'a>, memory: &mut Bump<'a>) -> Option<Self> {
@@ -91,6 +99,8 @@ impl<'a, P: Policy> Blocks<'a, P> {
         let gap = new.map.gap_at(Offset::ZERO);
         if P::ROVES {
             new.rover = Rover { at: gap.start, gap: size, previous: Offset::NIL, next: Offset::NIL };
+            new.chunks_with_gaps = BitTree::new(BlockMap::chunks_of(size), memory)?;
+            new.chunks_with_gaps.set(0);
         } else {
             new.map.add_to_maximum(gap);
         }
@@ -98,34 +108,58 @@ impl<'a, P: Policy> Blocks<'a, P> {
         Some(new)
     }
 
-    /// Allocates a payload of `size` bytes.
+    /// Allocates a payload of `size` bytes; `None` if no gap is large enough, and nothing is counted then.
     #[inline(always)]
-    pub(crate) fn alloc(&mut self, size: usize) -> Result<NonNull<u8>, AllocError> {
-        match self.alloc_or_none(size) {
-            Some(payload) => Ok(payload),
-            None => Err(self.failed(size)),
+    pub(crate) fn alloc_or_none(&mut self, size: usize) -> Option<NonNull<u8>> {
+        let need = Granules::of_block(size)?;
+        if !P::ROVES {
+            return self.take_first(need);
         }
+        if self.rover.gap < need {
+            self.move_rover(need)?;
+        }
+        let gap = self.held_gap();
+        self.take(gap, gap.start, need)
     }
 
+    /// Takes a block of `need` granules out of the first gap that is large enough.
     #[inline(always)]
-    fn alloc_or_none(&mut self, size: usize) -> Option<NonNull<u8>> {
-        let need = Granules::of_block(size)?;
-        let gap = self.find(need)?;
-        self.take(gap, gap.start, need)
+    fn take_first(&mut self, need: Granules) -> Option<NonNull<u8>> {
+        let found = self.map.find_first(need)?;
+        let gap = found.gap;
+        let end = without_sliver(gap.start.plus(need), gap.end);
+        let (start, stop) = self.map.span(gap.start, end)?;
+        let payload = self.region.write_split(gap.start, end, gap.end, Offset::NIL)?;
+        let _ = self.map.occupy(start, stop);
+        self.map.settle(found, Gap { start: end, end: gap.end });
+        self.count(gap.start, end, gap.end);
+        Some(payload)
+    }
+
+    /// Counts a block that was taken out of the front of a gap which ends at `gap_end`.
+    #[inline(always)]
+    fn count(&mut self, at: Offset, end: Offset, gap_end: Offset) {
+        self.gaps = self.gaps.wrapping_sub(u32::from(end == gap_end));
+        if end > self.high_water {
+            self.high_water = end;
+        }
+        self.counters.allocated(at.up_to(end));
     }
 
     /// Allocates a payload of `size` bytes at a multiple of `alignment`, a power of two.
     #[inline(never)]
     pub(crate) fn alloc_aligned(&mut self, size: usize, alignment: usize) -> Result<NonNull<u8>, AllocError> {
-        if alignment <= GRANULE {
-            return self.alloc(size);
-        }
-        let need = Granules::of_block(size);
-        let found = need.and_then(|need| Some((self.find_aligned(need, alignment)?, need)));
-        match found.and_then(|((gap, at), need)| self.take(gap, at, need)) {
-            Some(payload) => Ok(payload),
-            None => Err(self.failed(size)),
-        }
+        let payload = match alignment > GRANULE {
+            true => self.alloc_aligned_or_none(size, alignment),
+            false => self.alloc_or_none(size),
+        };
+        payload.ok_or_else(|| self.failed(size))
+    }
+
+    fn alloc_aligned_or_none(&mut self, size: usize, alignment: usize) -> Option<NonNull<u8>> {
+        let need = Granules::of_block(size)?;
+        let (gap, at) = self.find_aligned(need, alignment)?;
+        self.take(gap, at, need)
     }
 
     /// The address from which on the memory is zeros, if it was lent as such: a gap's header may stand at the high-water mark,
@@ -137,7 +171,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
     /// Counts a request that no gap can serve, and says why.
     #[cold]
     #[inline(never)]
-    fn failed(&mut self, size: usize) -> AllocError {
+    pub(crate) fn failed(&mut self, size: usize) -> AllocError {
         let all = self.region.granules();
         if all == Granules::ZERO {
             return AllocError::NotInitialised;
@@ -161,18 +195,6 @@ impl<'a, P: Policy> Blocks<'a, P> {
     #[inline(always)]
     pub(crate) fn held(&self) -> Offset {
         if P::ROVES && self.rover.gap > Granules::ZERO { self.rover.at } else { Offset::NIL }
-    }
-
-    /// The gap that serves a request for `need` granules. Where the policy roves, the rover holds it then.
-    #[inline(always)]
-    fn find(&mut self, need: Granules) -> Option<Gap> {
-        if !P::ROVES {
-            return self.map.first_fit_of_all(need);
-        }
-        if self.rover.gap < need {
-            self.move_rover(need)?;
-        }
-        Some(self.held_gap())
     }
 
     /// Moves the rover to the gap that serves a request for `need` granules, which is not the one that it holds.
@@ -269,30 +291,27 @@ impl<'a, P: Policy> Blocks<'a, P> {
     #[inline(always)]
     fn take(&mut self, gap: Gap, at: Offset, need: Granules) -> Option<NonNull<u8>> {
         let end = without_sliver(at.plus(need), gap.end);
-        let (block, rest) = (at.up_to(end), Gap { start: end, end: gap.end });
+        let rest = Gap { start: end, end: gap.end };
         let next = if P::ROVES { self.rover.next } else { Offset::NIL };
         // These steps fail if the map was destroyed; nothing has changed before them.
-        let (start, stop) = (self.map.boundaries.place(at)?, self.map.boundaries.place(end)?.near());
-        let payload = self.region.write_split(at, block, rest.size(), next)?;
+        let (start, stop) = self.map.span(at, end)?;
+        let payload = self.region.write_split(at, end, gap.end, next)?;
         if at == gap.start {
-            self.map.occupy(start, stop);
+            let windows = self.map.occupy(start, stop);
+            self.note_gaps(at, end, windows);
         } else {
-            self.map.occupy_inside(start, stop);
+            let windows = self.map.occupy_inside(start, stop);
+            self.note_gaps(at, end, windows);
             self.leave_lead(Gap { start: gap.start, end: at });
         }
         if P::ROVES {
-            let previous = self.rover.previous;
-            self.region.link(previous, if rest.size() > Granules::ZERO { end } else { next });
+            self.region.link(self.rover.previous, if rest.size() > Granules::ZERO { end } else { next });
             (self.rover.at, self.rover.gap) = (end, rest.size());
         } else {
             self.remove_from_maximum(gap.start, gap.size());
             self.map.add_to_maximum(rest);
         }
-        self.gaps = self.gaps.wrapping_sub(u32::from(rest.size() == Granules::ZERO));
-        if end > self.high_water {
-            self.high_water = end;
-        }
-        self.counters.allocated(block);
+        self.count(at, end, gap.end);
         Some(payload)
     }
 
@@ -326,7 +345,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         }
     }
 
-    /// [`next_gap`](Self::next_gap) by the maxima: a chunk in which a gap starts has one, but for the gap that is held.
+    /// [`next_gap`](Self::next_gap) by the chunks with gaps.
     #[inline(never)]
     fn far_next_gap(&self, at: Offset) -> Offset {
         let chunk = at.chunk();
@@ -334,15 +353,13 @@ impl<'a, P: Policy> Blocks<'a, P> {
         if here != 0 {
             return Offset::in_chunk(chunk, here.trailing_zeros());
         }
-        let counted = match self.map.maxima.first(chunk.wrapping_add(1), 1) {
-            NO_CHUNK => Offset::NIL,
+        match self.chunks_with_gaps.next(chunk.wrapping_add(1)) {
+            NO_BIT => Offset::NIL,
             chunk => Offset::in_chunk(chunk, self.map.gaps(chunk).trailing_zeros()),
-        };
-        let held = self.held();
-        if held > at { held.min(counted) } else { counted }
+        }
     }
 
-    /// [`previous_gap`](Self::previous_gap) by the maxima.
+    /// [`previous_gap`](Self::previous_gap) by the chunks with gaps.
     #[inline(never)]
     fn far_previous_gap(&self, at: Offset) -> Offset {
         let chunk = at.chunk();
@@ -350,12 +367,35 @@ impl<'a, P: Policy> Blocks<'a, P> {
         if here != 0 {
             return Offset::in_chunk(chunk, bits::highest(here));
         }
-        let counted = match self.map.maxima.last(chunk, 1) {
-            NO_CHUNK => Offset::NIL,
+        match self.chunks_with_gaps.previous(chunk) {
+            NO_BIT => Offset::NIL,
             chunk => Offset::in_chunk(chunk, bits::highest(self.map.gaps(chunk))),
-        };
-        let held = self.held();
-        if held < at && (counted == Offset::NIL || held > counted) { held } else { counted }
+        }
+    }
+
+    /// Notes which of the chunks of two boundaries have gaps, after the bits there were turned over in this order; with what the
+    /// turns returned.
+    #[inline(always)]
+    fn note_gaps(&mut self, first: Offset, second: Offset, windows: (Window, Window)) {
+        if P::ROVES {
+            if first.chunk() != second.chunk() {
+                self.note_gap(first.chunk(), windows.0);
+            }
+            self.note_gap(second.chunk(), windows.1);
+        }
+    }
+
+    #[inline(always)]
+    fn note_gap(&mut self, chunk: u32, window: Window) {
+        let has_gap = window.gaps() != 0;
+        if self.chunks_with_gaps.contains(chunk) != has_gap {
+            self.turn_chunk_with_gap(chunk, has_gap);
+        }
+    }
+
+    #[inline(never)]
+    fn turn_chunk_with_gap(&mut self, chunk: u32, has_gap: bool) {
+        if has_gap { self.chunks_with_gaps.set(chunk) } else { self.chunks_with_gaps.clear(chunk) }
     }
 
     /// The live block whose payload starts at `at`.
@@ -408,7 +448,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         let later = ahead.ends & !1;
         let after = ahead.starts & bits::from_lowest(later);
         let (end, gap_end) = match after {
-            0 => self.map.far_ends(start)?,
+            0 => self.far_ends(start)?,
             _ => (start.lowest(later), start.lowest(after).offset()),
         };
         let from = start.offset();
@@ -433,11 +473,26 @@ impl<'a, P: Policy> Blocks<'a, P> {
                 ends => from.minus(Granules::new(ends.leading_zeros())),
             };
         }
-        self.map.vacate(start, end);
+        let windows = self.map.vacate(start, end);
         let end = end.offset();
+        self.note_gaps(from, end, windows);
         self.counters.freed(from.up_to(end));
         self.give_back(Freed { start: from, end, gap: Gap { start: gap_start, end: gap_end }, previous, next });
         Some(())
+    }
+
+    /// The end of the block that starts at `start`, and of the gap after it.
+    #[inline(never)]
+    fn far_ends(&self, start: Place) -> Option<(Near, Offset)> {
+        let end = self.map.block_end(start.offset());
+        let (_, near) = self.map.ends(end, end)?;
+        Some((near, self.gap_end(end)))
+    }
+
+    /// Where the gap ends that starts at `start`, the one that is held included.
+    #[inline(always)]
+    fn gap_end(&self, start: Offset) -> Offset {
+        if P::ROVES && start == self.rover.at { start.plus(self.rover.gap) } else { self.map.gap_end(start) }
     }
 
     /// Takes granules back that were just freed: counts the gap that they lie in, writes its header and links it.
@@ -505,7 +560,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
             Ok(block) if self.region.allocated_is_intact(block.start, block.size()) => block,
             _ => return Err(self.refuse(at)),
         };
-        let gap = self.map.gap_at(block.end);
+        let gap = Gap { start: block.end, end: self.gap_end(block.end) };
         match Granules::of_block(size) {
             Some(need) if stay && need <= block.start.up_to(gap.end) => {
                 let room = if need > block.size() { gap.end } else { block.end };
@@ -529,7 +584,8 @@ impl<'a, P: Policy> Blocks<'a, P> {
         }
         let Some((from, to)) = self.map.ends(block.end, end) else { return };
         self.region.write_allocated(block.start, block.start.up_to(end));
-        self.map.move_end(from, to);
+        let windows = self.map.move_end(from, to);
+        self.note_gaps(end, block.end, windows);
         self.counters.shrunk(end.up_to(block.end));
         self.give_back(Freed { start: end, end: block.end, gap: Gap { start: end, end: gap_end }, previous, next });
     }
@@ -546,7 +602,8 @@ impl<'a, P: Policy> Blocks<'a, P> {
         }
         let Some((from, to)) = self.map.ends(block.end, end) else { return };
         self.region.write_allocated(block.start, block.start.up_to(end));
-        self.map.move_end(from, to);
+        let windows = self.map.move_end(from, to);
+        self.note_gaps(end, block.end, windows);
         let used_up = rest.size() == Granules::ZERO;
         if !used_up {
             self.region.write_free(end, rest.size().minus(Granules::HEADER), next);

@@ -161,16 +161,22 @@ impl<P: Policy> Blocks<'_, P> {
 
     fn check_rover(&self) -> Result<(), Violation> {
         let rover = &self.rover;
-        let holds = if !P::ROVES {
-            rover.gap == Granules::ZERO
-        } else if rover.gap > Granules::ZERO {
+        let wrong = Violation::Rover { address: self.region.address(rover.at) };
+        if !P::ROVES {
+            return demand(rover.gap == Granules::ZERO, wrong);
+        }
+        let chunks = BlockMap::chunks_of(self.region.granules());
+        let told = |chunk: u32| self.chunks_with_gaps.contains(chunk) == (self.map.gaps(chunk) != 0);
+        let tells = self.chunks_with_gaps.is_whole() && self.chunks_with_gaps.next(chunks) == NO_BIT;
+        demand(tells && (0..chunks).all(told), Violation::Summary)?;
+        let holds = if rover.gap > Granules::ZERO {
             self.map.gap_start(rover.at) == rover.at
                 && self.map.gap_at(rover.at).size() == rover.gap
                 && (self.previous_gap(rover.at), self.next_gap(rover.at)) == (rover.previous, rover.next)
         } else {
             rover.at == self.map.end() || self.map.is_start(rover.at)
         };
-        demand(holds, Violation::Rover { address: self.region.address(rover.at) })
+        demand(holds, wrong)
     }
 
     fn first_overwritten(&self) -> Result<(), Violation> {

@@ -180,23 +180,54 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     /// [`AllocError::Full`] or [`AllocError::Fragmented`]; nothing has changed.
     #[inline]
     pub fn alloc(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
-        if size == self.bounds.slab_size.load(Ordering::Relaxed) {
-            if let Some(slot) = self.lock_slab()?.alloc() {
-                return Ok(slot);
-            }
-            return self.spill(size);
+        match self.alloc_or_none(size) {
+            Some(object) => Ok(object),
+            None => Err(self.why(size)),
         }
-        self.lock_blocks()?.alloc(size)
+    }
+
+    /// [`alloc`](Self::alloc) without a reason: an answer in a register.
+    #[inline]
+    fn alloc_or_none(&self, size: usize) -> Option<NonNull<u8>> {
+        if size == self.bounds.slab_size.load(Ordering::Relaxed) {
+            self.alloc_slot(size)
+        } else {
+            self.alloc_block(size)
+        }
+    }
+
+    // A function each, as a path through one of the segments needs fewer registers than both.
+    #[inline(never)]
+    fn alloc_block(&self, size: usize) -> Option<NonNull<u8>> {
+        self.lock_blocks().ok()?.alloc_or_none(size)
+    }
+
+    #[inline(never)]
+    fn alloc_slot(&self, size: usize) -> Option<NonNull<u8>> {
+        match self.lock_slab().ok()?.alloc() {
+            Some(slot) => Some(slot),
+            None => self.spill(size),
+        }
     }
 
     /// Serves a request for a slot by a block, as no slot is free.
     #[cold]
     #[inline(never)]
-    fn spill(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
-        let mut blocks = self.lock_blocks()?;
-        let payload = blocks.alloc_aligned(size, GRANULE)?;
+    fn spill(&self, size: usize) -> Option<NonNull<u8>> {
+        let mut blocks = self.lock_blocks().ok()?;
+        let payload = blocks.alloc_or_none(size)?;
         blocks.spilled = blocks.spilled.wrapping_add(1);
-        Ok(payload)
+        Some(payload)
+    }
+
+    /// Counts a request that failed, and says why.
+    #[cold]
+    #[inline(never)]
+    fn why(&self, size: usize) -> AllocError {
+        match self.lock_blocks() {
+            Ok(mut blocks) => blocks.failed(size),
+            Err(reentered) => reentered.into(),
+        }
     }
 
     /// Allocates `size` zero bytes. Every one of them is written, so that nothing in the heap can change this.
@@ -263,11 +294,21 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     #[inline]
     pub unsafe fn free(&self, ptr: *mut u8) -> Result<(), InvalidFree> {
         let freed = match self.locate(ptr) {
-            Place::Blocks(at) => self.lock_blocks().map_err(Reason::from).and_then(|mut blocks| blocks.free(at)),
-            Place::Slab(at) => self.lock_slab().map_err(Reason::from).and_then(|mut slab| slab.free(at)),
+            Place::Blocks(at) => self.free_block(at),
+            Place::Slab(at) => self.free_slot(at),
             Place::Nowhere => Err(self.refuse(ptr)),
         };
         freed.map_err(|reason| InvalidFree { address: ptr.addr(), reason })
+    }
+
+    #[inline(never)]
+    fn free_block(&self, at: Offset) -> Result<(), Reason> {
+        self.lock_blocks()?.free(at)
+    }
+
+    #[inline(never)]
+    fn free_slot(&self, at: Offset) -> Result<(), Reason> {
+        self.lock_slab()?.free(at)
     }
 
     /// Refuses an address that is no granule's, and counts it where it belongs, unless this thread is there.

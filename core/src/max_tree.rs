@@ -162,10 +162,10 @@ impl<'a> MaxTree<'a> {
         self.starts[(level & LEVELS) as usize]
     }
 
-    /// The node of `level` that holds number `index`, which the level has.
+    /// What `look` makes of the node of `level` that holds number `index`, which the level has.
     #[inline(always)]
-    fn node(&self, level: u32, index: u32) -> Option<&Node> {
-        self.numbers.array(self.start(level).wrapping_add(index & !(FAN - 1)) as usize)
+    fn look_at(&self, level: u32, index: u32, look: impl FnOnce(&Node) -> u32) -> u32 {
+        self.numbers.look_at(self.start(level).wrapping_add(index & !(FAN - 1)) as usize, look)
     }
 
     /// The numbers from `index` of `level` on in its node that are at least `n`, a bit each; none if the level ends before.
@@ -174,7 +174,7 @@ impl<'a> MaxTree<'a> {
         if self.start(level).wrapping_add(index) >= self.start(level.wrapping_add(1)) {
             return 0;
         }
-        self.node(level, index).map_or(0, |node| at_least(node, n))
+        self.look_at(level, index, |node| at_least(node, n))
     }
 
     /// The number of `chunk`, 0 if there is no such chunk.
@@ -185,7 +185,7 @@ impl<'a> MaxTree<'a> {
 
     /// The largest number of all.
     pub(crate) fn root(&self) -> u32 {
-        self.node(self.top, 0).map_or(0, largest)
+        self.look_at(self.top, 0, largest)
     }
 
     /// Makes the number of `chunk` at least `n`, and the maxima above, as far up as they are lower.
@@ -204,11 +204,10 @@ impl<'a> MaxTree<'a> {
 
     #[inline(never)]
     fn raise_above(&mut self, chunk: u32, n: u32) {
-        let mut index = chunk;
-        for level in 1..=self.top {
-            index /= FAN;
-            let place = self.start(level).wrapping_add(index);
-            match self.numbers.get_mut(place as usize) {
+        let (mut level, mut index) = (0u32, chunk);
+        while level < self.top {
+            (level, index) = (level.wrapping_add(1), index / FAN);
+            match self.numbers.get_mut(self.start(level).wrapping_add(index) as usize) {
                 Some(number) if *number < n => *number = n,
                 _ => return,
             }
@@ -220,17 +219,17 @@ impl<'a> MaxTree<'a> {
     pub(crate) fn lower(&mut self, chunk: u32, n: u32) {
         let Some(number) = self.numbers.get_mut(chunk as usize) else { return };
         let before = core::mem::replace(number, n);
-        let mut index = chunk;
-        for level in 1..=self.top {
-            let place = self.start(level).wrapping_add(index / FAN) as usize;
-            if self.numbers.get(place) != before {
+        let (mut level, mut index) = (0u32, chunk);
+        while level < self.top {
+            let above = self.start(level.wrapping_add(1)).wrapping_add(index / FAN) as usize;
+            if self.numbers.get(above) != before {
                 return;
             }
-            let most = self.node(level.wrapping_sub(1), index).map_or(0, largest);
-            if let Some(number) = self.numbers.get_mut(place) {
+            let most = self.look_at(level, index, largest);
+            if let Some(number) = self.numbers.get_mut(above) {
                 *number = most;
             }
-            index /= FAN;
+            (level, index) = (level.wrapping_add(1), index / FAN);
         }
     }
 
@@ -238,13 +237,14 @@ impl<'a> MaxTree<'a> {
     #[inline(never)]
     pub(crate) fn first(&self, from: u32, n: u32) -> u32 {
         let (mut index, n) = (from, n.min(MOST));
-        for level in 0..=self.top {
+        let mut level = 0u32;
+        while level <= self.top {
             let found = self.found(level, index, n) & u32::MAX.wrapping_shl(index % FAN);
             if found != 0 {
                 index = index & !(FAN - 1) | found.trailing_zeros();
-                return self.descend(level, index, n, u32::trailing_zeros);
+                return self.descend(level, index, n);
             }
-            index = (index / FAN).wrapping_add(1);
+            (level, index) = (level.wrapping_add(1), (index / FAN).wrapping_add(1));
         }
         NO_CHUNK
     }
@@ -254,40 +254,28 @@ impl<'a> MaxTree<'a> {
     #[inline(always)]
     pub(crate) fn first_of_all(&self, n: u32) -> u32 {
         let n = n.min(MOST);
-        for level in self.top.min(1)..=self.top {
-            let found = self.node(level, 0).map_or(0, |node| at_least(node, n));
+        let mut level = self.top.min(1);
+        loop {
+            let found = self.look_at(level, 0, |node| at_least(node, n));
             if found != 0 {
-                return self.descend(level, found.trailing_zeros(), n, u32::trailing_zeros);
+                return self.descend(level, found.trailing_zeros(), n);
             }
+            if level >= self.top {
+                return NO_CHUNK;
+            }
+            level = level.wrapping_add(1);
         }
-        NO_CHUNK
     }
 
-    /// The last chunk before `before` whose number is at least `n`, or [`NO_CHUNK`].
-    #[inline(never)]
-    pub(crate) fn last(&self, before: u32, n: u32) -> u32 {
-        let (mut index, n) = (before, n.min(MOST));
-        for level in 0..=self.top {
-            let below = 1u32.wrapping_shl(index % FAN).wrapping_sub(1);
-            let found = self.found(level, index, n) & below;
-            if found != 0 {
-                index = index & !(FAN - 1) | highest(found);
-                return self.descend(level, index, n, highest);
-            }
-            index /= FAN;
-        }
-        NO_CHUNK
-    }
-
-    /// From number `index` of `level` down to the chunk that `choose` chooses, on each level, of the numbers that are at least `n`.
+    /// From number `index` of `level` down to the first chunk below it whose number is at least `n`.
     #[inline(always)]
-    fn descend(&self, level: u32, index: u32, n: u32, choose: impl Fn(u32) -> u32) -> u32 {
+    fn descend(&self, level: u32, index: u32, n: u32) -> u32 {
         let (mut level, mut index) = (level, index);
         while level > 0 {
             level = level.wrapping_sub(1);
             index = index.wrapping_mul(FAN);
-            let found = self.node(level, index).map_or(0, |node| at_least(node, n));
-            index = index.wrapping_add(choose(found));
+            let found = self.look_at(level, index, |node| at_least(node, n));
+            index = index.wrapping_add(found.trailing_zeros());
         }
         index
     }
@@ -302,7 +290,7 @@ impl<'a> MaxTree<'a> {
                 let room = self.start(above.wrapping_add(1)).wrapping_sub(self.start(above));
                 (0..room).all(|index| {
                     let place = index.wrapping_mul(FAN);
-                    let most = if place < numbers { self.node(level, place).map_or(0, largest) } else { 0 };
+                    let most = if place < numbers { self.look_at(level, place, largest) } else { 0 };
                     self.numbers.get(self.start(above).wrapping_add(index) as usize) == most
                 })
             })
@@ -335,9 +323,4 @@ impl MaxTree<'_> {
     pub(crate) fn largest(node: &[u32; FAN as usize]) -> u32 {
         largest(node)
     }
-}
-
-/// The highest set bit of a number that is not zero.
-fn highest(bits: u32) -> u32 {
-    31u32.wrapping_sub(bits.leading_zeros())
 }

@@ -238,16 +238,16 @@ impl<T: Plain> Lent<'_, T> {
         Some(unsafe { &mut *place })
     }
 
-    /// The `N` values from `index` on, if there are so many.
+    /// What `look` makes of the `N` values from `index` on; zero if there are not so many.
     #[inline(always)]
-    pub(crate) fn array<const N: usize>(&self, index: usize) -> Option<&[T; N]> {
-        if index > self.len.wrapping_sub(N) || self.len < N {
-            return None;
+    pub(crate) fn look_at<const N: usize>(&self, index: usize, look: impl FnOnce(&[T; N]) -> T) -> T {
+        if index >= self.len.saturating_sub(N - 1) {
+            return T::ZERO;
         }
-        // SAFETY: in bounds: index + N <= len, which does not overflow: both were just compared.
+        // SAFETY: in bounds: index + N - 1 < len was just compared.
         let place = unsafe { self.start.add(index) };
         // SAFETY: valid for reads, aligned, initialised: by the invariant; not written to while `self` is borrowed.
-        Some(unsafe { &*place.cast::<[T; N]>() })
+        look(unsafe { &*place.cast::<[T; N]>() })
     }
 
     /// The first value's address, and one that [`len`](Self::len) values follow.

@@ -117,30 +117,36 @@ impl<'a> Region<'a> {
         }
     }
 
-    /// Writes the header of an allocated block of `block` granules at `at`, and that of the gap of `rest` granules after it, if
-    /// any, and returns the payload. `None` if the region has no room for both.
+    /// Writes the header of an allocated block from `at` up to `end`, and that of the gap after it, which ends at `gap_end`, if
+    /// there is one. Returns the payload; `None` if the region has no such block and gap.
     #[inline(always)]
     pub(crate) fn write_split(
         &mut self,
         at: Offset,
-        block: Granules,
-        rest: Granules,
+        end: Offset,
+        gap_end: Offset,
         next: Offset,
     ) -> Option<NonNull<u8>> {
-        let whole = block.count().checked_add(rest.count())?;
-        let place = self.pointer(at, Granules::new(whole.max(Granules::MIN_BLOCK.count())))?;
+        if at >= end || end > gap_end || gap_end.index() > self.granules.count() {
+            return None;
+        }
+        let (block, rest) = (at.up_to(end), end.up_to(gap_end));
+        // SAFETY: in bounds: at < end <= granules was just compared, and all granules lie in one allocated object.
+        let place = unsafe { self.base.add(at.bytes()) };
         // Without a rest its header is written at `at` and overwritten below: whether there is one cannot be predicted.
-        let before_rest = if rest > Granules::ZERO { block } else { Granules::ZERO };
-        // SAFETY: in bounds: before the rest, which has a granule, or at the block's start.
-        let after = unsafe { place.add(before_rest.bytes()) };
+        let before_rest = if rest > Granules::ZERO { end } else { at };
+        // SAFETY: in bounds: a granule of the rest or of the block, as above.
+        let after = unsafe { self.base.add(before_rest.bytes()) };
         let header = FreeHeader { length: rest.minus(Granules::HEADER).length(), next: self.link_to(next) };
-        // SAFETY: valid for writes: the region has `rest` granules here, or the block; aligned: region and offset are multiples
-        // of a granule.
+        // SAFETY: valid for writes: a granule that nobody else may touch while it is free; aligned: region and offset are
+        // multiples of a granule.
         unsafe { after.cast::<FreeHeader>().write(header) };
-        // SAFETY: valid for writes: the region has the block, of which the header is the first granule; aligned: as above.
+        // SAFETY: valid for writes: the block's first granule; aligned: as above.
         unsafe { place.cast::<AllocatedHeader>().write(AllocatedHeader::new(block)) };
-        // SAFETY: in bounds: there are two granules at least.
-        Some(unsafe { place.add(GRANULE) })
+        // SAFETY: in bounds: the block has a granule, at whose end this is.
+        let payload = unsafe { place.add(GRANULE) };
+        // SAFETY: not null: it points into an object or to its end, after a granule of it.
+        Some(unsafe { NonNull::new_unchecked(payload) })
     }
 
     /// Writes the header of an allocated block and returns its payload.

@@ -9,6 +9,7 @@ use core::cell::UnsafeCell;
 use slabfit::{Heap, HeapGuard, Policy};
 
 use crate::futex::FutexLock;
+use crate::lineage;
 
 /// What is held of a heap, and how often that was asked for: by one fork if it was told so more than once. (Not by two, one
 /// in a signal handler inside the other: fork is none of the functions that a handler may call, by POSIX.1-2024.)
@@ -50,6 +51,8 @@ impl Forks {
         let forks = unsafe { &mut *self.0.get() };
         forks.wanted = forks.wanted.wrapping_sub(1);
         let held = if forks.wanted == 0 { forks.held.take() } else { None };
+        // What this process has of its parent's is whole.
+        lineage::adopt();
         // Here, and not before the content is taken away, the locks go.
         drop(held);
     }

@@ -6,7 +6,8 @@
 //! written down beside the lock, there would be a moment, after taking it and before writing, in which a handler finds
 //! no owner and waits. One compare-and-swap that puts the owner *into* the word leaves no such moment.
 //!
-//! The word: 0 = unlocked; a thread's identity = locked by it; that identity | 1 = the same, and somebody may sleep.
+//! The word: 0 = unlocked; a thread's identity = locked by it; that identity | 1 = the same, and somebody may sleep; 1 = locked
+//! for ever, by a thread that this process does not have.
 //!
 //! # Why half a word is enough to sleep on
 //! The kernel compares 32 bits before it puts a waiter to sleep, so on 64-bit targets the waiters look at the word's low
@@ -21,11 +22,21 @@ use slabfit::{RawLock, Reentered};
 use slabfit_loom::{AtomicUsize, LOOKS, Ordering, pause, sleep, this_thread, wake_one};
 
 #[cfg(not(slabfit_loom))]
-use crate::waiting::{AtomicUsize, LOOKS, Ordering, pause, sleep, this_thread, wake_one};
+use crate::{
+    lineage,
+    waiting::{AtomicUsize, LOOKS, Ordering, pause, sleep, sleep_a_moment, this_thread, wake_one},
+};
 
 const UNLOCKED: usize = 0;
 /// Set beside the owner's identity while some thread may be asleep.
 const CONTENDED: usize = 1;
+/// Nobody's, and never to be given back.
+const ABANDONED: usize = CONTENDED;
+
+/// How many moments of 10 ms, in a child that knows nothing of its parent's threads and has several of its own, pass without
+/// an unlock before a lock counts as one that is never given back. Who holds one does not wait for anything.
+#[cfg(not(slabfit_loom))]
+const PATIENCE: u32 = 100;
 
 /// A mutex that waits awake for a moment and then sleeps, and that refuses a thread which holds it already.
 ///
@@ -33,6 +44,9 @@ const CONTENDED: usize = 1;
 /// inside that heap gets [`Reentered`] at once, also where it would have to wait for the other of the heap's two locks;
 /// otherwise it may wait, as anybody, for a lock that another thread holds. (Two handlers that use two heaps crosswise,
 /// each in a thread that it interrupted inside the other's heap, can still wait for each other.)
+///
+/// In a child that was made past the handlers of `fork`, by `clone` or `_Fork`, a lock that another thread of the parent held is
+/// never given back. There it is refused, as [`Reentered`], instead of waited for.
 ///
 /// On x86 a thread is known by its thread pointer, which the ELF ABI keeps at `fs:0` (`gs:0` on 32 bits): every libc
 /// sets it up for every thread. On AArch64 it is `tpidr_el0`, and on other targets the kernel is asked for the thread's
@@ -63,8 +77,7 @@ unsafe impl RawLock for FutexLock {
             return Ok(());
         }
         // From here on this thread would wait.
-        let crosswise = cfg!(not(slabfit_without = "lock-crosswise")) && other.is_held_by(me);
-        if crosswise { Err(Reentered) } else { self.lock_slow(me) }
+        if other.is_held_by(me) { Err(Reentered) } else { self.lock_slow(me) }
     }
 
     #[inline]
@@ -95,7 +108,7 @@ impl FutexLock {
 
     #[cold]
     fn lock_slow(&self, me: usize) -> Result<(), Reentered> {
-        if cfg!(not(slabfit_without = "lock-owner")) && self.is_held_by(me) {
+        if self.is_held_by(me) {
             return Err(Reentered);
         }
         // A thread that has slept cannot know whether others still do, so it takes the lock as contended: at worst one
@@ -109,9 +122,12 @@ impl FutexLock {
                 }
                 continue;
             }
+            if seen == ABANDONED {
+                return Err(Reentered);
+            }
             let contended = seen | CONTENDED;
             if seen == contended || self.try_change(seen, contended) {
-                sleep(&self.word, contended);
+                self.sleep(contended)?;
                 mine = me | CONTENDED;
             }
         }
@@ -128,6 +144,24 @@ impl FutexLock {
             pause();
         }
         self.look()
+    }
+
+    /// Sleeps while the word is `seen`, unless that is never to change.
+    #[cfg(not(slabfit_loom))]
+    fn sleep(&self, seen: usize) -> Result<(), Reentered> {
+        if !lineage::is_orphan() {
+            sleep(&self.word, seen);
+            return Ok(());
+        }
+        // Whoever has it is not this thread. If there is no other, it was one of the parent's.
+        let abandoned = lineage::is_alone() || (0..PATIENCE).all(|_| sleep_a_moment(&self.word, seen));
+        if abandoned && self.try_change(seen, ABANDONED) { Err(Reentered) } else { Ok(()) }
+    }
+
+    #[cfg(slabfit_loom)]
+    fn sleep(&self, seen: usize) -> Result<(), Reentered> {
+        sleep(&self.word, seen);
+        Ok(())
     }
 
     #[cold]

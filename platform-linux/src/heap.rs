@@ -12,6 +12,7 @@ use slabfit::{Config, Heap, InitError, MAX_HEAP, MIN_HEAP, Memory, NextFit, Poli
 
 use crate::fork::Forks;
 use crate::futex::FutexLock;
+use crate::lineage;
 use crate::mapping::{Mapping, SystemError, page_size};
 use crate::trim::{self, Trimmer};
 
@@ -168,6 +169,9 @@ impl<P: Policy> ProcessHeap<P> {
 
     /// Lets the other threads in again, in the parent or in the child.
     ///
+    /// In a child for which this is not called, as one that `clone` or `_Fork` made, a heap that another thread of the parent
+    /// was in refuses its calls as [`Reentered`](slabfit::Reentered): whose lock it is will never give it back.
+    ///
     /// # Safety
     /// The thread has called [`hold_for_fork`](Self::hold_for_fork) once for this call; in a child, its parent's thread has.
     pub unsafe fn let_go_after_fork(&'static self) {
@@ -201,6 +205,7 @@ fn map<P: Policy>(size: usize, config: Config) -> Result<Mapping, MapError> {
     if config.slab_size == 0 && config.slab_bytes != Some(0) {
         return Err(InitError::SlabSizeZero.into());
     }
+    lineage::begin();
     let page = page_size()?;
     let size = size.checked_next_multiple_of(page).ok_or(InitError::TooLarge { size })?;
     Ok(Mapping::new(size, bookkeeping_size::<P>(size, config))?)

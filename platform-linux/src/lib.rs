@@ -3,6 +3,7 @@
 //! Needs neither `std` nor libc: the kernel is asked directly, through rustix. Each of its files may use only the ones before
 //! it:
 //! - `waiting`: what that lock asks of the machine and of the kernel;
+//! - `lineage`: whether a process is a child that was made without a word;
 //! - `futex`: [`FutexLock`], the lock of a heap that several threads share;
 //! - `fork`: what a process's heap needs done around a fork;
 //! - `mapping`: [`Mapping`], a heap's pages and its bookkeeping's, apart from each other and from everything else;
@@ -31,6 +32,7 @@
 
 #[cfg(not(slabfit_loom))]
 mod waiting;
+mod lineage;
 mod futex;
 mod fork;
 mod mapping;
@@ -44,6 +46,7 @@ pub mod picture;
 
 pub use cells::{Cell, Cells, slots};
 pub use futex::FutexLock;
+pub use lineage::is_orphan;
 pub use heap::{MapError, MappedHeap, ProcessHeap};
 pub use mapping::{Mapping, SystemError};
 pub use output::Output;

@@ -7,7 +7,9 @@ use core::fmt;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, tell};
 use rustix::io::{Errno, write};
+use rustix::process::{Resource, getrlimit};
 
 /// More than the longest line there is, so that a line arrives in one piece, between the lines of other threads.
 const BUFFER: usize = 512;
@@ -62,6 +64,19 @@ impl Output {
         files.iter().any(|file| file.revents().intersects(PollFlags::ERR.union(PollFlags::HUP)))
     }
 
+    /// Whether a write would raise SIGXFSZ, as the file is as large as the process may make one: that ends the program, too.
+    /// (Where another process makes it so large in this very moment, that is not seen.)
+    fn is_at_its_limit(&self) -> bool {
+        let Some(most) = getrlimit(Resource::Fsize).current else { return false };
+        let Ok(stat) = fstat(self.file) else { return false };
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return false;
+        }
+        let at_its_end = fcntl_getfl(self.file).is_ok_and(|flags| flags.contains(OFlags::APPEND));
+        let at = if at_its_end { Ok(stat.st_size as u64) } else { tell(self.file) };
+        at.is_ok_and(|at| at >= most)
+    }
+
     /// Writes what was kept back.
     ///
     /// # Errors
@@ -70,7 +85,7 @@ impl Output {
         let mut rest = self.buffer.get(..self.len).unwrap_or_default();
         self.len = 0;
         while !rest.is_empty() {
-            if self.is_broken() {
+            if self.is_broken() || self.is_at_its_limit() {
                 return Err(fmt::Error);
             }
             match write(self.file, rest) {

@@ -5,7 +5,8 @@
 
 use core::sync::atomic::AtomicU32;
 
-use rustix::thread::{futex, sched_yield};
+use rustix::io::Errno;
+use rustix::thread::{Timespec, futex, sched_yield};
 
 pub(crate) use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -30,6 +31,12 @@ pub(crate) fn pause() {
 pub(crate) fn sleep(word: &AtomicUsize, seen: usize) {
     // An error says that the value is another one or that a signal came: the caller looks again in any case.
     let _ = futex::wait(low_half(word), futex::Flags::PRIVATE, seen as u32, None);
+}
+
+/// The same, but no longer than 10 ms: whether these have passed.
+pub(crate) fn sleep_a_moment(word: &AtomicUsize, seen: usize) -> bool {
+    const MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+    futex::wait(low_half(word), futex::Flags::PRIVATE, seen as u32, Some(&MOMENT)) == Err(Errno::TIMEDOUT)
 }
 
 /// Wakes one of those that `sleep` on the word, if any does.

@@ -36,9 +36,9 @@ int main(void)
     refused((char *)16, "outside the heap");
     refused(block + 1, "misaligned");
     refused(slot + 8, "misaligned");
-    refused(block + 16, "not the start of a block");
-    refused(block - 16, "not the start of a block");
-    refused(slot + 16, "not the start of a block");
+    refused(block + 16, "not the start of an object");
+    refused(block - 16, "not the start of an object");
+    refused(slot + 16, "not the start of an object");
     refused(after + (1 << 20), "never allocated");
 
     memcpy(&magic, after - 8, sizeof magic);
@@ -47,11 +47,11 @@ int main(void)
     memcpy(after - 8, &magic, sizeof magic);
 
     free(block);
-    refused(block, "already free");
+    refused(block, "double free");
     free(slot);
-    refused(slot, "already free");
+    refused(slot, "double free");
     free(after);
     free(keep);
-    refused(after, "already free");
+    refused(after, "double free");
     return 0;
 }

@@ -124,13 +124,16 @@ fn lent_values_end_where_the_loan_does() {
         for beyond in [5, 6, usize::MAX / WORD, usize::MAX - 1, usize::MAX] {
             assert_eq!((lent.get(beyond), lent.get_mut(beyond)), (0, None), "value {beyond}");
         }
-        assert_eq!((lent.array(0), lent.array(1)), (Some(&[1, 2, 3, 4]), Some(&[2, 3, 4, 5])));
+        let four =
+            |index| lent.look_at(index, |values: &[Word; 4]| values.iter().fold(0, |all, value| all * 10 + value));
+        assert_eq!((four(0), four(1)), (1234, 2345));
         for beyond in [2, 4, 5, 6, usize::MAX - 4, usize::MAX - 3, usize::MAX] {
-            assert_eq!(lent.array::<4>(beyond), None, "four values from {beyond}");
+            assert_eq!(four(beyond), 0, "four values from {beyond}");
         }
-        assert_eq!((lent.array(0), lent.array::<5>(1)), (Some(&[1, 2, 3, 4, 5]), None));
-        assert_eq!((lent.array::<6>(0), lent.array::<6>(usize::MAX)), (None, None));
-        assert_eq!(lent.array::<0>(5), Some(&[]));
+        assert_eq!(lent.look_at(0, |values: &[Word; 5]| values[4]), 5);
+        for index in [0, 1, usize::MAX] {
+            assert_eq!(lent.look_at(index, |values: &[Word; 6]| values[5]), 0, "six values from {index}");
+        }
     });
 }
 
@@ -138,7 +141,7 @@ fn lent_values_end_where_the_loan_does() {
 fn an_empty_loan_has_no_values() {
     let mut lent = Lent::<Word>::EMPTY;
     for index in [0, 1, usize::MAX] {
-        assert_eq!((lent.get(index), lent.array::<1>(index)), (0, None), "value {index}");
+        assert_eq!((lent.get(index), lent.look_at(index, |_: &[Word; 1]| 7)), (0, 0), "value {index}");
         assert_eq!(lent.get_mut(index), None, "value {index}");
     }
     assert_eq!(lent.len(), 0);
@@ -187,7 +190,7 @@ fn a_region_of_no_bytes_has_no_pointers_and_no_headers() {
     for at in NUMBERS.map(Offset::new) {
         for count in NUMBERS.map(Granules::new) {
             assert_eq!(empty.pointer(at, count), None);
-            assert_eq!(empty.write_split(at, count, Granules::ZERO, Offset::NIL), None);
+            assert_eq!(empty.write_split(at, at.plus(count), at.plus(count), Offset::NIL), None);
             assert_eq!(empty.write_allocated(at, count), None);
             assert!(!empty.allocated_is_intact(at, count) && !empty.free_is_intact(at, count, Offset::NIL));
             empty.write_free(at, count, Offset::ZERO);
@@ -242,22 +245,22 @@ fn no_split_is_written_that_ends_beyond_the_end_of_a_segment() {
     let mut array = RegionArray::new();
     fill(&mut array, 0xA5);
     for at in NUMBERS {
-        for block in NUMBERS {
-            for rest in NUMBERS {
-                let whole = (u64::from(block) + u64::from(rest)).max(2);
-                let inside = u64::from(at) + whole <= u64::from(GRANULES);
+        for end in NUMBERS {
+            for gap_end in NUMBERS {
+                let inside = at < end && end <= gap_end && gap_end <= GRANULES;
+                let what = std::format!("{at} to {end} to {gap_end}");
                 let mut it = region(&mut array);
-                let (start, count, left) = (Offset::new(at), Granules::new(block), Granules::new(rest));
-                let written = it.write_split(start, count, left, Offset::NIL);
-                assert_eq!(written.is_some(), inside, "{block} and {rest} granules at {at}");
+                let [start, stop, last] = [at, end, gap_end].map(Offset::new);
+                let written = it.write_split(start, stop, last, Offset::NIL);
+                assert_eq!(written.is_some(), inside, "{what}");
                 if inside {
-                    assert_eq!(written.unwrap().addr().get(), it.address(start) + GRANULE);
-                    assert!(block == 0 || it.allocated_is_intact(start, count), "{block} and {rest} granules at {at}");
-                    let is_free = |at| it.free_is_intact(at, left.minus(Granules::HEADER), Offset::NIL);
-                    assert!(block == 0 || rest == 0 || is_free(start.plus(count)), "{block}, {rest} granules at {at}");
+                    assert_eq!(written.unwrap().addr().get(), it.address(start) + GRANULE, "{what}");
+                    assert!(it.allocated_is_intact(start, start.up_to(stop)), "{what}");
+                    let length = stop.up_to(last).minus(Granules::HEADER);
+                    assert!(end == gap_end || it.free_is_intact(stop, length, Offset::NIL), "{what}");
                     fill(&mut array, 0xA5);
                 }
-                assert!(is_untouched(&mut array), "{block} and {rest} granules at {at}");
+                assert!(is_untouched(&mut array), "{what}");
             }
         }
     }

@@ -200,7 +200,7 @@ fn with_heap_of_chunks<P: Policy>(chunks: usize, test: impl FnOnce(&Heap<'_, Spi
 fn every_summary_bit_under<P: Policy>(chunks: usize) {
     with_heap_of_chunks::<P>(chunks, |heap| {
         let levels = heap.lock_blocks().unwrap().map.summary.levels();
-        assert_eq!(levels, if chunks <= BITS as usize { 1 } else { 2 + u32::from(chunks > BITS.pow(2) as usize) });
+        assert_eq!(levels, 2 + u32::from(chunks > BITS.pow(2) as usize));
         for level in 0..levels {
             let places = heap.lock_blocks().unwrap().map.summary.places(level);
             for place in places {
@@ -209,6 +209,11 @@ fn every_summary_bit_under<P: Policy>(chunks: usize) {
                     blocks_report_turning(heap, &what, Kind::Summary, |blocks| {
                         *blocks.map.summary.word_mut(place).unwrap() ^= 1 << bit;
                     });
+                    if P::ROVES {
+                        blocks_report_turning(heap, &what, Kind::Summary, |blocks| {
+                            *blocks.chunks_with_gaps.word_mut(place).unwrap() ^= 1 << bit;
+                        });
+                    }
                 }
             }
         }

@@ -82,7 +82,7 @@ fn place(random: &mut Random, size: u32, fan: u32) -> u32 {
 fn the_bit_tree_finds_what_a_set_finds() {
     for size in BIT_SIZES {
         with_bits(size, |tree| {
-            assert_eq!(tree.levels(), levels(size, BITS), "levels of {size} bits");
+            assert_eq!(tree.levels(), levels(size, BITS).max(2), "levels of {size} bits");
             let (mut set, mut random) = (BTreeSet::new(), Random(u64::from(size) + 1));
             for step in 0..4000 {
                 let bit = place(&mut random, size, BITS);
@@ -222,11 +222,6 @@ impl Numbers {
         let least = least.min(MOST);
         self.by_chunk.range(from..).find(|&(_, &number)| number >= least).map_or(NO_CHUNK, |(&chunk, _)| chunk)
     }
-
-    fn last(&self, before: u32, least: u32) -> u32 {
-        let least = least.min(MOST);
-        self.by_chunk.range(..before).rfind(|&(_, &number)| number >= least).map_or(NO_CHUNK, |(&chunk, _)| chunk)
-    }
 }
 
 /// Small numbers, of which many are alike, and the largest there are.
@@ -276,13 +271,6 @@ fn the_max_tree_finds_what_a_scan_finds() {
                         numbers.first(at, least),
                         "{least} from {at} of {size}, step {step}"
                     );
-                    // What is looked for before is a chunk.
-                    let at = at.min(size - 1);
-                    assert_eq!(
-                        tree.last(at, least),
-                        numbers.last(at, least),
-                        "{least} before {at} of {size}, step {step}"
-                    );
                 }
                 assert_eq!(tree.first_of_all(least), numbers.first(0, least), "{least} of {size}, step {step}");
                 if step % 100 == 0 {
@@ -299,19 +287,17 @@ fn a_number_alone_is_seen_on_every_level_and_gone_from_every_level() {
     for size in NUMBER_SIZES {
         with_numbers(size, |tree| {
             for level in 0..tree.levels() {
-                let chunk = (FAN.pow(level) + FAN.pow(level) / 2).min(size.saturating_sub(2));
-                let after = (chunk + 1).min(size - 1);
-                let last = if chunk < after { chunk } else { NO_CHUNK };
+                let chunk = (FAN.pow(level) + FAN.pow(level) / 2).min(size - 1);
                 for number in [1, 7, MOST, u32::MAX] {
                     tree.raise(chunk, number);
                     assert_eq!((tree.root(), tree.get(chunk)), (number.min(MOST), number.min(MOST)));
-                    let found = (tree.first(0, number), tree.first_of_all(number), tree.last(after, number));
-                    assert_eq!(found, (chunk, chunk, last), "{number} at {chunk} of {size}");
+                    let found = (tree.first(0, number), tree.first_of_all(number), tree.first(chunk, number));
+                    assert_eq!(found, (chunk, chunk, chunk), "{number} at {chunk} of {size}");
                     assert!(tree.is_whole(), "{number} at {chunk} of {size}");
                     tree.lower(chunk, 0);
                     assert_eq!((tree.root(), tree.get(chunk)), (0, 0));
-                    let found = (tree.first(0, 1), tree.first_of_all(1), tree.last(after, 1));
-                    assert_eq!(found, (NO_CHUNK, NO_CHUNK, NO_CHUNK), "{number} at {chunk} of {size}");
+                    let found = (tree.first(0, 1), tree.first_of_all(1));
+                    assert_eq!(found, (NO_CHUNK, NO_CHUNK), "{number} at {chunk} of {size}");
                     assert!(tree.is_whole(), "{number} at {chunk} of {size}");
                 }
             }
@@ -333,7 +319,7 @@ fn a_number_of_no_chunk_is_not_changed() {
     for chunk in [0, 1, FAN, NO_CHUNK] {
         empty.raise(chunk, 5);
         empty.lower(chunk, 0);
-        assert_eq!((empty.get(chunk), empty.first(chunk, 1), empty.last(chunk, 1)), (0, NO_CHUNK, NO_CHUNK));
+        assert_eq!((empty.get(chunk), empty.first(chunk, 1)), (0, NO_CHUNK));
     }
     assert_eq!((empty.root(), empty.first_of_all(1), empty.is_whole()), (0, NO_CHUNK, true));
 }
@@ -399,19 +385,16 @@ fn a_tree_with_all_its_levels_finds_the_last_and_ends_a_search_for_nothing() {
     });
     with_numbers(numbers, |tree| {
         assert_eq!((tree.levels(), tree.root()), (7, 0));
-        assert_eq!((tree.first(0, 1), tree.first_of_all(1), tree.last(numbers, 1)), (NO_CHUNK, NO_CHUNK, NO_CHUNK));
+        assert_eq!((tree.first(0, 1), tree.first_of_all(1)), (NO_CHUNK, NO_CHUNK));
         tree.raise(numbers - 1, 5);
         assert_eq!((tree.first(0, 5), tree.first_of_all(5), tree.root()), (numbers - 1, numbers - 1, 5));
-        assert_eq!((tree.first(0, 6), tree.last(numbers, 5)), (NO_CHUNK, numbers - 1));
+        assert_eq!(tree.first(0, 6), NO_CHUNK);
         for gone in (0..6).map(|level| FAN.pow(level)) {
             tree.raise(gone, 9);
-            assert_eq!(
-                (tree.first(0, 1), tree.first_of_all(6), tree.last(numbers - 1, 1), tree.root()),
-                (gone, gone, gone, 9)
-            );
+            assert_eq!((tree.first(0, 1), tree.first_of_all(6), tree.root()), (gone, gone, 9));
             tree.lower(gone, 0);
             assert_eq!((tree.first(0, 1), tree.first_of_all(1), tree.root()), (numbers - 1, numbers - 1, 5));
-            assert_eq!((tree.first(0, 6), tree.last(numbers - 1, 1)), (NO_CHUNK, NO_CHUNK), "after number {gone}");
+            assert_eq!(tree.first(0, 6), NO_CHUNK, "after number {gone}");
         }
         tree.lower(numbers - 1, 0);
         assert_eq!((tree.first(0, 1), tree.root()), (NO_CHUNK, 0));

@@ -6,9 +6,9 @@ use core::fmt::{Display, Write};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use slabfit::{AllocError, Config, FirstFit, HeapGuard, InvalidFree, NextFit, ReallocError, Reason, Reentered, Stats};
+use slabfit::{AllocError, Config, FirstFit, InvalidFree, NextFit, ReallocError, Reason, Reentered, Stats};
 use slabfit_linux::picture::{self, PictureError};
-use slabfit_linux::{FutexLock, MapError, Output, Placement, ProcessHeap};
+use slabfit_linux::{MapError, Output, Placement, ProcessHeap, is_orphan};
 
 use crate::libc;
 
@@ -129,9 +129,18 @@ impl ChosenHeap {
         with_heap!(self, heap => heap.stats())
     }
 
-    /// See [`slabfit::Heap::lock_all`].
-    pub(crate) fn lock_all(&'static self) -> HeapGuard<'static, FutexLock> {
-        with_heap!(self, heap => heap.lock_all())
+    /// See [`ProcessHeap::hold_for_fork`].
+    pub(crate) fn hold_for_fork(&'static self) {
+        with_heap!(self, heap => heap.hold_for_fork());
+    }
+
+    /// See [`ProcessHeap::let_go_after_fork`].
+    ///
+    /// # Safety
+    /// As there.
+    pub(crate) unsafe fn let_go_after_fork(&'static self) {
+        // SAFETY: as the caller promises.
+        with_heap!(self, heap => unsafe { heap.let_go_after_fork() });
     }
 
     pub(crate) fn draw(
@@ -150,6 +159,10 @@ pub(crate) static ABORT: AtomicBool = AtomicBool::new(false);
 /// Says in one line what was wrong with an address that `function` was given.
 #[cold]
 pub(crate) fn refused(function: &str, wrong: InvalidFree) {
+    // Nothing is known of the address, and what is lost to the child is not its fault.
+    if wrong.reason == Reason::Reentered && is_orphan() {
+        return;
+    }
     let _ = writeln!(Output::stderr(), "slabfit: {function}({:#x}): {}", wrong.address, wrong.reason);
     // An interrupted heap does not know the address to be wrong.
     if ABORT.load(Ordering::Relaxed) && wrong.reason != Reason::Reentered {

@@ -1,7 +1,7 @@
 //! `libmem_preload.so`: malloc and its family on one heap of a fixed size, in place of libc's, for any program.
 //!
 //! ```text
-//! SLABFIT_HEAP=256M SLABFIT_SLAB=64 LD_PRELOAD=/path/to/libmem_preload.so program
+//! SLABFIT_HEAP=256M LD_PRELOAD=/path/to/libmem_preload.so program
 //! ```
 //! The heap is mapped at the first call, as large as it will ever be. When it is full a request gets null and `ENOMEM`, and
 //! no other memory is mapped for it.
@@ -12,18 +12,33 @@
 //!
 //! # Settings
 //! All from the environment that the process began with. A wrong one ends the process with a line on standard error and
-//! status 127, as a shell does for a program that it cannot start.
+//! status 127, as a shell does for a program that it cannot start; so does a folder that is not there. A name that begins with
+//! `SLABFIT_` and is none of these is said in a line, and the program runs. A program with more rights than its user (one with
+//! the set-user-ID bit, or with capabilities) obeys none of them: all are as if absent.
+//!
+//! Sizes have a unit, `K`, `M` or `G` (also as `KiB` and so on), all of them powers of 1024. A number alone is bytes; for a heap
+//! it is 65536 at least, as a smaller one has lost its unit.
 //!
 //! | variable | is | if absent |
 //! |---|---|---|
-//! | `SLABFIT_HEAP` | bytes of the heap, as `268435456`, `256M` or `2GiB`; rounded up to whole pages, at most 64 GiB | 256M |
-//! | `SLABFIT_SLAB` | bytes of the requests that the slab serves, in the first quarter of the heap | 64 |
+//! | `SLABFIT_HEAP` | the heap, as `256M` or `2GiB`; rounded up to whole pages, at most 64 GiB | 256M |
+//! | `SLABFIT_SLAB` | bytes of the requests that a slab serves, in the first quarter of the heap; `0` for no slab | 0 |
 //! | `SLABFIT_PLACEMENT` | `first` or `next`: where the search for a free block starts | `first` |
 //! | `SLABFIT_ABORT` | `1`: a wrong `free` aborts the process; `0`: it is refused | `0` |
+//! | `SLABFIT_STATS` | `1`: a report at exit, on standard error; `json`: the same in one line for machines; `0`: none | `0` |
 //! | `SLABFIT_MAP` | a file's name: the heap is drawn to it at exit, as SVG; see below | no picture |
 //! | `SLABFIT_MAP_SIGNAL` | `USR1`, `USR2`, `HUP`, `QUIT`, `URG` or `WINCH`: it is drawn whenever this signal comes, and not at exit | at exit |
 //! | `SLABFIT_TRACE` | a file in which every call is recorded, as `trace` says (in `trace/mod.rs`); a zstd file if its name ends in `.zst` | none |
-//! | `SLABFIT_STATS` | `1`: a report at exit, on standard error; `json`: the same in one line for machines; `0`: none | `0` |
+//! | `SLABFIT_DATA` | the most memory of its own that the process may have, see below | no limit |
+//! | `SLABFIT_HELP` | `1`: these settings are printed, and the program does not run | `0` |
+//!
+//! # What the cap caps
+//! The heap is what malloc and its family hand out, and no more of that is ever mapped. It is no cap of the process: what a program
+//! maps itself (`mmap`, as runtimes with an allocator of their own do for large objects), its stacks, its code and the pages of
+//! files are beside it, and so is the library's bookkeeping, some 2% of the heap. With `SLABFIT_DATA` the kernel refuses what would
+//! make all memory of the process's own more than that, the heap and its bookkeeping included: it is the limit `RLIMIT_DATA`,
+//! which is for private memory that can be written to, resident or not (so a thread's stack counts in full), and which the
+//! programs inherit that this one starts. What is shared, as by `MAP_SHARED`, no such limit counts: for that, a memory cgroup.
 //!
 //! # What C programs are promised
 //! - Every object is aligned to 16, two live ones never overlap, and `malloc(0)` is an object like any other.

@@ -32,6 +32,12 @@ pub(crate) fn refuse_to_start() -> ! {
     _exit(CANNOT_START)
 }
 
+/// Ends the process at once, all well.
+// Not reached: as above.
+pub(crate) fn end_at_once() -> ! {
+    _exit(0)
+}
+
 /// Tells C why a call failed.
 pub(crate) fn set_errno(errno: Errno) {
     // SAFETY: the address of the calling thread's own errno, as libc says.
@@ -61,6 +67,13 @@ pub(crate) fn open(name: &CStr, how: OFlags) -> Result<OwnedFd, Errno> {
     // SAFETY: as above.
     unsafe { errno.write(before) };
     Err(why)
+}
+
+/// Whether the program has more rights than who started it, as one with the set-user-ID bit: its environment is not to be
+/// obeyed then. The kernel says so.
+pub(crate) fn is_privileged() -> bool {
+    const AT_SECURE: c_ulong = 23;
+    getauxval(AT_SECURE) != 0
 }
 
 /// Bytes of a page.
@@ -107,6 +120,44 @@ pub(crate) fn at_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: 
     let _ = pthread_atfork(prepare, parent, child);
 }
 
+/// libc's lock on its list of open files, around a fork.
+///
+/// A fork takes it after the handlers have run. Whoever has the heap by then waits here for a thread that flushes all files,
+/// which waits for one that reads from a file, which waits for memory: so the list is taken first, as it is before libc's own
+/// malloc. The lock counts its owner's calls.
+#[cfg(target_env = "gnu")]
+pub(crate) mod files {
+    #[link(name = "c")]
+    unsafe extern "C" {
+        safe fn _IO_list_lock();
+        safe fn _IO_list_unlock();
+        safe fn _IO_list_resetlock();
+    }
+
+    /// Before the fork.
+    pub(crate) fn hold() {
+        _IO_list_lock();
+    }
+
+    /// After it, in the parent.
+    pub(crate) fn let_go() {
+        _IO_list_unlock();
+    }
+
+    /// After it, in the child, whatever libc has done: it makes the lock anew only where there were several threads.
+    pub(crate) fn let_go_in_child() {
+        _IO_list_resetlock();
+    }
+}
+
+/// Other libcs have no such functions.
+#[cfg(not(target_env = "gnu"))]
+pub(crate) mod files {
+    pub(crate) fn hold() {}
+    pub(crate) fn let_go() {}
+    pub(crate) fn let_go_in_child() {}
+}
+
 /// Reads a variable of the environment. To be called before the program runs and may change it.
 pub(crate) fn variable<R>(name: &str, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
     let value = value_of(name)?;
@@ -123,24 +174,42 @@ pub(crate) fn empty_variable(name: &str) {
     }
 }
 
+/// Reads every variable whose name begins so. To be called as `variable`.
+pub(crate) fn variables(prefix: &str, mut read: impl FnMut(&[u8], &[u8])) {
+    for entry in entries() {
+        // SAFETY: an entry is a string, and nobody changes it meanwhile, by the terms of this function.
+        let text = unsafe { CStr::from_ptr(entry) }.to_bytes();
+        let end = text.iter().position(|&byte| byte == b'=').filter(|_| text.starts_with(prefix.as_bytes()));
+        if let Some((name, value)) = end.and_then(|end| text.split_at_checked(end)) {
+            read(name, value.get(1..).unwrap_or_default());
+        }
+    }
+}
+
 /// Where the value of a variable begins.
 fn value_of(name: &str) -> Option<*const c_char> {
+    let entry = entries().find(|&entry| {
+        // SAFETY: an entry is a string, and nobody changes it meanwhile, by the terms of this function.
+        let text = unsafe { CStr::from_ptr(entry) };
+        text.to_bytes().strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"="))
+    })?;
+    // SAFETY: the name and the sign stand at the start of the string, and behind them at least its end.
+    Some(unsafe { entry.add(name.len() + 1) })
+}
+
+/// The strings of the environment.
+fn entries() -> impl Iterator<Item = *const c_char> {
     let mut next = environment();
-    loop {
+    core::iter::from_fn(move || {
         // SAFETY: the list ends with a null pointer, and until there was one each step led to another entry.
         let entry = unsafe { next.read() };
         if entry.is_null() {
             return None;
         }
-        // SAFETY: an entry is a string, and nobody changes it meanwhile, by the terms of this function.
-        let text = unsafe { CStr::from_ptr(entry) };
-        if text.to_bytes().strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"=")) {
-            // SAFETY: the name and the sign stand at the start of the string, and behind them at least its end.
-            return Some(unsafe { entry.add(name.len() + 1) });
-        }
         // SAFETY: behind an entry that is not null there is another one.
         next = unsafe { next.add(1) };
-    }
+        Some(entry)
+    })
 }
 
 /// The environment as the kernel laid it out above the stack: count of arguments, arguments, null, variables, null. The

@@ -11,7 +11,7 @@ use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use rustix::fd::AsRawFd;
-use rustix::fs::{FlockOperation, OFlags, flock, ftruncate};
+use rustix::fs::{FlockOperation, OFlags, fcntl_setfl, flock, ftruncate};
 use rustix::io::Errno;
 use rustix::process::Signal;
 use slabfit_linux::Output;
@@ -144,7 +144,10 @@ impl Order {
     }
 
     fn draw_to(&self, path: &Path, when: &str, process: i32) -> Result<(), Reason> {
-        let file = libc::open(path.as_c_str(), OFlags::WRONLY | OFlags::CREATE).map_err(Reason::Open)?;
+        // A FIFO that nobody reads is refused, not waited for; one that is read is written to as anything else.
+        let how = OFlags::WRONLY | OFlags::CREATE | OFlags::NONBLOCK;
+        let file = libc::open(path.as_c_str(), how).map_err(Reason::Open)?;
+        fcntl_setfl(&file, OFlags::empty()).map_err(Reason::Open)?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
             return Err(Reason::Taken);
         }
@@ -152,10 +155,17 @@ impl Order {
         let _ = ftruncate(&file, 0);
         // SAFETY: it is open for this, and closed after `out` is gone.
         let mut out = unsafe { Output::to(file.as_raw_fd()) };
+        let drawn = self.write(when, process, &mut out);
+        // A child that was forked meanwhile has the file, too, and would keep the lock.
+        let _ = flock(&file, FlockOperation::Unlock);
+        drawn
+    }
+
+    fn write(&self, when: &str, process: i32, out: &mut Output) -> Result<(), Reason> {
         let size = Bytes(HEAP.size() as u64);
         let placement = HEAP.placement().name();
         let title = format_args!("{Program}[{process}] in {size}");
-        let drawn = HEAP.draw(&title, &format_args!("{when} · {placement}"), &mut out);
+        let drawn = HEAP.draw(&title, &format_args!("{when} · {placement}"), out);
         drawn.and_then(|()| Ok(out.flush()?)).map_err(|_| Reason::Write)
     }
 

@@ -1,4 +1,6 @@
-//! What the environment says about the heap.
+//! What the environment says about the heap: one table of all settings, and one reader of it.
+//!
+//! A program with more rights than its user is told nothing by its user: there all settings are what they are if absent.
 #![deny(unsafe_code)]
 
 use core::fmt::Write;
@@ -9,13 +11,6 @@ use slabfit_linux::{Output, Placement};
 
 use crate::libc;
 use crate::name::{Kind, Name};
-
-const HEAP: usize = 256 << 20;
-const SLAB: usize = 64;
-
-/// All binary: a heap is made of pages.
-const UNITS: [(&[u8], u32); 8] =
-    [(b"", 0), (b"b", 0), (b"k", 10), (b"kib", 10), (b"m", 20), (b"mib", 20), (b"g", 30), (b"gib", 30)];
 
 /// What is reported at exit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +23,8 @@ pub(crate) enum Report {
 pub(crate) struct Settings {
     /// Bytes of the heap.
     pub(crate) heap: usize,
-    pub(crate) config: Config,
+    /// Bytes of the requests that go to the slab; 0 for none.
+    slab: usize,
     pub(crate) placement: Placement,
     /// Whether a wrong free ends the process.
     pub(crate) abort: bool,
@@ -39,67 +35,275 @@ pub(crate) struct Settings {
     pub(crate) map_signal: Option<Signal>,
     /// Where every call is recorded.
     pub(crate) trace: Option<Name>,
+    /// The most bytes of the process's own memory.
+    pub(crate) data: Option<u64>,
+    help: bool,
 }
 
+/// A setting.
+struct Setting {
+    name: &'static str,
+    /// What it may be, as messages say it.
+    expected: &'static str,
+    /// What it is if absent.
+    absent: &'static str,
+    means: &'static str,
+    /// Takes a value; `None` for one that is not as expected.
+    take: fn(&mut Settings, &[u8]) -> Option<()>,
+}
+
+/// Every setting begins so, and nothing else should.
+const PREFIX: &str = "SLABFIT_";
+
+/// The name of the recording's setting, whose value a recorded program does not pass on.
+pub(crate) const TRACE: &str = "SLABFIT_TRACE";
+
+/// A number alone is bytes. Of a heap it is so many at least, or a unit was forgotten.
+const WITHOUT_UNIT: usize = 64 << 10;
+
+const TABLE: [Setting; 10] = [
+    Setting {
+        name: "SLABFIT_HEAP",
+        expected: "bytes from 1 to 64G with a unit, as 256M or 2GiB; a number alone from 65536 on",
+        absent: "256M",
+        means: "the heap: whole pages, as many as there will ever be",
+        take: |settings, value| {
+            let Number { bytes, has_unit } = number(value)?;
+            (1..=MAX_HEAP).contains(&bytes).then_some(())?;
+            (has_unit || bytes >= WITHOUT_UNIT).then_some(settings.heap = bytes)
+        },
+    },
+    Setting {
+        name: "SLABFIT_SLAB",
+        expected: "bytes from 0 to 64G, as 64 or 4K",
+        absent: "0",
+        means: "requests of exactly so many bytes are served by a slab, a quarter of the heap; 0: there is none",
+        take: |settings, value| {
+            let Number { bytes, .. } = number(value)?;
+            (bytes <= MAX_HEAP).then_some(settings.slab = bytes)
+        },
+    },
+    Setting {
+        name: "SLABFIT_PLACEMENT",
+        expected: "first or next",
+        absent: "first",
+        means: "where the search for a free block starts: at the heap's first byte, or behind the last block",
+        take: |settings, value| Some(settings.placement = Placement::from_word(value)?),
+    },
+    Setting {
+        name: "SLABFIT_ABORT",
+        expected: "0 or 1",
+        absent: "0",
+        means: "1: a wrong free ends the process; 0: it is refused",
+        take: |settings, value| Some(settings.abort = switch(value)?),
+    },
+    Setting {
+        name: "SLABFIT_STATS",
+        expected: "0, 1 or json",
+        absent: "0",
+        means: "1: a report at exit, on standard error; json: the same in one line for machines",
+        take: |settings, value| Some(settings.report = report(value)?),
+    },
+    Setting {
+        name: "SLABFIT_MAP",
+        expected: Kind::Picture.expected(),
+        absent: "no picture",
+        means: "the heap is drawn to this file at exit, as SVG",
+        take: |settings, value| Some(settings.map = Some(Name::new(value, Kind::Picture)?)),
+    },
+    Setting {
+        name: MAP_SIGNAL,
+        expected: "USR1, USR2, HUP, QUIT, URG or WINCH, with SLABFIT_MAP beside it",
+        absent: "at exit",
+        means: "the heap is drawn whenever this signal comes, and not at exit",
+        take: |settings, value| Some(settings.map_signal = Some(signal(value)?)),
+    },
+    Setting {
+        name: TRACE,
+        expected: Kind::Trace.expected(),
+        absent: "no record",
+        means: "every call is recorded in this file; as zstd if its name ends in .zst",
+        // An empty value asks for none: that is what a recorded program leaves those that it starts.
+        take: |settings, value| match value {
+            b"" => Some(()),
+            _ => Some(settings.trace = Some(Name::new(value, Kind::Trace)?)),
+        },
+    },
+    Setting {
+        name: DATA,
+        expected: "bytes with a unit, the heap's and more, as 300M",
+        absent: "no limit",
+        means: "the most memory of its own that the process may have, what it maps itself included (RLIMIT_DATA)",
+        take: |settings, value| {
+            let Number { bytes, has_unit } = number(value)?;
+            (has_unit || bytes >= WITHOUT_UNIT).then_some(settings.data = Some(bytes as u64))
+        },
+    },
+    Setting {
+        name: "SLABFIT_HELP",
+        expected: "0 or 1",
+        absent: "0",
+        means: "1: this table is printed, and the program does not run",
+        take: |settings, value| Some(settings.help = switch(value)?),
+    },
+];
+
+const DATA: &str = "SLABFIT_DATA";
+const MAP_SIGNAL: &str = "SLABFIT_MAP_SIGNAL";
+
 impl Settings {
-    /// Reads them, and ends the process where one is wrong.
+    /// What they are if absent.
+    const ABSENT: Self = Self {
+        heap: 256 << 20,
+        slab: 0,
+        placement: Placement::FirstFit,
+        abort: false,
+        report: Report::Nothing,
+        map: None,
+        map_signal: None,
+        trace: None,
+        data: None,
+        help: false,
+    };
+
+    /// Reads them. Ends the process where one is wrong, and says which ones there are if it is asked to.
     pub(crate) fn read() -> Self {
-        let size = "bytes from 1 to 64G, as 268435456, 256M or 2GiB";
-        let map = setting("SLABFIT_MAP", None, Kind::Picture.expected(), picture);
-        let signals = "USR1, USR2, HUP, QUIT, URG or WINCH, with SLABFIT_MAP beside it";
-        let with_map = |value: &[u8]| signal(value).filter(|_| map.is_some()).map(Some);
-        Self {
-            map_signal: setting("SLABFIT_MAP_SIGNAL", None, signals, with_map),
-            map,
-            heap: setting("SLABFIT_HEAP", HEAP, size, |value| bytes(value).filter(|&size| size <= MAX_HEAP)),
-            config: Config::new(setting("SLABFIT_SLAB", SLAB, size, bytes)),
-            placement: setting("SLABFIT_PLACEMENT", Placement::FirstFit, "first or next", Placement::from_word),
-            abort: setting("SLABFIT_ABORT", false, "0 or 1", switch),
-            report: setting("SLABFIT_STATS", Report::Nothing, "0, 1 or json", report),
-            trace: setting("SLABFIT_TRACE", None, Kind::Trace.expected(), trace),
+        let mut settings = Self::ABSENT;
+        if libc::is_privileged() {
+            return settings;
         }
+        // Of a variable that is there twice the first one holds, as for `getenv`.
+        let mut taken = [false; TABLE.len()];
+        libc::variables(PREFIX, |name, value| {
+            let found = TABLE.iter().zip(taken.iter_mut()).find(|(setting, _)| setting.name.as_bytes() == name);
+            match found {
+                None => unknown(name),
+                Some((_, true)) => {}
+                Some((setting, taken)) => {
+                    *taken = true;
+                    if (setting.take)(&mut settings, value).is_none() {
+                        refuse(setting.name, value, format_args!("not {}", setting.expected));
+                    }
+                }
+            }
+        });
+        if settings.help {
+            // Who reads no more is told no more.
+            let _ = print_table();
+            libc::end_at_once();
+        }
+        settings.check();
+        settings
+    }
+
+    /// Refuses what is wrong only beside others.
+    fn check(&self) {
+        if let Some(setting) = TABLE.iter().find(|setting| setting.name == MAP_SIGNAL) {
+            if self.map_signal.is_some() && self.map.is_none() {
+                libc::variable(MAP_SIGNAL, |value| refuse(MAP_SIGNAL, value, format_args!("not {}", setting.expected)));
+            }
+        }
+        if self.data.is_some_and(|most| most < self.heap as u64) {
+            libc::variable(DATA, |value| refuse(DATA, value, format_args!("less than the heap, {} bytes", self.heap)));
+        }
+        // A picture is not drawn before the end: that it can be made is better known now. (A trace is made at once.)
+        let missing = self.map.as_ref().and_then(Name::missing_folder);
+        if let Some(why) = missing {
+            libc::variable("SLABFIT_MAP", |value| refuse("SLABFIT_MAP", value, format_args!("{why}")));
+        }
+    }
+
+    /// The heap's parts.
+    pub(crate) fn config(&self) -> Config {
+        if self.slab == 0 { Config::without_slab() } else { Config::new(self.slab) }
     }
 }
 
-fn setting<T>(name: &str, otherwise: T, expected: &str, read: impl FnOnce(&[u8]) -> Option<T>) -> T {
-    let value = libc::variable(name, |value| {
-        read(value).unwrap_or_else(|| {
-            // Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
-            let shown = value.get(..SHOWN).unwrap_or(value).escape_ascii();
-            let _ = writeln!(Output::stderr(), "slabfit: {name}={shown}: not {expected}");
-            libc::refuse_to_start()
-        })
-    });
-    value.unwrap_or(otherwise)
+/// Bytes of a wrong value or name that are shown: the line stays a line.
+const SHOWN: usize = 120;
+
+fn shown(text: &[u8]) -> impl core::fmt::Display + '_ {
+    text.get(..SHOWN).unwrap_or(text).escape_ascii()
 }
 
-/// Bytes of a wrong value that are shown: the line stays a line.
-const SHOWN: usize = 64;
+/// Ends the process with a line on standard error.
+// Not reached: where lines are counted, which begins after this; tests/tests/preload sees it. So below, but for what is right.
+pub(crate) fn refuse(name: &str, value: &[u8], why: core::fmt::Arguments<'_>) -> ! {
+    let _ = writeln!(Output::stderr(), "slabfit: {name}={}: {why}", shown(value));
+    libc::refuse_to_start()
+}
 
-fn bytes(value: &[u8]) -> Option<usize> {
+/// Says that a name is no setting's, and whose it may have been meant to be. The program runs.
+fn unknown(name: &[u8]) {
+    let mut out = Output::stderr();
+    let distance = |setting: &&Setting| distance(name, setting.name.as_bytes());
+    let nearest = TABLE.iter().min_by_key(distance).filter(|setting| distance(setting) <= 2);
+    let _ = match nearest {
+        Some(setting) => writeln!(out, "slabfit: {} is no setting: is {} meant?", shown(name), setting.name),
+        None => writeln!(out, "slabfit: {} is no setting; SLABFIT_HELP=1 shows all of them", shown(name)),
+    };
+}
+
+/// How many letters must be put in, taken out or changed to make one of two names of the other; 255 for long ones.
+fn distance(one: &[u8], other: &[u8]) -> u8 {
+    const LONGEST: usize = 32;
+    let mut row = [0u8; LONGEST];
+    if one.len() >= LONGEST || other.len() >= LONGEST {
+        return u8::MAX;
+    }
+    row.iter_mut().zip(0..).for_each(|(cell, index)| *cell = index);
+    for (line, letter) in (1u8..).zip(one) {
+        // Left above, and left.
+        let (mut before, mut left) = (line - 1, line);
+        let cells = row.get_mut(..=other.len()).unwrap_or_default();
+        let (first, rest) = cells.split_at_mut(cells.len().min(1));
+        first.iter_mut().for_each(|cell| *cell = line);
+        for (cell, other) in rest.iter_mut().zip(other) {
+            let same = letter.eq_ignore_ascii_case(other);
+            let changed = before.saturating_add(u8::from(!same));
+            before = *cell;
+            left = changed.min(left.saturating_add(1)).min(before.saturating_add(1));
+            *cell = left;
+        }
+    }
+    row.get(other.len()).copied().unwrap_or(u8::MAX)
+}
+
+fn print_table() -> core::fmt::Result {
+    let mut out = Output::stdout();
+    writeln!(out, "libmem_preload.so: malloc on one heap of a fixed size. Its settings, from the environment:\n")?;
+    for Setting { name, expected, absent, means, .. } in TABLE {
+        writeln!(out, "{name}\n    {means}\n    value: {expected}\n    if absent: {absent}\n")?;
+    }
+    out.flush()
+}
+
+/// All binary: a heap is made of pages.
+const UNITS: [(&[u8], u32); 8] =
+    [(b"", 0), (b"b", 0), (b"k", 10), (b"kib", 10), (b"m", 20), (b"mib", 20), (b"g", 30), (b"gib", 30)];
+
+/// A number of bytes.
+struct Number {
+    bytes: usize,
+    has_unit: bool,
+}
+
+fn number(value: &[u8]) -> Option<Number> {
     let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, unit) = value.split_at_checked(digits)?;
+    (!digits.is_empty()).then_some(())?;
     let number = digits.iter().try_fold(0usize, |number, &digit| {
         number.checked_mul(10)?.checked_add(usize::from(digit.wrapping_sub(b'0')))
     })?;
     let (_, shift) = UNITS.iter().find(|(name, _)| unit.eq_ignore_ascii_case(name))?;
-    number.checked_mul(1usize.checked_shl(*shift)?).filter(|&bytes| bytes > 0)
-}
-
-fn picture(value: &[u8]) -> Option<Option<Name>> {
-    Name::new(value, Kind::Picture).map(Some)
-}
-
-/// An empty value asks for none: that is what a recorded program leaves those that it starts.
-fn trace(value: &[u8]) -> Option<Option<Name>> {
-    if value.is_empty() { Some(None) } else { Name::new(value, Kind::Trace).map(Some) }
+    let bytes = number.checked_mul(1usize.checked_shl(*shift)?)?;
+    Some(Number { bytes, has_unit: !unit.is_empty() })
 }
 
 fn switch(value: &[u8]) -> Option<bool> {
     match value {
         b"0" => Some(false),
         b"1" => Some(true),
-        // Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
         _ => None,
     }
 }
@@ -112,7 +316,6 @@ fn signal(value: &[u8]) -> Option<Signal> {
         b"QUIT" => Some(Signal::QUIT),
         b"URG" => Some(Signal::URG),
         b"WINCH" => Some(Signal::WINCH),
-        // Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
         _ => None,
     }
 }
@@ -122,7 +325,6 @@ fn report(value: &[u8]) -> Option<Report> {
         b"0" => Some(Report::Nothing),
         b"1" => Some(Report::Text),
         b"json" => Some(Report::Json),
-        // Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
         _ => None,
     }
 }

@@ -6,12 +6,14 @@ use core::ffi::c_int;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use slabfit::{AllocError, RawLock};
 use slabfit_linux::{FutexLock, Output};
 
 use crate::heap::{ABORT, ChosenHeap, HEAP};
-use crate::settings::{Report, Settings};
-use crate::trace::ErrorText;
+use crate::settings::{Report, Settings, TRACE, refuse};
+use crate::name::ErrorText;
 use crate::{fork, libc, map, report, trace};
 
 /// Held by who makes the heap.
@@ -91,10 +93,27 @@ fn start() -> Result<(), AllocError> {
     Ok(())
 }
 
+// Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
+fn refuse_trace(why: Errno) {
+    libc::variable(TRACE, |value| refuse(TRACE, value, format_args!("no trace: {}", ErrorText(why))));
+}
+
+/// Has the kernel refuse the process more memory of its own: the heap, which is still to come, what it maps itself, stacks. A
+/// limit that is lower already stays.
+fn limit_data(most: u64) {
+    let Rlimit { current, maximum } = getrlimit(Resource::Data);
+    let lower = |limit: Option<u64>| Some(limit.map_or(most, |limit| limit.min(most)));
+    // Lowering is everybody's right.
+    let _ = setrlimit(Resource::Data, Rlimit { current: lower(current), maximum: lower(maximum) });
+}
+
 /// Makes the heap, or ends the process. Under `STARTING`.
 fn make() {
     let settings = Settings::read();
     ABORT.store(settings.abort, Ordering::Relaxed);
+    if let Some(most) = settings.data {
+        limit_data(most);
+    }
     if settings.report != Report::Nothing {
         // SAFETY: the heap has no memory, and this thread alone, under `STARTING`, is about to give it some.
         unsafe { report::order(settings.report) };
@@ -106,16 +125,21 @@ fn make() {
     if let Some(name) = settings.trace {
         // SAFETY: as for the report.
         // Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
-        if let Err(error) = unsafe { trace::begin(name, settings.heap) } {
+        if let Err(error) = unsafe { trace::open(name, settings.heap) } {
             // Not reached: as above.
-            let _ = writeln!(Output::stderr(), "slabfit: no SLABFIT_TRACE: {}", ErrorText(error));
-            libc::refuse_to_start();
+            refuse_trace(error);
         }
     }
     // Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
-    if let Err(error) = HEAP.init(settings.heap, settings.config, settings.placement) {
+    if let Err(error) = HEAP.init(settings.heap, settings.config(), settings.placement) {
         // Not reached: as above.
         let _ = writeln!(Output::stderr(), "slabfit: no heap of {} bytes: {error}", settings.heap);
         libc::refuse_to_start();
+    }
+    // SAFETY: as for the report, but for the memory: under `STARTING`, and nobody else has seen that there is some.
+    // Not reached: as for the trace above.
+    if let Err(error) = unsafe { trace::begin() } {
+        // Not reached: as above.
+        refuse_trace(error);
     }
 }

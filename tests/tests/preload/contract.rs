@@ -150,7 +150,7 @@ fn a_wrong_setting_is_named_and_nothing_runs() {
     let Some(program) = Program::installed("env") else { return };
     for (name, wrong, expected) in [
         ("SLABFIT_HEAP", &["", "0", "12Q", "-1", "1 M", "65G", "99999999999999999999", "M"][..], "bytes from 1 to 64G"),
-        ("SLABFIT_SLAB", &["", "0", "x", "64B64", "99999999999999999999G"], "bytes from 1 to 64G"),
+        ("SLABFIT_SLAB", &["", "x", "64B64", "99999999999999999999G"], "bytes from 0 to 64G"),
         ("SLABFIT_PLACEMENT", &["", "best", "First", "first fit"], "first or next"),
         ("SLABFIT_ABORT", &["", "2", "yes"], "0 or 1"),
         ("SLABFIT_STATS", &["", "2", "JSON"], "0, 1 or json"),
@@ -183,7 +183,7 @@ fn a_wrong_setting_is_named_and_nothing_runs() {
 fn a_picture_may_be_asked_for_by_any_of_these_signals() {
     let Some(program) = Program::installed("env") else { return };
     for signal in ["USR1", "USR2", "HUP", "QUIT", "URG", "WINCH", "SIGUSR1"] {
-        let program = program.clone().with("SLABFIT_MAP", "/nonexistent/map").with("SLABFIT_MAP_SIGNAL", signal);
+        let program = program.clone().with("SLABFIT_MAP", "/%p/map").with("SLABFIT_MAP_SIGNAL", signal);
         let outcome = program.run_preloaded("1M");
         assert_eq!((outcome.status.code(), &*outcome.stderr), (Some(0), ""), "{signal}: {outcome:#?}");
     }

@@ -8,11 +8,13 @@
 
 mod contract;
 mod footprint;
+mod forks;
 mod library;
 mod pictures;
 mod preloaded;
 mod programs;
 mod server;
+mod settings;
 mod statistics;
 mod stepping;
 mod tracing;

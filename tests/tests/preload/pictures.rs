@@ -146,7 +146,7 @@ fn a_picture_that_cannot_be_written_is_one_line() {
     let Some(program) = Program::installed("env") else { return };
     let long = format!("/{}%p%p%p%p%p", "x".repeat(985));
     for (name, why) in [
-        ("/nonexistent/%n", "cannot open /nonexistent/1: os error 2\n"),
+        ("/%n/%n", "cannot open /1/1: os error 2\n"),
         ("/dev/full", "cannot write /dev/full\n"),
         ("/dev/.", "cannot open /dev/.: os error 21\n"),
         (&long, "the name is too long\n"),

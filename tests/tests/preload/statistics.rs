@@ -5,19 +5,19 @@ use crate::preloaded::{Program, c, compiled, library, number};
 #[test]
 fn the_figures_are_the_programs() {
     let Some(program) = compiled("cc", "full.c", "full_counted", &c(&[])) else { return };
-    let outcome = program.run_preloaded("1M");
+    let outcome = program.with("SLABFIT_SLAB", "64").run_preloaded("1M");
     let [report] = &*outcome.reports else { panic!("{outcome:#?}") };
     assert_eq!(report["program"], "full_counted");
     assert_eq!(report["placement"], "first");
     assert_eq!((number(report, "/heap"), number(report, "/slab_size")), (1 << 20, 64));
-    assert_eq!((number(report, "/slab/size"), number(report, "/next_fit/size")), (1 << 18, 3 << 18));
+    assert_eq!((number(report, "/slab/size"), number(report, "/blocks/size")), (1 << 18, 3 << 18));
     // Every slot was in use at once.
     assert_eq!((number(report, "/slab/peak_objects"), number(report, "/slab/peak_bytes")), (1 << 12, 1 << 18));
     assert!(number(report, "/spilled") > 9_000, "{report}");
     let failed = outcome.sum(report, "failed_full") + outcome.sum(report, "failed_fragmented");
     // Seven requests that the program wants to fail, and the last of each of two fillings.
     assert_eq!(failed, 9, "{report}");
-    for segment in ["slab", "next_fit"] {
+    for segment in ["slab", "blocks"] {
         let figure = |name| number(report, &format!("/{segment}/{name}"));
         assert_eq!(figure("allocs") - figure("frees"), figure("live_objects"), "{report}");
         assert_eq!(figure("live_bytes") + figure("free_bytes"), figure("size"), "{report}");
@@ -40,12 +40,12 @@ fn settings_are_followed_and_reported() {
 #[test]
 fn a_person_can_read_it() {
     let Some(program) = Program::installed("env") else { return };
-    let outcome = program.with("SLABFIT_STATS", "1").run_preloaded("256M");
+    let outcome = program.with("SLABFIT_STATS", "1").with("SLABFIT_SLAB", "64").run_preloaded("256M");
     let lines: Vec<_> = outcome.stderr.lines().collect();
     let [heading, columns, rows @ ..] = &*lines else { panic!("{outcome:#?}") };
     let name = heading.strip_prefix("slabfit: env[").and_then(|rest| rest.split_once("]: ")).map(|(_, what)| what);
     assert_eq!(name, Some("heap of 268,435,456 bytes, slab size 64, first fit"));
-    assert_eq!(columns.split_whitespace().collect::<Vec<_>>(), ["slab", "next", "fit"]);
+    assert_eq!(columns.split_whitespace().collect::<Vec<_>>(), ["slab", "blocks"]);
     assert_eq!(rows.len(), 17, "{outcome:#?}");
     assert_eq!(rows[16], "  every request was served; no free was refused");
     assert_eq!(rows[0].split_whitespace().collect::<Vec<_>>(), ["size", "67,108,864", "201,326,592"]);
@@ -55,7 +55,7 @@ fn a_person_can_read_it() {
 #[test]
 fn what_went_wrong_is_said_in_its_last_line() {
     let Some(full) = compiled("cc", "full.c", "full_told", &c(&[])) else { return };
-    let outcome = full.with("SLABFIT_STATS", "1").run_preloaded("1M");
+    let outcome = full.with("SLABFIT_STATS", "1").with("SLABFIT_SLAB", "64").run_preloaded("1M");
     assert_eq!(outcome.stderr.lines().last(), Some("  9 requests got no memory; no free was refused"));
     let Some(wrong) = compiled("cc", "wrong_free.c", "wrong_free_told", &c(&[])) else { return };
     let outcome = wrong.with("SLABFIT_STATS", "1").run_preloaded("64M");

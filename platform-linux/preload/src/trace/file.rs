@@ -73,14 +73,27 @@ pub(crate) struct TraceFile {
 impl TraceFile {
     /// Makes the file, or empties it.
     pub(crate) fn create(name: Path, new: bool) -> Result<Self, Errno> {
-        let mut file = Self::open(name, new)?;
+        Self::open(name, new)
+    }
+
+    /// Writes the first chunk: the header and these lines, and then blank ones. All that says something comes in one piece, less
+    /// than a page, so that the file can be read as soon as there is a byte in it, whatever ends the process.
+    pub(crate) fn begin(&mut self, lines: &Lines) -> Result<(), Errno> {
         let mut head = [0; 128];
-        let len = file.head(&mut head).unwrap_or_default();
-        file.start_chunk(0)?;
-        file.map(file.header, 0)?;
-        let head = head.get(file.used..len).unwrap_or_default();
-        file.store(head);
-        Ok(file)
+        let end = self.head(&mut head).unwrap_or_default();
+        let frame = frame(CHUNK - FRAME);
+        let frame = if self.zstd { frame.as_slice() } else { &[] };
+        let text = head.get(frame.len()..end).unwrap_or_default();
+        let all = frame.iter().chain(text).chain(lines.as_bytes());
+        let mut page = BLANK;
+        page.iter_mut().zip(all).for_each(|(place, &byte)| *place = byte);
+        self.has_room(CHUNK as u64)?;
+        self.write(&page, 0)?;
+        self.write_blank(page.len() as u64, CHUNK as u64)?;
+        self.map(self.header, 0)?;
+        self.map(self.window, 0)?;
+        self.used = end + lines.as_bytes().len();
+        Ok(())
     }
 
     /// A file that begins as this one, for a child of the process.
@@ -174,7 +187,8 @@ impl TraceFile {
     }
 
     fn open(name: Path, new: bool) -> Result<Self, Errno> {
-        let how = OFlags::RDWR | OFlags::CREATE | if new { OFlags::EXCL } else { OFlags::empty() };
+        // What is no file is refused without waiting for it.
+        let how = OFlags::RDWR | OFlags::CREATE | OFlags::NONBLOCK | if new { OFlags::EXCL } else { OFlags::empty() };
         let file = open(name.as_c_str(), how)?;
         let stat = fstat(&file)?;
         // Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
@@ -193,16 +207,18 @@ impl TraceFile {
     /// Writes a chunk of blank lines and maps it.
     fn start_chunk(&mut self, chunk: u64) -> Result<(), Errno> {
         let start = chunk * CHUNK as u64;
-        // Past this limit the kernel would end the program.
-        if getrlimit(Resource::Fsize).current.is_some_and(|most| start + CHUNK as u64 > most) {
-            return Err(Errno::FBIG);
-        }
+        self.has_room(start + CHUNK as u64)?;
         let used = if self.zstd { FRAME } else { 0 };
         self.write(frame(CHUNK - FRAME).get(..used).unwrap_or_default(), start)?;
         self.write_blank(start + used as u64, start + CHUNK as u64)?;
         self.map(self.window, chunk)?;
         (self.chunk, self.used) = (chunk, used);
         Ok(())
+    }
+
+    /// Whether the file may be so large: past its limit the kernel would end the program.
+    fn has_room(&self, size: u64) -> Result<(), Errno> {
+        if getrlimit(Resource::Fsize).current.is_some_and(|most| size > most) { Err(Errno::FBIG) } else { Ok(()) }
     }
 
     fn untrim(&mut self) -> Result<(), Errno> {
@@ -240,12 +256,6 @@ impl TraceFile {
         if self.zstd { FRAME.next_multiple_of(8) } else { 0 }
     }
 
-    fn store(&mut self, text: &[u8]) {
-        let start = self.used;
-        text.iter().enumerate().for_each(|(index, &byte)| self.byte(start + index, byte));
-        self.used = start + text.len();
-    }
-
     /// Stores a byte of the chunk, after those stored before it.
     fn byte(&mut self, at: usize, byte: u8) {
         // SAFETY: inside the mapping, which has CHUNK bytes, whatever the callers say.
@@ -264,6 +274,7 @@ impl TraceFile {
     }
 
     fn write(&mut self, bytes: &[u8], at: u64) -> Result<(), Errno> {
+        self.has_room(at + bytes.len() as u64)?;
         let file = self.file()?;
         let written = retry_on_intr(|| pwrite(file, bytes, at))?;
         // If it is a part, that was the last room there is.

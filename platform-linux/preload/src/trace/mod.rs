@@ -23,6 +23,8 @@
 //! left alone, and `.2` and so on put behind the number), and a forked child's begins with its parent's up to the fork. Not
 //! recorded is a child that was made without libc's fork handlers, or by a signal handler in the middle of a record.
 //!
+//! The file can be read from its first byte on: the header and the line on what is recorded come in one piece.
+//!
 //! A call and its record are made under one lock. A record is stored straight into the file's pages, so that nothing is lost
 //! whatever ends the process: exit, `_exit`, exec, abort, or SIGKILL. Should the system itself end, the kernel may not have
 //! written the last seconds. Where the file can grow no more, recording ends with a line on standard error; the program
@@ -45,7 +47,8 @@ use slabfit_linux::{FutexLock, Output};
 
 use crate::heap::HEAP;
 use crate::libc;
-use crate::name::Name;
+use crate::name::{ErrorText, Name};
+use crate::settings;
 use crate::trace::file::TraceFile;
 use crate::trace::line::Lines;
 pub(crate) use crate::trace::recorder::Request;
@@ -70,21 +73,32 @@ unsafe impl Sync for Place {}
 
 static RECORDER: Place = Place(UnsafeCell::new(None));
 
-/// Begins a trace, for a heap that is yet to be made.
+/// Makes a trace's file, for a heap that is yet to be made.
 ///
 /// # Safety
 /// The heap has no memory yet, and no other thread is about to give it some.
-pub(crate) unsafe fn begin(pattern: Name, heap: usize) -> Result<(), Errno> {
+pub(crate) unsafe fn open(pattern: Name, heap: usize) -> Result<(), Errno> {
     let new = pattern.tells_processes();
-    if !new {
-        // What this program starts must not write over its trace.
-        libc::empty_variable("SLABFIT_TRACE");
-    }
     let file = create(&pattern, |name| TraceFile::create(name, new))?;
     let recorder = Recorder::new(file, pattern, heap)?;
-    let switch = switch()?;
     // SAFETY: nobody else is here, by the terms of this function.
     unsafe { *RECORDER.0.get() = Some(recorder) };
+    Ok(())
+}
+
+/// Begins the trace, if its file was made, with the heap that has its memory now.
+///
+/// # Safety
+/// No other thread makes a request before this is done.
+pub(crate) unsafe fn begin() -> Result<(), Errno> {
+    // SAFETY: nobody else is here, by the terms of this function.
+    let Some(recorder) = (unsafe { &mut *RECORDER.0.get() }) else { return Ok(()) };
+    let switch = switch()?;
+    recorder.begin()?;
+    if !recorder.has_many_files() {
+        // What this program starts must not write over its trace.
+        libc::empty_variable(settings::TRACE);
+    }
     switch.store(1, Ordering::Relaxed);
     SWITCH.store(ptr::from_ref(switch).cast_mut(), Ordering::Release);
     Ok(())
@@ -195,27 +209,6 @@ fn stop(error: Errno) {
 
 fn say_end(error: Errno) {
     let _ = writeln!(Output::stderr(), "slabfit: the trace ends here: {}", ErrorText(error));
-}
-
-/// Why there is no file, for people.
-pub(crate) struct ErrorText(pub(crate) Errno);
-
-impl core::fmt::Display for ErrorText {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self.0 {
-            Errno::NOENT => "there is no such folder",
-            Errno::NOSPC | Errno::DQUOT => "no space is left",
-            Errno::FBIG => "files may not be larger (see ulimit -f)",
-            Errno::STALE => "another file has its name",
-            // Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
-            Errno::ACCESS | Errno::PERM | Errno::ROFS => "it cannot be written to",
-            Errno::ISDIR | Errno::INVAL | Errno::NXIO => "it is no plain file",
-            Errno::NAMETOOLONG => "its name is too long",
-            Errno::NOMEM => "the system is out of memory",
-            Errno::WOULDBLOCK => "another process records into it; with %p in its name each has a file of its own",
-            other => return write!(f, "error {}", other.raw_os_error()),
-        })
-    }
 }
 
 /// The dynamic loader calls what stands in this section when the process exits.

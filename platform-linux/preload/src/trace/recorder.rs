@@ -104,9 +104,6 @@ impl Recorder {
 
     /// What stands above the record itself: what has changed since the last one, and how many calls a handler was refused.
     pub(crate) fn preface(&mut self, interrupted: u32, lines: &mut Lines) {
-        if self.thread == 0 {
-            self.introduce(lines);
-        }
         let thread = gettid().as_raw_nonzero().get();
         if thread != self.thread {
             self.thread = thread;
@@ -117,7 +114,13 @@ impl Recorder {
         }
     }
 
-    /// The heap, once it has its memory, and the program.
+    /// Begins the file with the heap, which has its memory now, and the program.
+    pub(crate) fn begin(&mut self) -> Result<(), Errno> {
+        let mut lines = Lines::none();
+        self.introduce(&mut lines);
+        self.file.begin(&lines)
+    }
+
     fn introduce(&self, lines: &mut Lines) {
         let placement = HEAP.placement().word();
         lines.text("#slabfit 1 heap=").number(HEAP.size() as u64);
