@@ -10,6 +10,7 @@ use crate::memory::{ALIGNMENT, Bump, Memory, RegionArray};
 mod bounds;
 mod checker;
 mod lend;
+mod locks;
 mod map;
 mod statics;
 mod steps;
