@@ -157,6 +157,35 @@ fn every_bit_of_the_map_that_is_flipped_is_reported() {
     every_bit_of_the_map_under::<FirstFit>();
 }
 
+fn what_is_too_small_is_reported_under<P: Policy>() {
+    with_busy_heap::<P>(|heap| {
+        let base = heap.segment(Segment::Blocks).start;
+        let all: Vec<_> = heap.blocks_in(Segment::Blocks).collect();
+        let mut turned = [0, 0];
+        for pair in all.windows(2).filter(|pair| (pair[0].state, pair[1].state) == (State::Used, State::Free)) {
+            let start = Offset::of_byte(pair[0].address - base);
+            let (end, gap_end) = (start.plus(Granules::from_bytes_floor(pair[0].size)), pair[1].address + pair[1].size);
+            let moved = [start.plus(Granules::HEADER), Offset::of_byte(gap_end - base).minus(Granules::HEADER)];
+            for (which, to) in (0..).zip(moved) {
+                turned[which] += 1;
+                blocks_report_turning(heap, ["a block", "a gap"][which], Kind::Boundary, |blocks| {
+                    let (from, to) = blocks.map.ends(end, to).unwrap();
+                    blocks.map.boundaries.flip_end(from);
+                    blocks.map.boundaries.flip_end(to);
+                });
+            }
+        }
+        assert!(turned.iter().all(|&count| count > 10), "{turned:?}");
+        heap.check().unwrap();
+    });
+}
+
+#[test]
+fn a_block_or_gap_of_one_granule_is_reported() {
+    what_is_too_small_is_reported_under::<NextFit>();
+    what_is_too_small_is_reported_under::<FirstFit>();
+}
+
 #[test]
 fn every_word_of_padding_that_is_not_clear_is_reported() {
     with_busy_heap::<NextFit>(|heap| {
@@ -308,6 +337,10 @@ fn a_rover_inside_of_its_gap_is_reported_though_every_maximum_is_right() {
             (b.rover.at, b.rover.gap) = (b.rover.at.plus(one), b.rover.gap.minus(one));
         };
         blocks_report(heap, "the end of its gap", Kind::Rover, shrunk);
+        blocks_report(heap, "the end of its gap, after another gap", Kind::Rover, |b| {
+            b.rover.previous = b.rover.at;
+            shrunk(b);
+        });
     });
 }
 
