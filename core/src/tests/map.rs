@@ -207,9 +207,8 @@ fn the_map_of_blocks_and_gaps_longer_than_a_window_agrees_with_a_list() {
 fn the_blocks_take_what_they_say_and_no_less() {
     fn made<P: Policy>(size: Granules, bytes: usize) -> bool {
         let mut region = vec![0u8; size.bytes() + GRANULE];
-        let start = NonNull::from(&mut region[0]);
-        // SAFETY: in bounds: there is a granule more.
-        let start = unsafe { start.add(start.align_offset(GRANULE)) };
+        let skip = region.as_ptr().align_offset(GRANULE);
+        let start = NonNull::new(region.as_mut_ptr().wrapping_add(skip)).unwrap();
         let piece = Piece { start, size: size.bytes(), zeroed: true, lent: PhantomData };
         with_bookkeeping(bytes, |memory| Blocks::<P>::new(piece, memory).is_some())
     }
