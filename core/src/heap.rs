@@ -154,13 +154,13 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     }
 
     /// The slab, locked.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn lock_slab(&self) -> Result<Guard<'_, L, Slab<'a, P>>, Reentered> {
         self.slab.lock_unless_holding(&self.blocks)
     }
 
     /// The blocks, locked.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn lock_blocks(&self) -> Result<Guard<'_, L, Blocks<'a, P>>, Reentered> {
         self.blocks.lock_unless_holding(&self.slab)
     }
@@ -419,7 +419,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     }
 
     /// Which segment's granule an address is the first byte of.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn locate(&self, ptr: *const u8) -> Place {
         let size = self.bounds.size.load(Ordering::Acquire);
         let at = ptr.addr().wrapping_sub(self.bounds.base.load(Ordering::Relaxed).addr());
@@ -451,7 +451,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     }
 
     /// Bytes of both segments together; 0 before `init`.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub fn size(&self) -> usize {
         self.bounds.size.load(Ordering::Acquire)
     }

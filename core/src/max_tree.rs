@@ -44,7 +44,7 @@ pub(crate) struct MaxTree<'a> {
 
 /// The numbers of a node that are at least `n`, a bit each. `n` is 1 to [`MOST`].
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
-#[inline(always)]
+#[cfg_attr(target_pointer_width = "64", inline(always))]
 fn at_least(node: &Node, n: u32) -> u32 {
     let mut bits = 0u32;
     for (place, &number) in (0u32..).zip(node) {
@@ -55,7 +55,7 @@ fn at_least(node: &Node, n: u32) -> u32 {
 
 /// The largest number of a node.
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
-#[inline(always)]
+#[cfg_attr(target_pointer_width = "64", inline(always))]
 fn largest(node: &Node) -> u32 {
     node.iter().fold(0, |most, &number| most.max(number))
 }
@@ -73,14 +73,14 @@ mod sse2 {
 
     use super::Node;
 
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn vectors(node: &Node) -> [__m128i; 4] {
         // SAFETY: of one size (or this would not compile), and every bit pattern is a value of both.
         unsafe { core::mem::transmute::<Node, [__m128i; 4]>(*node) }
     }
 
     /// The numbers of a node that are at least `n`, a bit each. `n` is 1 to [`MOST`](super::MOST).
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(super) fn at_least(node: &Node, n: u32) -> u32 {
         #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one obligation, the same for each")]
         // SAFETY: they ask for SSE2, which this is compiled for, and touch no memory.
@@ -95,7 +95,7 @@ mod sse2 {
     }
 
     /// The largest number of a node.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(super) fn largest(node: &Node) -> u32 {
         let [a, b, c, d] = vectors(node);
         let four = larger(larger(a, b), larger(c, d));
@@ -109,7 +109,7 @@ mod sse2 {
     }
 
     /// The larger of each two numbers.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn larger(a: __m128i, b: __m128i) -> __m128i {
         #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one obligation, the same for each")]
         // SAFETY: as above.
@@ -157,19 +157,19 @@ impl<'a> MaxTree<'a> {
     }
 
     #[expect(clippy::indexing_slicing, reason = "the mask brings the index into bounds")]
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn start(&self, level: u32) -> u32 {
         self.starts[(level & LEVELS) as usize]
     }
 
     /// What `look` makes of the node of `level` that holds number `index`, which the level has.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn look_at(&self, level: u32, index: u32, look: impl FnOnce(&Node) -> u32) -> u32 {
         self.numbers.look_at(self.start(level).wrapping_add(index & !(FAN - 1)) as usize, look)
     }
 
     /// The numbers from `index` of `level` on in its node that are at least `n`, a bit each; none if the level ends before.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn found(&self, level: u32, index: u32, n: u32) -> u32 {
         if self.start(level).wrapping_add(index) >= self.start(level.wrapping_add(1)) {
             return 0;
@@ -178,7 +178,7 @@ impl<'a> MaxTree<'a> {
     }
 
     /// The number of `chunk`, 0 if there is no such chunk.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn get(&self, chunk: u32) -> u32 {
         self.numbers.get(chunk as usize)
     }
@@ -189,7 +189,7 @@ impl<'a> MaxTree<'a> {
     }
 
     /// Makes the number of `chunk` at least `n`, and the maxima above, as far up as they are lower.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn raise(&mut self, chunk: u32, n: u32) {
         let Some(number) = self.numbers.get_mut(chunk as usize) else { return };
         if *number < n {
@@ -215,7 +215,7 @@ impl<'a> MaxTree<'a> {
     }
 
     /// Makes the number of `chunk`, which is no less, `n`, and takes the maxima above anew, as far up as they change.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn lower(&mut self, chunk: u32, n: u32) {
         let Some(number) = self.numbers.get_mut(chunk as usize) else { return };
         let before = core::mem::replace(number, n);
@@ -251,7 +251,7 @@ impl<'a> MaxTree<'a> {
 
     /// The first chunk of all whose number is at least `n`, or [`NO_CHUNK`]. It looks at the first node of each level, from the
     /// second level up: in a heap that is filled from its start the first chunks mostly have one.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn first_of_all(&self, n: u32) -> u32 {
         let n = n.min(MOST);
         let mut level = self.top.min(1);
@@ -268,7 +268,7 @@ impl<'a> MaxTree<'a> {
     }
 
     /// From number `index` of `level` down to the first chunk below it whose number is at least `n`.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn descend(&self, level: u32, index: u32, n: u32) -> u32 {
         let (mut level, mut index) = (level, index);
         while level > 0 {
