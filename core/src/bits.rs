@@ -130,15 +130,15 @@ impl<'a> Boundaries<'a> {
         (chunks as usize).saturating_mul(2).saturating_add(3 * PADDING)
     }
 
-    /// The boundaries of `chunks` chunks, all clear.
-    pub(crate) fn new(chunks: u32, memory: &mut Bump<'a>) -> Option<Self> {
-        let limit = (chunks as usize).wrapping_mul(BITS as usize);
-        let words: Lent<'a, Word> = memory.slice(Self::words(chunks))?;
+    /// Makes room for `chunks` chunks, all clear.
+    pub(crate) fn set_up(&mut self, chunks: u32, memory: &mut Bump<'a>) -> Option<()> {
+        self.words = memory.slice(Self::words(chunks))?;
         // SAFETY: in bounds: the padding before the words.
-        let starts = unsafe { words.start().add(PADDING) };
+        self.starts = unsafe { self.words.start().add(PADDING) };
         // SAFETY: in bounds: the words of all chunks and the padding after them follow.
-        let ends = unsafe { starts.add((chunks as usize).wrapping_add(PADDING)) };
-        Some(Self { starts, ends, limit, words })
+        self.ends = unsafe { self.starts.add((chunks as usize).wrapping_add(PADDING)) };
+        self.limit = (chunks as usize).wrapping_mul(BITS as usize);
+        Some(())
     }
 
     /// The boundary at `at`, if it has bits.
@@ -225,6 +225,16 @@ impl<'a> Boundaries<'a> {
     }
 }
 
+/// What tests reach.
+#[cfg(test)]
+impl Boundaries<'_> {
+    pub(crate) const PADDING: usize = PADDING;
+
+    pub(crate) fn word_mut(&mut self, index: usize) -> Option<&mut Word> {
+        self.words.get_mut(index)
+    }
+}
+
 #[cfg_attr(target_pointer_width = "64", inline(always))]
 const fn bit(at: u32) -> Word {
     (1 as Word).wrapping_shl(at)
@@ -282,17 +292,17 @@ impl<'a> BitTree<'a> {
         }
     }
 
-    /// A tree of `bits` clear bits, or `None` if the memory or the levels do not suffice.
-    pub(crate) fn new(bits: u32, memory: &mut Bump<'a>) -> Option<Self> {
-        let mut tree = Self { words: memory.slice(Self::words(bits))?, ..Self::EMPTY };
+    /// Makes an empty tree one of `bits` clear bits; `None` if the memory or the levels do not suffice.
+    pub(crate) fn set_up(&mut self, bits: u32, memory: &mut Bump<'a>) -> Option<()> {
+        self.words = memory.slice(Self::words(bits))?;
         let (mut below, mut next) = (bits, 0u32);
-        for (level, start) in (0u32..).zip(&mut tree.starts) {
+        for (level, start) in (0u32..).zip(&mut self.starts) {
             *start = next;
             below = below.div_ceil(BITS);
             next = next.wrapping_add(below).wrapping_add(1);
             if level > 0 && below <= 1 {
-                tree.top = level;
-                return Some(tree);
+                self.top = level;
+                return Some(());
             }
         }
         // Not reached: more bits than the levels hold, which no heap has.
@@ -382,12 +392,7 @@ impl<'a> BitTree<'a> {
 
     #[inline(never)]
     fn far_next(&self, from: u32) -> u32 {
-        let from = (from / BITS).wrapping_add(1);
-        let near = self.word(1, from / BITS) & from_bit(from);
-        if near != 0 {
-            return self.descend(1, from & !(BITS - 1) | near.trailing_zeros(), Word::trailing_zeros);
-        }
-        let (mut level, mut at) = (2, (from / BITS).wrapping_add(1));
+        let (mut level, mut at) = (1, (from / BITS).wrapping_add(1));
         while level <= self.top {
             let word = self.word(level, at / BITS) & from_bit(at);
             if word != 0 {
@@ -409,12 +414,7 @@ impl<'a> BitTree<'a> {
 
     #[inline(never)]
     fn far_previous(&self, before: u32) -> u32 {
-        let before = before / BITS;
-        let near = self.word(1, before / BITS) & below_bit(before);
-        if near != 0 {
-            return self.descend(1, before & !(BITS - 1) | highest(near), highest);
-        }
-        let (mut level, mut at) = (2, before / BITS);
+        let (mut level, mut at) = (1, before / BITS);
         while level <= self.top {
             let word = self.word(level, at / BITS) & below_bit(at);
             if word != 0 {
@@ -429,26 +429,38 @@ impl<'a> BitTree<'a> {
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn descend(&self, level: u32, at: u32, choose: impl Fn(Word) -> u32) -> u32 {
         let (mut level, mut at) = (level, at);
-        while level > 1 {
+        loop {
             level = level.wrapping_sub(1);
             at = at.wrapping_mul(BITS).wrapping_add(choose(self.word(level, at)));
+            if level == 0 {
+                return at;
+            }
         }
-        at.wrapping_mul(BITS).wrapping_add(choose(self.word(0, at)))
+    }
+
+    /// Words of a level, but for the zero word at its end.
+    fn words_in(&self, level: u32) -> u32 {
+        let end = match level.checked_add(1).filter(|above| *above <= self.top) {
+            Some(above) => self.place(above, 0),
+            None => self.words.len(),
+        };
+        (end as u32).wrapping_sub(1).wrapping_sub(self.place(level, 0) as u32)
     }
 
     /// Whether the invariants hold.
     pub(crate) fn is_whole(&self) -> bool {
-        let end = |level: u32| match level.checked_add(1).filter(|above| *above <= self.top) {
-            Some(above) => self.place(above, 0),
-            None => self.words.len(),
-        };
+        if self.words.len() == 0 {
+            return true;
+        }
         (0..=self.top).all(|level| {
-            let padding = end(level).wrapping_sub(1).wrapping_sub(self.place(level, 0));
-            let summary = |word: u32| self.word(level.wrapping_add(1), word / BITS).wrapping_shr(word) & 1 != 0;
-            self.words.len() == 0
-                || self.word(level, padding as u32) == 0
-                    && (level == self.top
-                        || (0..padding as u32).all(|word| summary(word) == (self.word(level, word) != 0)))
+            let (words, above) = (self.words_in(level), level.wrapping_add(1));
+            let is_summary = |word: u32| {
+                let is_set = self.word(above, word / BITS).wrapping_shr(word) & 1 != 0;
+                is_set == (word < words && self.word(level, word) != 0)
+            };
+            // All bits of the summary, also those that stand for no word.
+            let bits = if level < self.top { self.words_in(above).wrapping_mul(BITS) } else { 0 };
+            self.word(level, words) == 0 && (0..bits).all(is_summary)
         })
     }
 }
@@ -470,4 +482,23 @@ fn clear_in(word: Option<&mut Word>, bit: u32) -> bool {
         *word &= !(1 as Word).wrapping_shl(bit);
         *word == 0
     })
+}
+
+/// What tests reach.
+#[cfg(test)]
+impl BitTree<'_> {
+    /// Levels, that of the bits included.
+    pub(crate) fn levels(&self) -> u32 {
+        self.top + 1
+    }
+
+    /// Where the words of a level stand, the zero word at its end included.
+    pub(crate) fn places(&self, level: u32) -> core::ops::Range<usize> {
+        let end = if level < self.top { self.place(level + 1, 0) } else { self.words.len() };
+        self.place(level, 0)..end
+    }
+
+    pub(crate) fn word_mut(&mut self, place: usize) -> Option<&mut Word> {
+        self.words.get_mut(place)
+    }
 }

@@ -73,21 +73,20 @@ impl<'a> BlockMap<'a> {
             .saturating_add(words.saturating_mul(size_of::<Word>()))
     }
 
-    /// The map of `granules` that are one gap, which is in no maximum yet.
-    pub(crate) fn new(granules: Granules, memory: &mut Bump<'a>) -> Option<Self> {
+    /// Makes an empty map that of `granules` which are one gap. The gap is in no maximum yet.
+    pub(crate) fn set_up(&mut self, granules: Granules, memory: &mut Bump<'a>) -> Option<()> {
         let chunks = Self::chunks_of(granules);
-        memory.align()?;
-        let maxima = MaxTree::new(chunks, memory)?;
-        let boundaries = Boundaries::new(chunks, memory)?;
-        let summary = BitTree::new(chunks, memory)?;
-        let end = Offset::ZERO.plus(granules);
-        let mut map = Self { boundaries, summary, maxima, end };
-        let (first, last) = (map.boundaries.place(Offset::ZERO)?.near(), map.boundaries.place(end)?.near());
-        map.boundaries.flip_end(first);
-        map.boundaries.flip_start(last);
-        map.summary.set(0);
-        map.summary.set(end.chunk());
-        Some(map)
+        memory.align();
+        self.maxima.set_up(chunks, memory)?;
+        self.boundaries.set_up(chunks, memory)?;
+        self.summary.set_up(chunks, memory)?;
+        self.end = Offset::ZERO.plus(granules);
+        let (first, last) = self.span(Offset::ZERO, self.end)?;
+        self.boundaries.flip_end(first.near());
+        self.boundaries.flip_start(last);
+        self.summary.set(0);
+        self.summary.set(self.end.chunk());
+        Some(())
     }
 
     /// The boundary after the last granule.

@@ -91,21 +91,22 @@ impl<'a, P: Policy> Blocks<'a, P> {
         BlockMap::footprint(granules).saturating_add(words.saturating_mul(size_of::<Word>()))
     }
 
-    /// A segment that is one gap.
-    pub(crate) fn new(piece: Piece<'a>, memory: &mut Bump<'a>) -> Option<Self> {
-        let region = Region::new(piece);
-        let size = region.granules();
-        let mut new = Self { map: BlockMap::new(size, memory)?, region, gaps: 1, ..Self::EMPTY };
-        let gap = new.map.gap_at(Offset::ZERO);
+    /// Makes an empty segment one gap. In place, as a value of this size is moved by a call of memcpy.
+    pub(crate) fn set_up(&mut self, piece: Piece<'a>, memory: &mut Bump<'a>) -> Option<()> {
+        self.region = Region::new(piece);
+        let size = self.region.granules();
+        self.map.set_up(size, memory)?;
+        let gap = self.map.gap_at(Offset::ZERO);
         if P::ROVES {
-            new.rover = Rover { at: gap.start, gap: size, previous: Offset::NIL, next: Offset::NIL };
-            new.chunks_with_gaps = BitTree::new(BlockMap::chunks_of(size), memory)?;
-            new.chunks_with_gaps.set(0);
+            self.rover = Rover { at: gap.start, gap: size, previous: Offset::NIL, next: Offset::NIL };
+            self.chunks_with_gaps.set_up(BlockMap::chunks_of(size), memory)?;
+            self.chunks_with_gaps.set(0);
         } else {
-            new.map.add_to_maximum(gap);
+            self.map.add_to_maximum(gap);
         }
-        new.region.write_free(gap.start, size.minus(Granules::HEADER), Offset::NIL);
-        Some(new)
+        self.gaps = 1;
+        self.region.write_free(gap.start, size.minus(Granules::HEADER), Offset::NIL);
+        Some(())
     }
 
     /// Allocates a payload of `size` bytes; `None` if no gap is large enough, and nothing is counted then.

@@ -138,18 +138,13 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     #[inline(never)]
     pub fn init(&self, memory: impl Into<Memory<'a>>, config: Config) -> Result<(), InitError> {
         // Fails before it touches the memory if this thread holds either lock.
-        drop(self.lock_slab()?);
-        drop(self.lock_blocks()?);
-        let parts = lay_out::<P>(memory.into(), config)?;
-        let mut blocks = self.lock_blocks()?;
+        let (slab, blocks) = self.lock_both();
+        let (mut slab, mut blocks) = (slab?, blocks?);
         if blocks.region.granules() > Granules::ZERO {
             return Err(InitError::AlreadyInitialised);
         }
-        // Before the first object is handed out, so that its free finds the heap.
-        self.bounds.set(parts.base, parts.slab_segment, config.slab_size, parts.size);
-        *blocks = parts.blocks;
-        drop(blocks);
-        *self.lock_slab()? = parts.slab;
+        let bounds = lay_out(memory.into(), config, &mut slab, &mut blocks)?;
+        self.bounds.set(bounds.base, bounds.slab_segment, config.slab_size, bounds.size);
         Ok(())
     }
 
@@ -204,7 +199,9 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
 
     #[inline(never)]
     fn alloc_slot(&self, size: usize) -> Option<NonNull<u8>> {
-        match self.lock_slab().ok()?.alloc() {
+        // A statement of its own, at whose end the lock is given back.
+        let slot = self.lock_slab().ok()?.alloc();
+        match slot {
             Some(slot) => Some(slot),
             None => self.spill(size),
         }
@@ -224,6 +221,11 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     #[cold]
     #[inline(never)]
     fn why(&self, size: usize) -> AllocError {
+        if size == self.bounds.slab_size.load(Ordering::Relaxed) {
+            if let Err(reentered) = self.lock_slab() {
+                return reentered.into();
+            }
+        }
         match self.lock_blocks() {
             Ok(mut blocks) => blocks.failed(size),
             Err(reentered) => reentered.into(),

@@ -63,12 +63,12 @@ impl<'a, P: Policy> Slab<'a, P> {
         BitTree::words(slots).saturating_mul(size_of::<Word>())
     }
 
-    /// A slab of slots of `slab_size` bytes, rounded up to granules.
-    pub(crate) fn new(piece: Piece<'a>, slab_size: usize, memory: &mut Bump<'a>) -> Option<Self> {
-        let region = Region::new(piece);
-        let slots = slots_of(region.granules().bytes(), slab_size);
-        let by_stride = Reciprocal::new(Granules::from_bytes_ceil(slab_size).count());
-        Some(Self { returned: BitTree::new(slots, memory)?, region, slots, by_stride, ..Self::EMPTY })
+    /// Makes an empty slab one of slots of `slab_size` bytes, rounded up to granules.
+    pub(crate) fn set_up(&mut self, piece: Piece<'a>, slab_size: usize, memory: &mut Bump<'a>) -> Option<()> {
+        self.region = Region::new(piece);
+        self.slots = slots_of(self.region.granules().bytes(), slab_size);
+        self.by_stride = Reciprocal::new(Granules::from_bytes_ceil(slab_size).count());
+        self.returned.set_up(self.slots, memory)
     }
 
     /// The size of a slot.
