@@ -142,10 +142,10 @@ pub(crate) struct Bump<'a> {
 }
 
 impl<'a> Bump<'a> {
-    /// Moves on to the next multiple of [`ALIGNMENT`].
-    pub(crate) fn align(&mut self) -> Option<()> {
+    /// Moves on to the next multiple of [`ALIGNMENT`], if there is one.
+    pub(crate) fn align(&mut self) {
         let skip = self.next.align_offset(ALIGNMENT);
-        self.advance(skip).map(|_| ())
+        let _ = self.advance(skip);
     }
 
     fn advance(&mut self, bytes: usize) -> Option<NonNull<u8>> {

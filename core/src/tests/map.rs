@@ -121,7 +121,11 @@ fn is_told(map: &BlockMap<'_>, first: u32, second: u32, seen: (Window, Window)) 
 /// Makes, moves and frees blocks of up to `longest` granules in a segment of `end` granules, and compares after each step.
 fn every_step_agrees(end: u32, longest: u32, steps: usize) {
     with_bookkeeping(BlockMap::footprint(Granules::new(end)), |memory| {
-        let mut map = BlockMap::new(Granules::new(end), memory).unwrap();
+        let mut map = {
+            let mut new = BlockMap::EMPTY;
+            new.set_up(Granules::new(end), memory).unwrap();
+            new
+        };
         assert_eq!(map.end(), Offset::new(end));
         let mut model = Model { blocks: Vec::new(), end };
         let mut random = Random(u64::from(end * 1000 + longest));
@@ -210,7 +214,10 @@ fn the_blocks_take_what_they_say_and_no_less() {
         let skip = region.as_ptr().align_offset(GRANULE);
         let start = NonNull::new(region.as_mut_ptr().wrapping_add(skip)).unwrap();
         let piece = Piece { start, size: size.bytes(), zeroed: true, lent: PhantomData };
-        with_bookkeeping(bytes, |memory| Blocks::<P>::new(piece, memory).is_some())
+        with_bookkeeping(bytes, |memory| {
+            let mut blocks = Blocks::<P>::EMPTY;
+            blocks.set_up(piece, memory).is_some()
+        })
     }
     for size in [2, BITS - 1, BITS, 17 * BITS, 257 * BITS].map(Granules::new) {
         let bytes = Blocks::<NextFit>::footprint(size) - (ALIGNMENT - 1);
@@ -225,7 +232,12 @@ fn the_map_takes_what_it_says_and_no_less() {
     for end in [2, BITS - 1, BITS, 17 * BITS, 257 * BITS, 5000 * BITS].map(Granules::new) {
         // The footprint holds what aligning takes, which here is nothing.
         let bytes = BlockMap::footprint(end) - (ALIGNMENT - 1);
-        let made = |bytes| with_bookkeeping(bytes, |memory| BlockMap::new(end, memory).is_some());
+        let made = |bytes| {
+            with_bookkeeping(bytes, |memory| {
+                let mut map = BlockMap::EMPTY;
+                map.set_up(end, memory).is_some()
+            })
+        };
         assert_eq!([made(bytes), made(bytes - 1)], [true, false], "{end:?}");
     }
 }

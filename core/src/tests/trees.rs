@@ -57,12 +57,22 @@ fn levels(size: u32, fan: u32) -> u32 {
 }
 
 fn with_bits<R>(bits: u32, test: impl FnOnce(&mut BitTree<'_>) -> R) -> R {
-    with_bookkeeping(BitTree::words(bits) * size_of::<Word>(), |memory| test(&mut BitTree::new(bits, memory).unwrap()))
+    with_bookkeeping(BitTree::words(bits) * size_of::<Word>(), |memory| {
+        test(&mut {
+            let mut new = BitTree::EMPTY;
+            new.set_up(bits, memory).unwrap();
+            new
+        })
+    })
 }
 
 fn with_numbers<R>(numbers: u32, test: impl FnOnce(&mut MaxTree<'_>) -> R) -> R {
     with_bookkeeping(MaxTree::numbers(numbers) * size_of::<u32>(), |memory| {
-        test(&mut MaxTree::new(numbers, memory).unwrap())
+        test(&mut {
+            let mut new = MaxTree::EMPTY;
+            new.set_up(numbers, memory).unwrap();
+            new
+        })
     })
 }
 
@@ -358,8 +368,11 @@ fn a_node_says_which_of_its_numbers_suffice_up_to_the_largest_number_there_is() 
     for _ in 0..2000 {
         let node: [u32; FAN as usize] = core::array::from_fn(|_| edges[random.below(edges.len())]);
         for &least in &edges[1..] {
-            let sufficient = (0..FAN).filter(|&at| node[at as usize] >= least).fold(0, |bits, at| bits | 1 << at);
-            assert_eq!(MaxTree::at_least(&node, least), sufficient, "{least} in {node:?}");
+            for from in 0..FAN {
+                let sought = (from..FAN).find(|&at| node[at as usize] >= least);
+                let found = Some(MaxTree::first_in(&node, from, least)).filter(|&at| at < FAN);
+                assert_eq!(found, sought, "{least} from {from} on in {node:?}");
+            }
         }
         assert_eq!(Some(MaxTree::largest(&node)), node.into_iter().max());
     }
@@ -404,12 +417,22 @@ fn a_tree_with_all_its_levels_finds_the_last_and_ends_a_search_for_nothing() {
 #[test]
 fn a_tree_takes_what_it_says_and_no_less() {
     for size in BIT_SIZES {
-        let made = |bytes| with_bookkeeping(bytes, |memory| BitTree::new(size, memory).is_some());
+        let made = |bytes| {
+            with_bookkeeping(bytes, |memory| {
+                let mut tree = BitTree::EMPTY;
+                tree.set_up(size, memory).is_some()
+            })
+        };
         let bytes = BitTree::words(size) * size_of::<Word>();
         assert_eq!([made(bytes), made(bytes - size_of::<Word>())], [true, false], "{size} bits");
     }
     for size in NUMBER_SIZES {
-        let made = |bytes| with_bookkeeping(bytes, |memory| MaxTree::new(size, memory).is_some());
+        let made = |bytes| {
+            with_bookkeeping(bytes, |memory| {
+                let mut tree = MaxTree::EMPTY;
+                tree.set_up(size, memory).is_some()
+            })
+        };
         let bytes = MaxTree::numbers(size) * size_of::<u32>();
         assert_eq!([made(bytes), made(bytes - size_of::<u32>())], [true, false], "{size} numbers");
     }
