@@ -161,16 +161,16 @@ impl<'a> MaxTree<'a> {
         self.starts[(level & LEVELS) as usize]
     }
 
-    /// What `look` makes of the node of `level` that holds number `index`, which the level has.
+    /// What `look` makes of the node of `level` that holds number `index`; `none` if there is no such node.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn look_at(&self, level: u32, index: u32, look: impl FnOnce(&Node) -> u32) -> u32 {
-        self.numbers.look_at(self.start(level).wrapping_add(index & !(FAN - 1)) as usize, look)
+    fn look_at(&self, level: u32, index: u32, none: u32, look: impl FnOnce(&Node) -> u32) -> u32 {
+        self.numbers.look_at(self.start(level).wrapping_add(index & !(FAN - 1)) as usize, none, look)
     }
 
     /// The place in its node of the first number, from `index` of `level` on, that is at least `n`; [`FAN`] or more if there is none.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn first_from(&self, level: u32, index: u32, n: u32) -> u32 {
-        self.look_at(level, index, |node| first_in(node, index % FAN, n))
+        self.look_at(level, index, FAN, |node| first_in(node, index % FAN, n))
     }
 
     /// The number of `chunk`, 0 if there is no such chunk.
@@ -181,7 +181,7 @@ impl<'a> MaxTree<'a> {
 
     /// The largest number of all.
     pub(crate) fn root(&self) -> u32 {
-        self.look_at(self.top, 0, largest)
+        self.look_at(self.top, 0, 0, largest)
     }
 
     /// Makes the number of `chunk` at least `n`, and the maxima above, as far up as they are lower.
@@ -221,7 +221,7 @@ impl<'a> MaxTree<'a> {
             if self.numbers.get(above) != before {
                 return;
             }
-            let most = self.look_at(level, index, largest);
+            let most = self.look_at(level, index, 0, largest);
             if let Some(number) = self.numbers.get_mut(above) {
                 *number = most;
             }
@@ -286,7 +286,7 @@ impl<'a> MaxTree<'a> {
                 let room = self.start(above.wrapping_add(1)).wrapping_sub(self.start(above));
                 (0..room).all(|index| {
                     let place = index.wrapping_mul(FAN);
-                    let most = if place < numbers { self.look_at(level, place, largest) } else { 0 };
+                    let most = if place < numbers { self.look_at(level, place, 0, largest) } else { 0 };
                     self.numbers.get(self.start(above).wrapping_add(index) as usize) == most
                 })
             })

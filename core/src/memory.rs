@@ -238,11 +238,11 @@ impl<T: Plain> Lent<'_, T> {
         Some(unsafe { &mut *place })
     }
 
-    /// What `look` makes of the `N` values from `index` on; zero if there are not so many.
+    /// What `look` makes of the `N` values from `index` on; `none` if there are not so many.
     #[inline(always)]
-    pub(crate) fn look_at<const N: usize>(&self, index: usize, look: impl FnOnce(&[T; N]) -> T) -> T {
+    pub(crate) fn look_at<const N: usize>(&self, index: usize, none: T, look: impl FnOnce(&[T; N]) -> T) -> T {
         if index >= self.len.saturating_sub(N - 1) {
-            return T::ZERO;
+            return none;
         }
         // SAFETY: in bounds: index + N - 1 < len was just compared.
         let place = unsafe { self.start.add(index) };
