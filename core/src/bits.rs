@@ -415,7 +415,7 @@ impl<'a> BitTree<'a> {
         NO_BIT
     }
 
-    /// The last set bit before `before`, or [`NO_BIT`].
+    /// The last set bit before `before`, which is a bit of the tree, or [`NO_BIT`].
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn previous(&self, before: u32) -> u32 {
         match self.word_of(before) & below_bit(before) {

@@ -284,7 +284,7 @@ impl<'a> MaxTree<'a> {
         }
     }
 
-    /// The last chunk before `before` whose number is at least `n`, or [`NO_CHUNK`].
+    /// The last chunk before `before`, which is a chunk, whose number is at least `n`, or [`NO_CHUNK`].
     #[inline(never)]
     pub(crate) fn last(&self, before: u32, n: u32) -> u32 {
         let n = n.min(MOST);
