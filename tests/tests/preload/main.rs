@@ -7,8 +7,10 @@
 #![cfg(target_os = "linux")]
 
 mod contract;
+mod files;
 mod footprint;
 mod forks;
+mod killed;
 mod library;
 mod pictures;
 mod preloaded;
