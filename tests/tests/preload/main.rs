@@ -7,6 +7,7 @@
 #![cfg(target_os = "linux")]
 
 mod contract;
+mod family;
 mod files;
 mod footprint;
 mod forks;
