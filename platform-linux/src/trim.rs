@@ -104,8 +104,13 @@ const LARGE: usize = THRESHOLD / LOOKS;
 
 impl Trimmer {
     pub(crate) const fn new() -> Self {
-        const ZERO: AtomicUsize = AtomicUsize::new(0);
-        Self { frees: ZERO, peak: ZERO, most: ZERO, next: ZERO, again: AtomicBool::new(false) }
+        Self {
+            frees: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+            next: AtomicUsize::new(0),
+            again: AtomicBool::new(false),
+        }
     }
 
     /// To be called after a free of `size` bytes at an address; what is said of small ones does not matter. O(log) in the heap's
