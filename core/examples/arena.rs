@@ -5,7 +5,7 @@
 
 use std::alloc::Layout;
 
-use slabfit::{AllocError, Config, Heap, InitError, align_region};
+use slabfit::{AllocError, Config, Heap, InitError};
 
 const TEXTS: [&str; 3] = [
     "the quick brown fox jumps over the lazy dog",
@@ -65,7 +65,7 @@ impl<'h> Words<'h> {
 fn main() -> Result<(), InitError> {
     let mut buffer = Vec::with_capacity(4096);
     for text in TEXTS {
-        let arena: Heap = Heap::new(align_region(buffer.spare_capacity_mut()), Config::new(size_of::<Node>()))?;
+        let arena = Heap::new(buffer.spare_capacity_mut(), Config::new(size_of::<Node>()))?;
         let mut words = Words::default();
         let counted = text.split(' ').try_for_each(|word| words.count(&arena, word));
         words.print();

@@ -13,7 +13,7 @@ const TEXT: &str = "to be or not to be that is the question";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut region = RegionArray::<8192>::new();
-    let heap: Heap = Heap::new(&mut region, Config::new(64))?;
+    let heap = Heap::new(&mut region, Config::new(64))?;
 
     let mut counts = HashMap::with_hasher_in(BuildHasherDefault::<DefaultHasher>::default(), &heap);
     for word in TEXT.split(' ') {
@@ -32,6 +32,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     drop((words, counts));
     heap.check()?;
-    assert_eq!(heap.stats()?.next_fit.live_objects, 0);
+    assert_eq!(heap.stats()?.blocks.live_objects, 0);
     Ok(())
 }

@@ -49,9 +49,14 @@ pub fn with_parts(document: &str) -> String {
 fn on_a_heap(size: usize, example: impl FnOnce(&OneThreadHeap<'_>)) {
     let (mut region, mut bookkeeping) = (RegionArray::<{ 32 << 10 }>::new(), RegionArray::<2048>::new());
     let memory = Memory::with_bookkeeping(&mut region.as_mut()[..size], bookkeeping.as_mut());
-    let heap = Heap::new(memory, Config::new(64)).expect("a region of this size makes a heap");
+    let heap = Heap::from_memory(memory, Config::new(64)).expect("a region of this size makes a heap");
     example(&heap);
     heap.check().expect("the heap is in order");
+}
+
+/// The rover's address.
+fn rover(heap: &OneThreadHeap<'_>) -> usize {
+    heap.rover().ok().flatten().expect("the heap is initialised, and nobody is in it")
 }
 
 /// An address as the distance from the heap's first byte.
@@ -59,8 +64,8 @@ fn offset(heap: &OneThreadHeap<'_>, address: usize) -> usize {
     address - heap.segment(Segment::Slab).start
 }
 
-fn next_fit_blocks(heap: &OneThreadHeap<'_>) -> impl Iterator<Item = Block> {
-    heap.blocks().filter(|block| block.segment == Segment::Blocks)
+fn free_blocks(heap: &OneThreadHeap<'_>) -> impl Iterator<Item = Block> {
+    heap.blocks_in(Segment::Blocks).filter(|block| block.state == State::Free)
 }
 
 /// Runs operations and writes a line of a table for each: what was asked, the answer, the rover, the free blocks.
@@ -85,11 +90,11 @@ impl<'h, 'r> Table<'h, 'r> {
     }
 
     fn rover(&self) -> String {
-        offset(self.heap, self.heap.rover().expect("the heap is initialised")).to_string()
+        offset(self.heap, rover(self.heap)).to_string()
     }
 
     fn free_blocks(&self) -> String {
-        let free = next_fit_blocks(self.heap).filter(|block| block.state == State::Free);
+        let free = free_blocks(self.heap);
         let free: Vec<_> = free.map(|block| format!("{}+{}", offset(self.heap, block.address), block.size)).collect();
         if free.is_empty() { "none".to_owned() } else { free.join(", ") }
     }
@@ -100,7 +105,7 @@ impl<'h, 'r> Table<'h, 'r> {
                 self.objects.push(object);
                 offset(self.heap, object.addr().get()).to_string()
             }
-            Err(error) => format!("NULL: {error}"),
+            Err(_) => "NULL".to_owned(),
         };
         self.line([format!("alloc({size})"), answer, self.rover(), self.free_blocks()]);
     }
@@ -164,7 +169,7 @@ fn bits(heap: &OneThreadHeap<'_>) -> (Vec<bool>, Vec<bool>) {
     let end = segment.len() / GRANULE;
     let (mut starts, mut ends) = (vec![false; end + 1], vec![false; end + 1]);
     (ends[0], starts[end]) = (true, true);
-    for block in next_fit_blocks(heap).filter(|block| block.state == State::Used) {
+    for block in heap.blocks_in(Segment::Blocks).filter(|block| block.state == State::Used) {
         let first = (block.address - segment.start) / GRANULE;
         starts[first] = true;
         ends[first + block.size / GRANULE] = true;
@@ -222,7 +227,7 @@ fn map_picture(heap: &OneThreadHeap<'_>, objects: &[(char, NonNull<u8>)]) -> Str
         granules[first..first + payload].fill(name.to_ascii_lowercase());
     }
     let (starts, ends) = bits(heap);
-    let rover = (heap.rover().expect("the heap is initialised") - segment.start) / GRANULE;
+    let rover = (rover(heap) - segment.start) / GRANULE;
     let mut picture = format!("\n{:<10}{}\n", "granules", granules.iter().collect::<String>());
     picture += &row("starts", starts.iter().copied());
     picture += &row("ends", ends.iter().copied());
@@ -236,7 +241,7 @@ fn map_picture(heap: &OneThreadHeap<'_>, objects: &[(char, NonNull<u8>)]) -> Str
 fn max_tree(heap: &OneThreadHeap<'_>) -> Vec<Vec<usize>> {
     let segment = heap.segment(Segment::Blocks);
     let mut numbers = vec![0; segment.len() / GRANULE / CHUNK + 1];
-    let gaps = next_fit_blocks(heap).filter(|block| block.state == State::Free && Some(block.address) != heap.rover());
+    let gaps = free_blocks(heap).filter(|block| block.address != rover(heap));
     for gap in gaps {
         let number = &mut numbers[(gap.address - segment.start) / GRANULE / CHUNK];
         *number = (*number).max(gap.size / GRANULE);
@@ -304,9 +309,9 @@ fn the_max_tree() -> String {
 fn search_and_serve(heap: &OneThreadHeap<'_>, need: usize) -> String {
     let segment = heap.segment(Segment::Blocks);
     let granule = |address: usize| (address - segment.start) / GRANULE;
-    let rover = granule(heap.rover().expect("the heap is initialised"));
+    let rover = granule(rover(heap));
     let mut text = format!("\na block of {need} granules, the rover at {rover}, in chunk {}\n", rover / CHUNK);
-    let gaps = next_fit_blocks(heap).filter(|block| block.state == State::Free);
+    let gaps = free_blocks(heap);
     let in_chunk = gaps.filter(|gap| granule(gap.address) >= rover && granule(gap.address) / CHUNK == rover / CHUNK);
     let near: Vec<_> = in_chunk.map(|gap| (granule(gap.address), gap.size / GRANULE)).collect();
     text += &match near.first() {

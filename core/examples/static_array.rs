@@ -77,7 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     HEAP.check()?;
     let stats = HEAP.stats()?;
-    assert_eq!((packets, stats.slab.live_objects, stats.next_fit.live_objects), (0, 0, 0));
-    std::println!("none left; at most {} of {} bytes in use", stats.next_fit.peak_bytes, stats.next_fit.size);
+    assert_eq!((packets, stats.slab.live_objects, stats.blocks.live_objects), (0, 0, 0));
+    std::println!("none left; at most {} of {} bytes in use", stats.blocks.peak_bytes, stats.blocks.size);
     Ok(())
 }

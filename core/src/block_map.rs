@@ -1,370 +1,358 @@
-//! The block map: which granules of the next-fit segment are allocated. It is the truth; what lies in the heap is a copy.
+//! The block map: where allocated blocks start and end, in two bits for each granule boundary outside the segment.
 //!
-//! For every place between two granules there are two bits: "an allocated block starts here" and "an allocated block
-//! ends here", that is, the granule before was its last. What lies between an end and the next start is a gap, a free
-//! block, so that coalescing is no operation: it is what is left when two bits are cleared.
+//! What lies between the end of a block and the next start is free: a gap. To free a block is to clear its two bits, and the
+//! gap is then as much longer: coalescing is no operation. Nothing here reads or writes a byte of the heap.
 //!
-//! ```text
-//! granules   | A  A  A | .  . | B  B | C  C  C | .  .  .  . |
-//! starts       1  0  0   0  0   1  0   1  0  0   0  0  0  0   1    (the last one is the segment's end, as if a block
-//! ends         1  0  0   1  0   0  0   1  0  0   1  0  0  0   0     started there; the first end is its beginning)
-//! gaps        0  0  0   1  0   0  0   0  0  0   1  0  0  0   0    = ends & !starts
-//! ```
+//! A neighbour is mostly within [a window](crate::bits) of where it is looked for. What is further away is found by the summary
+//! of the chunks that have a boundary. The largest gap of each chunk stands in a tree of maxima, which finds the first gap that
+//! is large enough.
 //!
-//! The end bit stands behind the block's last granule, not on it as one might expect: the gaps that start in a word of
-//! 64 granules (a chunk) are then one operation on its two words, and with the two outer bits every search for a
-//! neighbour finds something. Starts and ends alternate, so one summary serves both: from a start the next place that
-//! has any bit has the block's end, from a gap's start it has the next block's start.
-//!
-//! Complexity of every operation: O(log) in the segment's size.
-#![deny(unsafe_code)]
+//! Complexity: O(log) in the segment's size.
 
-use crate::bit_tree::{self, BitTree};
-use crate::max_tree::MaxTree;
-use crate::region::{CACHE_LINE, Carver};
-use crate::size::{Granules, Offset};
-use crate::switch::wrong;
-use crate::window::{Around, Chunk, Gap, Window, gaps_of};
+use crate::bits::{self, BitTree, Boundaries, NO_BIT, Near, Place, Window};
+use crate::max_tree::{MOST, MaxTree, NO_CHUNK};
+use crate::memory::{ALIGNMENT, Bump};
+use crate::units::{Granules, Offset, Word};
 
-const fn is_empty([starts, ends]: Chunk) -> bool {
-    starts | ends == 0
+/// Granules between two blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gap {
+    pub(crate) start: Offset,
+    pub(crate) end: Offset,
 }
 
-/// Whether a chunk's summaries may say something else after a change: not while there is a gap in it, and most have one.
-const fn may_change_summaries(before: Chunk, after: Chunk) -> bool {
-    gaps_of(before) == 0 || gaps_of(after) == 0
+impl Gap {
+    #[inline(always)]
+    pub(crate) fn size(self) -> Granules {
+        self.start.up_to(self.end)
+    }
 }
 
-/// What became of a release.
-pub(crate) enum Release {
-    /// No block starts there.
-    NotAStart,
-    /// The block is as it was.
-    Refused,
-    /// The block is free.
-    Done(Around),
+/// A gap that serves a request, and its chunk.
+pub(crate) struct Found {
+    pub(crate) gap: Gap,
+    chunk: u32,
+    /// The starts of the chunk.
+    starts: Word,
+    /// The largest gap of the chunk before this one.
+    before: Granules,
+    /// The gaps of the chunk after this one, a bit each.
+    later: Word,
 }
 
-/// Invariants, with S and E for the two bits of a place:
-/// - E at place 0 and S at the last place are set; in between, starts and ends alternate, where both are set the end
-///   comes first.
+/// Invariants, of the bits and what summarises them:
+/// - An end bit at the segment's first granule and a start bit at its end stand for the blocks outside. Between them, starts
+///   and ends alternate; where both are set, the end comes first.
 /// - A block is at least two granules, a gap too, unless it is the whole segment.
-/// - A chunk is in `boundaries` iff it has a bit set, and in `gaps` iff a gap starts in it.
-/// - The number of a chunk in `maxima` is the size of the largest gap that starts in it, not counting the one that is held
-///   at the rover, which its owner knows.
+/// - A chunk is in `summary` iff it has a bit set.
+/// - The number of a chunk in `maxima` is the size of the largest gap that starts in it, but for the gap that the rover holds.
 #[derive(Debug)]
 pub(crate) struct BlockMap<'a> {
-    /// An empty one, those of the segment, and another empty one.
-    pub(crate) chunks: &'a mut [Chunk],
-    pub(crate) boundaries: BitTree<'a>,
-    pub(crate) gaps: BitTree<'a>,
+    pub(crate) boundaries: Boundaries<'a>,
+    pub(crate) summary: BitTree<'a>,
     pub(crate) maxima: MaxTree<'a>,
     end: Offset,
 }
 
 impl<'a> BlockMap<'a> {
-    /// The map of a segment of no granules.
-    pub(crate) const fn empty() -> Self {
-        Self {
-            chunks: &mut [],
-            boundaries: BitTree::empty(),
-            gaps: BitTree::empty(),
-            maxima: MaxTree::empty(),
-            end: Offset::ZERO,
-        }
-    }
+    /// The map of a segment of no granules, all zeros.
+    pub(crate) const EMPTY: Self =
+        Self { boundaries: Boundaries::EMPTY, summary: BitTree::EMPTY, maxima: MaxTree::EMPTY, end: Offset::ZERO };
 
-    const fn chunks_of(granules: Granules) -> usize {
-        // One place more than granules.
+    /// Chunks of a segment: one boundary more than granules.
+    pub(crate) const fn chunks_of(granules: Granules) -> u32 {
         Offset::ZERO.plus(granules).chunk().wrapping_add(1)
     }
 
     /// Bytes that the map of `granules` takes, with what aligning it costs.
     pub(crate) const fn footprint(granules: Granules) -> usize {
         let chunks = Self::chunks_of(granules);
-        CACHE_LINE
-            .saturating_add(MaxTree::footprint(chunks))
-            .saturating_add(chunks.saturating_add(2).saturating_mul(size_of::<Chunk>()))
-            .saturating_add(BitTree::footprint(chunks).saturating_mul(2))
+        let words = Boundaries::words(chunks).saturating_add(BitTree::words(chunks));
+        (ALIGNMENT - 1)
+            .saturating_add(MaxTree::numbers(chunks).saturating_mul(size_of::<u32>()))
+            .saturating_add(words.saturating_mul(size_of::<Word>()))
     }
 
-    /// The map of `granules` that are one gap, which is the rover's.
-    pub(crate) fn new(granules: Granules, memory: &mut Carver<'a>) -> Option<Self> {
+    /// The map of `granules` that are one gap, which is in no maximum yet.
+    pub(crate) fn new(granules: Granules, memory: &mut Bump<'a>) -> Option<Self> {
         let chunks = Self::chunks_of(granules);
         memory.align()?;
         let maxima = MaxTree::new(chunks, memory)?;
-        let mut map = Self {
-            maxima,
-            chunks: memory.slice(chunks.checked_add(2)?)?,
-            boundaries: BitTree::new(chunks, memory)?,
-            gaps: BitTree::new(chunks, memory)?,
-            end: Offset::ZERO.plus(granules),
-        };
-        map.edit(0, |[starts, ends]| [starts, ends | 1]);
-        let bit = 1u64.wrapping_shl(map.end.bit());
-        map.edit(map.end.chunk(), |[starts, ends]| [starts | bit, ends]);
+        let boundaries = Boundaries::new(chunks, memory)?;
+        let summary = BitTree::new(chunks, memory)?;
+        let end = Offset::ZERO.plus(granules);
+        let mut map = Self { boundaries, summary, maxima, end };
+        let (first, last) = (map.boundaries.place(Offset::ZERO)?.near(), map.boundaries.place(end)?.near());
+        map.boundaries.flip_end(first);
+        map.boundaries.flip_start(last);
+        map.summary.set(0);
+        map.summary.set(end.chunk());
         Some(map)
     }
 
-    /// The place behind the last granule.
+    /// The boundary after the last granule.
     pub(crate) fn end(&self) -> Offset {
         self.end
     }
 
-    #[inline]
-    pub(crate) fn chunk(&self, chunk: usize) -> Chunk {
-        self.chunks.get(chunk.wrapping_add(1)).copied().unwrap_or([0, 0])
-    }
-
-    /// Changes the words of a chunk and what the summaries say of it.
+    /// The gaps that start in a chunk, a bit each.
     #[inline(always)]
-    fn edit(&mut self, chunk: usize, change: impl FnOnce(Chunk) -> Chunk) {
-        // Not reached: a chunk that is none, as long as the bookkeeping is whole.
-        let Some(words) = self.chunks.get_mut(chunk.wrapping_add(1)) else { return };
-        let before = *words;
-        *words = change(before);
-        if may_change_summaries(before, *words) {
-            self.summarise(chunk);
-        }
+    pub(crate) fn gaps(&self, chunk: u32) -> Word {
+        self.boundaries.chunk(chunk).gaps()
     }
 
-    /// Makes the summaries say of a chunk what they are to say now. Out of line: few calls come here.
-    #[inline(never)]
-    fn summarise(&mut self, chunk: usize) {
-        let after = self.chunk(chunk);
-        self.gaps.assign(chunk, gaps_of(after) != 0);
-        self.boundaries.assign(chunk, !is_empty(after));
-    }
-
-    /// The granules from `start` up to `end`, all of one gap, become a block.
+    /// What the windows at `at` show, from there on and up to there; nothing if it is no boundary.
     #[inline(always)]
-    pub(crate) fn allocate(&mut self, start: Offset, end: Offset) {
-        let chunk = start.chunk();
-        if chunk != end.chunk() {
-            return self.allocate_across(start, end);
-        }
-        let [start_bit, end_bit] = [start, end].map(|at| 1u64.wrapping_shl(at.bit()));
-        self.edit(chunk, |[starts, ends]| [starts | start_bit, ends | end_bit]);
+    fn ahead(&self, at: Offset) -> Window {
+        self.boundaries.place(at).map_or(Window { starts: 0, ends: 0 }, |place| self.boundaries.ahead(place))
     }
 
-    /// The same for a block that ends in another chunk.
-    #[inline(never)]
-    fn allocate_across(&mut self, start: Offset, end: Offset) {
-        let [start_bit, end_bit] = [start, end].map(|at| 1u64.wrapping_shl(at.bit()));
-        self.edit(start.chunk(), |[starts, ends]| [starts | start_bit, ends]);
-        self.edit(end.chunk(), |[starts, ends]| [starts, ends | end_bit]);
-    }
-
-    /// Frees the block that starts at `start`, if one does and `accept` agrees to where it ends.
     #[inline(always)]
-    pub(crate) fn release(&mut self, start: Offset, accept: impl FnOnce(Offset) -> bool) -> Release {
-        let chunk = start.chunk();
-        let chunks = self.chunks.get(chunk..).and_then(<[Chunk]>::first_chunk::<3>);
-        let Some(&chunks) = chunks else { return Release::NotAStart };
-        let window = Window::new(start, chunks);
-        // Not reached: the segment's end, which no address in the segment leads to.
-        if wrong!("block-start", !window.is_start()) || start == self.end {
-            return Release::NotAStart;
-        }
-        let (end, gap_end) = window.block_and_gap_end().unwrap_or_else(|| self.block_and_gap_end(start));
-        if !accept(end) {
-            return Release::Refused;
-        }
-        let gap_start = window.gap_start().unwrap_or_else(|| self.end_before(chunk));
-        let around = Around {
-            end,
-            gap: Gap { start: gap_start, end: gap_end },
-            previous: self.previous_gap(start),
-            next: self.next_gap(end),
-        };
-        let (start_bit, end_bit) = (1u64.wrapping_shl(start.bit()), 1u64.wrapping_shl(end.bit()));
-        if end.chunk() == chunk {
-            self.edit(chunk, |[s, e]| [s ^ start_bit, e ^ end_bit]);
-        } else {
-            self.edit(chunk, |[s, e]| [s ^ start_bit, e]);
-            self.edit(end.chunk(), |[s, e]| [s, e ^ end_bit]);
-        }
-        Release::Done(around)
+    fn behind(&self, at: Offset) -> Window {
+        self.boundaries.place(at).map_or(Window { starts: 0, ends: 0 }, |place| self.boundaries.behind(place))
     }
 
-    /// Where the block that starts at `start` ends, and where the gap ends that there would be without it.
+    /// The gaps that start at `at` or after it, as far as a window shows them, from bit 0 of the answer up.
+    #[inline(always)]
+    pub(crate) fn gaps_ahead(&self, at: Offset) -> Word {
+        self.ahead(at).gaps()
+    }
+
+    /// The gaps that start at `at` or before it, as far as a window shows them, from the highest bit of the answer down.
+    #[inline(always)]
+    pub(crate) fn gaps_behind(&self, at: Offset) -> Word {
+        self.behind(at).gaps()
+    }
+
+    /// Makes a block of the granules from `start`, where a gap starts, up to `end`. Returns the bits of both chunks.
+    #[inline(always)]
+    pub(crate) fn occupy(&mut self, start: Place, end: Near) -> (Window, Window) {
+        // The gap's own end bit is in the first chunk, before and after.
+        (self.boundaries.flip_start(start.near()), self.set_end(end))
+    }
+
+    /// Makes a block of granules in the midst of a gap.
+    pub(crate) fn occupy_inside(&mut self, start: Place, end: Near) -> (Window, Window) {
+        let now = self.boundaries.flip_start(start.near());
+        if now.starts & now.starts.wrapping_sub(1) | now.ends == 0 {
+            self.summary.set(start.offset().chunk());
+        }
+        (now, self.set_end(end))
+    }
+
+    #[inline(always)]
+    fn set_end(&mut self, at: Near) -> Window {
+        let now = self.boundaries.flip_end(at);
+        if now.ends & now.ends.wrapping_sub(1) | now.starts == 0 {
+            self.summarise(at, true);
+        }
+        now
+    }
+
+    #[inline(always)]
+    fn clear_end(&mut self, at: Near) -> Window {
+        let now = self.boundaries.flip_end(at);
+        if now.ends | now.starts == 0 {
+            self.summarise(at, false);
+        }
+        now
+    }
+
+    /// Frees the granules of the block from `start` up to `end`. Returns the bits of both chunks.
+    #[inline(always)]
+    pub(crate) fn vacate(&mut self, start: Place, end: Near) -> (Window, Window) {
+        let now = self.boundaries.flip_start(start.near());
+        if now.starts | now.ends == 0 {
+            self.summarise(start.near(), false);
+        }
+        (now, self.clear_end(end))
+    }
+
+    /// The boundaries of a block, if they are some.
+    #[inline(always)]
+    pub(crate) fn span(&self, start: Offset, end: Offset) -> Option<(Place, Near)> {
+        Some((self.boundaries.place(start)?, self.boundaries.place(end)?.near()))
+    }
+
+    /// Two boundaries whose end bits can be turned over.
+    #[inline(always)]
+    pub(crate) fn ends(&self, from: Offset, to: Offset) -> Option<(Near, Near)> {
+        Some((self.boundaries.place(from)?.near(), self.boundaries.place(to)?.near()))
+    }
+
+    /// Moves a block's end. Returns the bits of both chunks.
+    pub(crate) fn move_end(&mut self, from: Near, to: Near) -> (Window, Window) {
+        (self.set_end(to), self.clear_end(from))
+    }
+
+    /// Notes that a chunk has a boundary now, or none.
+    #[cold]
     #[inline(never)]
-    fn block_and_gap_end(&self, start: Offset) -> (Offset, Offset) {
-        let end = self.block_end(start);
-        (end, self.gap_end(end))
+    fn summarise(&mut self, at: Near, has_boundary: bool) {
+        let chunk = at.offset().chunk();
+        if has_boundary { self.summary.set(chunk) } else { self.summary.clear(chunk) }
     }
 
-    /// The block that ends at `from` ends at `to` instead.
-    #[inline]
-    pub(crate) fn move_end(&mut self, from: Offset, to: Offset) {
-        let [old, new] = [from, to].map(|at| 1u64.wrapping_shl(at.bit()));
-        if from.chunk() == to.chunk() {
-            return self.edit(from.chunk(), |[starts, ends]| [starts, ends ^ old ^ new]);
-        }
-        self.edit(from.chunk(), |[starts, ends]| [starts, ends & !old]);
-        self.edit(to.chunk(), |[starts, ends]| [starts, ends | new]);
-    }
-
-    /// Whether a block starts at `at`. The segment's end is none.
-    #[inline]
+    /// Whether a block starts at `at`. None starts at the segment's end.
+    #[inline(always)]
     pub(crate) fn is_start(&self, at: Offset) -> bool {
-        let [starts, _] = self.chunk(at.chunk());
-        starts.wrapping_shr(at.bit()) & 1 != 0 && at < self.end
+        self.ahead(at).starts & 1 != 0 && at < self.end
     }
 
     /// The end of the block that starts at `start`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn block_end(&self, start: Offset) -> Offset {
-        let [_, ends] = self.chunk(start.chunk());
-        let here = ends & bit_tree::above_bit(start.bit());
-        if here != 0 {
-            return Offset::in_chunk(start.chunk(), here.trailing_zeros());
+        match self.ahead(start).ends & !1 {
+            0 => self.far_end(start),
+            ends => start.plus(Granules::new(ends.trailing_zeros())),
         }
-        self.end_behind(start.chunk())
     }
 
-    /// The first end in the chunks behind `chunk`, where nothing starts before it.
-    fn end_behind(&self, chunk: usize) -> Offset {
-        self.boundaries.next(chunk.wrapping_add(1)).map_or(self.end, |chunk| {
-            let [_, ends] = self.chunk(chunk);
-            Offset::in_chunk(chunk, ends.trailing_zeros())
-        })
-    }
-
-    /// The first start in the chunks behind `chunk`, where nothing ends before it.
-    fn start_behind(&self, chunk: usize) -> Offset {
-        self.boundaries.next(chunk.wrapping_add(1)).map_or(self.end, |chunk| {
-            let [starts, _] = self.chunk(chunk);
-            Offset::in_chunk(chunk, starts.trailing_zeros())
-        })
-    }
-
-    /// The last end in the chunks before `chunk`, where nothing starts behind it.
-    #[inline(never)]
-    fn end_before(&self, chunk: usize) -> Offset {
-        self.boundaries.previous(chunk).map_or(Offset::ZERO, |chunk| {
-            let [_, ends] = self.chunk(chunk);
-            Offset::in_chunk(chunk, bit_tree::highest(ends))
-        })
-    }
-
-    /// The first start at or behind `at`, which is the end of a block or lies in a gap: where the gap ends.
-    #[inline]
+    /// The first start from `at` on, which is the end of a block or lies in a gap: where the gap ends.
+    #[inline(always)]
     pub(crate) fn gap_end(&self, at: Offset) -> Offset {
-        let [starts, _] = self.chunk(at.chunk());
-        let here = starts & bit_tree::from_bit(at.bit());
-        if here != 0 {
-            return Offset::in_chunk(at.chunk(), here.trailing_zeros());
+        match self.ahead(at).starts {
+            0 => self.far_start(at),
+            starts => at.plus(Granules::new(starts.trailing_zeros())),
         }
-        self.start_behind(at.chunk())
     }
 
-    /// The last end at or before `at`, which is the start of a block or lies in a gap: where the gap starts.
-    #[inline]
+    /// The last end up to `at`, which is the start of a block or lies in a gap: where the gap starts.
+    #[inline(always)]
     pub(crate) fn gap_start(&self, at: Offset) -> Offset {
-        let [_, ends] = self.chunk(at.chunk());
-        let here = ends & bit_tree::up_to_bit(at.bit());
-        if here != 0 {
-            return Offset::in_chunk(at.chunk(), bit_tree::highest(here));
+        match self.behind(at).ends {
+            0 => self.far_end_before(at),
+            ends => at.minus(Granules::new(ends.leading_zeros())),
         }
-        self.end_before(at.chunk())
-    }
-
-    /// Whether `at` lies in a block.
-    pub(crate) fn is_allocated(&self, at: Offset) -> bool {
-        let upto = bit_tree::up_to_bit(at.bit());
-        let [starts, ends] = self.chunk(at.chunk()).map(|word| word & upto);
-        let [starts, ends] = if is_empty([starts, ends]) {
-            self.boundaries.previous(at.chunk()).map_or([0, 1], |chunk| self.chunk(chunk))
-        } else {
-            [starts, ends]
-        };
-        // The later bit decides, and of two at one place that is the start.
-        starts.leading_zeros() <= ends.leading_zeros()
     }
 
     /// The gap that starts at `start`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn gap_at(&self, start: Offset) -> Gap {
         Gap { start, end: self.gap_end(start) }
     }
 
-    /// Where the first gap behind `at` starts, or [`Offset::NONE`]. Whether that is in its chunk or in the next that has one
-    /// is anybody's guess and no branch.
-    #[inline]
-    pub(crate) fn next_gap(&self, at: Offset) -> Offset {
-        let chunk = at.chunk();
-        let here = gaps_of(self.chunk(chunk)) & bit_tree::above_bit(at.bit());
-        let near = self.gaps.next_nearby(chunk);
-        let there = gaps_of(self.chunk(near));
-        if here | there == 0 {
-            return self.gap_behind(chunk);
-        }
-        let (chunk, gaps) = if here != 0 { (chunk, here) } else { (near, there) };
-        Offset::in_chunk(chunk, gaps.trailing_zeros())
-    }
-
-    /// Where the last gap before `at` starts, or [`Offset::NONE`]. As for the next one.
-    #[inline]
-    pub(crate) fn previous_gap(&self, at: Offset) -> Offset {
-        let chunk = at.chunk();
-        let here = gaps_of(self.chunk(chunk)) & bit_tree::below_bit(at.bit());
-        let near = self.gaps.previous_nearby(chunk);
-        let there = gaps_of(self.chunk(near));
-        if here | there == 0 {
-            return self.gap_before(chunk);
-        }
-        let (chunk, gaps) = if here != 0 { (chunk, here) } else { (near, there) };
-        Offset::in_chunk(chunk, bit_tree::highest(gaps))
-    }
-
-    /// Where the last gap in the chunks before `chunk` starts, or [`Offset::NONE`].
+    /// The first end after `start`, where a block starts: no other boundary comes before it.
     #[inline(never)]
-    fn gap_before(&self, chunk: usize) -> Offset {
-        self.gaps
-            .previous(chunk)
-            .map_or(Offset::NONE, |chunk| Offset::in_chunk(chunk, bit_tree::highest(gaps_of(self.chunk(chunk)))))
+    fn far_end(&self, start: Offset) -> Offset {
+        let here = self.boundaries.chunk(start.chunk()).ends & bits::above_bit(start.bit());
+        self.far(start.chunk(), here, |window| window.ends)
     }
 
-    /// Where the first gap in the chunks behind `chunk` starts, or [`Offset::NONE`].
+    /// The first start from `at` on, where no end comes before it but one at `at`.
     #[inline(never)]
-    fn gap_behind(&self, chunk: usize) -> Offset {
-        self.gaps
-            .next(chunk.wrapping_add(1))
-            .map_or(Offset::NONE, |chunk| Offset::in_chunk(chunk, gaps_of(self.chunk(chunk)).trailing_zeros()))
+    fn far_start(&self, at: Offset) -> Offset {
+        let here = self.boundaries.chunk(at.chunk()).starts & bits::from_bit(at.bit());
+        self.far(at.chunk(), here, |window| window.starts)
     }
 
-    /// The first gap at or behind `from` of at least `size`. The rover's gap is found only where another one's size
-    /// led to its chunk: who searches looks at it as well. So below.
-    #[inline]
+    /// The lowest of the bits `here` in `chunk`; if there is none, of those that `choose` chooses in the next chunk that has a
+    /// boundary. The segment's end if there is no such chunk.
+    #[inline(always)]
+    fn far(&self, chunk: u32, here: Word, choose: impl Fn(Window) -> Word) -> Offset {
+        if here != 0 {
+            return Offset::in_chunk(chunk, here.trailing_zeros());
+        }
+        match self.summary.next(chunk.wrapping_add(1)) {
+            NO_BIT => self.end,
+            chunk => Offset::in_chunk(chunk, choose(self.boundaries.chunk(chunk)).trailing_zeros()),
+        }
+    }
+
+    /// The last end up to `at`, where no start comes after it but one at `at`.
+    #[inline(never)]
+    fn far_end_before(&self, at: Offset) -> Offset {
+        let here = self.boundaries.chunk(at.chunk()).ends & bits::up_to_bit(at.bit());
+        if here != 0 {
+            return Offset::in_chunk(at.chunk(), bits::highest(here));
+        }
+        match self.summary.previous(at.chunk()) {
+            NO_BIT => Offset::ZERO,
+            chunk => Offset::in_chunk(chunk, bits::highest(self.boundaries.chunk(chunk).ends)),
+        }
+    }
+
+    /// Whether `at` lies in a block.
+    pub(crate) fn is_allocated(&self, at: Offset) -> bool {
+        let Window { starts, ends } = self.boundaries.chunk(at.chunk());
+        let upto = bits::up_to_bit(at.bit());
+        let (mut starts, mut ends) = (starts & upto, ends & upto);
+        if starts | ends == 0 {
+            Window { starts, ends } = match self.summary.previous(at.chunk()) {
+                NO_BIT => Window { starts: 0, ends: 1 },
+                chunk => self.boundaries.chunk(chunk),
+            };
+        }
+        // The later bit decides, and of two at one place that is the start.
+        starts.leading_zeros() <= ends.leading_zeros()
+    }
+
+    /// The first gap from `from` on of at least `size`, of those that are counted in a maximum.
+    #[inline(always)]
     pub(crate) fn first_fit(&self, from: Offset, size: Granules) -> Option<Gap> {
-        let mut chunk = from.chunk();
-        if from.bit() > 0 {
-            if self.maxima.get(chunk) >= size.count() {
-                let gaps = gaps_of(self.chunk(chunk)) & bit_tree::from_bit(from.bit());
-                if let Some(gap) = self.first_fit_in(chunk, gaps, size) {
-                    return Some(gap);
-                }
+        let chunk = from.chunk();
+        if self.maxima.get(chunk) >= size.count() {
+            let here = self.first_fit_in(chunk, bits::from_bit(from.bit()), size);
+            if here.is_some() {
+                return here;
             }
-            chunk = chunk.wrapping_add(1);
         }
-        let chunk = self.maxima.first(chunk, size.count())?;
-        self.first_fit_in(chunk, gaps_of(self.chunk(chunk)), size)
+        match self.maxima.first(chunk.wrapping_add(1), size.count()) {
+            NO_CHUNK => None,
+            chunk => self.first_fit_in(chunk, Word::MAX, size),
+        }
     }
 
-    /// The first gap of at least `size`, of those that are counted.
-    #[inline]
+    /// The first gap of all of at least `size`, of those that are counted in a maximum.
+    #[inline(always)]
     pub(crate) fn first_fit_of_all(&self, size: Granules) -> Option<Gap> {
-        let chunk = self.maxima.first_of_all(size.count())?;
-        self.first_fit_in(chunk, gaps_of(self.chunk(chunk)), size)
+        let chunk = self.maxima.first_of_all(size.count());
+        self.first_fit_in(chunk, Word::MAX, size)
     }
 
-    /// The first of the `gaps` of a chunk of at least `size`: at most 32 are looked at.
-    #[inline]
-    fn first_fit_in(&self, chunk: usize, gaps: u64, size: Granules) -> Option<Gap> {
-        let mut left = gaps;
+    /// The first gap of all of at least `size`, and what is to be known of its chunk.
+    #[inline(always)]
+    pub(crate) fn find_first(&self, size: Granules) -> Option<Found> {
+        let chunk = self.maxima.first_of_all(size.count());
+        let window = self.boundaries.chunk(chunk);
+        let (mut left, mut before) = (window.gaps(), Granules::ZERO);
         while left != 0 {
-            let gap = self.gap_at(Offset::in_chunk(chunk, left.trailing_zeros()));
+            let gap = self.gap_in(chunk, window.starts, left.trailing_zeros());
+            left &= left.wrapping_sub(1);
+            if gap.size() >= size {
+                return Some(Found { gap, chunk, starts: window.starts, before, later: left });
+            }
+            before = before.max(gap.size());
+        }
+        None
+    }
+
+    /// Takes the maximum of a gap's chunk anew, if it was this gap. Of the gap there is `rest` left.
+    #[inline(always)]
+    pub(crate) fn settle(&mut self, found: Found, rest: Gap) {
+        let Found { gap, chunk, starts, before, later } = found;
+        let in_chunk = rest.start.chunk() == chunk;
+        if self.is_maximum(gap.start, gap.size()) {
+            let (mut left, mut most) = (later, before.max(if in_chunk { rest.size() } else { Granules::ZERO }));
+            while left != 0 {
+                most = most.max(self.gap_in(chunk, starts, left.trailing_zeros()).size());
+                left &= left.wrapping_sub(1);
+            }
+            self.maxima.lower(chunk, most.count().min(MOST));
+        }
+        if !in_chunk {
+            self.add_to_maximum(rest);
+        }
+    }
+
+    /// The first gap of at least `size` among those that start at the granules `among` of a chunk. At most half a word of gaps
+    /// is looked at.
+    #[inline(always)]
+    fn first_fit_in(&self, chunk: u32, among: Word, size: Granules) -> Option<Gap> {
+        let window = self.boundaries.chunk(chunk);
+        let mut left = window.gaps() & among;
+        while left != 0 {
+            let gap = self.gap_in(chunk, window.starts, left.trailing_zeros());
             if gap.size() >= size {
                 return Some(gap);
             }
@@ -373,34 +361,56 @@ impl<'a> BlockMap<'a> {
         None
     }
 
-    /// Counts a gap that is not the rover's. One of no granules changes nothing.
-    #[inline]
-    pub(crate) fn count_gap(&mut self, gap: Gap) {
-        self.maxima.raise(gap.start.chunk(), gap.size().count());
+    /// The gap that starts at granule `bit` of a chunk whose starts are `starts`.
+    #[inline(always)]
+    fn gap_in(&self, chunk: u32, starts: Word, bit: u32) -> Gap {
+        let start = Offset::in_chunk(chunk, bit);
+        let after = starts.wrapping_shr(bit);
+        let end = match after {
+            0 => self.far_start_after(chunk),
+            _ => start.plus(Granules::new(after.trailing_zeros())),
+        };
+        Gap { start, end }
     }
 
-    /// Counts a gap no more, which started at `start` and had `size`, if any; neither the gap at `rover`. The chunk is
-    /// counted anew only if its largest gap has left it.
-    #[inline]
-    pub(crate) fn discount_gap(&mut self, start: Offset, size: Granules, rover: Offset) {
-        let chunk = start.chunk();
-        // Whether there is one is anybody's guess and no branch: of none, what is looked for is no chunk's number.
-        let number = size.count().wrapping_sub(u32::from(size == Granules::NONE));
-        if self.maxima.get(chunk) == number {
-            let largest = self.largest_in(chunk, rover);
-            self.maxima.lower(chunk, largest.count());
-        }
+    /// The first start in the chunks after `chunk`.
+    #[inline(always)]
+    fn far_start_after(&self, chunk: u32) -> Offset {
+        self.gap_end(Offset::in_chunk(chunk.wrapping_add(1), 0))
     }
 
-    /// The size of the largest gap that starts in `chunk`, but for the one at `rover`.
-    pub(crate) fn largest_in(&self, chunk: usize, rover: Offset) -> Granules {
-        let held = if rover.chunk() == chunk { 1u64.wrapping_shl(rover.bit()) } else { 0 };
-        let mut left = gaps_of(self.chunk(chunk)) & !held;
-        let mut largest = Granules::NONE;
+    /// The size of the largest gap that starts in `chunk`, but for the gap at `held`.
+    #[inline(always)]
+    pub(crate) fn largest_in(&self, chunk: u32, held: Offset) -> Granules {
+        let window = self.boundaries.chunk(chunk);
+        let held = if held.chunk() == chunk { (1 as Word).wrapping_shl(held.bit()) } else { 0 };
+        let mut left = window.gaps() & !held;
+        let mut largest = Granules::ZERO;
         while left != 0 {
-            largest = largest.max(self.gap_at(Offset::in_chunk(chunk, left.trailing_zeros())).size());
+            largest = largest.max(self.gap_in(chunk, window.starts, left.trailing_zeros()).size());
             left &= left.wrapping_sub(1);
         }
         largest
+    }
+
+    /// Counts a gap in its chunk's maximum. A gap of no granules changes nothing.
+    #[inline(always)]
+    pub(crate) fn add_to_maximum(&mut self, gap: Gap) {
+        self.maxima.raise(gap.start.chunk(), gap.size().count());
+    }
+
+    /// Whether a gap that started at `start` and had `size` granules, not 0, may be its chunk's maximum.
+    #[inline(always)]
+    pub(crate) fn is_maximum(&self, start: Offset, size: Granules) -> bool {
+        self.maxima.get(start.chunk()) == size.count().min(MOST)
+    }
+
+    /// Takes the maximum of a chunk anew. `held` is the gap that no maximum counts.
+    #[inline(always)]
+    pub(crate) fn take_maximum(&mut self, chunk: u32, held: Offset) {
+        let largest = self.largest_in(chunk, held).count().min(MOST);
+        if largest < self.maxima.get(chunk) {
+            self.maxima.lower(chunk, largest);
+        }
     }
 }

@@ -1,168 +1,643 @@
-//! Walks over the heap: every slot and every block, by the map, with no lock held between two steps.
+//! The block segment: the one owner of its free space. It finds gaps, takes blocks out of them, and takes blocks back.
+//!
+//! [The block map](crate::block_map) says which blocks there are. What is added here: next fit's rover; headers and the list of
+//! gaps in the heap, which are written and never believed; and the counters.
+//!
+//! Complexity: alloc, free and realloc (beside its copying) are O(log) in the segment's size, whatever the number of blocks and
+//! the alignment.
 
-use crate::heap::Heap;
-use crate::lock::RawLock;
-use crate::next_fit::BlockSegment;
-use crate::policy::{NextFit, Policy};
-use crate::size::{Granules, Offset};
-use crate::slab::Slab;
-use crate::split::Segment;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
 
-/// Whether a slot or block is in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Allocated.
-    Used,
-    /// Free, or never used.
-    Free,
-}
+use crate::bits::{self, BitTree, NO_BIT, Near, Place, Window};
+use crate::block_map::{BlockMap, Gap};
+use crate::error::{AllocError, Reason};
+use crate::memory::{Bump, Piece};
+use crate::policy::Policy;
+use crate::region::Region;
+use crate::stats::{Counters, SegmentStats};
+use crate::units::{GRANULE, Granules, Offset, Resize, Word};
 
-/// A slot of the slab, or a block of the next-fit segment with its header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Block {
-    /// Address of its first byte: a slot's payload, a block's header.
-    pub address: usize,
-    /// Its bytes, the header included.
-    pub size: usize,
-    /// Whether it is in use.
-    pub state: State,
-    /// The segment it lies in.
-    pub segment: Segment,
-}
+/// Gaps that are large enough and are tried for an aligned payload, before one is taken that surely has one.
+const CANDIDATES: u32 = 16;
 
-/// A block on the way, and whether the header that lies in it is as it was written.
-pub(crate) struct Found {
-    pub(crate) block: Block,
-    pub(crate) intact: bool,
-    pub(crate) start: Offset,
-    /// Where the next one starts.
+/// Where next fit's search begins, and the gap there if there is one: the gap that is held.
+///
+/// The gap is counted in no maximum of the map: an alloc from it changes two bits and no tree.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rover {
+    pub(crate) at: Offset,
+    /// The size of the gap that starts at the rover, or 0. Always 0 under a policy that does not rove.
+    pub(crate) gap: Granules,
+    /// The gaps before and after it, or [`Offset::NIL`]. Without meaning if there is no gap at the rover.
+    pub(crate) previous: Offset,
     pub(crate) next: Offset,
 }
 
-/// Iterator over every slot and block of a heap in address order; see [`Heap::blocks`].
+/// A block that was freed, and what surrounds it.
+struct Freed {
+    start: Offset,
+    end: Offset,
+    /// The gap that it lies in now.
+    gap: Gap,
+    /// The last gap that started before `start`, which is `gap` if that starts there. Only for a policy that roves.
+    previous: Offset,
+    /// The first gap after `gap`. Only for a policy that roves.
+    next: Offset,
+}
+
+/// Invariants, beside those of the map:
+/// - The rover stands at the start of a gap, at the start of a block or at the segment's end; `rover` says which, and the
+///   neighbours of the gap.
+/// - `gaps` is the number of gaps.
+/// - Every gap begins with a `FreeHeader`, every block with an `AllocatedHeader`, that say what the map says, unless the heap's
+///   user has written over them.
+/// - No block has ever reached the granules from `high_water` on.
+/// - A chunk is in `chunks_with_gaps` iff a gap starts in it. Empty under a policy that does not rove.
 #[derive(Debug)]
-pub struct Blocks<'h, 'a, L: RawLock, P: Policy = NextFit> {
-    heap: &'h Heap<'a, L, P>,
-    segment: Segment,
-    at: Offset,
+pub(crate) struct Blocks<'a, P> {
+    pub(crate) region: Region<'a>,
+    pub(crate) map: BlockMap<'a>,
+    pub(crate) rover: Rover,
+    pub(crate) chunks_with_gaps: BitTree<'a>,
+    pub(crate) gaps: u32,
+    pub(crate) high_water: Offset,
+    pub(crate) counters: Counters,
+    /// Requests for a slot that came here because no slot was free.
+    pub(crate) spilled: usize,
+    /// Refused frees of addresses in neither segment: they are counted here, as no segment has them.
+    pub(crate) refused_outside: usize,
+    policy: PhantomData<P>,
 }
 
-/// Iterator over the overwritten headers of a heap; see [`Heap::overwritten`].
-#[derive(Debug)]
-pub struct Overwritten<'h, 'a, L: RawLock, P: Policy = NextFit> {
-    blocks: Blocks<'h, 'a, L, P>,
-}
+impl<'a, P: Policy> Blocks<'a, P> {
+    /// A segment of no bytes, all zeros.
+    pub(crate) const EMPTY: Self = Self {
+        region: Region::EMPTY,
+        map: BlockMap::EMPTY,
+        rover: Rover { at: Offset::ZERO, gap: Granules::ZERO, previous: Offset::ZERO, next: Offset::ZERO },
+        chunks_with_gaps: BitTree::EMPTY,
+        gaps: 0,
+        high_water: Offset::ZERO,
+        counters: Counters::ZERO,
+        spilled: 0,
+        refused_outside: 0,
+        policy: PhantomData,
+    };
 
-impl Slab<'_> {
-    /// The slot that starts at `at`.
-    pub(crate) fn found(&self, at: Offset) -> Option<Found> {
-        let slot = self.index(at);
-        if slot >= self.slots {
-            return None;
-        }
-        let returned = slot < self.used && self.is_returned(slot);
-        let state = if slot < self.used && !returned { State::Used } else { State::Free };
-        let intact = !returned || self.region.free_is_intact(at, self.stride, self.next_free(slot));
-        let (address, size) = (self.region.address(at), self.stride.bytes());
-        let block = Block { address, size, state, segment: Segment::Slab };
-        Some(Found { block, intact, start: at, next: at.plus(self.stride) })
-    }
-}
-
-impl BlockSegment<'_> {
-    /// The block, free or not, that starts at `at`, or the next one if others have come to lie over it.
-    pub(crate) fn found(&self, at: Offset) -> Option<Found> {
-        let start = self.boundary_from(at);
-        if start >= self.map.end() {
-            return None;
-        }
-        let state = if self.map.is_start(start) { State::Used } else { State::Free };
-        let (end, intact) = match state {
-            State::Used => {
-                let end = self.map.block_end(start);
-                (end, self.region.allocated_is_intact(start, start.up_to(end)))
-            }
-            State::Free => {
-                let end = self.map.gap_end(start);
-                let length = start.up_to(end).minus(Granules::HEADER);
-                (end, self.region.free_is_intact(start, length, self.map.next_gap(start)))
-            }
-        };
-        // A destroyed map may say anything; the walk goes forward all the same.
-        let next = end.max(start.plus(Granules::HEADER));
-        let (address, size) = (self.region.address(start), start.up_to(end).bytes());
-        let block = Block { address, size, state, segment: Segment::Blocks };
-        Some(Found { block, intact, start, next })
+    /// Bytes of bookkeeping for `granules`, with what aligning it costs.
+    pub(crate) const fn footprint(granules: Granules) -> usize {
+        let words = if P::ROVES { BitTree::words(BlockMap::chunks_of(granules)) } else { 0 };
+        BlockMap::footprint(granules).saturating_add(words.saturating_mul(size_of::<Word>()))
     }
 
-    /// The first place at or behind `at` where a block, free or not, starts.
-    fn boundary_from(&self, at: Offset) -> Offset {
-        if self.map.is_start(at) || self.map.gap_start(at) == at {
-            at
-        } else if self.map.is_allocated(at) {
-            self.map.block_end(at)
+    /// A segment that is one gap.
+    pub(crate) fn new(piece: Piece<'a>, memory: &mut Bump<'a>) -> Option<Self> {
+        let region = Region::new(piece);
+        let size = region.granules();
+        let mut new = Self { map: BlockMap::new(size, memory)?, region, gaps: 1, ..Self::EMPTY };
+        let gap = new.map.gap_at(Offset::ZERO);
+        if P::ROVES {
+            new.rover = Rover { at: gap.start, gap: size, previous: Offset::NIL, next: Offset::NIL };
+            new.chunks_with_gaps = BitTree::new(BlockMap::chunks_of(size), memory)?;
+            new.chunks_with_gaps.set(0);
         } else {
-            self.map.gap_end(at)
+            new.map.add_to_maximum(gap);
+        }
+        new.region.write_free(gap.start, size.minus(Granules::HEADER), Offset::NIL);
+        Some(new)
+    }
+
+    /// Allocates a payload of `size` bytes; `None` if no gap is large enough, and nothing is counted then.
+    #[inline(always)]
+    pub(crate) fn alloc_or_none(&mut self, size: usize) -> Option<NonNull<u8>> {
+        let need = Granules::of_block(size)?;
+        if !P::ROVES {
+            return self.take_first(need);
+        }
+        if self.rover.gap < need {
+            self.move_rover(need)?;
+        }
+        let gap = self.held_gap();
+        self.take(gap, gap.start, need)
+    }
+
+    /// Takes a block of `need` granules out of the first gap that is large enough.
+    #[inline(always)]
+    fn take_first(&mut self, need: Granules) -> Option<NonNull<u8>> {
+        let found = self.map.find_first(need)?;
+        let gap = found.gap;
+        let end = without_sliver(gap.start.plus(need), gap.end);
+        let (start, stop) = self.map.span(gap.start, end)?;
+        let payload = self.region.write_split(gap.start, end, gap.end, Offset::NIL)?;
+        let _ = self.map.occupy(start, stop);
+        self.map.settle(found, Gap { start: end, end: gap.end });
+        self.count(gap.start, end, gap.end);
+        Some(payload)
+    }
+
+    /// Counts a block that was taken out of the front of a gap which ends at `gap_end`.
+    #[inline(always)]
+    fn count(&mut self, at: Offset, end: Offset, gap_end: Offset) {
+        self.gaps = self.gaps.wrapping_sub(u32::from(end == gap_end));
+        if end > self.high_water {
+            self.high_water = end;
+        }
+        self.counters.allocated(at.up_to(end));
+    }
+
+    /// Allocates a payload of `size` bytes at a multiple of `alignment`, a power of two.
+    #[inline(never)]
+    pub(crate) fn alloc_aligned(&mut self, size: usize, alignment: usize) -> Result<NonNull<u8>, AllocError> {
+        let payload = match alignment > GRANULE {
+            true => self.alloc_aligned_or_none(size, alignment),
+            false => self.alloc_or_none(size),
+        };
+        payload.ok_or_else(|| self.failed(size))
+    }
+
+    fn alloc_aligned_or_none(&mut self, size: usize, alignment: usize) -> Option<NonNull<u8>> {
+        let need = Granules::of_block(size)?;
+        let (gap, at) = self.find_aligned(need, alignment)?;
+        self.take(gap, at, need)
+    }
+
+    /// The address from which on the memory is zeros, if it was lent as such: a gap's header may stand at the high-water mark,
+    /// none has ever stood after it.
+    pub(crate) fn zeros_from(&self) -> usize {
+        self.region.zeros_from(self.high_water.plus(Granules::HEADER))
+    }
+
+    /// Counts a request that no gap can serve, and says why.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn failed(&mut self, size: usize) -> AllocError {
+        let all = self.region.granules();
+        if all == Granules::ZERO {
+            return AllocError::NotInitialised;
+        }
+        let free = all.minus(self.counters.live());
+        let (error, count) = match Granules::of_block(size) {
+            Some(need) if need <= free => (AllocError::Fragmented, &mut self.counters.failed_fragmented),
+            _ => (AllocError::Full, &mut self.counters.failed_full),
+        };
+        *count = count.wrapping_add(1);
+        error
+    }
+
+    /// The gap that the rover holds.
+    #[inline(always)]
+    fn held_gap(&self) -> Gap {
+        Gap { start: self.rover.at, end: self.rover.at.plus(self.rover.gap) }
+    }
+
+    /// Where the gap that the rover holds starts, or [`Offset::NIL`].
+    #[inline(always)]
+    pub(crate) fn held(&self) -> Offset {
+        if P::ROVES && self.rover.gap > Granules::ZERO { self.rover.at } else { Offset::NIL }
+    }
+
+    /// Moves the rover to the gap that serves a request for `need` granules, which is not the one that it holds.
+    #[inline(never)]
+    fn move_rover(&mut self, need: Granules) -> Option<()> {
+        let after = self.map.first_fit(self.rover.at, need);
+        self.move_rover_to(after.or_else(|| self.map.first_fit_of_all(need))?);
+        Some(())
+    }
+
+    /// Moves the rover to a gap and holds it; the gap that was held is counted in its chunk's maximum.
+    #[inline(always)]
+    fn move_rover_to(&mut self, gap: Gap) {
+        if gap.start == self.rover.at {
+            return;
+        }
+        let (previous, next) = (self.previous_gap(gap.start), self.next_gap(gap.start));
+        self.map.add_to_maximum(self.held_gap());
+        self.rover = Rover { at: gap.start, gap: gap.size(), previous, next };
+        self.remove_from_maximum(gap.start, gap.size());
+    }
+
+    /// Takes a gap that was at `start` and had `size` granules out of its chunk's maximum: the maximum is taken anew if this was
+    /// it. The bits no longer show the gap, or the rover holds it.
+    #[inline(always)]
+    fn remove_from_maximum(&mut self, start: Offset, size: Granules) {
+        if size > Granules::ZERO && self.map.is_maximum(start, size) {
+            self.take_maximum(start.chunk());
         }
     }
-}
 
-impl<L: RawLock, P: Policy> Blocks<'_, '_, L, P> {
-    fn step(&mut self) -> Option<Found> {
-        if self.segment == Segment::Slab {
-            if let Some(found) = self.heap.with_slab(|slab| slab.found(self.at)).ok()? {
-                self.at = found.next;
-                return Some(found);
-            }
-            self.segment = Segment::Blocks;
-            self.at = Offset::ZERO;
+    #[inline(never)]
+    fn take_maximum(&mut self, chunk: u32) {
+        self.map.take_maximum(chunk, self.held());
+    }
+
+    /// The first gap from `from` on of at least `need`, the one that is held included.
+    pub(crate) fn first_fit(&self, from: Offset, need: Granules) -> Option<Gap> {
+        let counted = self.map.first_fit(from, need);
+        if P::ROVES && self.rover.gap >= need && self.rover.at >= from {
+            let held = self.held_gap();
+            return counted.filter(|gap| gap.start < held.start).or(Some(held));
         }
-        let found = self.heap.with_next_fit(|next_fit| next_fit.found(self.at)).ok()??;
-        self.at = found.next;
+        counted
+    }
+
+    /// The gap that serves a request for `need` granules whose payload is aligned, and where the block starts in it. Where the
+    /// policy roves, the rover holds it then.
+    fn find_aligned(&mut self, need: Granules, alignment: usize) -> Option<(Gap, Offset)> {
+        let origin = if P::ROVES { self.rover.at } else { Offset::ZERO };
+        let found = self.first_aligned(origin, need, alignment).or_else(|| {
+            let room = u32::try_from(alignment / GRANULE).ok()?.checked_add(Granules::MIN_BLOCK.count())?;
+            let certain = Granules::new(need.count().checked_add(room)?);
+            let gap = self.first_fit(origin, certain).or_else(|| self.first_fit(Offset::ZERO, certain))?;
+            Some((gap, self.aligned_in(gap, need, alignment)?))
+        })?;
+        if P::ROVES {
+            self.move_rover_to(found.0);
+        }
         Some(found)
     }
-}
 
-impl<L: RawLock, P: Policy> Iterator for Blocks<'_, '_, L, P> {
-    type Item = Block;
-
-    fn next(&mut self) -> Option<Block> {
-        self.step().map(|found| found.block)
+    /// Tries the first gaps of at least `need` for an aligned payload, from `origin` on and wrapping once.
+    fn first_aligned(&self, origin: Offset, need: Granules, alignment: usize) -> Option<(Gap, Offset)> {
+        let (mut from, mut wrapped) = (origin, false);
+        for _ in 0..CANDIDATES {
+            let mut found = self.first_fit(from, need);
+            if found.is_none() && !wrapped {
+                wrapped = true;
+                found = self.first_fit(Offset::ZERO, need);
+            }
+            let gap = found.filter(|gap| !wrapped || gap.start < origin)?;
+            if let Some(at) = self.aligned_in(gap, need, alignment) {
+                return Some((gap, at));
+            }
+            from = gap.start.plus(Granules::HEADER);
+        }
+        None
     }
-}
 
-impl<L: RawLock, P: Policy> Iterator for Overwritten<'_, '_, L, P> {
-    type Item = usize;
+    /// Where a block of `need` granules starts in `gap` so that its payload is aligned, and nothing or what can be a gap is left
+    /// before it.
+    fn aligned_in(&self, gap: Gap, need: Granules, alignment: usize) -> Option<Offset> {
+        let first = self.region.address(gap.start).checked_add(GRANULE)?;
+        let nearest = first.checked_next_multiple_of(alignment)?;
+        let payload = if nearest.wrapping_sub(first) == GRANULE { nearest.checked_add(alignment)? } else { nearest };
+        let lead = Granules::from_bytes_floor(payload.wrapping_sub(first));
+        let whole = lead.count().checked_add(need.count())?;
+        (whole <= gap.size().count()).then_some(gap.start.plus(lead))
+    }
 
-    fn next(&mut self) -> Option<usize> {
-        loop {
-            let found = self.blocks.step()?;
-            if !found.intact {
-                return Some(found.block.address);
+    /// Takes a block of `need` granules from `at` on out of a gap, which the rover holds if the policy roves. What is left before
+    /// it stays a gap; what is left after it becomes one, and the rover's, unless it is too small for a block.
+    #[inline(always)]
+    fn take(&mut self, gap: Gap, at: Offset, need: Granules) -> Option<NonNull<u8>> {
+        let end = without_sliver(at.plus(need), gap.end);
+        let rest = Gap { start: end, end: gap.end };
+        let next = if P::ROVES { self.rover.next } else { Offset::NIL };
+        // These steps fail if the map was destroyed; nothing has changed before them.
+        let (start, stop) = self.map.span(at, end)?;
+        let payload = self.region.write_split(at, end, gap.end, next)?;
+        if at == gap.start {
+            let windows = self.map.occupy(start, stop);
+            self.note_gaps(at, end, windows);
+        } else {
+            let windows = self.map.occupy_inside(start, stop);
+            self.note_gaps(at, end, windows);
+            self.leave_lead(Gap { start: gap.start, end: at });
+        }
+        if P::ROVES {
+            self.region.link(self.rover.previous, if rest.size() > Granules::ZERO { end } else { next });
+            (self.rover.at, self.rover.gap) = (end, rest.size());
+        } else {
+            self.remove_from_maximum(gap.start, gap.size());
+            self.map.add_to_maximum(rest);
+        }
+        self.count(at, end, gap.end);
+        Some(payload)
+    }
+
+    /// Makes a gap of its own of what is left before an aligned block.
+    #[cold]
+    #[inline(never)]
+    fn leave_lead(&mut self, lead: Gap) {
+        self.gaps = self.gaps.wrapping_add(1);
+        self.region.set_length(lead.start, lead.size().minus(Granules::HEADER));
+        if P::ROVES {
+            self.map.add_to_maximum(lead);
+            self.rover.previous = lead.start;
+        }
+    }
+
+    /// The first gap that starts after `at`, a gap or a block, or [`Offset::NIL`].
+    #[inline(always)]
+    pub(crate) fn next_gap(&self, at: Offset) -> Offset {
+        match self.map.gaps_ahead(at) & !1 {
+            0 => self.far_next_gap(at),
+            gaps => at.plus(Granules::new(gaps.trailing_zeros())),
+        }
+    }
+
+    /// The last gap that starts before `at`, a gap or a block, or [`Offset::NIL`].
+    #[inline(always)]
+    pub(crate) fn previous_gap(&self, at: Offset) -> Offset {
+        match self.map.gaps_behind(at) & (Word::MAX / 2) {
+            0 => self.far_previous_gap(at),
+            gaps => at.minus(Granules::new(gaps.leading_zeros())),
+        }
+    }
+
+    /// [`next_gap`](Self::next_gap) by the chunks with gaps.
+    #[inline(never)]
+    fn far_next_gap(&self, at: Offset) -> Offset {
+        let chunk = at.chunk();
+        let here = self.map.gaps(chunk) & bits::above_bit(at.bit());
+        if here != 0 {
+            return Offset::in_chunk(chunk, here.trailing_zeros());
+        }
+        match self.chunks_with_gaps.next(chunk.wrapping_add(1)) {
+            NO_BIT => Offset::NIL,
+            chunk => Offset::in_chunk(chunk, self.map.gaps(chunk).trailing_zeros()),
+        }
+    }
+
+    /// [`previous_gap`](Self::previous_gap) by the chunks with gaps.
+    #[inline(never)]
+    fn far_previous_gap(&self, at: Offset) -> Offset {
+        let chunk = at.chunk();
+        let here = self.map.gaps(chunk) & bits::below_bit(at.bit());
+        if here != 0 {
+            return Offset::in_chunk(chunk, bits::highest(here));
+        }
+        match self.chunks_with_gaps.previous(chunk) {
+            NO_BIT => Offset::NIL,
+            chunk => Offset::in_chunk(chunk, bits::highest(self.map.gaps(chunk))),
+        }
+    }
+
+    /// Notes which of the chunks of two boundaries have gaps, after the bits there were turned over in this order; with what the
+    /// turns returned.
+    #[inline(always)]
+    fn note_gaps(&mut self, first: Offset, second: Offset, windows: (Window, Window)) {
+        if P::ROVES {
+            if first.chunk() != second.chunk() {
+                self.note_gap(first.chunk(), windows.0);
+            }
+            self.note_gap(second.chunk(), windows.1);
+        }
+    }
+
+    #[inline(always)]
+    fn note_gap(&mut self, chunk: u32, window: Window) {
+        let has_gap = window.gaps() != 0;
+        if self.chunks_with_gaps.contains(chunk) != has_gap {
+            self.turn_chunk_with_gap(chunk, has_gap);
+        }
+    }
+
+    #[inline(never)]
+    fn turn_chunk_with_gap(&mut self, chunk: u32, has_gap: bool) {
+        if has_gap { self.chunks_with_gaps.set(chunk) } else { self.chunks_with_gaps.clear(chunk) }
+    }
+
+    /// The live block whose payload starts at `at`.
+    #[inline]
+    pub(crate) fn live(&self, at: Offset) -> Result<Gap, Reason> {
+        // A payload at the segment's first byte has no header; the difference wraps to where no block starts.
+        let start = at.minus(Granules::HEADER);
+        if !self.map.is_start(start) {
+            return Err(self.reason(at));
+        }
+        Ok(Gap { start, end: self.map.block_end(start) })
+    }
+
+    /// What `at` is if it is no payload's start.
+    #[cold]
+    #[inline(never)]
+    fn reason(&self, at: Offset) -> Reason {
+        if self.map.is_allocated(at) {
+            Reason::NotAStart
+        } else if at >= self.high_water {
+            Reason::NeverAllocated
+        } else {
+            Reason::DoubleFree
+        }
+    }
+
+    /// Refuses a free or realloc of `at` and counts that.
+    #[cold]
+    #[inline(never)]
+    fn refuse(&mut self, at: Offset) -> Reason {
+        let reason = self.live(at).err().unwrap_or(Reason::HeaderOverwritten);
+        self.counters.refused(reason)
+    }
+
+    /// Frees the block whose payload starts at `at`.
+    #[inline(always)]
+    pub(crate) fn free(&mut self, at: Offset) -> Result<(), Reason> {
+        match self.free_or_refuse(at) {
+            Some(()) => Ok(()),
+            None => Err(self.refuse(at)),
+        }
+    }
+
+    #[inline(always)]
+    fn free_or_refuse(&mut self, at: Offset) -> Option<()> {
+        let start = self.map.boundaries.place(at.minus(Granules::HEADER))?;
+        // All that is near is in this window: the block's end is the first end after its start, and the gap after it ends at
+        // the first start from there on.
+        let ahead = self.map.boundaries.ahead(start);
+        let later = ahead.ends & !1;
+        let after = ahead.starts & bits::from_lowest(later);
+        let (end, gap_end) = match after {
+            0 => self.far_ends(start)?,
+            _ => (start.lowest(later), start.lowest(after).offset()),
+        };
+        let from = start.offset();
+        if ahead.starts & 1 == 0 || !self.region.allocated_is_intact(from, from.up_to(end.offset())) {
+            return None;
+        }
+        let (previous, next, gap_start);
+        if P::ROVES {
+            previous = match self.map.boundaries.behind(start).gaps() {
+                0 => self.far_previous_gap(from),
+                gaps => from.minus(Granules::new(gaps.leading_zeros())),
+            };
+            next = match ahead.gaps() & bits::above_lowest(later) {
+                0 => self.far_next_gap(end.offset()),
+                gaps => start.lowest(gaps).offset(),
+            };
+            gap_start = if ahead.ends & 1 == 0 { previous } else { from };
+        } else {
+            (previous, next) = (Offset::NIL, Offset::NIL);
+            gap_start = match self.map.boundaries.behind(start).ends {
+                0 => self.map.gap_start(from),
+                ends => from.minus(Granules::new(ends.leading_zeros())),
+            };
+        }
+        let windows = self.map.vacate(start, end);
+        let end = end.offset();
+        self.note_gaps(from, end, windows);
+        self.counters.freed(from.up_to(end));
+        self.give_back(Freed { start: from, end, gap: Gap { start: gap_start, end: gap_end }, previous, next });
+        Some(())
+    }
+
+    /// The end of the block that starts at `start`, and of the gap after it.
+    #[inline(never)]
+    fn far_ends(&self, start: Place) -> Option<(Near, Offset)> {
+        let end = self.map.block_end(start.offset());
+        let (_, near) = self.map.ends(end, end)?;
+        Some((near, self.gap_end(end)))
+    }
+
+    /// Where the gap ends that starts at `start`, the one that is held included.
+    #[inline(always)]
+    fn gap_end(&self, start: Offset) -> Offset {
+        if P::ROVES && start == self.rover.at { start.plus(self.rover.gap) } else { self.map.gap_end(start) }
+    }
+
+    /// Takes granules back that were just freed: counts the gap that they lie in, writes its header and links it.
+    #[inline(always)]
+    fn give_back(&mut self, freed: Freed) {
+        let Freed { start, end, gap, previous, next } = freed;
+        let (left, right) = (gap.start != start, end.up_to(gap.end));
+        let absorbed = u32::from(left).wrapping_add(u32::from(right > Granules::ZERO));
+        self.gaps = self.gaps.wrapping_add(1).wrapping_sub(absorbed);
+        // One comparison: on which side of the gap the rover is cannot be predicted.
+        if P::ROVES && gap.start.up_to(self.rover.at) < gap.size() {
+            return self.give_back_at_rover(start, end, gap.start, gap.end, previous, next);
+        }
+        self.map.add_to_maximum(gap);
+        self.remove_from_maximum(end, right);
+        self.region.write_free(gap.start, gap.size().minus(Granules::HEADER), next);
+        if P::ROVES {
+            // If the gap began before `start`, it is `previous` itself, and what is written is its own link once more.
+            self.region.link(previous, if left { next } else { gap.start });
+            if next == self.rover.at {
+                self.rover.previous = gap.start;
+            }
+            if previous == self.rover.at {
+                self.rover.next = gap.start;
             }
         }
     }
+
+    /// [`give_back`](Self::give_back) where the rover stands in the gap: it moves to the gap's start and holds it.
+    #[inline(never)]
+    fn give_back_at_rover(
+        &mut self,
+        start: Offset,
+        end: Offset,
+        gap_start: Offset,
+        gap_end: Offset,
+        previous: Offset,
+        next: Offset,
+    ) {
+        let gap = Gap { start: gap_start, end: gap_end };
+        let (left, right) = (gap.start.up_to(start), end.up_to(gap.end));
+        let before = self.rover.at;
+        let previous = match left {
+            Granules::ZERO => previous,
+            _ if before == gap.start => self.rover.previous,
+            _ => self.previous_gap(gap.start),
+        };
+        self.rover = Rover { at: gap.start, gap: gap.size(), previous, next };
+        if before != gap.start {
+            self.remove_from_maximum(gap.start, left);
+        }
+        if before != end {
+            self.remove_from_maximum(end, right);
+        }
+        self.region.write_free(gap.start, gap.size().minus(Granules::HEADER), next);
+        if left == Granules::ZERO {
+            self.region.link(previous, gap.start);
+        }
+    }
+
+    /// Gives the block whose payload starts at `at` a size of `size` bytes, where it stands if `stay` and if it can.
+    #[inline(never)]
+    pub(crate) fn resize(&mut self, at: Offset, size: usize, stay: bool) -> Result<Resize, Reason> {
+        let block = match self.live(at) {
+            Ok(block) if self.region.allocated_is_intact(block.start, block.size()) => block,
+            _ => return Err(self.refuse(at)),
+        };
+        let gap = Gap { start: block.end, end: self.gap_end(block.end) };
+        match Granules::of_block(size) {
+            Some(need) if stay && need <= block.start.up_to(gap.end) => {
+                let room = if need > block.size() { gap.end } else { block.end };
+                let end = without_sliver(block.start.plus(need), room);
+                if end < block.end {
+                    self.shrink(block, end, gap.end);
+                } else if end > block.end {
+                    self.grow(block, end, gap);
+                }
+                Ok(Resize::InPlace)
+            }
+            _ => Ok(Resize::Move(block.size().payload())),
+        }
+    }
+
+    /// Moves the end of a block forward to `end` and takes back what is after it, up to `gap_end`.
+    fn shrink(&mut self, block: Gap, end: Offset, gap_end: Offset) {
+        let (mut previous, mut next) = (Offset::NIL, Offset::NIL);
+        if P::ROVES {
+            (previous, next) = (self.previous_gap(block.start), self.next_gap(block.end));
+        }
+        let Some((from, to)) = self.map.ends(block.end, end) else { return };
+        self.region.write_allocated(block.start, block.start.up_to(end));
+        let windows = self.map.move_end(from, to);
+        self.note_gaps(end, block.end, windows);
+        self.counters.shrunk(end.up_to(block.end));
+        self.give_back(Freed { start: end, end: block.end, gap: Gap { start: end, end: gap_end }, previous, next });
+    }
+
+    /// Moves the end of a block back to `end`, into the gap after it.
+    fn grow(&mut self, block: Gap, end: Offset, gap: Gap) {
+        let rest = Gap { start: end, end: gap.end };
+        let is_held = P::ROVES && self.held() == gap.start;
+        let (mut previous, mut next) = (Offset::NIL, Offset::NIL);
+        if is_held {
+            (previous, next) = (self.rover.previous, self.rover.next);
+        } else if P::ROVES {
+            (previous, next) = (self.previous_gap(gap.start), self.next_gap(gap.start));
+        }
+        let Some((from, to)) = self.map.ends(block.end, end) else { return };
+        self.region.write_allocated(block.start, block.start.up_to(end));
+        let windows = self.map.move_end(from, to);
+        self.note_gaps(end, block.end, windows);
+        let used_up = rest.size() == Granules::ZERO;
+        if !used_up {
+            self.region.write_free(end, rest.size().minus(Granules::HEADER), next);
+        }
+        self.gaps = self.gaps.wrapping_sub(u32::from(used_up));
+        if is_held {
+            self.rover.at = end;
+            self.rover.gap = rest.size();
+        } else {
+            self.remove_from_maximum(gap.start, gap.size());
+            self.map.add_to_maximum(rest);
+        }
+        if P::ROVES {
+            self.region.link(previous, if used_up { next } else { end });
+            if self.rover.previous == gap.start {
+                self.rover.previous = if used_up { previous } else { end };
+            }
+            if self.rover.next == gap.start {
+                self.rover.next = if used_up { next } else { end };
+            }
+        }
+        self.high_water = self.high_water.max(end);
+        self.counters.grown(block.end.up_to(end));
+    }
+
+    pub(crate) fn stats(&self) -> SegmentStats {
+        let size = self.region.granules();
+        let largest = Granules::new(self.map.maxima.root()).max(self.rover.gap);
+        self.counters.figures(size.bytes(), size, largest, self.gaps)
+    }
 }
 
-impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
-    /// Every slot and every block in address order, the slab's first.
-    ///
-    /// The lock is taken for each step and not held between them, so that the caller may do anything meanwhile; where
-    /// other threads do, the walk shows each block as it was when the walk came by. It ends early if this thread is in
-    /// the heap. Complexity: O(log) a step.
-    pub fn blocks(&self) -> Blocks<'_, 'a, L, P> {
-        Blocks { heap: self, segment: Segment::Slab, at: Offset::ZERO }
-    }
-
-    /// The slots or blocks from `segment`'s first on: for [`Segment::Blocks`] without a step for every slot. Otherwise as
-    /// [`blocks`](Self::blocks).
-    pub fn blocks_in(&self, segment: Segment) -> Blocks<'_, 'a, L, P> {
-        Blocks { heap: self, segment, at: Offset::ZERO }
-    }
-
-    /// The address of every header in the heap that is not what the allocator wrote, live or free, by a walk like
-    /// [`blocks`](Self::blocks). [`repair`](Self::repair) puts them right.
-    pub fn overwritten(&self) -> Overwritten<'_, 'a, L, P> {
-        Overwritten { blocks: self.blocks() }
-    }
+/// The end of a block that was to end at `end`: a rest of one granule is too small for a gap and stays with the block.
+#[inline(always)]
+fn without_sliver(end: Offset, gap_end: Offset) -> Offset {
+    if end.up_to(gap_end) < Granules::MIN_BLOCK { gap_end } else { end }
 }

@@ -1,23 +1,20 @@
-//! Whether everything is as it must be, and putting right what can be put right.
+//! Consistency check and repair.
 //!
-//! `check` tests each invariant that is written at its type, in the plainest way that there is: by walking the bits
-//! from front to back.
-#![deny(unsafe_code)]
+//! `check` tests each invariant that is written at its type in the plainest way: it walks over the bits from front to back.
 
 use core::error::Error;
 use core::fmt;
 
-use crate::bit_tree::{self, BitTree};
-use crate::block_map::BlockMap;
+use crate::bits::{NO_BIT, Window};
+use crate::block_map::{BlockMap, Gap};
+use crate::blocks::Blocks;
 use crate::error::Reentered;
 use crate::heap::Heap;
 use crate::lock::RawLock;
-use crate::max_tree::MaxTree;
-use crate::next_fit::BlockSegment;
+use crate::max_tree::{MOST, NO_CHUNK};
 use crate::policy::Policy;
-use crate::size::{Granules, Offset};
-use crate::slab::{Front, NONE, Slab};
-use crate::window::Gap;
+use crate::slab::Slab;
+use crate::units::{Granules, Offset};
 
 /// An invariant of the heap that does not hold.
 ///
@@ -83,69 +80,40 @@ fn demand(holds: bool, otherwise: Violation) -> Result<(), Violation> {
     if holds { Ok(()) } else { Err(otherwise) }
 }
 
-impl BitTree<'_> {
-    fn check(&self) -> Result<(), Violation> {
-        for (below, above) in self.levels.iter().zip(self.levels.iter().skip(1)) {
-            for (index, &word) in above.iter().enumerate() {
-                for bit in 0..64u32 {
-                    let under = index.wrapping_mul(64).wrapping_add(bit as usize);
-                    let is_set = word.wrapping_shr(bit) & 1 != 0;
-                    demand(is_set == below.get(under).is_some_and(|&word| word != 0), Violation::Summary)?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-impl MaxTree<'_> {
-    fn check(&self) -> Result<(), Violation> {
-        for (below, above) in self.levels.iter().zip(self.levels.iter().skip(1)) {
-            for (index, &number) in above.iter().flatten().enumerate() {
-                let largest = below.get(index).and_then(|node| node.iter().max()).copied().unwrap_or(0);
-                demand(number == largest, Violation::Maximum)?;
-            }
-        }
-        Ok(())
-    }
-}
-
 /// What a walk over the map has counted.
-#[derive(Default)]
 struct Census {
     gaps: u32,
     objects: u32,
-    live: u32,
-    last_end: u32,
+    live: Granules,
+    last_end: Offset,
 }
 
 impl BlockMap<'_> {
-    /// Walks all bits in order. `fail` makes the violation for a place.
+    /// Walks over all bits in order. `fail` makes the violation for a boundary.
     fn census(&self, fail: impl Fn(Offset) -> Violation) -> Result<Census, Violation> {
-        let mut census = Census::default();
-        demand(self.chunks.first() == Some(&[0, 0]), fail(Offset::ZERO))?;
+        let mut census = Census { gaps: 0, objects: 0, live: Granules::ZERO, last_end: Offset::ZERO };
+        demand(self.boundaries.padding_is_clear(), fail(Offset::ZERO))?;
         let (mut gap_start, mut block_start) = (None, Some(Offset::ZERO));
-        for (chunk, &[starts, ends]) in self.chunks.iter().skip(1).enumerate() {
+        for (chunk, Window { starts, ends }) in (0u32..).zip(self.boundaries.chunks()) {
             let mut left = starts | ends;
             while left != 0 {
                 let bit = left.trailing_zeros();
                 left &= left.wrapping_sub(1);
                 let at = Offset::in_chunk(chunk, bit);
-                let is_set = |word: u64| word.wrapping_shr(bit) & 1 != 0;
-                if is_set(ends) {
+                if ends.wrapping_shr(bit) & 1 != 0 {
                     let start = block_start.take().ok_or(fail(at))?;
                     if at > Offset::ZERO {
                         demand(start.up_to(at) >= Granules::MIN_BLOCK, fail(at))?;
                         census.objects = census.objects.wrapping_add(1);
-                        census.live = census.live.wrapping_add(start.up_to(at).count());
-                        census.last_end = at.index();
+                        census.live = census.live.plus(start.up_to(at));
+                        census.last_end = at;
                     }
                     gap_start = Some(at);
                 }
-                if is_set(starts) {
+                if starts.wrapping_shr(bit) & 1 != 0 {
                     let gap = Gap { start: gap_start.take().ok_or(fail(at))?, end: at };
                     demand(gap.size() != Granules::HEADER, fail(at))?;
-                    census.gaps = census.gaps.wrapping_add(u32::from(gap.size() > Granules::NONE));
+                    census.gaps = census.gaps.wrapping_add(u32::from(gap.size() > Granules::ZERO));
                     block_start = Some(at);
                 }
             }
@@ -154,48 +122,52 @@ impl BlockMap<'_> {
         Ok(census)
     }
 
-    fn check_summaries(&self, rover: Offset) -> Result<(), Violation> {
-        self.boundaries.check()?;
-        self.gaps.check()?;
-        self.maxima.check()?;
-        // Behind the last chunk, what fills the last word or node must be empty.
-        let chunks = self.chunks.len().next_multiple_of(64);
+    /// Compares each summary and each maximum with what it summarises. `held` is the gap that no maximum counts.
+    fn check_summaries(&self, held: Offset) -> Result<(), Violation> {
+        demand(self.summary.is_whole(), Violation::Summary)?;
+        demand(self.maxima.is_whole(), Violation::Maximum)?;
+        let chunks = self.end().chunk().wrapping_add(1);
         for chunk in 0..chunks {
-            let [starts, ends] = self.chunk(chunk);
-            demand(self.boundaries.contains(chunk) == (starts | ends != 0), Violation::Summary)?;
-            demand(self.gaps.contains(chunk) == (ends & !starts != 0), Violation::Summary)?;
+            let window = self.boundaries.chunk(chunk);
+            let is_empty = window.starts | window.ends == 0;
+            demand(self.summary.contains(chunk) != is_empty, Violation::Summary)?;
+            demand(self.maxima.get(chunk) == self.largest_in(chunk, held).count().min(MOST), Violation::Maximum)?;
         }
-        for chunk in 0..chunks {
-            demand(self.maxima.get(chunk) == self.largest_in(chunk, rover).count(), Violation::Maximum)?;
-        }
-        Ok(())
+        // What fills the last word and node is empty.
+        demand(self.summary.next(chunks) == NO_BIT, Violation::Summary)?;
+        demand(self.maxima.first(chunks, 1) == NO_CHUNK, Violation::Maximum)
     }
 }
 
-impl BlockSegment<'_> {
+impl<P: Policy> Blocks<'_, P> {
     fn check(&self) -> Result<(), Violation> {
-        if self.region.granules() == Granules::NONE {
+        if self.region.granules() == Granules::ZERO {
             return Ok(());
         }
         let census = self.map.census(|at| Violation::Boundary { address: self.region.address(at) })?;
-        self.map.check_summaries(self.rover.at)?;
-        self.check_rover()?;
-        let (objects, extent) = (self.counters.objects, &self.extent);
-        let counts = [census.gaps, census.objects, census.live];
-        demand(counts == [self.gaps, objects, extent.live], Violation::Count)?;
-        demand(extent.peak >= extent.live && extent.peak_objects >= objects, Violation::Count)?;
-        demand(census.last_end <= self.high_water.index(), Violation::HighWater)?;
+        self.map.check_summaries(self.held())?;
+        if P::ROVES {
+            self.check_rover()?;
+        }
+        let counters = &self.counters;
+        let counts = (census.gaps, census.objects, census.live);
+        demand(counts == (self.gaps, counters.objects(), counters.live()), Violation::Count)?;
+        let is_below = counters.peak >= census.live.count() && counters.peak_objects >= census.objects;
+        demand(is_below, Violation::Count)?;
+        demand(census.last_end <= self.high_water, Violation::HighWater)?;
         self.first_overwritten()
     }
 
     fn check_rover(&self) -> Result<(), Violation> {
+        let chunks = BlockMap::chunks_of(self.region.granules());
+        let told = |chunk: u32| self.chunks_with_gaps.contains(chunk) == (self.map.gaps(chunk) != 0);
+        let tells = self.chunks_with_gaps.is_whole() && self.chunks_with_gaps.next(chunks) == NO_BIT;
+        demand(tells && (0..chunks).all(told), Violation::Summary)?;
         let rover = &self.rover;
-        let gap = self.map.gap_at(rover.at);
-        let neighbours = (self.map.previous_gap(rover.at), self.map.next_gap(rover.at));
-        let holds = if rover.gap > Granules::NONE {
+        let holds = if rover.gap > Granules::ZERO {
             self.map.gap_start(rover.at) == rover.at
-                && gap.size() == rover.gap
-                && neighbours == (rover.previous, rover.next)
+                && self.map.gap_at(rover.at).size() == rover.gap
+                && (self.previous_gap(rover.at), self.next_gap(rover.at)) == (rover.previous, rover.next)
         } else {
             rover.at == self.map.end() || self.map.is_start(rover.at)
         };
@@ -211,12 +183,12 @@ impl BlockSegment<'_> {
         Ok(())
     }
 
-    /// Writes every header that is not what the map says; answers how many.
+    /// Writes every header that is not what the map says, and returns how many there were.
     fn repair(&mut self) -> usize {
         let (mut at, mut repaired) = (Offset::ZERO, 0usize);
         while let Some(found) = self.found(at) {
             if !found.intact {
-                self.rewrite(found.start, Granules::within(found.block.size));
+                self.rewrite(found.start, Granules::from_bytes_floor(found.block.size));
                 repaired = repaired.wrapping_add(1);
             }
             at = found.next;
@@ -228,28 +200,25 @@ impl BlockSegment<'_> {
         if self.map.is_start(start) {
             self.region.write_allocated(start, size);
         } else {
-            self.region.write_free(start, size.minus(Granules::HEADER), self.map.next_gap(start));
+            self.region.write_free(start, size.minus(Granules::HEADER), self.link_of(start));
         }
     }
 }
 
-impl Slab<'_> {
+impl<P: Policy> Slab<'_, P> {
     fn check(&self) -> Result<(), Violation> {
-        self.returned.check()?;
-        let Front { word, bits } = self.front;
-        demand((bits == 0) == (word == NONE), Violation::Returned)?;
-        let first = self.returned.next(0).map_or(usize::MAX, |slot| slot / 64);
-        demand((word as usize) < first || self.returned.next(0).is_none(), Violation::Returned)?;
-        demand(bits == 0 || self.front.slot(bit_tree::highest(bits)) < self.used, Violation::Returned)?;
-        let mut returned = bits.count_ones();
-        let mut bit = 0usize;
-        while let Some(slot) = self.returned.next(bit) {
-            demand(slot < self.used as usize, Violation::Returned)?;
-            returned = returned.wrapping_add(1);
-            bit = slot.wrapping_add(1);
+        demand(self.returned.is_whole(), Violation::Summary)?;
+        demand(self.lowest <= self.used && self.used <= self.slots, Violation::Returned)?;
+        let is_lowest_returned = self.lowest < self.used;
+        let mut returned = u32::from(is_lowest_returned);
+        for slot in 0..self.slots {
+            if self.returned.contains(slot) {
+                demand(is_lowest_returned && slot > self.lowest && slot < self.used, Violation::Returned)?;
+                returned = returned.wrapping_add(1);
+            }
         }
         let live = self.used.wrapping_sub(returned);
-        demand(self.used <= self.slots && self.counters.objects == live, Violation::Count)?;
+        demand(self.counters.objects() == live && self.counters.peak_objects == self.used, Violation::Count)?;
         let mut at = Offset::ZERO;
         while let Some(found) = self.found(at) {
             demand(found.intact, Violation::Overwritten { address: found.block.address })?;
@@ -258,13 +227,13 @@ impl Slab<'_> {
         Ok(())
     }
 
-    /// Writes every header of a returned slot that is not what the tree says; answers how many.
+    /// Writes every header of a returned slot that is not what the tree says, and returns how many there were.
     fn repair(&mut self) -> usize {
         let (mut at, mut repaired) = (Offset::ZERO, 0usize);
         while let Some(found) = self.found(at) {
             if !found.intact {
-                let next = self.next_free(self.index(at));
-                self.region.write_free(at, self.stride, next);
+                let next = self.next_free(self.slot_at(at));
+                self.region.write_free(at, self.stride(), next);
                 repaired = repaired.wrapping_add(1);
             }
             at = found.next;
@@ -274,23 +243,23 @@ impl Slab<'_> {
 }
 
 impl<L: RawLock, P: Policy> Heap<'_, L, P> {
-    /// Whether every invariant holds. Linear in the region's size, with one lock held after the other.
+    /// Tests every invariant. Linear in the region's size, with one lock held after the other.
     ///
     /// # Errors
     /// The first violation found.
     pub fn check(&self) -> Result<(), Violation> {
-        self.with_slab(|slab| slab.check())??;
-        self.with_next_fit(|next_fit| next_fit.check())?
+        self.lock_slab()?.check()?;
+        self.lock_blocks()?.check()
     }
 
-    /// Rewrites every header in the heap that was overwritten, from the map, and answers how many there were. Linear in
+    /// Rewrites every header in the heap that was overwritten, from the map, and returns how many there were. Linear in
     /// slots and blocks, with one lock held after the other.
     ///
     /// # Errors
     /// [`Reentered`] if this thread is in the heap.
     pub fn repair(&self) -> Result<usize, Reentered> {
-        let slots = self.with_slab(Slab::repair)?;
-        let blocks = self.with_next_fit(BlockSegment::repair)?;
+        let slots = self.lock_slab()?.repair();
+        let blocks = self.lock_blocks()?.repair();
         Ok(slots.wrapping_add(blocks))
     }
 }

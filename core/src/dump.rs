@@ -1,13 +1,12 @@
 //! The heap as text: both segments, block by block.
-#![deny(unsafe_code)]
 
 use core::fmt::{self, Write};
 
-use crate::blocks::{Block, State};
 use crate::heap::Heap;
+use crate::layout::Segment;
 use crate::lock::RawLock;
 use crate::policy::Policy;
-use crate::split::Segment;
+use crate::walk::{Block, State};
 
 /// Slots or blocks side by side that are alike: a slab of thousands of free slots is one line.
 struct Run {
@@ -36,16 +35,16 @@ impl Run {
 
 fn heading<L: RawLock, P: Policy>(heap: &Heap<'_, L, P>, segment: Segment, out: &mut impl Write) -> fmt::Result {
     let range = heap.segment(segment);
-    let size = range.end.wrapping_sub(range.start);
-    match segment {
-        Segment::Slab => {
-            writeln!(out, "slab segment: {size} bytes at {:#x}, slots of {} bytes", range.start, heap.slab_size())
-        }
-        Segment::Blocks => {
-            write!(out, "next-fit segment: {size} bytes at {:#x}, rover at ", range.start)?;
-            writeln!(out, "{:#x}", heap.rover().unwrap_or(range.start))
-        }
+    let (size, start) = (range.end.wrapping_sub(range.start), range.start);
+    if segment == Segment::Slab {
+        return writeln!(out, "slab segment: {size} bytes at {start:#x}, slots of {} bytes", heap.slab_size());
     }
+    write!(out, "block segment: {size} bytes at {start:#x}")?;
+    if P::ROVES {
+        let rover = heap.lock_blocks().map_or(start, |blocks| blocks.region.address(blocks.rover.at));
+        write!(out, ", rover at {rover:#x}")?;
+    }
+    out.write_str("\n")
 }
 
 impl<L: RawLock, P: Policy> Heap<'_, L, P> {

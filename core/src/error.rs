@@ -1,5 +1,4 @@
 //! What can go wrong, as types: each says what was wrong, and none of them is ever a panic.
-#![deny(unsafe_code)]
 
 use core::error::Error;
 use core::fmt;
@@ -190,6 +189,12 @@ impl From<Reentered> for InitError {
 }
 
 impl From<Reentered> for AllocError {
+    fn from(_: Reentered) -> Self {
+        Self::Reentered
+    }
+}
+
+impl From<Reentered> for Reason {
     fn from(_: Reentered) -> Self {
         Self::Reentered
     }

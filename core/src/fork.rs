@@ -1,7 +1,7 @@
 //! Both locks at once, for `fork`.
 
 use crate::heap::Heap;
-use crate::lock::{Hold, RawLock};
+use crate::lock::{Guard, Hold, RawLock};
 use crate::policy::Policy;
 
 /// A heap that no other thread is in, for as long as this lives; see [`Heap::lock_all`].
@@ -9,31 +9,31 @@ use crate::policy::Policy;
 /// It stays on the thread that made it, whose locks they are.
 #[must_use = "dropping it lets the other threads in again"]
 pub struct HeapGuard<'h, L: RawLock> {
-    _next_fit: Option<Hold<'h, L>>,
+    _blocks: Option<Hold<'h, L>>,
     _slab: Option<Hold<'h, L>>,
 }
 
 impl<L: RawLock<Token = ()>, P: Policy> Heap<'_, L, P> {
     /// Waits until no other thread is in the heap, and keeps them out until the answer is dropped.
     ///
-    /// What for: `fork` copies the memory of a process, but of its threads only the caller. A heap that another thread is
+    /// `fork` copies the memory of a process, but of its threads only the caller. A heap that another thread is
     /// in at that moment stays locked in the child for ever, and half changed. So hold it before the fork and drop
     /// it after, in the parent and in the child.
     ///
     /// Meanwhile the calling thread is in the heap itself: its calls are refused as [`Reentered`](crate::Reentered) by a
     /// lock that knows its owner, and wait for ever with one that does not. A lock that this thread has already, because it
-    /// forks in a signal handler that interrupted the heap, is left to whom it belongs.
+    /// forks in a signal handler that interrupted the heap, is neither taken nor released.
     ///
-    /// Only locks whose tokens hold nothing can be held so: those that restore a state, as one that masks interrupts, must
-    /// be given back in the order in which they were taken, and nobody can promise that of a value.
+    /// Only locks whose tokens hold nothing can be held so: those that restore a state, as one that masks interrupts does,
+    /// must be given back in the order in which they were taken, which no value can promise.
     ///
     /// ```
     /// use slabfit::{AllocError, Config, Heap, NoLock, RegionArray};
     ///
     /// let mut array = RegionArray::<4096>::new();
-    /// let heap: Heap<'_, NoLock> = Heap::new(&mut array, Config::new(64))?;
+    /// let heap: Heap<'_, NoLock> = Heap::from_memory(&mut array, Config::new(64))?;
     /// let held = heap.lock_all();
-    /// drop(heap.lock_all()); // has taken nothing and gives nothing back
+    /// drop(heap.lock_all()); // takes nothing and gives nothing back
     /// assert_eq!(heap.alloc(64), Err(AllocError::Reentered));
     /// assert_eq!(heap.alloc(65), Err(AllocError::Reentered));
     /// drop(held);
@@ -41,8 +41,7 @@ impl<L: RawLock<Token = ()>, P: Policy> Heap<'_, L, P> {
     /// # Ok::<(), slabfit::InitError>(())
     /// ```
     pub fn lock_all(&self) -> HeapGuard<'_, L> {
-        // Nobody else takes one of the two while it has the other, so the order is of no consequence but to callers of
-        // this, for whom it is always the same.
-        HeapGuard { _slab: self.slab.hold().ok(), _next_fit: self.next_fit.hold().ok() }
+        let (slab, blocks) = self.lock_both();
+        HeapGuard { _slab: slab.ok().map(Guard::into_hold), _blocks: blocks.ok().map(Guard::into_hold) }
     }
 }

@@ -1,9 +1,7 @@
 //! The C headers that lie in the heap, as `mem.h` declares them.
 //!
-//! They are written for those who walk the heap from outside: C programs, debuggers, students. The allocator itself
-//! reads one of them in one place, to refuse the free of a block whose header was overwritten. The layout is that of
-//! 64-bit Linux on every target, so that one picture of the heap holds everywhere.
-#![deny(unsafe_code)]
+//! They are written for C programs, debuggers and students that walk the heap from outside. The allocator itself reads one
+//! in one place: to refuse the free of a block whose header was overwritten.
 
 use core::ffi::c_void;
 use core::mem::offset_of;
@@ -11,8 +9,7 @@ use core::ptr;
 
 use static_assertions::{const_assert, const_assert_eq};
 
-use crate::size::{GRANULE, Granules};
-use crate::switch::wrong;
+use crate::units::{GRANULE, Granules};
 
 /// What stands in the `magic` field of every allocated block's header.
 pub const MAGIC: usize = 0x507_7604;
@@ -21,66 +18,33 @@ pub const MAGIC: usize = 0x507_7604;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FreeHeader {
-    /// Bytes behind the header of a free block; all bytes of a free slot. `INT_MAX` where an `int` cannot say it.
+    /// Bytes after the header of a free block; all bytes of a free slot. `INT_MAX` if an `int` cannot hold them.
     pub length: i32,
-    padding: u32,
-    /// The next free block or slot by address, or null.
+    /// The next free block or slot by address, or null; null under every policy but [`NextFit`](crate::NextFit).
     pub next: *mut FreeHeader,
-    #[cfg(target_pointer_width = "32")]
-    high: u32,
 }
 
-/// Begins every allocated block; the payload follows it.
+/// Begins every allocated block; the payload follows one granule after its first byte.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllocatedHeader {
-    /// Bytes of payload. `INT_MAX` where an `int` cannot say it.
+    /// Bytes of payload. `INT_MAX` if an `int` cannot hold them.
     pub length: i32,
-    padding: u32,
-    /// [`MAGIC`], as long as nobody has written over it.
+    /// [`MAGIC`], unless somebody has written over it.
     pub magic: *mut c_void,
-    #[cfg(target_pointer_width = "32")]
-    high: u32,
 }
 
-const_assert_eq!(size_of::<FreeHeader>(), GRANULE);
+const_assert!(size_of::<FreeHeader>() <= GRANULE && align_of::<FreeHeader>() <= GRANULE);
+const_assert!(size_of::<AllocatedHeader>() <= GRANULE && align_of::<AllocatedHeader>() <= GRANULE);
+// Both begin with `length`, and the pointer follows at its alignment.
 const_assert_eq!(offset_of!(FreeHeader, length), 0);
-const_assert_eq!(offset_of!(FreeHeader, next), 8);
-const_assert!(align_of::<FreeHeader>() <= GRANULE);
-const_assert_eq!(size_of::<AllocatedHeader>(), GRANULE);
+const_assert_eq!(offset_of!(FreeHeader, next), size_of::<usize>());
 const_assert_eq!(offset_of!(AllocatedHeader, length), 0);
-const_assert_eq!(offset_of!(AllocatedHeader, magic), 8);
-const_assert!(align_of::<AllocatedHeader>() <= GRANULE);
-
-impl FreeHeader {
-    /// The header of `length` granules: those behind a free block's header, or all those of a free slot.
-    pub(crate) const fn new(length: Granules, next: *mut Self) -> Self {
-        Self {
-            length: length.length(),
-            padding: 0,
-            next,
-            #[cfg(target_pointer_width = "32")]
-            high: 0,
-        }
-    }
-}
+const_assert_eq!(offset_of!(AllocatedHeader, magic), size_of::<usize>());
 
 impl AllocatedHeader {
     /// The header of a block of `block` granules.
     pub(crate) const fn new(block: Granules) -> Self {
-        Self {
-            length: block.minus(Granules::HEADER).length(),
-            padding: 0,
-            magic: ptr::without_provenance_mut(MAGIC),
-            #[cfg(target_pointer_width = "32")]
-            high: 0,
-        }
-    }
-
-    /// Whether `length` and `magic` are what `new` writes for a block of this size. The padding is nobody's: a C
-    /// program that assigns the struct may leave anything in it.
-    pub(crate) fn is_of(&self, block: Granules) -> bool {
-        let length = block.minus(Granules::HEADER).length();
-        !wrong!("length", self.length != length) && !wrong!("magic", self.magic.addr() != MAGIC)
+        Self { length: block.minus(Granules::HEADER).length(), magic: ptr::without_provenance_mut(MAGIC) }
     }
 }

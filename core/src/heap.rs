@@ -1,21 +1,21 @@
-//! The heap: one region cut in two, a lock for each part, and who serves what.
+//! The heap: two segments of one region, a lock for each, and which of them serves a call.
+#![allow(unsafe_code)]
 
 use core::alloc::Layout;
-use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr::{self, NonNull};
 
+use crate::blocks::Blocks;
 use crate::error::{AllocError, InitError, InvalidFree, ReallocError, Reason, Reentered};
-use crate::lock::{Locked, RawLock};
-use crate::next_fit::BlockSegment;
+use crate::layout::{Config, Segment, lay_out};
+use crate::lock::{Guard, Locked, RawLock};
+use crate::memory::Memory;
 use crate::policy::{NextFit, Policy};
-use crate::region::{self, Memory};
-use crate::size::{GRANULE, Granules, Offset, Resize};
+use crate::region;
 use crate::slab::Slab;
-use crate::split::{Config, Segment, split};
 use crate::stats::Stats;
-use crate::switch::wrong;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
+use crate::units::{GRANULE, Granules, Offset, Resize};
 
 /// The lock of a heap whose type names none.
 #[cfg(target_has_atomic = "8")]
@@ -24,20 +24,20 @@ pub type DefaultLock = crate::spin::SpinLock;
 #[cfg(not(target_has_atomic = "8"))]
 pub type DefaultLock = crate::lock::NoLock;
 
-/// A heap in the caller's memory: a slab and next fit side by side, each under a lock of its own.
+/// A heap in the caller's memory: a slab and a segment of blocks side by side, each under a lock of its own.
 ///
 /// The heap takes nothing on trust: it believes no byte that lies in its region, and [`free`](Self::free) and
 /// [`realloc`](Self::realloc) refuse every address that is not a live object's start. It never panics, prints or
 /// allocates, and its calls end whatever was written into the region.
 ///
-/// Complexity: alloc, free and realloc are O(log) in the region's size (realloc beside its copying; for alignments above
-/// 16 see [`alloc_layout`](Self::alloc_layout)). `stats` is O(log) too; `check`, `repair` and the walks are linear.
+/// Complexity: alloc, free and realloc are O(log) in the region's size (realloc beside its copying), whatever the alignment.
+/// `stats` is O(log) too; `check`, `repair` and the walks are linear.
 ///
 /// ```
 /// use slabfit::{Config, Heap, RegionArray};
 ///
 /// let mut array = RegionArray::<16384>::new();
-/// let heap: Heap = Heap::new(&mut array, Config::new(64))?;
+/// let heap = Heap::new(&mut array, Config::new(64))?;
 /// let object = heap.alloc(100)?.as_ptr();
 /// // SAFETY: nobody uses the object afterwards.
 /// unsafe { heap.free(object) }?;
@@ -61,19 +61,19 @@ pub type DefaultLock = crate::lock::NoLock;
 /// ```
 pub struct Heap<'a, L: RawLock = DefaultLock, P: Policy = NextFit> {
     bounds: Bounds,
-    policy: PhantomData<P>,
-    pub(crate) slab: Locked<L, Slab<'a>>,
-    pub(crate) next_fit: Locked<L, BlockSegment<'a>>,
+    slab: Locked<L, Slab<'a, P>>,
+    blocks: Locked<L, Blocks<'a, P>>,
 }
 
 /// Where the heap lies: written once, by `init`, and read without a lock.
 ///
 /// Invariant: `size` is 0 before the others are set, and is set after them.
-#[repr(align(64))]
+#[cfg_attr(target_pointer_width = "64", repr(align(64)))]
 struct Bounds {
     base: AtomicPtr<u8>,
     size: AtomicUsize,
     slab_segment: AtomicUsize,
+    /// `usize::MAX`, which no request has, if there is no slab.
     slab_size: AtomicUsize,
 }
 
@@ -81,7 +81,7 @@ impl Bounds {
     fn set(&self, base: NonNull<u8>, slab_segment: usize, slab_size: usize, size: usize) {
         self.base.store(base.as_ptr(), Ordering::Relaxed);
         self.slab_segment.store(slab_segment, Ordering::Relaxed);
-        self.slab_size.store(slab_size, Ordering::Relaxed);
+        self.slab_size.store(if slab_size == 0 { usize::MAX } else { slab_size }, Ordering::Relaxed);
         self.size.store(size, Ordering::Release);
     }
 }
@@ -89,13 +89,14 @@ impl Bounds {
 /// Where an address lies.
 enum Place {
     Slab(Offset),
-    Block(Offset),
+    Blocks(Offset),
     /// Outside the heap, or not the first byte of a granule.
     Nowhere,
 }
 
 impl<'a> Heap<'a> {
-    /// Makes a heap in `memory` with the default lock and policy; [`from_memory`](Self::from_memory) makes one of any type.
+    /// Makes a heap in `memory`, with the default lock and policy: `memory` is a slice of bytes, a
+    /// [`RegionArray`](crate::RegionArray), or a [`Memory`]. [`from_memory`](Self::from_memory) makes one of any type.
     ///
     /// # Errors
     /// [`InitError`] says what is wrong with the memory or the configuration.
@@ -105,7 +106,7 @@ impl<'a> Heap<'a> {
 }
 
 impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
-    /// A heap without memory: every request fails with [`AllocError::NotInitialised`] until [`init`](Self::init).
+    /// A heap without memory, all zeros: every request fails with [`AllocError::NotInitialised`] until [`init`](Self::init).
     pub const fn empty() -> Self {
         Self {
             bounds: Bounds {
@@ -114,16 +115,15 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
                 slab_segment: AtomicUsize::new(0),
                 slab_size: AtomicUsize::new(0),
             },
-            policy: PhantomData,
-            slab: Locked::new(Slab::empty()),
-            next_fit: Locked::new(BlockSegment::empty()),
+            slab: Locked::new(Slab::EMPTY),
+            blocks: Locked::new(Blocks::EMPTY),
         }
     }
 
-    /// A heap in `memory`: a slice of bytes, a [`RegionArray`](crate::RegionArray), or a [`Memory`].
+    /// Makes a heap in `memory`: a slice of bytes, a [`RegionArray`](crate::RegionArray), or a [`Memory`].
     ///
     /// # Errors
-    /// [`InitError`] says what is wrong with the memory or the slab size.
+    /// [`InitError`] says what is wrong with the memory or the configuration.
     pub fn from_memory(memory: impl Into<Memory<'a>>, config: Config) -> Result<Self, InitError> {
         let heap = Self::empty();
         heap.init(memory, config)?;
@@ -134,73 +134,103 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     ///
     /// # Errors
     /// [`InitError`] says what is wrong; the heap is then as before, and another call may succeed.
+    #[cold]
+    #[inline(never)]
     pub fn init(&self, memory: impl Into<Memory<'a>>, config: Config) -> Result<(), InitError> {
-        // If this thread is in one of the two, nothing may change, nor the memory: this finds it out.
-        let outside = self.with_slab(|_| ()).and_then(|()| self.with_next_fit(|_| ()));
-        if wrong!("init-inside", outside.is_err()) {
-            return Err(InitError::Reentered);
+        // Fails before it touches the memory if this thread holds either lock.
+        drop(self.lock_slab()?);
+        drop(self.lock_blocks()?);
+        let parts = lay_out::<P>(memory.into(), config)?;
+        let mut blocks = self.lock_blocks()?;
+        if blocks.region.granules() > Granules::ZERO {
+            return Err(InitError::AlreadyInitialised);
         }
-        let parts = split::<P>(memory.into(), config)?;
-        self.with_next_fit(|place| {
-            if wrong!("init-once", place.region.granules() > Granules::NONE) {
-                return Err(InitError::AlreadyInitialised);
-            }
-            // Before the first object is handed out, so that its free finds the heap.
-            self.bounds.set(parts.base, parts.slab_segment, config.slab_size, parts.size);
-            *place = parts.next_fit;
-            Ok(())
-        })??;
-        self.with_slab(|place| *place = parts.slab)?;
+        // Before the first object is handed out, so that its free finds the heap.
+        self.bounds.set(parts.base, parts.slab_segment, config.slab_size, parts.size);
+        *blocks = parts.blocks;
+        drop(blocks);
+        *self.lock_slab()? = parts.slab;
         Ok(())
     }
 
-    #[inline]
-    pub(crate) fn with_slab<R>(&self, work: impl FnOnce(&mut Slab<'a>) -> R) -> Result<R, Reentered> {
-        self.slab.with_beside(&self.next_fit, work)
+    /// The slab, locked.
+    #[inline(always)]
+    pub(crate) fn lock_slab(&self) -> Result<Guard<'_, L, Slab<'a, P>>, Reentered> {
+        self.slab.lock_unless_holding(&self.blocks)
     }
 
-    #[inline]
-    pub(crate) fn with_next_fit<R>(&self, work: impl FnOnce(&mut BlockSegment<'a>) -> R) -> Result<R, Reentered> {
-        self.next_fit.with_beside(&self.slab, work)
+    /// The blocks, locked.
+    #[inline(always)]
+    pub(crate) fn lock_blocks(&self) -> Result<Guard<'_, L, Blocks<'a, P>>, Reentered> {
+        self.blocks.lock_unless_holding(&self.slab)
     }
 
-    /// An object of `size` bytes, at a multiple of 16: a slot if `size` is exactly the slab size and one is free, a
-    /// block otherwise. A size of 0 counts as 1.
+    /// Both, locked: the slab first, always. No call waits for one lock while it holds the other, so no order can end in a
+    /// deadlock but one between two callers of this.
+    pub(crate) fn lock_both(
+        &self,
+    ) -> (Result<Guard<'_, L, Slab<'a, P>>, Reentered>, Result<Guard<'_, L, Blocks<'a, P>>, Reentered>) {
+        (self.slab.lock(), self.blocks.lock())
+    }
+
+    /// Allocates `size` bytes at a multiple of [`GRANULE`]: a slot if `size` is exactly the slab size and one is free, a block
+    /// otherwise. A size of 0 counts as 1.
     ///
     /// # Errors
     /// [`AllocError::Full`] or [`AllocError::Fragmented`]; nothing has changed.
     #[inline]
     pub fn alloc(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
-        let for_slab = size == self.slab_size();
-        self.serve(size, for_slab, Slab::alloc, |next_fit| next_fit.alloc(size))
-    }
-
-    /// Serves a request for `size` bytes by `slot`, if it is one for the slab and the slab has one, or by `block`.
-    #[inline(always)]
-    fn serve<R>(
-        &self,
-        size: usize,
-        for_slab: bool,
-        slot: impl FnOnce(&mut Slab<'a>) -> Option<R>,
-        block: impl FnOnce(&mut BlockSegment<'a>) -> Option<R>,
-    ) -> Result<R, AllocError> {
-        if for_slab {
-            if let Some(slot) = self.with_slab(slot)? {
-                return Ok(slot);
-            }
+        match self.alloc_or_none(size) {
+            Some(object) => Ok(object),
+            None => Err(self.why(size)),
         }
-        self.with_next_fit(|next_fit| match block(next_fit) {
-            Some(block) => {
-                if for_slab {
-                    next_fit.spilled = next_fit.spilled.wrapping_add(1);
-                }
-                Ok(block)
-            }
-            None => Err(next_fit.failed(size)),
-        })?
     }
 
-    /// The same, with `size` zero bytes. Every one of them is written, so that nothing in the heap can change this.
+    /// [`alloc`](Self::alloc) without a reason: an answer in a register.
+    #[inline]
+    fn alloc_or_none(&self, size: usize) -> Option<NonNull<u8>> {
+        if size == self.bounds.slab_size.load(Ordering::Relaxed) {
+            self.alloc_slot(size)
+        } else {
+            self.alloc_block(size)
+        }
+    }
+
+    // A function each, as a path through one of the segments needs fewer registers than both.
+    #[inline(never)]
+    fn alloc_block(&self, size: usize) -> Option<NonNull<u8>> {
+        self.lock_blocks().ok()?.alloc_or_none(size)
+    }
+
+    #[inline(never)]
+    fn alloc_slot(&self, size: usize) -> Option<NonNull<u8>> {
+        match self.lock_slab().ok()?.alloc() {
+            Some(slot) => Some(slot),
+            None => self.spill(size),
+        }
+    }
+
+    /// Serves a request for a slot by a block, as no slot is free.
+    #[cold]
+    #[inline(never)]
+    fn spill(&self, size: usize) -> Option<NonNull<u8>> {
+        let mut blocks = self.lock_blocks().ok()?;
+        let payload = blocks.alloc_or_none(size)?;
+        blocks.spilled = blocks.spilled.wrapping_add(1);
+        Some(payload)
+    }
+
+    /// Counts a request that failed, and says why.
+    #[cold]
+    #[inline(never)]
+    fn why(&self, size: usize) -> AllocError {
+        match self.lock_blocks() {
+            Ok(mut blocks) => blocks.failed(size),
+            Err(reentered) => reentered.into(),
+        }
+    }
+
+    /// Allocates `size` zero bytes. Every one of them is written, so that nothing in the heap can change this.
     ///
     /// # Errors
     /// As [`alloc`](Self::alloc).
@@ -211,34 +241,8 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         Ok(object)
     }
 
-    /// The same for a layout, as fast as it can be: where the memory was lent as zeros
-    /// ([`Memory::assume_zeroed`]), bytes that no object has reached yet are not touched. What a write past an object's
-    /// end has left in them is then seen.
-    ///
-    /// # Errors
-    /// As [`alloc`](Self::alloc).
-    pub fn alloc_layout_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
-        let (size, alignment) = (layout.size(), layout.align());
-        let slot = |slab: &mut Slab<'a>| {
-            let zeros_from = slab.zeros_from();
-            slab.alloc().map(|slot| (slot, zeros_from))
-        };
-        let block = |next_fit: &mut BlockSegment<'a>| {
-            let zeros_from = next_fit.zeros_from();
-            next_fit.alloc_aligned(size, alignment).map(|block| (block, zeros_from))
-        };
-        let for_slab = size == self.slab_size() && alignment <= GRANULE;
-        let (object, zeros_from) = self.serve(size, for_slab, slot, block)?;
-        // SAFETY: just handed out, of the layout's size, and known to nobody yet.
-        unsafe { region::clear(object, size, zeros_from) };
-        Ok(object)
-    }
-
-    /// An object for `layout`. With an alignment above 16 it is always a block: slots are 16 apart or more, but not at
-    /// multiples of anything larger.
-    ///
-    /// Complexity: O(log), and above alignment 16 O(log) more for every free block that is large enough and holds no
-    /// aligned payload, and lies before the one that does: which of them comes first is specified, so each is looked at.
+    /// Allocates for `layout`. With an alignment above [`GRANULE`] it is always a block: slots lie at multiples of nothing
+    /// larger.
     ///
     /// # Errors
     /// As [`alloc`](Self::alloc).
@@ -247,8 +251,36 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         if layout.align() <= GRANULE {
             return self.alloc(layout.size());
         }
-        let block = |next_fit: &mut BlockSegment<'a>| next_fit.alloc_aligned(layout.size(), layout.align());
-        self.serve(layout.size(), false, |_| None, block)
+        self.lock_blocks()?.alloc_aligned(layout.size(), layout.align())
+    }
+
+    /// Allocates zero bytes for `layout`, as fast as it can be: where the memory was lent as zeros
+    /// ([`Memory::assume_zeroed`]), bytes that no object has reached yet are not touched. What a write past an object's
+    /// end has left in them is then seen.
+    ///
+    /// # Errors
+    /// As [`alloc`](Self::alloc).
+    pub fn alloc_layout_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        let (size, alignment) = (layout.size(), layout.align());
+        let for_slab = alignment <= GRANULE && size == self.bounds.slab_size.load(Ordering::Relaxed);
+        if for_slab {
+            let mut slab = self.lock_slab()?;
+            let zeros_from = slab.zeros_from();
+            if let Some(slot) = slab.alloc() {
+                drop(slab);
+                // SAFETY: just handed out, of the layout's size, and known to nobody yet.
+                unsafe { region::clear(slot, size, zeros_from) };
+                return Ok(slot);
+            }
+        }
+        let mut blocks = self.lock_blocks()?;
+        let zeros_from = blocks.zeros_from();
+        let payload = blocks.alloc_aligned(size, alignment)?;
+        blocks.spilled = blocks.spilled.wrapping_add(usize::from(for_slab));
+        drop(blocks);
+        // SAFETY: just handed out, of the layout's size, and known to nobody yet.
+        unsafe { region::clear(payload, size, zeros_from) };
+        Ok(payload)
     }
 
     /// Frees the object at `ptr`. Any address may be passed: one that is not the start of a live object is refused.
@@ -262,32 +294,45 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     #[inline]
     pub unsafe fn free(&self, ptr: *mut u8) -> Result<(), InvalidFree> {
         let freed = match self.locate(ptr) {
-            Place::Slab(at) => self.with_slab(|slab| slab.free(at)),
-            Place::Block(at) => self.with_next_fit(|next_fit| next_fit.free(at)),
-            Place::Nowhere => Ok(Err(self.refuse(ptr))),
+            Place::Blocks(at) => self.free_block(at),
+            Place::Slab(at) => self.free_slot(at),
+            Place::Nowhere => Err(self.refuse(ptr)),
         };
-        freed.unwrap_or(Err(Reason::Reentered)).map_err(|reason| InvalidFree { address: ptr.addr(), reason })
+        freed.map_err(|reason| InvalidFree { address: ptr.addr(), reason })
+    }
+
+    #[inline(never)]
+    fn free_block(&self, at: Offset) -> Result<(), Reason> {
+        self.lock_blocks()?.free(at)
+    }
+
+    #[inline(never)]
+    fn free_slot(&self, at: Offset) -> Result<(), Reason> {
+        self.lock_slab()?.free(at)
     }
 
     /// Refuses an address that is no granule's, and counts it where it belongs, unless this thread is there.
     #[cold]
+    #[inline(never)]
     fn refuse(&self, ptr: *const u8) -> Reason {
         let reason = self.misplaced(ptr);
-        let _ = if reason == Reason::OutsideHeap {
-            self.with_next_fit(|next_fit| next_fit.refused_outside = next_fit.refused_outside.wrapping_add(1))
-        } else if self.segment(Segment::Slab).contains(&ptr.addr()) {
-            self.with_slab(|slab| slab.counters.refused(reason)).map(|_| ())
-        } else {
-            self.with_next_fit(|next_fit| next_fit.counters.refused(reason)).map(|_| ())
-        };
+        if self.segment(Segment::Slab).contains(&ptr.addr()) {
+            let _ = self.lock_slab().map(|mut slab| slab.counters.refused(reason));
+        } else if let Ok(mut blocks) = self.lock_blocks() {
+            if reason == Reason::OutsideHeap {
+                blocks.refused_outside = blocks.refused_outside.wrapping_add(1);
+            } else {
+                blocks.counters.refused(reason);
+            }
+        }
         reason
     }
 
     /// Changes the size of the object at `ptr`: where it stands if it can, otherwise as alloc, copy and free. The bytes
     /// up to the smaller size stay what they were.
     ///
-    /// A slot stays while it is large enough. A block that shrinks by 32 bytes or more gives the rest back; one that
-    /// grows takes what it needs of a free block behind it.
+    /// A slot stays while it is large enough. A block that shrinks by two granules or more gives the rest back; one that
+    /// grows takes what it needs of a free block after it.
     ///
     /// # Errors
     /// The address is no live object's, or there is no memory; the object is then as it was.
@@ -297,14 +342,14 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     /// the new one.
     pub unsafe fn realloc(&self, ptr: *mut u8, size: usize) -> Result<NonNull<u8>, ReallocError> {
         // SAFETY: as the caller promises.
-        unsafe { self.resize(ptr, size, GRANULE, || self.alloc(size)) }
+        unsafe { self.resize(ptr, size, GRANULE) }
     }
 
     /// Changes the size of the object at `ptr` from `layout`'s to `new_size` and keeps its alignment, as
     /// [`GlobalAlloc::realloc`](core::alloc::GlobalAlloc::realloc) does.
     ///
     /// # Errors
-    /// As [`realloc`](Self::realloc). A size that no layout of this alignment has is [`AllocError::Full`].
+    /// As [`realloc`](Self::realloc).
     ///
     /// # Safety
     /// As for [`realloc`](Self::realloc).
@@ -314,45 +359,38 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         layout: Layout,
         new_size: usize,
     ) -> Result<NonNull<u8>, ReallocError> {
-        let new = Layout::from_size_align(new_size, layout.align()).map_err(|_| AllocError::Full)?;
         // SAFETY: as the caller promises.
-        unsafe { self.realloc_to(ptr, new) }
+        unsafe { self.resize(ptr, new_size, layout.align()) }
     }
 
-    /// Gives the object at `ptr` the layout `new`.
+    /// Gives the object at `ptr` a size of `size` bytes and an alignment of `alignment`, a power of two.
     ///
     /// # Safety
     /// As for [`realloc`](Self::realloc).
-    pub(crate) unsafe fn realloc_to(&self, ptr: *mut u8, new: Layout) -> Result<NonNull<u8>, ReallocError> {
-        // SAFETY: as the caller promises.
-        unsafe { self.resize(ptr, new.size(), new.align(), || self.alloc_layout(new)) }
-    }
-
-    /// # Safety
-    /// As for `realloc`. `alloc` answers with a new object of `size` bytes.
-    unsafe fn resize(
+    pub(crate) unsafe fn resize(
         &self,
         ptr: *mut u8,
         size: usize,
         alignment: usize,
-        alloc: impl FnOnce() -> Result<NonNull<u8>, AllocError>,
     ) -> Result<NonNull<u8>, ReallocError> {
-        let wrong = |reason| InvalidFree { address: ptr.addr(), reason };
-        let old = NonNull::new(ptr).ok_or(wrong(Reason::OutsideHeap));
+        let invalid = |reason| InvalidFree { address: ptr.addr(), reason };
         let stay = ptr.addr() & alignment.wrapping_sub(1) == 0;
         let resized = match self.locate(ptr) {
-            Place::Slab(at) => self.with_slab(|slab| slab.resize(at, size, stay)),
-            Place::Block(at) => self.with_next_fit(|next_fit| next_fit.resize(at, size, stay)),
-            Place::Nowhere => Ok(Err(self.refuse(ptr))),
+            Place::Blocks(at) => self.lock_blocks().map_err(Reason::from).and_then(|mut it| it.resize(at, size, stay)),
+            Place::Slab(at) => self.lock_slab().map_err(Reason::from).and_then(|mut it| it.resize(at, size, stay)),
+            Place::Nowhere => Err(self.refuse(ptr)),
         };
-        let old_size = match resized.unwrap_or(Err(Reason::Reentered)).map_err(wrong)? {
-            Resize::InPlace => return Ok(old?),
-            Resize::Move(old_size) => old_size,
+        let old_size = resized.map_err(invalid)?;
+        let old = NonNull::new(ptr).ok_or(invalid(Reason::OutsideHeap))?;
+        let Resize::Move(old_size) = old_size else { return Ok(old) };
+        let new = match alignment > GRANULE {
+            true => self.lock_blocks().map_err(AllocError::from)?.alloc_aligned(size, alignment)?,
+            false => self.alloc(size)?,
         };
-        let (old, new) = (old?, alloc()?);
-        // SAFETY: both lie in the region: the old one was live with `old_size` bytes when the lock was held, the new
-        // one has `size`.
-        unsafe { region::copy(old, new, old_size.min(size)) };
+        let count = Granules::from_bytes_ceil(old_size.min(size));
+        // SAFETY: both lie in the region, whole granules each: the old one was live with `old_size` bytes when the lock was
+        // held, the new one has `size`, rounded up.
+        unsafe { region::copy(old, new, count) };
         // SAFETY: as the caller promises for the old object.
         if let Err(error) = unsafe { self.free(ptr) } {
             // Another thread has freed or overwritten it meanwhile. The new object is known to nobody yet.
@@ -369,26 +407,30 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     /// As [`free`](Self::free), but an overwritten header is not looked at.
     pub fn usable_size(&self, ptr: *const u8) -> Result<usize, InvalidFree> {
         let size = match self.locate(ptr) {
-            Place::Slab(at) => self.with_slab(|slab| slab.live(at).map(|_| slab.stride.bytes())),
-            Place::Block(at) => self.with_next_fit(|next_fit| next_fit.live(at).map(|block| block.size().payload())),
-            Place::Nowhere => Ok(Err(self.misplaced(ptr))),
+            Place::Blocks(at) => {
+                self.lock_blocks().map_err(Reason::from).and_then(|it| it.live(at).map(|block| block.size().payload()))
+            }
+            Place::Slab(at) => {
+                self.lock_slab().map_err(Reason::from).and_then(|it| it.live(at).map(|_| it.stride().bytes()))
+            }
+            Place::Nowhere => Err(self.misplaced(ptr)),
         };
-        size.unwrap_or(Err(Reason::Reentered)).map_err(|reason| InvalidFree { address: ptr.addr(), reason })
+        size.map_err(|reason| InvalidFree { address: ptr.addr(), reason })
     }
 
     /// Which segment's granule an address is the first byte of.
-    #[inline]
+    #[inline(always)]
     fn locate(&self, ptr: *const u8) -> Place {
         let size = self.bounds.size.load(Ordering::Acquire);
         let at = ptr.addr().wrapping_sub(self.bounds.base.load(Ordering::Relaxed).addr());
-        if wrong!("outside", at >= size) || wrong!("misaligned", at % GRANULE != 0) {
+        if at >= size || at % GRANULE != 0 {
             return Place::Nowhere;
         }
-        let split = self.bounds.slab_segment.load(Ordering::Relaxed);
-        if at < split {
-            Place::Slab(Offset::of_byte(at))
+        let slab = self.bounds.slab_segment.load(Ordering::Relaxed);
+        if at >= slab {
+            Place::Blocks(Offset::of_byte(at.wrapping_sub(slab)))
         } else {
-            Place::Block(Offset::of_byte(at.wrapping_sub(split)))
+            Place::Slab(Offset::of_byte(at))
         }
     }
 
@@ -409,31 +451,31 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     }
 
     /// Bytes of both segments together; 0 before `init`.
+    #[inline(always)]
     pub fn size(&self) -> usize {
         self.bounds.size.load(Ordering::Acquire)
     }
 
-    /// Bytes of the requests that go to the slab; 0 before `init`.
+    /// Bytes of the requests that go to the slab; 0 before `init` and without a slab.
+    ///
+    /// It is read without ordering: whatever it says, a request is served by one segment or the other under its lock.
     #[inline]
     pub fn slab_size(&self) -> usize {
-        self.bounds.slab_size.load(Ordering::Relaxed)
+        match self.bounds.slab_size.load(Ordering::Relaxed) {
+            usize::MAX => 0,
+            size => size,
+        }
     }
 
     /// The addresses of a segment.
     pub fn segment(&self, segment: Segment) -> Range<usize> {
         let size = self.size();
         let base = self.bounds.base.load(Ordering::Relaxed).addr();
-        let split = base.wrapping_add(self.bounds.slab_segment.load(Ordering::Relaxed));
+        let middle = base.wrapping_add(self.bounds.slab_segment.load(Ordering::Relaxed));
         match segment {
-            Segment::Slab => base..split,
-            Segment::Blocks => split..base.wrapping_add(size),
+            Segment::Slab => base..middle,
+            Segment::Blocks => middle..base.wrapping_add(size),
         }
-    }
-
-    /// The rover's address; `None` before `init`, or if this thread is in the heap.
-    pub fn rover(&self) -> Option<usize> {
-        let address = self.with_next_fit(|next_fit| next_fit.region.address(next_fit.rover.at)).ok()?;
-        (self.size() > 0).then_some(address)
     }
 
     /// The heap's figures.
@@ -441,12 +483,24 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     /// # Errors
     /// [`Reentered`] if this thread is in the heap.
     pub fn stats(&self) -> Result<Stats, Reentered> {
-        let slab = self.with_slab(|slab| slab.stats())?;
-        self.with_next_fit(|next_fit| Stats {
+        let slab = self.lock_slab()?.stats();
+        let blocks = self.lock_blocks()?;
+        Ok(Stats {
             slab,
-            blocks: next_fit.stats(),
-            spilled: next_fit.spilled,
-            refused_outside: next_fit.refused_outside,
+            blocks: blocks.stats(),
+            spilled: blocks.spilled as u64,
+            refused_outside: blocks.refused_outside as u64,
         })
+    }
+}
+
+impl<L: RawLock> Heap<'_, L, NextFit> {
+    /// The rover's address; `None` before `init`.
+    ///
+    /// # Errors
+    /// [`Reentered`] if this thread is in the heap.
+    pub fn rover(&self) -> Result<Option<usize>, Reentered> {
+        let blocks = self.lock_blocks()?;
+        Ok((blocks.region.granules() > Granules::ZERO).then(|| blocks.region.address(blocks.rover.at)))
     }
 }

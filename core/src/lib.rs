@@ -121,6 +121,7 @@
 //! [INTERNALS]: internals
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![deny(unsafe_code)]
 #![deny(
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
@@ -135,26 +136,24 @@
 extern crate std;
 
 // In order of dependency: a file uses only what stands above it.
-mod switch;
-mod size;
+mod units;
 mod header;
 mod error;
 mod stats;
 mod policy;
+mod memory;
 mod region;
-mod bit_tree;
-mod node;
+mod bits;
 mod max_tree;
-mod window;
 mod block_map;
+mod blocks;
 mod slab;
-mod next_fit;
-mod split;
+mod layout;
 mod sync;
 mod lock;
 mod spin;
 mod heap;
-mod blocks;
+mod walk;
 mod dump;
 mod check;
 mod fork;
@@ -171,26 +170,17 @@ pub use adapter::LockApi04;
 #[cfg(feature = "lock-api-05")]
 pub use adapter::LockApi05;
 pub use adapter::{StaticArray, StaticHeap};
-pub use blocks::{Block, Blocks, Overwritten, State};
 pub use check::Violation;
 pub use error::{AllocError, InitError, InvalidFree, ReallocError, Reason, Reentered};
 pub use fork::HeapGuard;
 pub use header::{AllocatedHeader, FreeHeader, MAGIC};
 pub use heap::{DefaultLock, Heap};
+pub use layout::{Config, MIN_HEAP, MIN_REGION, Segment, bookkeeping_size};
 pub use lock::{NoLock, RawLock};
+pub use memory::{Memory, RegionArray};
 pub use policy::{FirstFit, NextFit, Policy};
-pub use region::{Memory, RegionArray};
-pub use size::{GRANULE, MAX_HEAP};
 #[cfg(target_has_atomic = "8")]
 pub use spin::SpinLock;
-pub use split::{Config, MIN_HEAP, MIN_REGION, Segment, bookkeeping_size};
 pub use stats::{SegmentStats, Stats};
-
-#[cfg(doc)]
-#[doc = include_str!("../INTERNALS.md")]
-pub mod internals {}
-
-/// What the README shows is tried with the other examples.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-mod readme {}
+pub use units::{GRANULE, MAX_HEAP};
+pub use walk::{Block, Overwritten, State, Walk};

@@ -1,11 +1,13 @@
 //! The lock that a heap asks for, and the value behind it.
+#![allow(unsafe_code)]
 
 use core::cell::Cell;
 use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
+use core::ops::{Deref, DerefMut};
 
 use crate::error::Reentered;
-use crate::switch::wrong;
-use crate::sync::UnsafeCell;
+use crate::sync::{MutPtr, UnsafeCell};
 
 /// A mutual exclusion lock.
 ///
@@ -72,7 +74,7 @@ unsafe impl RawLock for NoLock {
 
     #[inline]
     fn lock(&self) -> Result<(), Reentered> {
-        if wrong!("no-lock-held", self.held.replace(true)) { Err(Reentered) } else { Ok(()) }
+        if self.held.replace(true) { Err(Reentered) } else { Ok(()) }
     }
 
     #[inline]
@@ -81,14 +83,14 @@ unsafe impl RawLock for NoLock {
     }
 }
 
-/// A value that is reached under its lock alone. Two of them never share a cache line.
-#[repr(align(64))]
+/// A value that is reached under its lock alone. On 64-bit targets two of them never share a cache line.
+#[cfg_attr(target_pointer_width = "64", repr(align(64)))]
 pub(crate) struct Locked<L, T> {
     lock: L,
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the value is reached by `with_token` alone, which excludes other threads by `L`'s contract; so it is as if sent from
+// SAFETY: the value is reached through a guard alone, of which there is one at a time by `L`'s contract; so it is as if sent from
 // thread to thread, which T: Send allows. The lock itself is shared, which L: Sync allows.
 unsafe impl<L: Sync, T: Send> Sync for Locked<L, T> {}
 
@@ -97,59 +99,75 @@ impl<L: RawLock, T> Locked<L, T> {
         Self { lock: L::INIT, value: UnsafeCell::new(value) }
     }
 
-    /// Runs `work` on the value. It must not call out, as it holds the lock; what `with_free_ranges` calls knows that.
-    #[inline]
-    pub(crate) fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Result<R, Reentered> {
-        self.with_token(self.lock.lock(), work)
+    /// Waits for the lock and takes it.
+    #[inline(always)]
+    pub(crate) fn lock(&self) -> Result<Guard<'_, L, T>, Reentered> {
+        Ok(self.guard(self.lock.lock()?))
     }
 
     /// The same, for a thread that must not wait while it holds the lock of `other`.
-    #[inline]
-    pub(crate) fn with_beside<U, R>(
-        &self,
-        other: &Locked<L, U>,
-        work: impl FnOnce(&mut T) -> R,
-    ) -> Result<R, Reentered> {
-        self.with_token(self.lock.lock_unless_holding(&other.lock), work)
+    #[inline(always)]
+    pub(crate) fn lock_unless_holding<U>(&self, other: &Locked<L, U>) -> Result<Guard<'_, L, T>, Reentered> {
+        Ok(self.guard(self.lock.lock_unless_holding(&other.lock)?))
     }
 
     /// `token` is what this value's lock has just answered.
-    #[inline]
-    fn with_token<R>(
-        &self,
-        token: Result<L::Token, Reentered>,
-        work: impl FnOnce(&mut T) -> R,
-    ) -> Result<R, Reentered> {
-        // Given back also where the one caller's `work` that is not the crate's own panics.
-        let _hold = Hold { lock: &self.lock, token: Some(token?), of_this_thread: PhantomData };
-        // SAFETY: exclusive: between `lock` and `unlock` no other call is here, by `RawLock`'s contract, and
-        // `work` gets no way back to `self.value` but through `lock`.
-        Ok(self.value.with_mut(|value| work(unsafe { &mut *value })))
-    }
-
-    /// Takes the lock and leaves the value alone, until the answer is dropped.
-    pub(crate) fn hold(&self) -> Result<Hold<'_, L>, Reentered> {
-        let token = self.lock.lock()?;
-        Ok(Hold { lock: &self.lock, token: Some(token), of_this_thread: PhantomData })
+    #[inline(always)]
+    fn guard(&self, token: L::Token) -> Guard<'_, L, T> {
+        let hold = Hold { lock: &self.lock, token: ManuallyDrop::new(token), of_this_thread: PhantomData };
+        Guard { value: self.value.get_mut(), hold }
     }
 }
 
 /// A lock that is given back when this is dropped.
 ///
 /// Invariants: `token` is from the last `lock` of `lock`, and is there until the drop; this stays on the thread that took
-/// it, which the pointer says: it is not Send.
+/// it, as the pointer says: it is not Send.
 pub(crate) struct Hold<'l, L: RawLock> {
     lock: &'l L,
-    token: Option<L::Token>,
+    token: ManuallyDrop<L::Token>,
     of_this_thread: PhantomData<*mut ()>,
 }
 
 impl<L: RawLock> Drop for Hold<'_, L> {
+    #[inline(always)]
     fn drop(&mut self) {
-        // Not reached: a hold without its token, which is there until this.
-        if let Some(token) = self.token.take() {
-            // SAFETY: the token is from the last `lock`, in this thread, by the invariants.
-            unsafe { self.lock.unlock(token) };
-        }
+        // SAFETY: this is the one drop.
+        let token = unsafe { ManuallyDrop::take(&mut self.token) };
+        // SAFETY: the token is from the last `lock`, in this thread, by the invariants.
+        unsafe { self.lock.unlock(token) };
+    }
+}
+
+/// The exclusive use of a value, for as long as its lock is held.
+///
+/// Invariant: `hold` is of the lock of the value that `value` leads to. It is dropped last.
+pub(crate) struct Guard<'l, L: RawLock, T> {
+    value: MutPtr<T>,
+    hold: Hold<'l, L>,
+}
+
+impl<'l, L: RawLock, T> Guard<'l, L, T> {
+    /// Keeps the lock and gives the value up.
+    pub(crate) fn into_hold(self) -> Hold<'l, L> {
+        self.hold
+    }
+}
+
+impl<L: RawLock, T> Deref for Guard<'_, L, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        // SAFETY: exclusive but for other shared borrows of this guard: the lock is held.
+        unsafe { self.value.deref() }
+    }
+}
+
+impl<L: RawLock, T> DerefMut for Guard<'_, L, T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: exclusive: the lock is held, and this guard is borrowed exclusively.
+        unsafe { self.value.deref() }
     }
 }

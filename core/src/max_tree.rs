@@ -1,160 +1,296 @@
-//! A number for every chunk, and the first chunk at or after a place whose number is at least N, in a step up and a
-//! step down per level.
+//! A number for each chunk, and the first chunk from a place on whose number is at least `n`: one step up and one down for each
+//! level.
 //!
-//! Above the numbers stand maxima, 16-ary: a node is sixteen numbers, one cache line, and each number above level 0 is
-//! the largest of the node below it. (A segment tree with wide nodes.)
+//! Above the numbers stand maxima: each is the largest number of a node below, of 16 numbers on a 64-bit core (a cache line)
+//! and of 8 on others. (A segment tree with wide nodes.)
 //!
-//! Complexity of every operation: O(levels), that is O(log16 of the chunks).
-#![deny(unsafe_code)]
+//! Complexity of every operation: O(levels), that is O(log of the chunks).
+#![allow(unsafe_code)]
 
-use core::mem;
+use static_assertions::{const_assert, const_assert_eq};
 
-use crate::node::{FAN, Node, at_least, largest};
-use crate::region::{CACHE_LINE, Carver};
+use crate::memory::{ALIGNMENT, Bump, Lent};
 
-/// 16^7 = 2^28 chunks: more than 64 GiB has.
-const LEVELS: usize = 7;
+/// The numbers of a node.
+const FAN: u32 = if usize::BITS == 64 { 16 } else { 8 };
 
-/// Invariant: number i of level k+1 is the largest number of node i of level k.
+type Node = [u32; FAN as usize];
+
+const_assert_eq!(size_of::<Node>() % ALIGNMENT, 0);
+
+/// 16^7 or 8^15 chunks: more than the largest heap has. With the end of the last one a power of two, so that an index is
+/// brought into bounds by a mask.
+const LEVELS: u32 = if usize::BITS == 64 { 7 } else { 15 };
+
+const_assert!((LEVELS + 1).is_power_of_two());
+
+/// What a search returns if no chunk has such a number.
+pub(crate) const NO_CHUNK: u32 = u32::MAX;
+
+/// The largest number. What is larger counts as this: no segment has two gaps of half the largest one, so that a search for more
+/// finds the only gap that may be as large.
+pub(crate) const MOST: u32 = i32::MAX as u32;
+
+/// Invariants: number `i` of level `k + 1` is the largest of node `i` of level `k`. What fills a level's last node is 0.
 #[derive(Debug)]
 pub(crate) struct MaxTree<'a> {
-    /// Level 0 holds the numbers. Levels above the first of a single node have no nodes.
-    pub(crate) levels: [&'a mut [Node]; LEVELS],
-    /// The level of a single node.
-    top: usize,
+    /// All levels, the chunks' numbers first.
+    numbers: Lent<'a, u32>,
+    /// Where each level begins, and where the last one ends.
+    starts: [u32; LEVELS as usize + 1],
+    /// The level of one node.
+    top: u32,
+}
+
+/// The numbers of a node that are at least `n`, a bit each. `n` is 1 to [`MOST`].
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
+#[inline(always)]
+fn at_least(node: &Node, n: u32) -> u32 {
+    let mut bits = 0u32;
+    for (place, &number) in (0u32..).zip(node) {
+        bits |= u32::from(number >= n).wrapping_shl(place);
+    }
+    bits
+}
+
+/// The largest number of a node.
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
+#[inline(always)]
+fn largest(node: &Node) -> u32 {
+    node.iter().fold(0, |most, &number| most.max(number))
+}
+
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+use sse2::{at_least, largest};
+
+/// A node as four vectors, which are there on every x86-64: compilers make two to four times as many instructions of the loops.
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+mod sse2 {
+    use core::arch::x86_64::{
+        __m128i, _mm_and_si128, _mm_andnot_si128, _mm_cmpgt_epi32, _mm_cvtsi128_si32, _mm_movemask_epi8, _mm_or_si128,
+        _mm_packs_epi16, _mm_packs_epi32, _mm_set1_epi32, _mm_shuffle_epi32,
+    };
+
+    use super::Node;
+
+    #[inline(always)]
+    fn vectors(node: &Node) -> [__m128i; 4] {
+        // SAFETY: of one size (or this would not compile), and every bit pattern is a value of both.
+        unsafe { core::mem::transmute::<Node, [__m128i; 4]>(*node) }
+    }
+
+    /// The numbers of a node that are at least `n`, a bit each. `n` is 1 to [`MOST`](super::MOST).
+    #[inline(always)]
+    pub(super) fn at_least(node: &Node, n: u32) -> u32 {
+        #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one obligation, the same for each")]
+        // SAFETY: they ask for SSE2, which this is compiled for, and touch no memory.
+        let enough = unsafe {
+            // The comparison is signed, as all numbers are at most i32::MAX.
+            let below = _mm_set1_epi32((n as i32).wrapping_sub(1));
+            let [a, b, c, d] = vectors(node).map(|four| _mm_cmpgt_epi32(four, below));
+            // All bits of each number are alike now, so half of them, and half again, say the same.
+            _mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d)))
+        };
+        enough as u32
+    }
+
+    /// The largest number of a node.
+    #[inline(always)]
+    pub(super) fn largest(node: &Node) -> u32 {
+        let [a, b, c, d] = vectors(node);
+        let four = larger(larger(a, b), larger(c, d));
+        #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one obligation, the same for each")]
+        // SAFETY: as above.
+        let most = unsafe {
+            let two = larger(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
+            _mm_cvtsi128_si32(larger(two, _mm_shuffle_epi32::<0b10_11_00_01>(two)))
+        };
+        most as u32
+    }
+
+    /// The larger of each two numbers.
+    #[inline(always)]
+    fn larger(a: __m128i, b: __m128i) -> __m128i {
+        #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one obligation, the same for each")]
+        // SAFETY: as above.
+        unsafe {
+            let first = _mm_cmpgt_epi32(a, b);
+            _mm_or_si128(_mm_and_si128(first, a), _mm_andnot_si128(first, b))
+        }
+    }
 }
 
 impl<'a> MaxTree<'a> {
-    /// A tree of no numbers.
-    pub(crate) const fn empty() -> Self {
-        Self { levels: [&mut [], &mut [], &mut [], &mut [], &mut [], &mut [], &mut []], top: 0 }
-    }
+    /// A tree of no numbers, all zeros.
+    pub(crate) const EMPTY: Self = Self { numbers: Lent::EMPTY, starts: [0; LEVELS as usize + 1], top: 0 };
 
-    /// Bytes that the numbers of `chunks` chunks take.
-    pub(crate) const fn footprint(chunks: usize) -> usize {
-        let mut nodes = 0usize;
+    /// Numbers that a tree of `chunks` chunks takes.
+    pub(crate) const fn numbers(chunks: u32) -> usize {
+        let mut numbers = 0usize;
         let mut below = chunks;
         loop {
-            below = below.div_ceil(FAN);
-            nodes = nodes.saturating_add(below);
-            if below <= 1 {
-                return nodes.saturating_mul(CACHE_LINE);
+            let nodes = below.div_ceil(FAN);
+            numbers = numbers.saturating_add((nodes as usize).saturating_mul(FAN as usize));
+            if nodes <= 1 {
+                return numbers;
             }
+            below = nodes;
         }
     }
 
-    /// A tree of `chunks` zeros, or `None` where the memory or the levels do not suffice.
-    pub(crate) fn new(chunks: usize, memory: &mut Carver<'a>) -> Option<Self> {
-        let mut tree = Self::empty();
-        let mut below = chunks;
-        for (level, nodes) in tree.levels.iter_mut().enumerate() {
-            below = below.div_ceil(FAN);
-            *nodes = memory.slice(below)?;
-            tree.top = level;
-            if below <= 1 {
+    /// A tree of `chunks` zeros, or `None` if the memory or the levels do not suffice.
+    pub(crate) fn new(chunks: u32, memory: &mut Bump<'a>) -> Option<Self> {
+        let mut tree = Self { numbers: memory.slice(Self::numbers(chunks))?, ..Self::EMPTY };
+        let (mut below, mut next) = (chunks, 0u32);
+        for (level, end) in (0u32..).zip(tree.starts.iter_mut().skip(1)) {
+            let nodes = below.div_ceil(FAN);
+            next = next.wrapping_add(nodes.wrapping_mul(FAN));
+            *end = next;
+            if nodes <= 1 {
+                tree.top = level;
                 return Some(tree);
             }
+            below = nodes;
         }
-        // Not reached: more than 16^7 chunks, which no heap has.
+        // Not reached: more chunks than the levels hold, which no heap has.
         None
     }
 
-    #[inline]
-    fn number(&mut self, level: usize, index: usize) -> Option<&mut u32> {
-        self.levels.get_mut(level)?.get_mut(index / FAN)?.get_mut(index % FAN)
+    #[expect(clippy::indexing_slicing, reason = "the mask brings the index into bounds")]
+    #[inline(always)]
+    fn start(&self, level: u32) -> u32 {
+        self.starts[(level & LEVELS) as usize]
     }
 
-    /// The number of `chunk`, 0 where there is none.
-    #[inline]
-    pub(crate) fn get(&self, chunk: usize) -> u32 {
-        let [numbers, ..] = &self.levels;
-        numbers.get(chunk / FAN).and_then(|node| node.get(chunk % FAN)).copied().unwrap_or(0)
+    /// What `look` makes of the node of `level` that holds number `index`, which the level has.
+    #[inline(always)]
+    fn look_at(&self, level: u32, index: u32, look: impl FnOnce(&Node) -> u32) -> u32 {
+        self.numbers.look_at(self.start(level).wrapping_add(index & !(FAN - 1)) as usize, look)
+    }
+
+    /// The numbers from `index` of `level` on in its node that are at least `n`, a bit each; none if the level ends before.
+    #[inline(always)]
+    fn found(&self, level: u32, index: u32, n: u32) -> u32 {
+        if self.start(level).wrapping_add(index) >= self.start(level.wrapping_add(1)) {
+            return 0;
+        }
+        self.look_at(level, index, |node| at_least(node, n))
+    }
+
+    /// The number of `chunk`, 0 if there is no such chunk.
+    #[inline(always)]
+    pub(crate) fn get(&self, chunk: u32) -> u32 {
+        self.numbers.get(chunk as usize)
     }
 
     /// The largest number of all.
     pub(crate) fn root(&self) -> u32 {
-        self.levels.get(self.top).and_then(|nodes| nodes.first()).map_or(0, largest)
+        self.look_at(self.top, 0, largest)
     }
 
-    /// Makes the number of `chunk` at least `number`. Whether it rises, and with it the largest of its node, is anybody's guess
-    /// and no branch; whether the maximum above that does is one, as it mostly does not.
-    #[inline]
-    pub(crate) fn raise(&mut self, chunk: usize, number: u32) {
-        for (level, index) in [(0, chunk), (1, chunk / FAN)] {
-            let Some(place) = self.number(level, index) else { return };
-            *place = number.max(*place);
-        }
-        let index = chunk / (FAN * FAN);
-        if self.number(2, index).is_some_and(|above| *above < number) {
-            self.raise_above(index, number);
+    /// Makes the number of `chunk` at least `n`, and the maxima above, as far up as they are lower.
+    #[inline(always)]
+    pub(crate) fn raise(&mut self, chunk: u32, n: u32) {
+        let Some(number) = self.numbers.get_mut(chunk as usize) else { return };
+        if *number < n {
+            *number = n.min(MOST);
+            // The second level mostly has a larger one: no call for that.
+            let above = self.start(1).wrapping_add(chunk / FAN);
+            if self.numbers.get(above as usize) < n {
+                self.raise_above(chunk, n.min(MOST));
+            }
         }
     }
 
-    /// Raises number `index` of level 2 and those above, as far up as they are lower.
     #[inline(never)]
-    fn raise_above(&mut self, index: usize, number: u32) {
-        let mut index = index;
-        for level in 2..LEVELS {
-            let place = self.number(level, index);
-            let Some(place) = place.filter(|place| **place < number) else { return };
-            *place = number;
-            index /= FAN;
+    fn raise_above(&mut self, chunk: u32, n: u32) {
+        let (mut level, mut index) = (0u32, chunk);
+        while level < self.top {
+            (level, index) = (level.wrapping_add(1), index / FAN);
+            match self.numbers.get_mut(self.start(level).wrapping_add(index) as usize) {
+                Some(number) if *number < n => *number = n,
+                _ => return,
+            }
         }
     }
 
-    /// Makes the number of `chunk`, which is no less, `number`. A maximum is taken anew only where it was this number.
-    #[inline(never)]
-    pub(crate) fn lower(&mut self, chunk: usize, number: u32) {
-        let mut index = chunk;
-        let Some(place) = self.number(0, index) else { return };
-        let before = mem::replace(place, number);
-        for level in 1..LEVELS {
-            index /= FAN;
-            // Not reached: fewer than two; `level` is one of all, and not the first.
-            let [below, above] = self.levels.get_mut(level.wrapping_sub(1)..=level).unwrap_or_default() else { return };
-            let Some(place) = above.get_mut(index / FAN).and_then(|node| node.get_mut(index % FAN)) else { return };
-            if *place != before {
+    /// Makes the number of `chunk`, which is no less, `n`, and takes the maxima above anew, as far up as they change.
+    #[inline(always)]
+    pub(crate) fn lower(&mut self, chunk: u32, n: u32) {
+        let Some(number) = self.numbers.get_mut(chunk as usize) else { return };
+        let before = core::mem::replace(number, n);
+        let (mut level, mut index) = (0u32, chunk);
+        while level < self.top {
+            let above = self.start(level.wrapping_add(1)).wrapping_add(index / FAN) as usize;
+            if self.numbers.get(above) != before {
                 return;
             }
-            *place = below.get(index).map_or(0, largest);
-        }
-    }
-
-    /// The first chunk at or after `chunk` whose number is at least `number`.
-    #[inline]
-    pub(crate) fn first(&self, chunk: usize, number: u32) -> Option<usize> {
-        let mut index = chunk;
-        for (level, nodes) in self.levels.iter().enumerate() {
-            let place = (index % FAN) as u32;
-            let found = at_least(nodes.get(index / FAN)?, number) & u32::MAX.wrapping_shl(place);
-            if found != 0 {
-                let index = index & !(FAN - 1) | found.trailing_zeros() as usize;
-                return self.descend(level, index, number);
+            let most = self.look_at(level, index, largest);
+            if let Some(number) = self.numbers.get_mut(above) {
+                *number = most;
             }
-            index = (index / FAN).wrapping_add(1);
-        }
-        None
-    }
-
-    /// The first chunk whose number is at least `number`: from the top down, which takes the same steps every time.
-    #[inline]
-    pub(crate) fn first_of_all(&self, number: u32) -> Option<usize> {
-        let top = self.levels.get(self.top)?.first()?;
-        match at_least(top, number) {
-            0 => None,
-            found => self.descend(self.top, found.trailing_zeros() as usize, number),
+            (level, index) = (level.wrapping_add(1), index / FAN);
         }
     }
 
-    /// From number `index` of `level` down to the first chunk below it whose number is at least `number`.
-    #[inline]
-    fn descend(&self, level: usize, index: usize, number: u32) -> Option<usize> {
+    /// The first chunk from `from` on whose number is at least `n`, or [`NO_CHUNK`].
+    #[inline(never)]
+    pub(crate) fn first(&self, from: u32, n: u32) -> u32 {
+        let (mut index, n) = (from, n.min(MOST));
+        let mut level = 0u32;
+        while level <= self.top {
+            let found = self.found(level, index, n) & u32::MAX.wrapping_shl(index % FAN);
+            if found != 0 {
+                index = index & !(FAN - 1) | found.trailing_zeros();
+                return self.descend(level, index, n);
+            }
+            (level, index) = (level.wrapping_add(1), (index / FAN).wrapping_add(1));
+        }
+        NO_CHUNK
+    }
+
+    /// The first chunk of all whose number is at least `n`, or [`NO_CHUNK`]. It looks at the first node of each level, from the
+    /// second level up: in a heap that is filled from its start the first chunks mostly have one.
+    #[inline(always)]
+    pub(crate) fn first_of_all(&self, n: u32) -> u32 {
+        let n = n.min(MOST);
+        let mut level = self.top.min(1);
+        loop {
+            let found = self.look_at(level, 0, |node| at_least(node, n));
+            if found != 0 {
+                return self.descend(level, found.trailing_zeros(), n);
+            }
+            if level >= self.top {
+                return NO_CHUNK;
+            }
+            level = level.wrapping_add(1);
+        }
+    }
+
+    /// From number `index` of `level` down to the first chunk below it whose number is at least `n`.
+    #[inline(always)]
+    fn descend(&self, level: u32, index: u32, n: u32) -> u32 {
         let (mut level, mut index) = (level, index);
         while level > 0 {
             level = level.wrapping_sub(1);
-            let found = at_least(self.levels.get(level)?.get(index)?, number);
-            index = index.wrapping_mul(FAN).wrapping_add(found.trailing_zeros() as usize);
+            index = index.wrapping_mul(FAN);
+            let found = self.look_at(level, index, |node| at_least(node, n));
+            index = index.wrapping_add(found.trailing_zeros());
         }
-        Some(index)
+        index
+    }
+
+    /// Whether the invariants hold.
+    pub(crate) fn is_whole(&self) -> bool {
+        (0..self.top).all(|level| {
+            let numbers = self.start(level.wrapping_add(1)).wrapping_sub(self.start(level));
+            let above = level.wrapping_add(1);
+            let room = self.start(above.wrapping_add(1)).wrapping_sub(self.start(above));
+            (0..room).all(|index| {
+                let place = index.wrapping_mul(FAN);
+                let most = if place < numbers { self.look_at(level, place, largest) } else { 0 };
+                self.numbers.get(self.start(above).wrapping_add(index) as usize) == most
+            })
+        })
     }
 }

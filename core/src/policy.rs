@@ -1,5 +1,4 @@
 //! How blocks are placed: a policy is a type, so that a program holds the code of its own only.
-#![deny(unsafe_code)]
 
 use core::fmt::Debug;
 

@@ -1,172 +1,130 @@
-//! The slab: slots of one size, side by side, the lowest free one first. It knows no locks and no next fit.
+//! The slab: slots of one size, side by side, the lowest free one first.
 //!
-//! A slot is free if it was never used or was returned. The used ones are always the first few, as the lowest goes
-//! first, so a count says which they are. The returned ones stand in a bit tree: an empty one to begin with, so that
-//! set-up touches no slot. (One bit per slot, as for "allocated", but set the other way round: zeros are then the right
-//! bits for a slab that nobody has used yet.) The tree's lowest word that has bits is kept in a field instead: slots come
-//! from there, and a program that frees and allocates in turn meets the tree where a word becomes empty, and not else.
+//! A slot is free if it was never used or was returned. The used ones are always the first few, as the lowest goes first, so a
+//! count says which they are. The returned ones stand in a bit tree, which is empty to begin with, so that set-up touches no
+//! slot; but for the lowest, which stands in a field: a program that frees and allocates in turn leaves the tree alone.
 //!
-//! Complexity of alloc and free: O(log64 of the slots).
+//! Complexity of alloc and free: O(log) in the number of slots.
 
-use core::cmp::Ordering;
+use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use crate::bit_tree::{self, BitTree};
+use crate::bits::{self, BitTree, NO_BIT};
 use crate::error::Reason;
-use crate::region::{Carver, Region};
-use crate::size::{Divisor, Granules, Offset, Resize};
-use crate::stats::{Counters, Extent, SegmentStats};
-use crate::switch::wrong;
-
-/// The 64 slots in which the lowest returned one is: bit i is slot `64 * word + i`, set iff it was returned.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Front {
-    /// [`NONE`] iff `bits` are 0.
-    pub(crate) word: u32,
-    pub(crate) bits: u64,
-}
-
-/// No slot and no word of slots: there are never so many.
-pub(crate) const NONE: u32 = u32::MAX;
-
-const fn word_of(slot: u32) -> u32 {
-    slot / u64::BITS
-}
-
-const fn bit_of(slot: u32) -> u64 {
-    1u64.wrapping_shl(slot)
-}
-
-impl Front {
-    const EMPTY: Self = Self { word: NONE, bits: 0 };
-
-    /// The slot of the lowest of some bits, or [`NONE`].
-    #[inline]
-    const fn first(self, bits: u64) -> u32 {
-        if bits == 0 { NONE } else { self.slot(bits.trailing_zeros()) }
-    }
-
-    pub(crate) const fn slot(self, bit: u32) -> u32 {
-        self.word.wrapping_mul(u64::BITS).wrapping_add(bit)
-    }
-}
+use crate::memory::{Bump, Piece};
+use crate::policy::Policy;
+use crate::region::Region;
+use crate::stats::{Counters, SegmentStats};
+use crate::units::{BITS, Granules, Offset, Reciprocal, Resize, Word};
 
 /// Invariants:
-/// - `used <= slots`; a slot is live iff its index is below `used` and it is neither in `front` nor in `returned`.
-/// - All bits of `front` and `returned` are below `used`; those of `returned` are in words behind that of `front`, so it
-///   is empty where `front` is.
-/// - A returned slot begins with a `FreeHeader`: `length` is the slot's bytes, `next` is the next free slot, returned or
-///   not yet used, or null.
+/// - `used <= slots`; the slots below `used` were live at some time, and no other. A slot is live iff it is below `used`, is not
+///   `lowest` and not in `returned`.
+/// - `lowest` is the lowest slot that is not live: `used`, if every slot below that is.
+/// - All bits of `returned` are above `lowest` and below `used`.
+/// - A returned slot begins with a `FreeHeader`: `length` is the slot's bytes; `next` is the next free slot, returned or never
+///   used, or null, and always null under a policy without a list.
 #[derive(Debug)]
-pub(crate) struct Slab<'a> {
+pub(crate) struct Slab<'a, P> {
     pub(crate) region: Region<'a>,
-    /// The lowest returned slots.
-    pub(crate) front: Front,
-    /// The other returned slots.
-    pub(crate) returned: BitTree<'a>,
-    pub(crate) slots: u32,
-    /// Slots that were ever used, and so the most that were live at once.
+    pub(crate) lowest: u32,
     pub(crate) used: u32,
-    pub(crate) stride: Granules,
-    by_stride: Divisor,
+    pub(crate) slots: u32,
+    by_stride: Reciprocal,
+    /// The returned slots above `lowest`.
+    pub(crate) returned: BitTree<'a>,
     pub(crate) counters: Counters,
+    policy: PhantomData<P>,
 }
 
 /// How many slots of `slab_size` bytes a segment of `segment` bytes has.
 pub(crate) const fn slots_of(segment: usize, slab_size: usize) -> u32 {
-    match Granules::within(segment).count().checked_div(Granules::holding(slab_size).count()) {
+    match Granules::from_bytes_floor(segment).count().checked_div(Granules::from_bytes_ceil(slab_size).count()) {
         Some(slots) => slots,
         None => 0,
     }
 }
 
-impl<'a> Slab<'a> {
-    /// A slab of no slots.
-    pub(crate) const fn empty() -> Self {
-        Self {
-            region: Region::EMPTY,
-            front: Front::EMPTY,
-            returned: BitTree::empty(),
-            slots: 0,
-            used: 0,
-            stride: Granules::MIN_SLOT,
-            by_stride: Divisor::new(Granules::MIN_SLOT),
-            counters: Counters::ZERO,
-        }
-    }
+impl<'a, P: Policy> Slab<'a, P> {
+    /// A slab of no slots, all zeros.
+    pub(crate) const EMPTY: Self = Self {
+        region: Region::EMPTY,
+        lowest: 0,
+        used: 0,
+        slots: 0,
+        by_stride: Reciprocal::ZERO,
+        returned: BitTree::EMPTY,
+        counters: Counters::ZERO,
+        policy: PhantomData,
+    };
 
     /// Bytes of bookkeeping for `slots` slots.
     pub(crate) const fn footprint(slots: u32) -> usize {
-        BitTree::footprint(slots as usize)
+        BitTree::words(slots).saturating_mul(size_of::<Word>())
     }
 
     /// A slab of slots of `slab_size` bytes, rounded up to granules.
-    pub(crate) fn new(region: Region<'a>, slab_size: usize, memory: &mut Carver<'a>) -> Option<Self> {
-        let stride = Granules::holding(slab_size);
+    pub(crate) fn new(piece: Piece<'a>, slab_size: usize, memory: &mut Bump<'a>) -> Option<Self> {
+        let region = Region::new(piece);
         let slots = slots_of(region.granules().bytes(), slab_size);
-        let returned = BitTree::new(slots as usize, memory)?;
-        let by_stride = Divisor::new(stride);
-        Some(Self {
-            region,
-            front: Front::EMPTY,
-            returned,
-            slots,
-            used: 0,
-            stride,
-            by_stride,
-            counters: Counters::ZERO,
-        })
+        let by_stride = Reciprocal::new(Granules::from_bytes_ceil(slab_size).count());
+        Some(Self { returned: BitTree::new(slots, memory)?, region, slots, by_stride, ..Self::EMPTY })
     }
 
+    /// The size of a slot.
+    #[inline(always)]
+    pub(crate) fn stride(&self) -> Granules {
+        Granules::new(self.by_stride.divisor())
+    }
+
+    #[inline(always)]
     pub(crate) fn offset(&self, slot: u32) -> Offset {
-        Offset::new(slot.wrapping_mul(self.stride.count()))
+        Offset::new(slot.wrapping_mul(self.stride().count()))
     }
 
-    /// The slot that `at` lies in.
-    pub(crate) fn index(&self, at: Offset) -> u32 {
-        self.by_stride.divide(at)
+    /// The slot that holds the granule at `at`. By a division: for what is no slot's start, and for walks.
+    pub(crate) fn slot_at(&self, at: Offset) -> u32 {
+        at.index().checked_div(self.stride().count()).unwrap_or(u32::MAX)
     }
 
-    /// The lowest free slot, or `None` when all are live.
-    #[inline]
+    /// Allocates the lowest free slot; `None` if all are live.
+    #[inline(always)]
     pub(crate) fn alloc(&mut self) -> Option<NonNull<u8>> {
-        let slot = match self.front.bits {
-            0 => self.used,
-            bits => self.front.slot(bits.trailing_zeros()),
-        };
+        let slot = self.lowest;
         if slot >= self.slots {
             return None;
         }
-        let pointer = self.region.pointer(self.offset(slot), self.stride)?;
-        if self.front.bits == 0 {
-            self.used = self.used.wrapping_add(1);
+        let payload = self.region.pointer(self.offset(slot), self.stride())?;
+        if slot == self.used {
+            self.used = slot.wrapping_add(1);
+            self.lowest = self.used;
         } else {
-            self.front.bits &= self.front.bits.wrapping_sub(1);
-            if self.front.bits == 0 {
-                self.refill_front();
-            }
+            self.lowest = self.take_lowest(slot);
         }
-        self.counters.allocated();
-        Some(pointer)
+        self.counters.allocated(self.stride());
+        Some(payload)
     }
 
-    /// Takes the tree's first word out of it.
-    #[cold]
-    fn refill_front(&mut self) {
-        self.front = match self.returned.take_first_word() {
-            Some((word, bits)) => Front { word: word as u32, bits },
-            None => Front::EMPTY,
+    /// The lowest free slot when `slot`, which was it, is live. It is taken out of the tree.
+    #[inline(always)]
+    fn take_lowest(&mut self, slot: u32) -> u32 {
+        // Every slot below `used` is counted: live, returned or the lowest.
+        let returned = self.used.wrapping_sub(self.counters.objects());
+        if returned == 1 {
+            return self.used;
+        }
+        let next = match self.returned.word_of(slot) {
+            0 => self.returned.next(slot),
+            word => slot & !(BITS - 1) | word.trailing_zeros(),
         };
+        self.returned.clear(next);
+        next.min(self.used)
     }
 
-    /// Whether a slot was returned, of those that were used.
-    #[inline]
+    /// Whether a slot below `used` is not live.
+    #[inline(always)]
     pub(crate) fn is_returned(&self, slot: u32) -> bool {
-        if word_of(slot) == self.front.word {
-            self.front.bits & bit_of(slot) != 0
-        } else {
-            self.returned.contains(slot as usize)
-        }
+        slot == self.lowest || self.returned.contains(slot)
     }
 
     /// The address from which on the memory is zeros, if it was lent as such. A slot holds nothing before it is used.
@@ -175,118 +133,95 @@ impl<'a> Slab<'a> {
     }
 
     /// The live slot that starts at `at`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn live(&self, at: Offset) -> Result<u32, Reason> {
-        let slot = self.index(at);
-        if wrong!("slot-tail", slot >= self.slots) {
-            Err(Reason::NotAStart)
-        } else if wrong!("slot-unused", slot >= self.used) {
-            Err(Reason::NeverAllocated)
-        } else if wrong!("slot-free", self.is_returned(slot)) {
-            Err(Reason::DoubleFree)
-        } else if wrong!("slot-start", self.offset(slot) != at) {
-            Err(Reason::NotAStart)
-        } else {
-            Ok(slot)
+        match self.by_stride.divide(at.index()) {
+            Some(slot) if slot < self.used && !self.is_returned(slot) => Ok(slot),
+            _ => Err(self.reason(at)),
         }
     }
 
-    /// Frees the live slot that starts at `at`. The usual case calls nothing, and the others answer for it: it then has no
-    /// registers to save.
-    #[inline]
+    /// What `at` is if it is no live slot's start.
+    #[cold]
+    #[inline(never)]
+    fn reason(&self, at: Offset) -> Reason {
+        let slot = self.slot_at(at);
+        if slot >= self.slots {
+            Reason::NotAStart
+        } else if slot >= self.used {
+            Reason::NeverAllocated
+        } else if self.is_returned(slot) {
+            Reason::DoubleFree
+        } else {
+            Reason::NotAStart
+        }
+    }
+
+    /// Frees the live slot that starts at `at`.
+    #[inline(always)]
     pub(crate) fn free(&mut self, at: Offset) -> Result<(), Reason> {
         let slot = match self.live(at) {
             Ok(slot) => slot,
             Err(reason) => return Err(self.counters.refused(reason)),
         };
-        self.counters.freed();
-        let above = self.front.bits & bit_tree::above_bit(slot % u64::BITS);
-        match word_of(slot).cmp(&self.front.word) {
-            Ordering::Less => self.put_before_front(slot, at),
-            Ordering::Greater => self.put_behind_front(slot, at),
-            Ordering::Equal if above == 0 => self.put_last_into_front(slot, at),
-            Ordering::Equal => self.put_into_front(slot, at, self.front.first(above)),
+        self.counters.freed(self.stride());
+        if slot < self.lowest {
+            let next = core::mem::replace(&mut self.lowest, slot);
+            if next < self.used {
+                self.returned.set(next);
+            }
+            self.region.write_free(at, self.stride(), if P::ROVES { self.free_offset(next) } else { Offset::NIL });
+        } else {
+            self.returned.set(slot);
+            self.region.write_free(at, self.stride(), if P::ROVES { self.next_free(slot) } else { Offset::NIL });
+            if P::ROVES {
+                self.region.link(self.offset(self.previous_free(slot)), at);
+            }
         }
+        Ok(())
     }
 
-    /// Frees a slot of the front's word, behind which comes returned slot `next`, if any.
+    /// The `next` of returned slot `slot`: where the next free slot is, or [`Offset::NIL`].
     #[inline(always)]
-    fn put_into_front(&mut self, slot: u32, at: Offset, next: u32) -> Result<(), Reason> {
-        let (bit, bits) = (bit_of(slot), self.front.bits);
-        self.region.write_free(at, self.stride, self.free_offset(next));
-        let below = bits & bit.wrapping_sub(1);
-        if below != 0 {
-            let previous = self.front.slot(bit_tree::highest(below));
-            self.region.link(self.offset(previous), at);
-        }
-        self.front.bits = bits | bit;
-        Ok(())
-    }
-
-    #[inline(never)]
-    fn put_last_into_front(&mut self, slot: u32, at: Offset) -> Result<(), Reason> {
-        self.put_into_front(slot, at, self.next_in_tree(slot))
-    }
-
-    #[inline(never)]
-    fn put_before_front(&mut self, slot: u32, at: Offset) -> Result<(), Reason> {
-        let next = self.front.first(self.front.bits);
-        self.region.write_free(at, self.stride, self.free_offset(next));
-        if next != NONE {
-            self.returned.put_word(self.front.word as usize, self.front.bits);
-        }
-        self.front = Front { word: word_of(slot), bits: bit_of(slot) };
-        Ok(())
-    }
-
-    #[inline(never)]
-    fn put_behind_front(&mut self, slot: u32, at: Offset) -> Result<(), Reason> {
-        self.returned.assign(slot as usize, true);
-        self.region.write_free(at, self.stride, self.next_free(slot));
-        let previous = match self.returned.previous(slot as usize) {
-            Some(slot) => slot as u32,
-            None => self.front.slot(bit_tree::highest(self.front.bits)),
-        };
-        self.region.link(self.offset(previous), at);
-        Ok(())
-    }
-
-    /// Where the next free slot behind a returned one is, or [`Offset::NONE`].
-    #[inline]
     pub(crate) fn next_free(&self, slot: u32) -> Offset {
-        let in_front = if word_of(slot) == self.front.word { self.front.bits } else { 0 };
-        let next = match in_front & bit_tree::above_bit(slot % u64::BITS) {
-            0 => self.next_in_tree(slot),
-            above => self.front.first(above),
+        if !P::ROVES {
+            return Offset::NIL;
+        }
+        let next = match self.returned.word_of(slot) & bits::above_bit(slot) {
+            0 => self.returned.next(slot.wrapping_add(1)),
+            word => slot & !(BITS - 1) | word.trailing_zeros(),
         };
         self.free_offset(next)
     }
 
-    /// The next slot in the tree behind one, or [`NONE`].
-    fn next_in_tree(&self, slot: u32) -> u32 {
-        self.returned.next((slot as usize).wrapping_add(1)).map_or(NONE, |slot| slot as u32)
+    /// The last returned slot before `slot`, which is above `lowest`.
+    #[inline(always)]
+    fn previous_free(&self, slot: u32) -> u32 {
+        let previous = match self.returned.word_of(slot) & bits::below_bit(slot) {
+            0 => self.returned.previous(slot & !(BITS - 1)),
+            word => slot & !(BITS - 1) | bits::highest(word),
+        };
+        if previous == NO_BIT { self.lowest } else { previous }
     }
 
-    /// Where returned slot `next` is, or the first one never used if there is no such.
+    /// Where free slot `next` is; if there is none, where the first slot that was never used is.
+    #[inline(always)]
     fn free_offset(&self, next: u32) -> Offset {
         let next = next.min(self.used);
-        if next < self.slots { self.offset(next) } else { Offset::NONE }
+        if next < self.slots { self.offset(next) } else { Offset::NIL }
     }
 
     /// Whether the slot that starts at `at` can hold `size` bytes where it stands, if `stay`.
     pub(crate) fn resize(&mut self, at: Offset, size: usize, stay: bool) -> Result<Resize, Reason> {
         self.live(at).map_err(|reason| self.counters.refused(reason))?;
-        let slot = self.stride.bytes();
+        let slot = self.stride().bytes();
         Ok(if stay && size <= slot { Resize::InPlace } else { Resize::Move(slot) })
     }
 
     pub(crate) fn stats(&self) -> SegmentStats {
-        let free = self.slots.wrapping_sub(self.counters.objects);
-        let usable = Granules::new(self.slots.wrapping_mul(self.stride.count()));
-        let largest = if free > 0 { self.stride } else { Granules::NONE };
-        // The lowest free slot goes first: the last slot that was ever used was so when all before it were live.
-        let [live, peak] = [self.counters.objects, self.used].map(|slots| slots.wrapping_mul(self.stride.count()));
-        let extent = Extent { live, peak, peak_objects: self.used };
-        self.counters.figures(self.region.granules().bytes(), usable, extent, largest, free)
+        let free = self.slots.wrapping_sub(self.counters.objects());
+        let usable = Granules::new(self.slots.wrapping_mul(self.stride().count()));
+        let largest = if free > 0 { self.stride() } else { Granules::ZERO };
+        self.counters.figures(self.region.granules().bytes(), usable, largest, free)
     }
 }

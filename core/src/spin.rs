@@ -1,4 +1,5 @@
 //! A spin lock, for threads that each have a core of their own.
+#![allow(unsafe_code)]
 #![cfg(target_has_atomic = "8")]
 
 use crate::error::Reentered;

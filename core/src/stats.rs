@@ -1,8 +1,7 @@
 //! The figures a heap keeps about itself, and the counters behind them.
-#![deny(unsafe_code)]
 
 use crate::error::Reason;
-use crate::size::Granules;
+use crate::units::Granules;
 
 /// Figures of one heap, each segment's taken under its own lock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,7 +16,7 @@ pub struct Stats {
     pub refused_outside: u64,
 }
 
-/// Figures of one segment. Sizes are in bytes and count whole slots, or whole blocks with their headers,
+/// Figures of one segment. Counts of events wrap where a `usize` does. Sizes are in bytes and count whole slots, or whole blocks with their headers,
 /// so that `live_bytes + free_bytes` is all that the segment can hand out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SegmentStats {
@@ -51,47 +50,99 @@ pub struct SegmentStats {
     pub corruptions: u64,
 }
 
-/// What a segment counts as it works; everything else in [`SegmentStats`] is derived from it, from its [`Extent`] or from
-/// the map.
-#[derive(Clone, Copy, Debug, Default)]
+/// What a segment counts as it works; everything else in [`SegmentStats`] is derived from it or from the map.
+///
+/// The peaks are kept with the distance from them, so that an alloc below both counts down twice and compares nothing.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Counters {
-    /// Objects that are allocated now.
-    pub(crate) objects: u32,
-    pub(crate) allocs: u64,
-    pub(crate) failed_full: u64,
-    pub(crate) failed_fragmented: u64,
-    pub(crate) refused_frees: u64,
-    pub(crate) corruptions: u64,
-}
-
-/// How much of a segment is allocated, and the most there ever was.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Extent {
-    /// Granules that are allocated now, and the most at once.
-    pub(crate) live: u32,
-    pub(crate) peak: u32,
-    /// The most objects at once.
+    /// The most objects and granules that were allocated at once.
     pub(crate) peak_objects: u32,
+    pub(crate) peak: u32,
+    /// How many fewer there are now.
+    objects_below: u32,
+    below: u32,
+    /// Requests that were served.
+    allocs: usize,
+    pub(crate) failed_full: usize,
+    pub(crate) failed_fragmented: usize,
+    refused_frees: usize,
+    corruptions: usize,
 }
 
 impl Counters {
-    pub(crate) const ZERO: Self =
-        Self { objects: 0, allocs: 0, failed_full: 0, failed_fragmented: 0, refused_frees: 0, corruptions: 0 };
+    pub(crate) const ZERO: Self = Self {
+        peak_objects: 0,
+        peak: 0,
+        objects_below: 0,
+        below: 0,
+        allocs: 0,
+        failed_full: 0,
+        failed_fragmented: 0,
+        refused_frees: 0,
+        corruptions: 0,
+    };
 
-    /// An object was handed out.
-    #[inline]
-    pub(crate) fn allocated(&mut self) {
+    /// Objects that are allocated now.
+    pub(crate) fn objects(&self) -> u32 {
+        self.peak_objects.wrapping_sub(self.objects_below)
+    }
+
+    /// Granules that are allocated now.
+    pub(crate) fn live(&self) -> Granules {
+        Granules::new(self.peak.wrapping_sub(self.below))
+    }
+
+    /// Counts an object of `granules` that was handed out.
+    #[inline(always)]
+    pub(crate) fn allocated(&mut self, granules: Granules) {
         self.allocs = self.allocs.wrapping_add(1);
-        self.objects = self.objects.wrapping_add(1);
+        let at_peak;
+        (self.objects_below, at_peak) = self.objects_below.overflowing_sub(1);
+        if at_peak {
+            self.raise_peak_objects();
+        }
+        self.grown(granules);
     }
 
-    /// An object was freed.
-    #[inline]
-    pub(crate) fn freed(&mut self) {
-        self.objects = self.objects.wrapping_sub(1);
+    /// Counts `granules` that were added to live objects.
+    #[inline(always)]
+    pub(crate) fn grown(&mut self, granules: Granules) {
+        let above_peak;
+        (self.below, above_peak) = self.below.overflowing_sub(granules.count());
+        if above_peak {
+            self.raise_peak();
+        }
     }
 
-    /// A free was refused for this reason, which it answers.
+    /// Makes the peak what there is now: the distances have wrapped below 0.
+    #[cold]
+    #[inline(never)]
+    fn raise_peak(&mut self) {
+        self.peak = self.peak.wrapping_sub(self.below);
+        self.below = 0;
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn raise_peak_objects(&mut self) {
+        self.peak_objects = self.peak_objects.wrapping_sub(self.objects_below);
+        self.objects_below = 0;
+    }
+
+    /// Counts an object of `granules` that was freed.
+    #[inline(always)]
+    pub(crate) fn freed(&mut self, granules: Granules) {
+        self.objects_below = self.objects_below.wrapping_add(1);
+        self.shrunk(granules);
+    }
+
+    /// Counts `granules` that were taken off live objects.
+    #[inline(always)]
+    pub(crate) fn shrunk(&mut self, granules: Granules) {
+        self.below = self.below.wrapping_add(granules.count());
+    }
+
+    /// Counts a refused free, and returns its reason.
     #[cold]
     pub(crate) fn refused(&mut self, reason: Reason) -> Reason {
         self.refused_frees = self.refused_frees.wrapping_add(1);
@@ -101,55 +152,24 @@ impl Counters {
         reason
     }
 
-    /// The figures, with what only the segment's owner knows: its bytes, those it can hand out, how much of them is
-    /// allocated, its largest free block or slot and how many there are.
-    pub(crate) fn figures(
-        &self,
-        size: usize,
-        usable: Granules,
-        extent: Extent,
-        largest: Granules,
-        free_blocks: u32,
-    ) -> SegmentStats {
+    /// The figures, with what the counters do not know: the segment's bytes, the granules it can hand out, its largest free
+    /// block or slot, and how many there are.
+    pub(crate) fn figures(&self, size: usize, usable: Granules, largest: Granules, free_blocks: u32) -> SegmentStats {
         SegmentStats {
             size,
-            live_bytes: Granules::new(extent.live).bytes(),
-            peak_bytes: Granules::new(extent.peak).bytes(),
-            live_objects: self.objects as usize,
-            peak_objects: extent.peak_objects as usize,
-            free_bytes: usable.minus(Granules::new(extent.live)).bytes(),
+            live_bytes: self.live().bytes(),
+            peak_bytes: Granules::new(self.peak).bytes(),
+            live_objects: self.objects() as usize,
+            peak_objects: self.peak_objects as usize,
+            free_bytes: usable.minus(self.live()).bytes(),
             largest_free: largest.bytes(),
             free_blocks: free_blocks as usize,
-            allocs: self.allocs,
-            frees: self.allocs.wrapping_sub(u64::from(self.objects)),
-            failed_full: self.failed_full,
-            failed_fragmented: self.failed_fragmented,
-            refused_frees: self.refused_frees,
-            corruptions: self.corruptions,
+            allocs: self.allocs as u64,
+            frees: self.allocs.wrapping_sub(self.objects() as usize) as u64,
+            failed_full: self.failed_full as u64,
+            failed_fragmented: self.failed_fragmented as u64,
+            refused_frees: self.refused_frees as u64,
+            corruptions: self.corruptions as u64,
         }
-    }
-}
-
-impl Extent {
-    pub(crate) const ZERO: Self = Self { live: 0, peak: 0, peak_objects: 0 };
-
-    /// An object of `granules` was handed out and is one of `objects` now.
-    #[inline]
-    pub(crate) fn allocated(&mut self, granules: Granules, objects: u32) {
-        self.peak_objects = self.peak_objects.max(objects);
-        self.resized(Granules::NONE, granules);
-    }
-
-    /// An object of `granules` was freed.
-    #[inline]
-    pub(crate) fn freed(&mut self, granules: Granules) {
-        self.live = self.live.wrapping_sub(granules.count());
-    }
-
-    /// A live object's size has changed.
-    #[inline]
-    pub(crate) fn resized(&mut self, from: Granules, to: Granules) {
-        self.live = self.live.wrapping_sub(from.count()).wrapping_add(to.count());
-        self.peak = self.peak.max(self.live);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! tests/loom builds this crate with a model checker's in their place. Its cfg is not `loom`: whoever checks a program of
 //! their own sets that one for every crate in it.
+#![allow(unsafe_code)]
 
 #[cfg(not(slabfit_loom))]
 mod real {
@@ -9,18 +10,31 @@ mod real {
     #[cfg(target_has_atomic = "8")]
     pub(crate) use core::{hint::spin_loop, sync::atomic::AtomicBool};
 
-    /// A value that is reached through a shared reference, by who may.
+    /// A value that is reached through a shared reference, by the holder of its lock.
     pub(crate) struct UnsafeCell<T>(core::cell::UnsafeCell<T>);
+
+    /// The way to the value, for as long as this lives: a checker looks at both ends.
+    pub(crate) struct MutPtr<T>(*mut T);
 
     impl<T> UnsafeCell<T> {
         pub(crate) const fn new(value: T) -> Self {
             Self(core::cell::UnsafeCell::new(value))
         }
 
-        /// Reaches the value for as long as `work` runs, and no longer: a checker looks at both ends.
         #[inline(always)]
-        pub(crate) fn with_mut<R>(&self, work: impl FnOnce(*mut T) -> R) -> R {
-            work(self.0.get())
+        pub(crate) fn get_mut(&self) -> MutPtr<T> {
+            MutPtr(self.0.get())
+        }
+    }
+
+    impl<T> MutPtr<T> {
+        /// # Safety
+        /// Nobody else reaches the value while the reference lives.
+        #[expect(clippy::mut_from_ref, reason = "the holder of the lock is the only one who has it")]
+        #[inline(always)]
+        pub(crate) unsafe fn deref(&self) -> &mut T {
+            // SAFETY: valid: it points into the cell, which the caller borrows; exclusive: as the caller promises.
+            unsafe { &mut *self.0 }
         }
     }
 }
@@ -28,4 +42,4 @@ mod real {
 #[cfg(not(slabfit_loom))]
 pub(crate) use real::*;
 #[cfg(slabfit_loom)]
-pub(crate) use slabfit_loom::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, UnsafeCell, spin_loop};
+pub(crate) use slabfit_loom::{AtomicBool, AtomicPtr, AtomicUsize, MutPtr, Ordering, UnsafeCell, spin_loop};

@@ -9,8 +9,8 @@ use slabfit::{Config, Heap, RegionArray};
 fn nothing_is_left_in(heap: &Heap<'_>) {
     assert_eq!(heap.check(), Ok(()));
     let stats = heap.stats().unwrap();
-    assert_eq!((stats.slab.live_objects, stats.next_fit.live_objects), (0, 0));
-    assert_eq!((stats.slab.refused_frees, stats.next_fit.refused_frees, stats.refused_outside), (0, 0, 0));
+    assert_eq!((stats.slab.live_objects, stats.blocks.live_objects), (0, 0));
+    assert_eq!((stats.slab.refused_frees, stats.blocks.refused_frees, stats.refused_outside), (0, 0, 0));
 }
 
 macro_rules! in_a_borrowed_heap {
@@ -24,7 +24,7 @@ macro_rules! in_a_borrowed_heap {
             #[test]
             fn a_vec_lives_there_and_leaves_nothing() {
                 let mut array = RegionArray::<{ 128 << 10 }>::new();
-                let heap: Heap = Heap::new(&mut array, Config::new(64)).unwrap();
+                let heap = Heap::new(&mut array, Config::new(64)).unwrap();
                 let mut numbers = Vec::new_in(&heap);
                 numbers.extend((0..5_000u64).rev());
                 assert!(heap.owns(numbers.as_ptr().cast()));
@@ -40,7 +40,7 @@ macro_rules! in_a_borrowed_heap {
             #[test]
             fn a_vec_grows_where_it_stands() {
                 let mut array = RegionArray::<{ 64 << 10 }>::new();
-                let heap: Heap = Heap::new(&mut array, Config::new(64)).unwrap();
+                let heap = Heap::new(&mut array, Config::new(64)).unwrap();
                 let mut bytes: Vec<u8, _> = Vec::with_capacity_in(100, &heap);
                 let before = bytes.as_ptr();
                 bytes.reserve_exact(40_000);
@@ -50,7 +50,7 @@ macro_rules! in_a_borrowed_heap {
             #[test]
             fn a_request_too_large_is_refused_and_changes_nothing() {
                 let mut array = RegionArray::<4096>::new();
-                let heap: Heap = Heap::new(&mut array, Config::new(64)).unwrap();
+                let heap = Heap::new(&mut array, Config::new(64)).unwrap();
                 let mut bytes: Vec<u8, _> = Vec::new_in(&heap);
                 bytes.extend_from_slice(b"as it was");
                 assert!(bytes.try_reserve(4096).is_err());
@@ -63,7 +63,7 @@ macro_rules! in_a_borrowed_heap {
                 struct Wide(u32);
 
                 let mut array = RegionArray::<{ 32 << 10 }>::new();
-                let heap: Heap = Heap::new(&mut array, Config::new(64)).unwrap();
+                let heap = Heap::new(&mut array, Config::new(64)).unwrap();
                 let boxes = [1, 2, 3].map(|number| Box::new_in(Wide(number), &heap));
                 for (number, wide) in (1..).zip(&boxes) {
                     assert_eq!((&raw const **wide).addr() % 1024, 0);
@@ -77,7 +77,7 @@ macro_rules! in_a_borrowed_heap {
             #[test]
             fn zeros_are_zeros_in_memory_that_was_used() {
                 let mut array = RegionArray::<8192>::new();
-                let heap: Heap = Heap::new(&mut array, Config::new(64)).unwrap();
+                let heap = Heap::new(&mut array, Config::new(64)).unwrap();
                 let (small, large) = (Layout::new::<[u8; 100]>(), Layout::new::<[u8; 2000]>());
                 let mut dirt = Vec::new_in(&heap);
                 dirt.resize(4000, 0xFFu8);
@@ -107,7 +107,7 @@ macro_rules! in_a_borrowed_heap {
             fn what_need_not_be_zeros_is_not_written() {
                 let mut array = RegionArray::<8192>::new();
                 array.as_mut().fill(MaybeUninit::new(0xA5));
-                let heap: Heap = Heap::new(&mut array, Config::new(64)).unwrap();
+                let heap = Heap::new(&mut array, Config::new(64)).unwrap();
                 for size in [64, 100, 2000] {
                     let layout = Layout::from_size_align(size, 8).unwrap();
                     let object = (&heap).allocate(layout).unwrap();
@@ -123,7 +123,7 @@ macro_rules! in_a_borrowed_heap {
             #[test]
             fn an_object_of_no_bytes_takes_no_memory_until_it_grows() {
                 let mut array = RegionArray::<4096>::new();
-                let heap: Heap = Heap::new(&mut array, Config::new(64)).unwrap();
+                let heap = Heap::new(&mut array, Config::new(64)).unwrap();
                 let nothing = Layout::from_size_align(0, 64).unwrap();
                 let something = Layout::from_size_align(40, 64).unwrap();
                 let object = (&heap).allocate(nothing).unwrap();
@@ -150,13 +150,13 @@ in_a_borrowed_heap!(v04, allocator_api2_04);
 #[test]
 fn a_map_of_hashbrown_lives_there_and_leaves_nothing() {
     let mut array = RegionArray::<{ 256 << 10 }>::new();
-    let heap: Heap = Heap::new(&mut array, Config::new(64)).unwrap();
+    let heap = Heap::new(&mut array, Config::new(64)).unwrap();
     let mut squares = hashbrown::HashMap::with_hasher_in(std::hash::RandomState::new(), &heap);
     squares.extend((0..2_000u64).map(|number| (number, number * number)));
     squares.retain(|number, _| number % 3 == 0);
     squares.shrink_to_fit();
     assert!((0..2_000).all(|number| squares.get(&number).copied() == (number % 3 == 0).then_some(number * number)));
-    assert!(heap.stats().unwrap().next_fit.live_bytes > 667 * 16);
+    assert!(heap.stats().unwrap().blocks.live_bytes > 667 * 16);
     drop(squares);
     nothing_is_left_in(&heap);
 }

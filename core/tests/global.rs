@@ -56,6 +56,6 @@ fn collections_grow_shrink_and_are_dropped() {
 fn the_heap_is_in_order_while_the_program_runs() {
     assert_eq!(HEAP.check(), Ok(()));
     let stats = HEAP.stats().expect("a spin lock knows no owner");
-    assert_eq!(stats.next_fit.refused_frees + stats.slab.refused_frees + stats.refused_outside, 0);
-    assert!(stats.next_fit.live_objects > 0);
+    assert_eq!(stats.blocks.refused_frees + stats.slab.refused_frees + stats.refused_outside, 0);
+    assert!(stats.blocks.live_objects > 0);
 }

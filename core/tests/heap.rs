@@ -6,8 +6,8 @@ use std::alloc::Layout;
 use std::mem::MaybeUninit;
 
 use slabfit::{
-    AllocError, Config, FreeHeader, GRANULE, Heap, InitError, MIN_HEAP, MIN_REGION, Memory, Placement, Reason,
-    RegionArray, Segment, SegmentStats, SpinLock, State, bookkeeping_size,
+    AllocError, Config, DefaultLock, FirstFit, FreeHeader, GRANULE, Heap, InitError, MIN_HEAP, MIN_REGION, Memory,
+    NextFit, Policy, Reason, RegionArray, Segment, SegmentStats, State, bookkeeping_size,
 };
 
 const SLOT: usize = 48;
@@ -24,17 +24,21 @@ impl Parts {
         Box::new(Self { region: RegionArray::new(), bookkeeping: RegionArray::new() })
     }
 
-    fn heap(&mut self) -> Heap<'_, SpinLock> {
+    fn heap(&mut self) -> Heap<'_> {
+        self.heap_of(Config::new(SLOT))
+    }
+
+    fn heap_of<P: Policy>(&mut self, config: Config) -> Heap<'_, DefaultLock, P> {
         let memory = Memory::with_bookkeeping(self.region.as_mut(), self.bookkeeping.as_mut());
-        Heap::new(memory, Config::new(SLOT)).unwrap()
+        Heap::from_memory(memory, config).unwrap()
     }
 }
 
-fn alloc(heap: &Heap<'_, SpinLock>, size: usize) -> *mut u8 {
+fn alloc<P: Policy>(heap: &Heap<'_, DefaultLock, P>, size: usize) -> *mut u8 {
     heap.alloc(size).unwrap().as_ptr()
 }
 
-fn free(heap: &Heap<'_, SpinLock>, object: *mut u8) -> Result<(), Reason> {
+fn free<P: Policy>(heap: &Heap<'_, DefaultLock, P>, object: *mut u8) -> Result<(), Reason> {
     // SAFETY: nobody uses the objects of these tests.
     unsafe { heap.free(object) }.map_err(|error| error.reason)
 }
@@ -105,17 +109,17 @@ fn an_address_that_is_no_objects_is_refused_by_name_and_counted_where_it_lies() 
         let counted = [
             after.refused_outside - before.refused_outside,
             after.slab.refused_frees - before.slab.refused_frees,
-            after.next_fit.refused_frees - before.next_fit.refused_frees,
+            after.blocks.refused_frees - before.blocks.refused_frees,
         ];
         let place = if reason == Reason::OutsideHeap { 0 } else { 1 + usize::from(blocks.contains(&address.addr())) };
         assert_eq!(counted, [0, 1, 2].map(|nth| u64::from(nth == place)), "{address:?}");
-        assert_eq!((after.slab.corruptions, after.next_fit.corruptions), (0, 0));
+        assert_eq!((after.slab.corruptions, after.blocks.corruptions), (0, 0));
         assert_eq!(heap.owns(address), reason != Reason::OutsideHeap, "{address:?}");
     }
     // SAFETY: the header of a live block, which nobody else looks at.
     unsafe { block.wrapping_sub(GRANULE).write(1) };
     assert_eq!(free(&heap, block), Err(Reason::HeaderOverwritten));
-    assert_eq!((heap.stats().unwrap().slab.corruptions, heap.stats().unwrap().next_fit.corruptions), (0, 1));
+    assert_eq!((heap.stats().unwrap().slab.corruptions, heap.stats().unwrap().blocks.corruptions), (0, 1));
 }
 
 #[test]
@@ -129,19 +133,19 @@ fn an_object_can_hold_what_was_asked_for_rounded_up() {
 
 #[test]
 fn the_rover_stands_behind_what_was_allocated_last() {
-    assert_eq!(Heap::<SpinLock>::empty().rover(), None);
+    assert_eq!(Heap::<DefaultLock>::empty().rover(), Ok(None));
     let mut parts = Parts::new();
     let heap = parts.heap();
     let start = heap.segment(Segment::Blocks).start;
-    assert_eq!(heap.rover(), Some(start));
+    assert_eq!(heap.rover(), Ok(Some(start)));
     alloc(&heap, SLOT);
-    assert_eq!(heap.rover(), Some(start));
+    assert_eq!(heap.rover(), Ok(Some(start)));
     alloc(&heap, 100);
-    assert_eq!(heap.rover(), Some(start + 128));
+    assert_eq!(heap.rover(), Ok(Some(start + 128)));
     let last = alloc(&heap, 768 - 128 - GRANULE);
-    assert_eq!(heap.rover(), Some(start + 768));
+    assert_eq!(heap.rover(), Ok(Some(start + 768)));
     free(&heap, last).unwrap();
-    assert_eq!(heap.rover(), Some(start + 768), "it does not move to a hole that ends where it stands");
+    assert_eq!(heap.rover(), Ok(Some(start + 768)), "it does not move to a hole that ends where it stands");
 }
 
 #[test]
@@ -173,7 +177,7 @@ fn zeroed_memory_is_zeros_where_objects_have_been_and_where_none_has() {
     array.as_mut().as_mut().fill(MaybeUninit::zeroed());
     // SAFETY: all of it is zero.
     let memory = unsafe { Memory::from(array.as_mut().as_mut()).assume_zeroed() };
-    let heap: Heap<'_, SpinLock> = Heap::new(memory, Config::new(SLOT)).unwrap();
+    let heap = Heap::new(memory, Config::new(SLOT)).unwrap();
     for size in [SLOT, 64] {
         let layout = Layout::from_size_align(size, 8).unwrap();
         for _ in 0..3 {
@@ -242,12 +246,12 @@ fn a_returned_slot_links_to_the_next_free_one_and_the_last_to_none() {
 
 #[test]
 fn a_request_that_no_block_serves_is_told_why_and_counted() {
-    assert_eq!(Heap::<SpinLock>::empty().alloc(1), Err(AllocError::NotInitialised));
+    assert_eq!(Heap::<DefaultLock>::empty().alloc(1), Err(AllocError::NotInitialised));
     let mut parts = Parts::new();
     let heap = parts.heap();
     let failed = || {
-        let next_fit = heap.stats().unwrap().next_fit;
-        (next_fit.failed_full, next_fit.failed_fragmented)
+        let blocks = heap.stats().unwrap().blocks;
+        (blocks.failed_full, blocks.failed_fragmented)
     };
     assert_eq!((heap.alloc(753), failed()), (Err(AllocError::Full), (1, 0)));
     let objects = [176; 4].map(|size| alloc(&heap, size));
@@ -259,27 +263,26 @@ fn a_request_that_no_block_serves_is_told_why_and_counted() {
     assert_eq!((heap.alloc(usize::MAX), failed()), (Err(AllocError::Full), (3, 2)));
 }
 
-/// Where a request of 48 bytes goes: the rover stands in a hole that it fills, 704 bytes into the block `exact` of four, and
-/// the block `other` is a larger hole. (They are in different chunks of 1024 bytes.)
-fn with_an_exact_hole(placement: Placement, exact: usize, other: usize) -> usize {
+/// Where a request of 48 bytes goes: the last one has left 64 bytes of the block `exact` of four, and the block `other` is a
+/// larger hole. (They are in different chunks of 1024 bytes.)
+fn with_an_exact_hole<P: Policy>(exact: usize, other: usize) -> usize {
     let (mut region, mut bookkeeping) = (RegionArray::<4096>::new(), RegionArray::<1024>::new());
     let memory = Memory::with_bookkeeping(region.as_mut(), bookkeeping.as_mut());
-    let heap: Heap<'_, SpinLock> = Heap::new(memory, Config { placement, ..Config::new(1) }).unwrap();
+    let heap: Heap<'_, DefaultLock, P> = Heap::from_memory(memory, Config::new(1)).unwrap();
     let start = heap.segment(Segment::Blocks).start;
     let objects = [752; 4].map(|size| alloc(&heap, size));
     free(&heap, objects[exact]).unwrap();
     alloc(&heap, 688);
-    assert_eq!(heap.rover(), Some(start + exact * 768 + 704));
     free(&heap, objects[other]).unwrap();
     alloc(&heap, 48).addr() - start - GRANULE
 }
 
 #[test]
 fn next_fit_fills_the_rovers_hole_and_first_fit_the_first() {
-    assert_eq!(with_an_exact_hole(Placement::NextFit, 2, 0), 2240);
-    assert_eq!(with_an_exact_hole(Placement::FirstFit, 2, 0), 0);
-    assert_eq!(with_an_exact_hole(Placement::NextFit, 0, 2), 704);
-    assert_eq!(with_an_exact_hole(Placement::FirstFit, 0, 2), 704);
+    assert_eq!(with_an_exact_hole::<NextFit>(2, 0), 2240);
+    assert_eq!(with_an_exact_hole::<FirstFit>(2, 0), 0);
+    assert_eq!(with_an_exact_hole::<NextFit>(0, 2), 704);
+    assert_eq!(with_an_exact_hole::<FirstFit>(0, 2), 704);
 }
 
 #[test]
@@ -303,7 +306,7 @@ fn a_rest_of_32_bytes_is_a_block_and_one_of_16_is_none() {
         let mut parts = Parts::new();
         let heap = parts.heap();
         let object = alloc(&heap, size);
-        assert_eq!((heap.stats().unwrap().next_fit.free_blocks, heap.usable_size(object)), (holes, Ok(usable)));
+        assert_eq!((heap.stats().unwrap().blocks.free_blocks, heap.usable_size(object)), (holes, Ok(usable)));
     }
 }
 
@@ -332,22 +335,22 @@ fn an_aligned_object_goes_into_the_first_hole_that_can_align_it() {
 
 #[test]
 fn a_heap_is_all_whole_granules_that_it_is_given() {
-    for slab_size in [1, SLOT, 4096] {
+    for config in [1, SLOT, 4096].map(Config::new) {
         for given in MIN_HEAP..400 {
-            let needed = bookkeeping_size(given / GRANULE * GRANULE, slab_size);
+            let needed = bookkeeping_size::<NextFit>(given / GRANULE * GRANULE, config);
             let mut parts = Parts::new();
             let memory = Memory::with_bookkeeping(
                 &mut parts.region.as_mut()[..given],
                 &mut parts.bookkeeping.as_mut()[..needed],
             );
-            let heap: Heap<'_, SpinLock> = Heap::new(memory, Config::new(slab_size)).unwrap();
+            let heap = Heap::new(memory, config).unwrap();
             assert_eq!(heap.size(), given / GRANULE * GRANULE);
             assert_eq!(heap.segment(Segment::Slab).len(), given / 4 / GRANULE * GRANULE);
             let memory = Memory::with_bookkeeping(
                 &mut parts.region.as_mut()[..given],
                 &mut parts.bookkeeping.as_mut()[..needed - 1],
             );
-            let refused = Heap::<SpinLock>::new(memory, Config::new(slab_size)).err();
+            let refused = Heap::new(memory, config).err();
             assert_eq!(refused, Some(InitError::BookkeepingTooSmall { size: needed - 1, needed }));
         }
     }
@@ -356,33 +359,112 @@ fn a_heap_is_all_whole_granules_that_it_is_given() {
 /// All levels but the last of the map's trees are one word or node, so that what remains is the slots'.
 #[test]
 fn bookkeeping_has_a_bit_for_every_slot_and_a_word_at_least() {
-    let of_the_map = bookkeeping_size(16_384, 16_384) - 8;
-    assert_eq!(bookkeeping_size(16_384, 4096) - of_the_map, 8);
-    assert_eq!(bookkeeping_size(16_384, 64) - of_the_map, 8);
-    assert_eq!(bookkeeping_size(16_384, 32) - of_the_map, 2 * 8 + 8);
-    assert_eq!(bookkeeping_size(16_384, 16) - of_the_map, 4 * 8 + 8);
+    let size = |slab_size| bookkeeping_size::<NextFit>(16_384, Config::new(slab_size));
+    let of_the_map = size(16_384) - 8;
+    assert_eq!(size(4096) - of_the_map, 8);
+    assert_eq!(size(64) - of_the_map, 8);
+    assert_eq!(size(32) - of_the_map, 2 * 8 + 8);
+    assert_eq!(size(16) - of_the_map, 4 * 8 + 8);
 }
 
 #[test]
-fn a_config_is_next_fit_until_first_fit_is_asked_for() {
-    assert_eq!(Config::new(SLOT), Config { slab_size: SLOT, placement: Placement::NextFit });
-    assert_eq!(Config::new(SLOT).first_fit(), Config { slab_size: SLOT, placement: Placement::FirstFit });
+fn the_slab_is_a_quarter_of_the_heap_or_as_large_as_it_is_told_to_be() {
+    assert_eq!(Config::new(SLOT), Config { slab_size: SLOT, slab_bytes: None });
+    assert_eq!(Config::new(SLOT).slab_bytes(100), Config { slab_size: SLOT, slab_bytes: Some(100) });
+    for (config, bytes, slots) in [
+        (Config::new(SLOT), 256, 5),
+        (Config::without_slab(), 0, 0),
+        (Config::new(SLOT).slab_bytes(0), 0, 0),
+        (Config::new(SLOT).slab_bytes(GRANULE - 1), 0, 0),
+        (Config::new(SLOT).slab_bytes(SLOT - 1), 32, 0),
+        (Config::new(SLOT).slab_bytes(SLOT), 48, 1),
+        (Config::new(SLOT).slab_bytes(333), 320, 6),
+        (Config::new(SLOT).slab_bytes(976), 976, 20),
+        (Config::new(SLOT).slab_bytes(1024), 976, 20),
+        (Config::new(1).slab_bytes(usize::MAX), 976, 61),
+    ] {
+        let mut parts = Parts::new();
+        let heap: Heap = parts.heap_of(config);
+        let (slab, blocks) = (heap.segment(Segment::Slab), heap.segment(Segment::Blocks));
+        assert_eq!((slab.len(), blocks.len()), (bytes, 1024 - bytes), "{config:?}");
+        assert_eq!(slab.end, blocks.start);
+        let served: Vec<_> = (0..slots).map(|_| alloc(&heap, config.slab_size)).collect();
+        assert!(served.iter().all(|slot| slab.contains(&slot.addr())), "{config:?}");
+        let block = alloc(&heap, blocks.len() - GRANULE);
+        assert_eq!(block.addr(), blocks.start + GRANULE, "{config:?}");
+        assert_eq!(heap.alloc(config.slab_size.max(1)), Err(AllocError::Full), "{config:?}");
+        for object in served.into_iter().chain([block]) {
+            free(&heap, object).unwrap();
+        }
+        assert_eq!(heap.check(), Ok(()));
+    }
 }
 
 #[test]
-fn what_starts_between_two_granules_is_refused_with_its_address() {
+fn under_first_fit_no_free_header_links_to_another() {
     let mut parts = Parts::new();
-    let bytes = &mut parts.region.as_mut()[8..];
-    let address = bytes.as_ptr().addr();
-    let refused = Heap::<SpinLock>::new(bytes, Config::new(SLOT)).err();
-    assert_eq!(refused, Some(InitError::Unaligned { address }));
+    let heap: Heap<'_, DefaultLock, FirstFit> = parts.heap_of(Config::new(SLOT));
+    let objects = [SLOT, SLOT, SLOT, 100, 100, 100, 100].map(|size| alloc(&heap, size));
+    for nth in [0, 2, 5, 3] {
+        free(&heap, objects[nth]).unwrap();
+    }
+    let headers = [objects[0], objects[2], objects[3].wrapping_sub(GRANULE), objects[5].wrapping_sub(GRANULE)];
+    for (header, length) in headers.into_iter().zip([48, 48, 112, 112]) {
+        // SAFETY: a free slot that was used, or a free block, begins with such a header.
+        let header = unsafe { header.cast::<FreeHeader>().read() };
+        assert_eq!((header.length, header.next.is_null()), (length, true));
+    }
+    assert_eq!(heap.check(), Ok(()));
+    // SAFETY: a free block's header, which nobody else looks at.
+    unsafe { (*headers[2].cast::<FreeHeader>()).next = headers[3].cast() };
+    assert_eq!(heap.overwritten().collect::<Vec<_>>(), [headers[2].addr()]);
+}
+
+#[test]
+fn a_region_starts_at_its_first_granule_and_ends_with_its_last() {
+    for start in 0..2 * GRANULE {
+        for end in 1024 - GRANULE..1024 {
+            let mut parts = Parts::new();
+            let given = &mut parts.region.as_mut()[start..end];
+            let first = given.as_ptr().addr();
+            let memory = Memory::with_bookkeeping(given, parts.bookkeeping.as_mut());
+            let heap = Heap::new(memory, Config::new(SLOT)).unwrap();
+            let base = heap.base().unwrap().addr().get();
+            assert_eq!(base, first.next_multiple_of(GRANULE), "{start}..{end}");
+            assert_eq!(heap.size(), (first + end - start - base) / GRANULE * GRANULE, "{start}..{end}");
+        }
+    }
+}
+
+#[test]
+fn a_region_that_holds_the_bookkeeping_too_may_start_anywhere() {
+    for start in 0..64 {
+        let mut parts = Parts::new();
+        let given = &mut parts.region.as_mut()[start..];
+        let bytes = given.as_ptr_range();
+        let heap = Heap::new(given, Config::new(SLOT)).unwrap();
+        let (slab, blocks) = (heap.segment(Segment::Slab), heap.segment(Segment::Blocks));
+        assert!(bytes.start.addr() < slab.start && blocks.end <= bytes.end.addr(), "{start}");
+        assert_eq!(slab.start % GRANULE, 0, "{start}");
+        alloc(&heap, SLOT);
+        alloc(&heap, blocks.len() - GRANULE);
+        assert_eq!(heap.check(), Ok(()));
+    }
+}
+
+#[test]
+fn bytes_that_are_lent_for_ever_make_a_heap() {
+    let bytes: &'static mut [u8] = Box::leak(Box::new([0xA5; 4096]));
+    let addresses = bytes.as_ptr_range();
+    let heap = Heap::new(bytes, Config::new(SLOT)).unwrap();
+    assert!(addresses.contains(&alloc(&heap, 100).cast_const()));
 }
 
 #[test]
 fn what_is_too_small_is_told_what_would_do() {
     let mut parts = Parts::new();
     fn refused(memory: Memory<'_>) -> Option<InitError> {
-        Heap::<SpinLock>::new(memory, Config::new(SLOT)).err()
+        Heap::new(memory, Config::new(SLOT)).err()
     }
     let given = MIN_HEAP - 1;
     let alone = Memory::from(&mut parts.region.as_mut()[..given]);
@@ -390,5 +472,5 @@ fn what_is_too_small_is_told_what_would_do() {
     let beside = Memory::with_bookkeeping(&mut parts.region.as_mut()[..given], parts.bookkeeping.as_mut());
     assert_eq!(refused(beside), Some(InitError::TooSmall { size: given, minimum: MIN_HEAP }));
     let memory = Memory::from(&mut parts.region.as_mut()[..MIN_REGION]);
-    assert_eq!(Heap::<SpinLock>::new(memory, Config::new(SLOT)).map(|heap| heap.size()), Ok(MIN_HEAP));
+    assert_eq!(Heap::new(memory, Config::new(SLOT)).map(|heap| heap.size()), Ok(MIN_HEAP));
 }

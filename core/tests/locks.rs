@@ -44,7 +44,7 @@ mod critical_section {
     #[test]
     fn a_heap_may_be_used_inside_a_critical_section_of_the_callers() {
         let mut array = RegionArray::<4096>::new();
-        let heap: Heap<'_, CriticalSectionLock> = Heap::new(&mut array, Config::new(64)).unwrap();
+        let heap: Heap<'_, CriticalSectionLock> = Heap::from_memory(&mut array, Config::new(64)).unwrap();
         assert_eq!(critical_section::with(|_| heap.alloc(64).map(drop)), Ok::<(), AllocError>(()));
     }
 

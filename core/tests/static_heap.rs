@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Barrier;
 use std::thread;
 
-use slabfit::{Config, Heap, InitError, MIN_REGION, Reason, SpinLock, StaticArray, StaticHeap};
+use slabfit::{AllocError, Config, DefaultLock, FirstFit, GRANULE, Heap, InitError, MIN_REGION, Reason, Segment};
+use slabfit::{StaticArray, StaticHeap};
 
 type Array = StaticArray<{ 64 << 10 }>;
 
@@ -43,21 +44,23 @@ fn of_threads_that_come_first_together_one_sets_the_heap_up_and_all_are_served()
             threads.map(|thread| thread.join().unwrap()).into_iter().collect()
         });
         assert_eq!(objects.len(), THREADS);
-        assert_eq!(heap.stats().unwrap().next_fit.live_objects, THREADS);
+        assert_eq!(heap.stats().unwrap().blocks.live_objects, THREADS);
         assert_eq!(heap.check(), Ok(()));
     }
 }
 
 #[test]
-fn an_array_is_one_heaps() {
+fn two_handles_of_an_array_are_one_heap_as_the_first_to_be_used_says() {
     let array = leaked::<4096>();
-    let (one, other): (StaticHeap, StaticHeap) =
-        (StaticHeap::new(array, Config::new(64)), StaticHeap::new(array, Config::new(64)));
-    assert!(one.alloc(1).is_ok());
-    assert!(other.alloc(1).is_err());
-    assert_eq!(other.set_up(), Err(InitError::TooSmall { size: 0, minimum: MIN_REGION }));
+    let (late, first): (StaticHeap, StaticHeap) =
+        (StaticHeap::new(array, Config::new(32)), StaticHeap::new(array, Config::new(64)));
+    let object = first.alloc(100).unwrap();
+    assert_eq!((late.slab_size(), late.base()), (64, first.base()));
+    assert_eq!(late.set_up(), Ok(()));
+    // SAFETY: nobody uses the object.
+    assert_eq!(unsafe { late.free(object.as_ptr()) }, Ok(()));
+    assert_eq!(first.stats().unwrap().blocks.live_objects, 0);
     assert!(array.take().is_none());
-    assert!(one.alloc(1).is_ok());
 }
 
 #[test]
@@ -66,18 +69,27 @@ fn an_array_that_was_taken_is_no_heaps() {
     let region = array.take().unwrap();
     assert_eq!(region.len(), 4096);
     let late: StaticHeap = StaticHeap::new(array, Config::new(64));
-    assert!(late.alloc(1).is_err());
-    let heap: Heap<'static, SpinLock> = Heap::new(region, Config::new(64)).unwrap();
+    assert_eq!(late.alloc(1), Err(AllocError::NotInitialised));
+    assert_eq!(late.set_up(), Err(InitError::TooSmall { size: 0, minimum: MIN_REGION }));
+    let heap = Heap::new(region, Config::new(64)).unwrap();
     assert!(heap.alloc(1).is_ok());
 }
 
+/// In a `static` it does not compile.
 #[test]
-fn a_heap_that_cannot_be_says_why_and_leaves_the_array_to_others() {
-    let array = leaked::<4096>();
-    let heap: StaticHeap = StaticHeap::new(array, Config::new(0));
-    assert!(heap.alloc(1).is_err());
-    assert_eq!(heap.set_up(), Err(InitError::SlabSizeZero));
-    assert!(array.take().is_some());
+#[should_panic(expected = "a slab segment of slots of 0 bytes")]
+fn a_heap_of_slots_without_bytes_is_refused_where_it_is_made() {
+    let _: StaticHeap = StaticHeap::new(leaked::<4096>(), Config::new(0));
+}
+
+#[test]
+fn a_static_heap_may_have_another_policy_and_no_slab() {
+    static ARRAY: StaticArray<4096, DefaultLock, FirstFit> = StaticArray::new();
+    static HEAP: StaticHeap<DefaultLock, FirstFit> = StaticHeap::new(&ARRAY, Config::without_slab());
+
+    let object = HEAP.alloc(100).unwrap();
+    assert_eq!(object.addr().get() - HEAP.segment(Segment::Blocks).start, GRANULE);
+    assert!(HEAP.segment(Segment::Slab).is_empty());
 }
 
 #[test]
@@ -95,11 +107,24 @@ mod as_global_allocator {
     const WORDS: Layout = Layout::new::<[u64; 100]>();
 
     #[test]
+    fn the_heaps_own_methods_are_called_by_their_names_where_the_trait_is_in_scope() {
+        static ARRAY: Array = StaticArray::new();
+        static HEAP: StaticHeap = StaticHeap::new(&ARRAY, Config::new(64));
+
+        let object: Result<_, AllocError> = HEAP.alloc(100);
+        // SAFETY: nobody uses the object.
+        let moved = unsafe { HEAP.realloc(object.unwrap().as_ptr(), 2000) };
+        // SAFETY: as above.
+        assert_eq!(unsafe { HEAP.free(moved.unwrap().as_ptr()) }, Ok(()));
+        assert!(HEAP.alloc_zeroed(100).is_ok());
+    }
+
+    #[test]
     fn zeros_are_zeros_in_memory_that_was_used() {
         let heap: StaticHeap = StaticHeap::new(leaked::<4096>(), Config::new(64));
         for _ in 0..10 {
             // SAFETY: the layout has a size.
-            let words = unsafe { heap.alloc_zeroed(WORDS) }.cast::<[u64; 100]>();
+            let words = unsafe { GlobalAlloc::alloc_zeroed(&heap, WORDS) }.cast::<[u64; 100]>();
             // SAFETY: a live object of that layout, all written.
             assert_eq!(unsafe { words.read() }, [0; 100]);
             // SAFETY: a live object of that layout.
@@ -107,7 +132,7 @@ mod as_global_allocator {
             // SAFETY: nobody uses the object afterwards.
             unsafe { heap.dealloc(words.cast(), WORDS) };
         }
-        assert_eq!(heap.stats().unwrap().next_fit.live_objects, 0);
+        assert_eq!(heap.stats().unwrap().blocks.live_objects, 0);
     }
 
     #[test]
@@ -122,7 +147,7 @@ mod as_global_allocator {
             let size = if random & 1 == 0 { 64 } else { (random >> 16) as usize % 700 + 1 };
             let layout = Layout::from_size_align(size, 8 << ((random >> 8) % 7)).expect("a power of two");
             // SAFETY: the layout has a size.
-            let object = unsafe { heap.alloc_zeroed(layout) };
+            let object = unsafe { GlobalAlloc::alloc_zeroed(&heap, layout) };
             if !object.is_null() {
                 // SAFETY: a live object of that layout, all written.
                 let bytes = unsafe { slice::from_raw_parts_mut(object, size) };
@@ -143,12 +168,12 @@ mod as_global_allocator {
     fn an_object_is_resized_where_it_stands() {
         let heap: StaticHeap = StaticHeap::new(leaked::<8192>(), Config::new(64));
         // SAFETY: the layout has a size.
-        let words = unsafe { heap.alloc(WORDS) };
+        let words = unsafe { GlobalAlloc::alloc(&heap, WORDS) };
         // SAFETY: a live object of that layout.
         unsafe { words.cast::<[u64; 100]>().write([7; 100]) };
         for size in [1600, 100, 800] {
             // SAFETY: a live object, known by this pointer alone.
-            assert_eq!(unsafe { heap.realloc(words, WORDS, size) }, words, "{size} bytes");
+            assert_eq!(unsafe { GlobalAlloc::realloc(&heap, words, WORDS, size) }, words, "{size} bytes");
         }
         // SAFETY: no shorter than that since the words were written.
         assert_eq!(unsafe { words.cast::<[u64; 12]>().read() }, [7; 12]);
@@ -159,11 +184,11 @@ mod as_global_allocator {
     fn what_cannot_be_served_is_null_and_changes_nothing() {
         let heap: StaticHeap = StaticHeap::new(leaked::<4096>(), Config::new(64));
         // SAFETY: the layout has a size.
-        let words = unsafe { heap.alloc(WORDS) };
+        let words = unsafe { GlobalAlloc::alloc(&heap, WORDS) };
         // SAFETY: a live object, known by this pointer alone.
-        assert!(unsafe { heap.realloc(words, WORDS, 1 << 20) }.is_null());
+        assert!(unsafe { GlobalAlloc::realloc(&heap, words, WORDS, 1 << 20) }.is_null());
         // SAFETY: as above.
-        assert!(unsafe { heap.realloc(words, WORDS, usize::MAX) }.is_null());
+        assert!(unsafe { GlobalAlloc::realloc(&heap, words, WORDS, usize::MAX) }.is_null());
         assert_eq!(heap.usable_size(words), Ok(WORDS.size()));
     }
 
@@ -171,12 +196,12 @@ mod as_global_allocator {
     fn a_wrong_dealloc_is_refused_and_counted() {
         let heap: StaticHeap = StaticHeap::new(leaked::<4096>(), Config::new(64));
         // SAFETY: the layout has a size.
-        let words = unsafe { heap.alloc(WORDS) };
+        let words = unsafe { GlobalAlloc::alloc(&heap, WORDS) };
         for _ in 0..3 {
             // SAFETY: nobody uses the object; the second time and the third there is none.
             unsafe { heap.dealloc(words, WORDS) };
         }
         assert_eq!(heap.usable_size(words).map_err(|wrong| wrong.reason), Err(Reason::DoubleFree));
-        assert_eq!(heap.stats().unwrap().next_fit.refused_frees, 2);
+        assert_eq!(heap.stats().unwrap().blocks.refused_frees, 2);
     }
 }

@@ -1,9 +1,11 @@
 //! What heaps, errors and violations are called, to the letter: programs print it, and people look for it.
 #![allow(missing_docs)]
 
+use std::error::Error;
+
 use slabfit::{
-    AllocError, Config, Heap, InitError, InvalidFree, ReallocError, Reason, Reentered, RegionArray, Segment,
-    StaticArray, StaticHeap, Violation,
+    AllocError, Config, DefaultLock, FirstFit, Heap, InitError, InvalidFree, ReallocError, Reason, Reentered,
+    RegionArray, Segment, StaticArray, StaticHeap, Violation,
 };
 
 const REENTERED: &str = "called while this thread holds the lock";
@@ -12,7 +14,6 @@ const REENTERED: &str = "called while this thread holds the lock";
 fn of_a_heap_that_is_not_made() {
     for (error, words) in [
         (InitError::TooSmall { size: 100, minimum: 304 }, "region of 100 bytes is too small, 304 are needed"),
-        (InitError::Unaligned { address: 0x1238 }, "region at 0x1238 does not start at a multiple of 16"),
         (InitError::TooLarge { size: 1 << 31 }, "region of 2147483648 bytes is larger than 64 GiB"),
         (InitError::SlabSizeZero, "a slab size of 0 bytes"),
         (
@@ -31,8 +32,8 @@ fn of_a_heap_that_is_not_made() {
 fn of_a_request_that_is_refused() {
     for (error, words) in [
         (AllocError::NotInitialised, "the heap is not initialised"),
-        (AllocError::Full, "full"),
-        (AllocError::Fragmented, "fragmented"),
+        (AllocError::Full, "the heap is full"),
+        (AllocError::Fragmented, "the heap is too fragmented"),
         (AllocError::Reentered, REENTERED),
     ] {
         assert_eq!(error.to_string(), words);
@@ -46,9 +47,9 @@ fn of_a_free_that_is_refused() {
     for (reason, words) in [
         (Reason::OutsideHeap, "outside the heap"),
         (Reason::Misaligned, "misaligned"),
-        (Reason::NotAStart, "not the start of a block"),
+        (Reason::NotAStart, "not the start of an object"),
         (Reason::NeverAllocated, "never allocated"),
-        (Reason::DoubleFree, "already free"),
+        (Reason::DoubleFree, "double free"),
         (Reason::HeaderOverwritten, "header overwritten"),
         (Reason::Reentered, REENTERED),
     ] {
@@ -57,6 +58,15 @@ fn of_a_free_that_is_refused() {
         assert_eq!(wrong.to_string(), format!("0x7f00: {words}"));
         assert_eq!(ReallocError::from(wrong).to_string(), format!("0x7f00: {words}"));
     }
+}
+
+#[test]
+fn a_realloc_that_is_refused_says_what_is_behind_it() {
+    let wrong = InvalidFree { address: 0x7f00, reason: Reason::DoubleFree };
+    let of_free = ReallocError::from(wrong);
+    let of_alloc = ReallocError::from(AllocError::Full);
+    assert_eq!(of_free.source().and_then(|source| source.downcast_ref()), Some(&wrong));
+    assert_eq!(of_alloc.source().and_then(|source| source.downcast_ref()), Some(&AllocError::Full));
 }
 
 #[test]
@@ -80,7 +90,7 @@ fn of_a_heap_that_is_not_whole() {
 #[test]
 fn of_heaps_themselves() {
     let mut array = RegionArray::<4096>::default();
-    let heap: Heap = Heap::new(&mut array, Config::new(48)).unwrap();
+    let heap = Heap::new(&mut array, Config::new(48)).unwrap();
     let (base, size) = (heap.base(), heap.size());
     assert_eq!(format!("{heap:?}"), format!("Heap {{ base: {base:?}, size: {size}, slab_size: 48, .. }}"));
     static ARRAY: StaticArray<4096> = StaticArray::new();
@@ -94,16 +104,16 @@ fn of_heaps_themselves() {
 #[test]
 fn of_a_heap_block_by_block() {
     let mut array = RegionArray::<4096>::default();
-    let heap: Heap = Heap::new(&mut array, Config::new(48)).unwrap();
+    let heap = Heap::new(&mut array, Config::new(48)).unwrap();
     let slots = [48; 4].map(|size| heap.alloc(size).unwrap());
-    let blocks = [32, 32, 20, 100].map(|size| heap.alloc(size).unwrap());
-    for object in [slots[1], slots[2], blocks[0]] {
+    let objects = [32, 32, 20, 100].map(|size| heap.alloc(size).unwrap());
+    for object in [slots[1], slots[2], objects[0]] {
         // SAFETY: nobody uses the object.
         unsafe { heap.free(object.as_ptr()) }.unwrap();
     }
-    let (slab, next_fit) = (heap.segment(Segment::Slab), heap.segment(Segment::Blocks));
-    let (never, rest) = (slab.len() / 48 - 4, next_fit.len() - 3 * 48 - 128);
-    let (first, second) = (slab.start, next_fit.start);
+    let (slab, blocks) = (heap.segment(Segment::Slab), heap.segment(Segment::Blocks));
+    let (never, rest) = (slab.len() / 48 - 4, blocks.len() - 3 * 48 - 128);
+    let (first, second) = (slab.start, blocks.start);
     let mut text = String::new();
     heap.dump(&mut text).unwrap();
     let sought = [
@@ -112,7 +122,7 @@ fn of_a_heap_block_by_block() {
         format!("  {:#x}         48 free x 2", first + 48),
         format!("  {:#x}         48 used", first + 144),
         format!("  {:#x}         48 free x {never}", first + 192),
-        format!("next-fit segment: {} bytes at {second:#x}, rover at {:#x}", next_fit.len(), second + 272),
+        format!("next-fit segment: {} bytes at {second:#x}, rover at {:#x}", blocks.len(), second + 272),
         format!("  {second:#x}         48 free"),
         format!("  {:#x}         48 used", second + 48),
         format!("  {:#x}         48 used", second + 96),
@@ -121,4 +131,15 @@ fn of_a_heap_block_by_block() {
     ];
     assert_eq!(text.lines().collect::<Vec<_>>(), sought);
     assert!(text.ends_with('\n'));
+}
+
+#[test]
+fn of_a_heap_without_a_rover_and_without_a_slab() {
+    let mut array = RegionArray::<4096>::default();
+    let heap: Heap<'_, DefaultLock, FirstFit> = Heap::from_memory(&mut array, Config::without_slab()).unwrap();
+    let (base, size) = (heap.segment(Segment::Blocks).start, heap.size());
+    let mut text = String::new();
+    heap.dump(&mut text).unwrap();
+    let sought = [format!("first-fit segment: {size} bytes at {base:#x}"), format!("  {base:#x} {size:>10} free")];
+    assert_eq!(text.lines().skip(1).collect::<Vec<_>>(), sought);
 }

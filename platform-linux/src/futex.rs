@@ -77,8 +77,7 @@ unsafe impl RawLock for FutexLock {
             return Ok(());
         }
         // From here on this thread would wait.
-        let crosswise = cfg!(not(slabfit_without = "lock-crosswise")) && other.is_held_by(me);
-        if crosswise { Err(Reentered) } else { self.lock_slow(me) }
+        if other.is_held_by(me) { Err(Reentered) } else { self.lock_slow(me) }
     }
 
     #[inline]
@@ -109,7 +108,7 @@ impl FutexLock {
 
     #[cold]
     fn lock_slow(&self, me: usize) -> Result<(), Reentered> {
-        if cfg!(not(slabfit_without = "lock-owner")) && self.is_held_by(me) {
+        if self.is_held_by(me) {
             return Err(Reentered);
         }
         // A thread that has slept cannot know whether others still do, so it takes the lock as contended: at worst one

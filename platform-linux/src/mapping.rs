@@ -115,8 +115,7 @@ impl Drop for Mapping {
 const GUARDS: usize = 3;
 
 /// What may be done to a guard.
-const CLOSED: ProtFlags =
-    if cfg!(slabfit_without = "guard-pages") { ProtFlags::READ.union(ProtFlags::WRITE) } else { ProtFlags::empty() };
+const CLOSED: ProtFlags = ProtFlags::empty();
 
 /// Addresses without access.
 fn reserve(len: usize) -> Result<NonNull<c_void>, SystemError> {

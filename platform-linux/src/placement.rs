@@ -57,7 +57,7 @@ impl Placed for NextFit {
     const PLACEMENT: Placement = Placement::NextFit;
 
     fn rover<L: RawLock>(heap: &Heap<'_, L, Self>) -> Option<usize> {
-        heap.rover()
+        heap.rover().ok().flatten()
     }
 }
 

@@ -46,10 +46,10 @@ int main(void)
     reported(heap, process, "outside the heap");
     reported(heap, heap, "outside the heap");
     reported(heap, object + 1, "misaligned");
-    reported(heap, object + 16, "not the start of a block");
+    reported(heap, object + 16, "not the start of an object");
     reported(heap, slot + SLAB_SIZE, "never allocated");
     CHECK(mem_heap_free(heap, object) == 0);
-    reported(heap, object, "already free");
+    reported(heap, object, "double free");
     memset(second - HEADER, 0, HEADER);
     reported(heap, second, "header overwritten");
     printf("mem_heap_check: %p: header overwritten\n", (void *)(second - HEADER));

@@ -25,7 +25,7 @@ static void slots_of_100_bytes(void)
     for (int i = 0; i < 9; i++)
         CHECK(Mem_Alloc(100) == base + i * 112);
     CHECK(Mem_Alloc(100) == base + SLAB_SEGMENT + HEADER);
-    printf("Mem_Free(%p): not the start of a block\n", (void *)(base + 9 * 112));
+    printf("Mem_Free(%p): not the start of an object\n", (void *)(base + 9 * 112));
     fflush(stdout);
     CHECK(Mem_Free(base + 9 * 112) == -1);
 }

@@ -75,8 +75,8 @@ int main(void)
     CHECK(filled(segment + 480 + HEADER, SLAB_SIZE));
     CHECK(Mem_Alloc(SLAB_SIZE) == base);
 
-    wrong(a, "already free");
-    wrong(b + 16, "not the start of a block");
+    wrong(a, "double free");
+    wrong(b + 16, "not the start of an object");
     wrong(b + 1, "misaligned");
     wrong(&on_stack, "outside the heap");
     wrong(base + SLAB_SIZE, "never allocated");

@@ -72,7 +72,7 @@ int main(void)
 
     printf("SEGFAULT: Mem_Free(%p): outside the heap\n", (void *)&on_stack);
     CHECK(Mem_Free(&on_stack) == -1);
-    printf("Mem_Free(%p): already free\n", (void *)slots[3]);
+    printf("Mem_Free(%p): double free\n", (void *)slots[3]);
     CHECK(Mem_Free(slots[3]) == -1);
     memset(b - HEADER, 0, HEADER);
     printf("Mem_Free(%p): header overwritten\n", (void *)b);

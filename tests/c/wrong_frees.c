@@ -42,11 +42,11 @@ int main(void)
     refused(slot + 1, "misaligned");
     refused(slot + 15, "misaligned");
 
-    refused(b - HEADER, "not the start of a block");
-    refused(b + 16, "not the start of a block");
-    refused(b + 96, "not the start of a block");
-    refused(slot + 16, "not the start of a block");
-    refused(slot + SLAB_SIZE - 16, "not the start of a block");
+    refused(b - HEADER, "not the start of an object");
+    refused(b + 16, "not the start of an object");
+    refused(b + 96, "not the start of an object");
+    refused(slot + 16, "not the start of an object");
+    refused(slot + SLAB_SIZE - 16, "not the start of an object");
 
     refused(slot + SLAB_SIZE, "never allocated");
     refused(base + SLAB_SEGMENT - 16, "never allocated");
@@ -55,18 +55,18 @@ int main(void)
 
     /* A forged header in an object makes no object of what lies behind it. */
     memcpy(b + 16, b - HEADER, HEADER);
-    refused(b + 32, "not the start of a block");
+    refused(b + 32, "not the start of an object");
 
     /* All of them are as they were. */
     CHECK(Mem_Free(slot) == 0);
     CHECK(Mem_Free(a) == 0);
     CHECK(Mem_Free(b) == 0);
 
-    refused(slot, "already free");
-    refused(slot + 16, "already free");
-    refused(a, "already free");
-    refused(b, "already free"); /* coalesced with a */
-    refused(b + 32, "already free");
+    refused(slot, "double free");
+    refused(slot + 16, "double free");
+    refused(a, "double free");
+    refused(b, "double free"); /* coalesced with a */
+    refused(b + 32, "double free");
 
     /* An object that lost its header stays live. */
     memset(c - HEADER, 0x55, HEADER);

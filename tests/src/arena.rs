@@ -8,7 +8,9 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::slice;
 
-use slabfit::{Config, Memory, Placement, bookkeeping_size};
+use slabfit::{Config, FirstFit, Memory, NextFit, bookkeeping_size};
+
+use crate::model::Placement;
 
 /// The region's address is this much and the chosen offset above a multiple of it: it decides every alignment up to
 /// here, so that a seed replays whatever address the system's allocator gives.
@@ -23,10 +25,10 @@ const DIRT: u8 = 0xA5;
 pub struct Setup {
     /// Bytes of the region.
     pub size: usize,
-    /// Where in its page the region starts: a multiple of 16.
+    /// Where in its page the region starts.
     pub offset: usize,
-    /// Bytes that a slot is made for.
-    pub slab_size: usize,
+    /// Slots and the segment they lie in.
+    pub config: Config,
     /// Where a search begins.
     pub placement: Placement,
     /// Where the heap keeps its bookkeeping.
@@ -40,7 +42,7 @@ pub enum Bookkeeping {
     Carved,
     /// In a second, dirty piece of memory, so many bytes behind a multiple of 64.
     Separate(usize),
-    /// In a second piece of memory that is all zero.
+    /// In a second piece of memory that is all zero, as is the region.
     Zeroed,
 }
 
@@ -49,22 +51,25 @@ impl Setup {
     /// addresses, so that scenarios can name them.
     pub fn plain(size: usize, slab_size: usize) -> Self {
         let (placement, bookkeeping) = (Placement::NextFit, Bookkeeping::Separate(0));
-        Self { size, offset: 0, slab_size, placement, bookkeeping }
-    }
-
-    /// The configuration part.
-    pub fn config(&self) -> Config {
-        Config { slab_size: self.slab_size, placement: self.placement }
+        Self { size, offset: 0, config: Config::new(slab_size), placement, bookkeeping }
     }
 
     /// Memory as the setup says.
     pub fn arena(&self) -> Arena {
-        let needed = bookkeeping_size(self.size, self.slab_size);
+        let needed = bookkeeping_for(self.size, self.config, self.placement);
         match self.bookkeeping {
             Bookkeeping::Carved => Arena::carved(self.size, self.offset),
             Bookkeeping::Separate(at) => Arena::separate(self.size, self.offset, needed, at),
             Bookkeeping::Zeroed => Arena::zeroed(self.size, self.offset, needed),
         }
+    }
+}
+
+/// [`bookkeeping_size`] for a policy that is a value.
+pub fn bookkeeping_for(heap_size: usize, config: Config, placement: Placement) -> usize {
+    match placement {
+        Placement::NextFit => bookkeeping_size::<NextFit>(heap_size, config),
+        Placement::FirstFit => bookkeeping_size::<FirstFit>(heap_size, config),
     }
 }
 
@@ -89,7 +94,7 @@ impl Arena {
         Self::new(size, offset, Some((bookkeeping, bookkeeping_offset)), false)
     }
 
-    /// The same, with bookkeeping that is all zero, as fresh memory of the system is.
+    /// The same, all zero, as fresh memory of the system is.
     pub fn zeroed(size: usize, offset: usize, bookkeeping: usize) -> Self {
         Self::new(size, offset, Some((bookkeeping, 0)), true)
     }
@@ -113,9 +118,9 @@ impl Arena {
                 bytes[at] = canary(at);
             }
         }
-        bytes[arena.region.clone()].fill(DIRT);
-        if let Some(piece) = arena.bookkeeping.clone().filter(|_| !zeroed) {
-            bytes[piece].fill(DIRT);
+        if !zeroed {
+            bytes[arena.region.clone()].fill(DIRT);
+            bytes[arena.bookkeeping.clone().unwrap_or_default()].fill(DIRT);
         }
         arena
     }
@@ -123,7 +128,7 @@ impl Arena {
     /// The pieces, for a heap.
     ///
     /// # Safety
-    /// One heap at a time is made of them, and none is used after the arena is dropped. The arena's other methods
+    /// One heap at a time is made of them, only one where they are zeros, and none is used after the arena is dropped. The arena's other methods
     /// are not called while another thread uses the heap.
     pub unsafe fn memory(&self) -> Memory<'static> {
         let region = self.pointer(self.region.start);
@@ -134,8 +139,10 @@ impl Arena {
         };
         let second = self.pointer(bookkeeping.start);
         // SAFETY: both pieces are writable, disjoint, and live as long as the arena does, which the caller sees to;
-        // the caller also sees to it that no other heap has them. Zero bytes are as `new` has written them.
-        unsafe { Memory::from_raw_parts(region, self.region.len(), second, bookkeeping.len(), self.zeroed) }
+        // the caller also sees to it that no other heap has them.
+        let memory = unsafe { Memory::from_raw_parts(region, self.region.len(), second, bookkeeping.len()) };
+        // SAFETY: zero bytes, as `new` has left them.
+        if self.zeroed { unsafe { memory.assume_zeroed() } } else { memory }
     }
 
     /// Address of the region's first byte.
@@ -146,13 +153,6 @@ impl Arena {
     /// Bytes of the region.
     pub fn size(&self) -> usize {
         self.region.len()
-    }
-
-    /// The bytes of the region from `address` on.
-    pub fn read<const N: usize>(&self, address: usize) -> [u8; N] {
-        let mut bytes = [0; N];
-        bytes.copy_from_slice(self.view(address, N));
-        bytes
     }
 
     /// Overwrites bytes of the region.

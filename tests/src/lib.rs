@@ -2,8 +2,10 @@
 //! tester.
 
 pub mod abuse;
+pub mod any_heap;
 pub mod arena;
 pub mod figure;
+pub mod header;
 pub mod model;
 pub mod pair;
 pub mod picture;

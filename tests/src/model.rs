@@ -1,29 +1,54 @@
 //! The reference model: what a heap must answer, written as plainly as it can be.
 //!
-//! A heap is two lists of blocks in address order: the slots of the slab segment, and the blocks that tile the
-//! next-fit segment. An operation looks through a list from one end to the other and replaces the blocks it changes;
-//! nothing is remembered that a look at the lists can tell, so that the whole can be read beside section 3 of the
-//! contract and seen to be the same. It owns no memory: an address is a number, and what must stand in memory there
-//! is told by [`Model::headers`].
+//! A heap is two lists in address order: the slots of the slab segment, and the blocks that tile the block segment. An
+//! operation looks through a list from one end to the other and replaces what it changes; nothing is remembered that a
+//! look at the lists can tell, so that the whole can be read beside section 3 of the contract and seen to be the same.
+//! It owns no memory: an address is a number, and what must stand in memory there is told by [`Model::headers`].
 
 use std::collections::BTreeSet;
 use std::mem;
 use std::ops::Range;
 
-use slabfit::Segment::{self, NextFit, Slab};
+use slabfit::Segment::{self, Blocks, Slab};
 use slabfit::State::{self, Free, Used};
-use slabfit::{AllocError, Block, Config, Reason, GRANULE, MAGIC, Placement, ReallocError};
-use slabfit::{SegmentStats, Stats, InvalidFree};
+use slabfit::{AllocError, Block, Config, GRANULE, InvalidFree, MAGIC, ReallocError, Reason, SegmentStats, Stats};
+
+/// How many gaps that are large enough are tried for an aligned payload.
+const CANDIDATES: usize = 16;
+/// The slab segment leaves so many bytes to the block segment.
+const MIN_BLOCKS: usize = 48;
+
+/// Where the search for a gap begins: the heap's policy, as a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// At the rover, and around once. The free headers form lists.
+    NextFit,
+    /// At the segment's first byte. There is no rover, and the free headers link to nothing.
+    FirstFit,
+}
+
+impl Placement {
+    /// Its word in settings, traces and reports.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::NextFit => "next",
+            Self::FirstFit => "first",
+        }
+    }
+}
 
 /// What a heap of one base address, size and configuration must look like.
 #[derive(Clone, Debug)]
 pub struct Model {
-    config: Config,
-    /// Its blocks are all the slots. They need not reach the segment's end.
+    slab_size: usize,
+    placement: Placement,
+    /// Bytes of a granule, which are those of a header too.
+    granule: usize,
+    /// The slots. They need not reach the segment's end.
     slab: Part,
-    /// Its blocks tile the segment, and no two free ones are neighbours.
-    next_fit: Part,
-    /// Where the next search begins: the start of a block, or the segment's end.
+    /// The blocks. They tile the segment, and no two free ones are neighbours.
+    blocks: Part,
+    /// Where the next search begins under next fit: the start of a block, or the segment's end.
     rover: usize,
     /// Live blocks whose header somebody overwrote: the test tells.
     pub overwritten: BTreeSet<usize>,
@@ -36,21 +61,21 @@ pub struct Model {
 struct Part {
     bytes: Range<usize>,
     /// Its slots or blocks, in address order.
-    blocks: Vec<Block>,
+    units: Vec<Block>,
     /// The end of the highest of them that was ever allocated: nothing has reached the memory behind it.
     reached: usize,
     /// Counters and peaks. The other figures are counted from the list when somebody asks.
     counted: SegmentStats,
 }
 
-/// What a header in the heap's memory must hold: an `int` at offset 0 and a pointer at offset 8.
+/// What a header in the heap's memory must hold: an `int` and a pointer, as the C structs have them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Where it stands: the start of a block, or of a free slot that was handed out before.
     pub address: usize,
     /// Bytes of the payload (or of the slot), or `i32::MAX` when they are more than that.
     pub length: i32,
-    /// [`MAGIC`] if the block is live, else the address of the next free block or slot, or 0.
+    /// [`MAGIC`] if the block is live, else the address of the next free block or slot, or 0; always 0 under first fit.
     pub link: usize,
     /// Whether it belongs to a live block.
     pub live: bool,
@@ -58,15 +83,23 @@ pub struct Header {
 
 impl Model {
     /// A heap of `size` bytes at `base` from which nothing was ever allocated.
-    pub fn new(base: usize, size: usize, config: Config) -> Self {
-        let (start, end) = (base + size / 4 / GRANULE * GRANULE, base + size);
-        let slot_bytes = round_up(config.slab_size);
-        let slots = (0..(start - base) / slot_bytes).map(|index| base + index * slot_bytes);
+    pub fn new(base: usize, size: usize, config: Config, placement: Placement) -> Self {
+        Self::with_granule(GRANULE, base, size, config, placement)
+    }
+
+    /// [`Model::new`] for a target whose granule has another size than this one's.
+    pub fn with_granule(granule: usize, base: usize, size: usize, config: Config, placement: Placement) -> Self {
+        let slab_bytes = config.slab_bytes.unwrap_or(size / 4).min(size - MIN_BLOCKS) / granule * granule;
+        let (start, end) = (base + slab_bytes, base + size);
+        let slot_bytes = round_up(config.slab_size.max(1), granule);
+        let slots = (0..slab_bytes / slot_bytes).map(|index| base + index * slot_bytes);
         let slots = slots.map(|slot| block(Slab, Free, slot..slot + slot_bytes));
         Self {
-            config,
+            slab_size: config.slab_size,
+            placement,
+            granule,
             slab: Part::new(base..start, slots.collect()),
-            next_fit: Part::new(start..end, vec![block(NextFit, Free, start..end)]),
+            blocks: Part::new(start..end, vec![block(Blocks, Free, start..end)]),
             rover: start,
             overwritten: BTreeSet::new(),
             spilled: 0,
@@ -79,7 +112,7 @@ impl Model {
     /// # Errors
     /// `Full` or `Fragmented`; nothing has changed then but the count of failures.
     pub fn alloc(&mut self, size: usize, align: usize) -> Result<usize, AllocError> {
-        if size != self.config.slab_size || align > GRANULE {
+        if size != self.slab_size || align > self.granule {
             return self.alloc_block(size, align);
         }
         if let Some(slot) = self.alloc_slot() {
@@ -124,25 +157,26 @@ impl Model {
 
     /// Whether the address lies in one of the segments.
     pub fn owns(&self, address: usize) -> bool {
-        (self.slab.bytes.start..self.next_fit.bytes.end).contains(&address)
+        (self.slab.bytes.start..self.blocks.bytes.end).contains(&address)
     }
 
-    /// Where the next search begins.
-    pub fn rover(&self) -> usize {
-        self.rover
+    /// Where the next search begins; `None` under first fit, which has no rover.
+    pub fn rover(&self) -> Option<usize> {
+        (self.placement == Placement::NextFit).then_some(self.rover)
     }
 
     /// Every slot and then every block, in address order.
     pub fn blocks(&self) -> impl Iterator<Item = Block> + '_ {
-        self.slab.blocks.iter().chain(&self.next_fit.blocks).copied()
+        self.slab.units.iter().chain(&self.blocks.units).copied()
     }
 
     /// What must stand in memory, in address order: at the start of every block, and of every free slot that was
     /// handed out before.
     pub fn headers(&self) -> Vec<Header> {
-        let mut headers = self.slab.headers(0);
+        let linked = self.placement == Placement::NextFit;
+        let mut headers = self.slab.headers(0, linked);
         headers.retain(|header| !header.live && header.address < self.slab.reached);
-        headers.extend(self.next_fit.headers(GRANULE));
+        headers.extend(self.blocks.headers(self.granule, linked));
         headers
     }
 
@@ -150,7 +184,7 @@ impl Model {
     pub fn stats(&self) -> Stats {
         Stats {
             slab: self.slab.stats(),
-            next_fit: self.next_fit.stats(),
+            blocks: self.blocks.stats(),
             spilled: self.spilled,
             refused_outside: self.refused_outside,
         }
@@ -158,47 +192,82 @@ impl Model {
 
     /// The lowest free slot.
     fn alloc_slot(&mut self) -> Option<usize> {
-        let index = self.slab.blocks.iter().position(is_free)?;
-        let slot = block(Slab, Used, range(self.slab.blocks[index]));
+        let index = self.slab.units.iter().position(is_free)?;
+        let slot = block(Slab, Used, range(self.slab.units[index]));
         self.slab.replace(index..index + 1, &[slot]);
         self.slab.counted.allocs += 1;
         Some(slot.address)
     }
 
-    /// The first free block that can hold the request, carved from its front.
+    /// A block in a gap, as low in it as the alignment allows.
     fn alloc_block(&mut self, size: usize, align: usize) -> Result<usize, AllocError> {
-        let need = bytes_needed(size);
-        let Some((index, start)) = self.first_fitting(need, align) else {
+        let need = self.bytes_needed(size);
+        let Some((index, start)) = self.find_gap(need, align) else {
             return Err(self.fail(need));
         };
-        let old = range(self.next_fit.blocks[index]);
-        let end = end_of_taken(start + need, old.end);
-        let gap = block(NextFit, Free, old.start..start);
-        let taken = block(NextFit, Used, start..end);
-        let rest = block(NextFit, Free, end..old.end);
-        self.next_fit.replace(index..index + 1, &[gap, taken, rest]);
-        self.next_fit.counted.allocs += 1;
+        let old = range(self.blocks.units[index]);
+        let end = self.end_of_taken(start + need, old.end);
+        let gap = block(Blocks, Free, old.start..start);
+        let taken = block(Blocks, Used, start..end);
+        let rest = block(Blocks, Free, end..old.end);
+        self.blocks.replace(index..index + 1, &[gap, taken, rest]);
+        self.blocks.counted.allocs += 1;
         self.rover = end;
-        Ok(start + GRANULE)
+        Ok(start + self.granule)
     }
 
-    /// The free block that serves a request of `need` bytes in all: its index, and where in it the header will stand.
-    fn first_fitting(&self, need: usize, align: usize) -> Option<(usize, usize)> {
-        let blocks = &self.next_fit.blocks;
-        let first = match self.config.placement {
+    /// The gap that serves a request of `need` bytes in all: its index, and where in it the header will stand.
+    ///
+    /// It is the first one of `need` bytes that holds an aligned payload, if that is among the first sixteen of `need`
+    /// bytes, or else the first one of so many bytes that it holds one wherever it begins.
+    fn find_gap(&self, need: usize, align: usize) -> Option<(usize, usize)> {
+        let always = need.saturating_add(align).saturating_add(2 * self.granule);
+        let aligned = |index: usize| Some((index, self.start_within(self.blocks.units[index], need, align)?));
+        let mut candidates = self.gaps_of(need).take(CANDIDATES);
+        candidates.find_map(aligned).or_else(|| self.gaps_of(always).find_map(aligned))
+    }
+
+    /// The indices of the gaps of at least `bytes`, in the policy's order.
+    fn gaps_of(&self, bytes: usize) -> impl Iterator<Item = usize> + '_ {
+        let blocks = &self.blocks.units;
+        let first = match self.placement {
             Placement::FirstFit => 0,
             Placement::NextFit => blocks.partition_point(|block| block.address < self.rover),
         };
-        (first..blocks.len()).chain(0..first).find_map(|index| Some((index, start_within(blocks[index], need, align)?)))
+        let in_order = (first..blocks.len()).chain(0..first);
+        in_order.filter(move |&index| is_free(&blocks[index]) && blocks[index].size >= bytes)
+    }
+
+    /// Where the header of a block of `need` bytes would stand in a gap, if that can hold it: as low as the payload's
+    /// alignment allows, and either at the very start or behind a rest that is a gap of its own.
+    fn start_within(&self, gap: Block, need: usize, align: usize) -> Option<usize> {
+        let mut payload = (gap.address + self.granule).checked_next_multiple_of(align.max(self.granule))?;
+        if payload - self.granule - gap.address == self.granule {
+            payload = payload.checked_add(align)?;
+        }
+        let start = payload - self.granule;
+        let room = range(gap).end.checked_sub(start)?;
+        (need <= room).then_some(start)
+    }
+
+    /// Bytes of the block that a request takes, its header included.
+    fn bytes_needed(&self, size: usize) -> usize {
+        round_up(size.max(self.granule), self.granule).saturating_add(self.granule)
+    }
+
+    /// Where a block that needs the bytes up to `needed` ends, in memory that is free up to `free`: a remainder of one
+    /// granule could not be a block of its own, so it stays with the allocation.
+    fn end_of_taken(&self, needed: usize, free: usize) -> usize {
+        if free - needed == self.granule { free } else { needed }
     }
 
     /// The count and the name of a failure.
     fn fail(&mut self, need: usize) -> AllocError {
-        if self.next_fit.stats().free_bytes >= need {
-            self.next_fit.counted.failed_fragmented += 1;
+        if self.blocks.stats().free_bytes >= need {
+            self.blocks.counted.failed_fragmented += 1;
             AllocError::Fragmented
         } else {
-            self.next_fit.counted.failed_full += 1;
+            self.blocks.counted.failed_full += 1;
             AllocError::Full
         }
     }
@@ -208,15 +277,15 @@ impl Model {
         if !self.owns(address) {
             return Err(Reason::OutsideHeap);
         }
-        if address % GRANULE != 0 {
+        if address % self.granule != 0 {
             return Err(Reason::Misaligned);
         }
         let (part, header_bytes) = match self.slab.bytes.contains(&address) {
             true => (&self.slab, 0),
-            false => (&self.next_fit, GRANULE),
+            false => (&self.blocks, self.granule),
         };
-        let mut blocks = part.blocks.iter().copied();
-        let Some(block) = blocks.find(|&block| range(block).contains(&address)) else {
+        let mut units = part.units.iter().copied();
+        let Some(block) = units.find(|&block| range(block).contains(&address)) else {
             return Err(Reason::NotAStart); // Behind the last slot.
         };
         if block.state == Free && address >= part.reached {
@@ -243,8 +312,8 @@ impl Model {
         } else if self.slab.bytes.contains(&address) {
             self.slab.counted.refused_frees += 1;
         } else {
-            self.next_fit.counted.refused_frees += 1;
-            self.next_fit.counted.corruptions += u64::from(reason == Reason::HeaderOverwritten);
+            self.blocks.counted.refused_frees += 1;
+            self.blocks.counted.corruptions += u64::from(reason == Reason::HeaderOverwritten);
         }
         Err(InvalidFree { address, reason })
     }
@@ -256,18 +325,18 @@ impl Model {
             self.slab.counted.frees += 1;
         } else {
             self.merge(object);
-            self.next_fit.counted.frees += 1;
+            self.blocks.counted.frees += 1;
         }
     }
 
     /// Makes one free block of the block and of the free ones on both sides.
     fn merge(&mut self, object: Block) {
-        let index = self.next_fit.index_of(object);
-        let first = index - usize::from(index > 0 && is_free(&self.next_fit.blocks[index - 1]));
-        let last = index + usize::from(self.next_fit.blocks.get(index + 1).is_some_and(is_free));
-        let start = self.next_fit.blocks[first].address;
-        let merged = block(NextFit, Free, start..range(self.next_fit.blocks[last]).end);
-        self.next_fit.replace(first..last + 1, &[merged]);
+        let index = self.blocks.index_of(object);
+        let first = index - usize::from(index > 0 && is_free(&self.blocks.units[index - 1]));
+        let last = index + usize::from(self.blocks.units.get(index + 1).is_some_and(is_free));
+        let start = self.blocks.units[first].address;
+        let merged = block(Blocks, Free, start..range(self.blocks.units[last]).end);
+        self.blocks.replace(first..last + 1, &[merged]);
         if range(merged).contains(&self.rover) {
             self.rover = start;
         }
@@ -279,19 +348,19 @@ impl Model {
         if object.segment == Slab {
             return size <= object.size;
         }
-        let (old, need) = (range(object), bytes_needed(size));
-        let index = self.next_fit.index_of(object);
-        let behind = self.next_fit.blocks.get(index + 1);
+        let (old, need) = (range(object), self.bytes_needed(size));
+        let index = self.blocks.index_of(object);
+        let behind = self.blocks.units.get(index + 1);
         let consumed = behind.filter(|block| is_free(block) && need > object.size);
         let room = old.start..consumed.map_or(old.end, |&block| range(block).end);
         if need > room.len() {
             return false;
         }
-        let end = end_of_taken(old.start + need, room.end);
-        let kept = block(NextFit, Used, old.start..end);
-        let rest = block(NextFit, Free, end..room.end);
+        let end = self.end_of_taken(old.start + need, room.end);
+        let kept = block(Blocks, Used, old.start..end);
+        let rest = block(Blocks, Free, end..room.end);
         let last = index + usize::from(consumed.is_some());
-        self.next_fit.replace(index..last + 1, &[kept, rest]);
+        self.blocks.replace(index..last + 1, &[kept, rest]);
         if rest.size > 0 {
             self.merge(rest);
         }
@@ -303,19 +372,19 @@ impl Model {
 }
 
 impl Part {
-    fn new(bytes: Range<usize>, blocks: Vec<Block>) -> Self {
+    fn new(bytes: Range<usize>, units: Vec<Block>) -> Self {
         let (reached, counted) = (bytes.start, SegmentStats::default());
-        Self { bytes, blocks, reached, counted }
+        Self { bytes, units, reached, counted }
     }
 
     fn index_of(&self, block: Block) -> usize {
-        self.blocks.partition_point(|other| other.address < block.address)
+        self.units.partition_point(|other| other.address < block.address)
     }
 
-    /// Puts `new` in the place of the blocks at `indices`, without those that are empty.
+    /// Puts `new` in the place of the units at `indices`, without those that are empty.
     fn replace(&mut self, indices: Range<usize>, new: &[Block]) {
         let new = new.iter().copied().filter(|block| block.size > 0);
-        self.blocks.splice(indices, new.clone());
+        self.units.splice(indices, new.clone());
         let live = new.filter(|block| !is_free(block));
         let ends = live.map(|block| range(block).end);
         self.reached = ends.fold(self.reached, usize::max);
@@ -324,16 +393,18 @@ impl Part {
         self.counted.peak_objects = now.peak_objects.max(now.live_objects);
     }
 
-    fn headers(&self, header_bytes: usize) -> Vec<Header> {
+    /// The header of each, with `length` without the header's own bytes; a free one's is `linked` to the next free one's.
+    fn headers(&self, header_bytes: usize, linked: bool) -> Vec<Header> {
         let mut next = 0;
-        let mut headers: Vec<Header> = (self.blocks.iter().rev())
+        let mut headers: Vec<Header> = (self.units.iter().rev())
             .map(|block| Header {
                 address: block.address,
                 length: i32::try_from(block.size - header_bytes).unwrap_or(i32::MAX),
                 live: !is_free(block),
                 link: match block.state {
                     Used => MAGIC,
-                    Free => mem::replace(&mut next, block.address),
+                    Free if linked => mem::replace(&mut next, block.address),
+                    Free => 0,
                 },
             })
             .collect();
@@ -344,7 +415,7 @@ impl Part {
     fn stats(&self) -> SegmentStats {
         let mut now = self.counted;
         now.size = self.bytes.len();
-        for block in &self.blocks {
+        for block in &self.units {
             if is_free(block) {
                 now.free_blocks += 1;
                 now.free_bytes += block.size;
@@ -359,31 +430,8 @@ impl Part {
 }
 
 /// `size` rounded up to whole granules.
-fn round_up(size: usize) -> usize {
-    size.checked_next_multiple_of(GRANULE).unwrap_or(usize::MAX)
-}
-
-/// Bytes of the block that a request takes, its header included.
-fn bytes_needed(size: usize) -> usize {
-    round_up(size.max(GRANULE)).saturating_add(GRANULE)
-}
-
-/// Where a block that needs the bytes up to `needed` ends, in memory that is free up to `free`: a remainder of one
-/// granule could not be a block of its own, so it stays with the allocation.
-fn end_of_taken(needed: usize, free: usize) -> usize {
-    if free - needed == GRANULE { free } else { needed }
-}
-
-/// Where the header of a block of `need` bytes would stand in `block`, if that is free and can hold it: as low as the
-/// payload's alignment allows, and either at the very start or behind a gap that is a free block of its own.
-fn start_within(block: Block, need: usize, align: usize) -> Option<usize> {
-    let mut payload = (block.address + GRANULE).checked_next_multiple_of(align.max(GRANULE))?;
-    if payload - GRANULE - block.address == GRANULE {
-        payload = payload.checked_add(align)?;
-    }
-    let start = payload - GRANULE;
-    let room = range(block).end.checked_sub(start)?;
-    (is_free(&block) && need <= room).then_some(start)
+fn round_up(size: usize, granule: usize) -> usize {
+    size.checked_next_multiple_of(granule).unwrap_or(usize::MAX)
 }
 
 fn block(segment: Segment, state: State, bytes: Range<usize>) -> Block {

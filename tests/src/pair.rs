@@ -7,11 +7,13 @@ use std::fmt::{self, Debug};
 use std::ptr::{NonNull, without_provenance_mut};
 
 use slabfit::{
-    AllocError, Block, GRANULE, Heap, InitError, MAGIC, RawLock, ReallocError, Segment, SegmentStats, SpinLock, State,
-    InvalidFree,
+    AllocError, Block, GRANULE, InitError, InvalidFree, MAGIC, RawLock, ReallocError, Segment, SegmentStats, SpinLock,
+    State,
 };
 
+use crate::any_heap::AnyHeap;
 use crate::arena::{Arena, Setup};
+use crate::header;
 use crate::model::{Header, Model};
 use crate::picture;
 
@@ -29,7 +31,7 @@ pub type Agreed<T> = Result<T, Disagreement>;
 /// A heap, its memory, and its model.
 pub struct Pair<L: RawLock = SpinLock> {
     setup: Setup,
-    heap: Heap<'static, L>,
+    heap: AnyHeap<L>,
     model: Model,
     objects: Vec<Object>,
     stale: VecDeque<usize>,
@@ -69,9 +71,9 @@ impl<L: RawLock> Pair<L> {
         let arena = setup.arena();
         // SAFETY: this is the arena's only heap; both stay in the pair, which drops the heap first.
         let memory = unsafe { arena.memory() };
-        let heap = Heap::new(memory, setup.config())?;
+        let heap = AnyHeap::from_memory(memory, setup.config, setup.placement)?;
         let base = heap.base().expect("an initialised heap has a base").addr().get();
-        let model = Model::new(base, heap.size(), setup.config());
+        let model = Model::new(base, heap.size(), setup.config, setup.placement);
         Ok(Self {
             setup,
             heap,
@@ -86,7 +88,7 @@ impl<L: RawLock> Pair<L> {
     }
 
     /// The heap.
-    pub fn heap(&self) -> &Heap<'static, L> {
+    pub fn heap(&self) -> &AnyHeap<L> {
         &self.heap
     }
 
@@ -150,13 +152,13 @@ impl<L: RawLock> Pair<L> {
         self.remember(format_args!("realloc {address:#x} to {size} aligned to {align}"));
         let old = self.take_object(address)?;
         let pointer = without_provenance_mut(address);
-        let moved = match Layout::from_size_align(size, align) {
+        let align = if Layout::from_size_align(size, align).is_ok() { align } else { GRANULE };
+        let moved = match Layout::from_size_align(old.map_or(0, |old| old.usable), align) {
             // SAFETY: the pair holds no reference into the object.
-            Ok(layout) if align != GRANULE => unsafe { self.heap.realloc_layout(pointer, layout) },
+            Ok(layout) if align != GRANULE => unsafe { self.heap.realloc_layout(pointer, layout, size) },
             // SAFETY: as above.
             _ => unsafe { self.heap.realloc(pointer, size) },
         };
-        let align = if Layout::from_size_align(size, align).is_ok() { align } else { GRANULE };
         let moved = moved.map(|pointer| pointer.addr().get());
         let expected = self.model.realloc(address, size, align);
         self.same("realloc", moved, expected)?;
@@ -207,17 +209,17 @@ impl<L: RawLock> Pair<L> {
     /// # Errors
     /// A disagreement.
     pub fn forge(&mut self, object: Object, granules: usize) -> Agreed<()> {
-        let header = object.address + granules * GRANULE;
+        let start = object.address + granules * GRANULE;
         let room = (object.usable).saturating_sub((granules + 1) * GRANULE);
         if room == 0 {
             return Ok(());
         }
-        self.remember(format_args!("forge a header at {header:#x}"));
+        self.remember(format_args!("forge a header at {start:#x}"));
         let length = i32::try_from(room).unwrap_or(i32::MAX);
-        self.arena.write(header, &length.to_ne_bytes());
-        self.arena.write(header + 8, &MAGIC.to_ne_bytes());
-        let freed = self.free(header + GRANULE)?;
-        let moved = self.realloc(header + GRANULE, 1, GRANULE)?;
+        self.arena.write(start, &length.to_ne_bytes());
+        self.arena.write(start + header::LINK, &MAGIC.to_ne_bytes());
+        let freed = self.free(start + GRANULE)?;
+        let moved = self.realloc(start + GRANULE, 1, GRANULE)?;
         if freed.is_ok() || moved.is_ok() {
             return Err(self.disagreement("both believed a forged header"));
         }
@@ -308,8 +310,8 @@ impl<L: RawLock> Pair<L> {
         let Ok(heap) = self.heap.stats() else {
             return Err(self.disagreement("nobody is in the heap, but no figures can be had"));
         };
-        self.same_figures("slab", heap.slab, model.slab)?;
-        self.same_figures("next fit", heap.next_fit, model.next_fit)?;
+        self.same_figures("the slab", heap.slab, model.slab)?;
+        self.same_figures("the blocks", heap.blocks, model.blocks)?;
         self.same("spilled", heap.spilled, model.spilled)?;
         self.same("refused outside", heap.refused_outside, model.refused_outside)
     }
@@ -330,21 +332,20 @@ impl<L: RawLock> Pair<L> {
     /// # Errors
     /// A disagreement.
     pub fn compare_rover(&self) -> Agreed<()> {
-        self.same("rover", self.heap.rover(), Some(self.model.rover()))
+        self.same("rover", self.heap.rover(), self.model.rover())
     }
 
-    /// Requires what must be true once every object is freed: nothing is live, and next fit is one free block.
+    /// Requires what must be true once every object is freed: nothing is live, and the block segment is one gap.
     ///
     /// # Errors
     /// A disagreement.
     pub fn expect_empty(&self) -> Agreed<()> {
         let segment = self.heap.segment(Segment::Blocks);
-        let all =
-            [Block { address: segment.start, size: segment.len(), state: State::Free, segment: Segment::Blocks }];
+        let all = [Block { address: segment.start, size: segment.len(), state: State::Free, segment: Segment::Blocks }];
         let (slots, blocks): (Vec<_>, Vec<_>) = self.heap.blocks().partition(|block| block.segment == Segment::Slab);
         match slots.iter().all(|slot| slot.state == State::Free) && blocks == all {
             true => Ok(()),
-            false => Err(self.disagreement("everything is freed, but next fit is not one free block")),
+            false => Err(self.disagreement("everything is freed, but the block segment is not one gap")),
         }
     }
 
@@ -358,8 +359,7 @@ impl<L: RawLock> Pair<L> {
 
     /// The `int` and the pointer of a header as they stand in memory.
     pub fn header_at(&self, address: usize) -> (i32, usize) {
-        let length = i32::from_ne_bytes(self.arena.read(address));
-        (length, usize::from_ne_bytes(self.arena.read(address + 8)))
+        header::fields(self.arena.view(address, GRANULE))
     }
 
     /// The heap as blocks.
@@ -442,7 +442,7 @@ impl<L: RawLock> Pair<L> {
 
     fn disagreement(&self, what: &str) -> Disagreement {
         let recent: Vec<&str> = self.recent.iter().map(String::as_str).collect();
-        let model = picture::heap(self.model.blocks(), Some(self.model.rover()));
+        let model = picture::heap(self.model.blocks(), self.model.rover());
         Disagreement(format!(
             "{what}\n{:?}\nthe last operations:\n  {}\nthe heap now:\n{}the model now:\n{model}",
             self.setup,

@@ -72,8 +72,8 @@ pub fn scaled(blocks: &[Block], rover: Option<usize>, width: usize) -> String {
 pub fn heap(blocks: impl IntoIterator<Item = Block>, rover: Option<usize>) -> String {
     let (slots, blocks): (Vec<_>, Vec<_>) = blocks.into_iter().partition(|block| block.segment == Segment::Slab);
     let mut picture = String::new();
-    for (name, blocks) in [("slab", &slots), ("next fit", &blocks)] {
-        let rover = rover.filter(|_| name == "next fit");
+    for (name, blocks) in [("slab", &slots), ("blocks", &blocks)] {
+        let rover = rover.filter(|_| name == "blocks");
         let bytes: usize = blocks.iter().map(|block| block.size).sum();
         let row = match bytes / GRANULE <= LONGEST_EXACT {
             true => row(blocks.iter().copied(), rover, GRANULE),
@@ -124,7 +124,7 @@ mod tests {
         blocks[0].segment = Segment::Slab;
         assert_eq!(
             heap(blocks, Some(1632)),
-            "slab (32 bytes, 1 used, 0 free): XX\nnext fit (32 bytes, 0 used, 1 free): |OO\n"
+            "slab (32 bytes, 1 used, 0 free): XX\nblocks (32 bytes, 0 used, 1 free): |OO\n"
         );
     }
 }

@@ -4,9 +4,10 @@
 use std::ops::RangeInclusive;
 
 use fastrand::Rng;
-use slabfit::{GRANULE, Placement, RawLock, SpinLock, Stats};
+use slabfit::{Config, GRANULE, RawLock, SpinLock, Stats};
 
 use crate::arena::{Bookkeeping, PAGE, Setup};
+use crate::model::Placement;
 use crate::pair::{Agreed, Object, Pair};
 
 /// Objects that one operation allocates at most. The model's time grows with the square of it.
@@ -190,7 +191,7 @@ impl Size {
     fn bytes<L: RawLock>(self, pair: &Pair<L>) -> usize {
         match self {
             Self::Bytes(bytes) => bytes,
-            Self::Slab => pair.setup().slab_size,
+            Self::Slab => pair.setup().config.slab_size,
             // In 64 bits: the product does not fit 32.
             Self::Share(share) => ((pair.heap().size() as u64 * u64::from(share)) >> 16) as usize,
             Self::Huge(fewer) => usize::MAX - fewer,
@@ -214,11 +215,15 @@ impl Setup {
     pub fn random(rng: &mut Rng, sizes: RangeInclusive<usize>) -> Self {
         let doublings = (sizes.end() / sizes.start()).ilog2();
         let smallest = sizes.start() << rng.u32(..=doublings);
+        let size = rng.usize(smallest..=*sizes.end().min(&(smallest * 2)));
+        let offset = rng.usize(..PAGE / GRANULE) * GRANULE;
+        // A region that starts inside a granule loses what is left of that one.
+        let crooked = if rng.u32(..4) == 0 { rng.usize(1..GRANULE) } else { 0 };
         let any_slab_size = [1 << rng.u32(..7), rng.usize(1..=64), rng.usize(1..=4096)];
         Self {
-            size: rng.usize(smallest..=*sizes.end().min(&(smallest * 2))),
-            offset: rng.usize(..PAGE / GRANULE) * GRANULE,
-            slab_size: any_slab_size[rng.usize(..3)],
+            size: size + crooked,
+            offset: offset + (GRANULE - crooked) % GRANULE,
+            config: any_share(Config::new(any_slab_size[rng.usize(..3)]), size, rng),
             placement: if rng.bool() { Placement::NextFit } else { Placement::FirstFit },
             bookkeeping: match rng.u32(..3) {
                 0 => Bookkeeping::Carved,
@@ -226,6 +231,17 @@ impl Setup {
                 _ => Bookkeeping::Zeroed,
             },
         }
+    }
+}
+
+/// The slab's usual share of a heap of `size` bytes, or any other, or none.
+pub fn any_share(config: Config, size: usize, rng: &mut Rng) -> Config {
+    match rng.u32(..6) {
+        0..3 => config,
+        3 => config.slab_bytes(0),
+        4 => config.slab_bytes(rng.usize(..=size)),
+        _ if rng.bool() => Config::without_slab(),
+        _ => config.slab_bytes(usize::MAX),
     }
 }
 

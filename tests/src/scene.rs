@@ -1,11 +1,12 @@
-//! Scenes: a next-fit segment is set up as a picture shows it, something happens, and the picture is compared.
+//! Scenes: a block segment is set up as a picture shows it, something happens, and the picture is compared.
 //!
 //! `"XX OOO |XX"` is a used block of two granules, a free one of three, and a used one of two at whose start the rover
-//! stands. Blocks are named by their place in the picture, counted from 0. A model runs beside every scene.
+//! stands. Under first fit there is no rover. Blocks are named by their place in the picture, counted from 0. A model runs beside every scene.
 
-use slabfit::{AllocError, Block, Config, GRANULE, Placement, Segment, State};
+use slabfit::{AllocError, Block, Config, GRANULE, Segment, State};
 
 use crate::arena::{Bookkeeping, PAGE, Setup};
+use crate::model::Placement;
 use crate::pair::Pair;
 use crate::picture;
 
@@ -16,7 +17,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// A heap whose next-fit segment looks like this, at the start of a page, and whose slab has no slots.
+    /// A heap whose block segment looks like this, at the start of a page, and whose slab has no slots.
     #[track_caller]
     pub fn drawn(picture: &str) -> Self {
         Self::placed(picture, Placement::NextFit)
@@ -37,7 +38,9 @@ impl Scene {
                 blocks.push((scene.alloc((part - 1) * GRANULE), part, free));
             }
         }
-        scene.set_rover(picture, &blocks);
+        if placement == Placement::NextFit {
+            scene.set_rover(picture, &blocks);
+        }
         for (address, _, _) in blocks.iter().filter(|(_, _, free)| *free) {
             scene.pair.free(*address).unwrap().unwrap();
         }
@@ -45,21 +48,25 @@ impl Scene {
         scene
     }
 
-    /// A heap with so many granules of next fit, all free, and slots of `slab_size` bytes.
+    /// A heap with so many granules of blocks, all free, from the start of a page on, and a third as many granules of slab
+    /// with slots of `slab_size` bytes.
     pub fn fresh(granules: usize, slab_size: usize, placement: Placement) -> Self {
-        // The slab takes a quarter of the whole, rounded down.
-        let whole =
-            (granules..granules * 2).rfind(|whole| whole - whole / 4 == granules).expect("a size that splits so");
-        let (size, slab) = (whole * GRANULE, whole / 4 * GRANULE);
+        let slab = granules / 3 * GRANULE;
+        let config = Config::new(slab_size).slab_bytes(slab);
         let offset = slab.next_multiple_of(PAGE) - slab;
-        let setup = Setup { size, offset, slab_size, placement, bookkeeping: Bookkeeping::Separate(0) };
-        Self { pair: Pair::new(setup).expect("a legal heap") }
+        Self::made(Setup { offset, ..Self::setup(slab + granules * GRANULE, config, placement) })
     }
 
     /// A heap of `size` bytes at the start of a page.
     pub fn of_bytes(size: usize, config: Config) -> Self {
-        let Config { slab_size, placement } = config;
-        let setup = Setup { size, offset: 0, slab_size, placement, bookkeeping: Bookkeeping::Separate(0) };
+        Self::made(Self::setup(size, config, Placement::NextFit))
+    }
+
+    fn setup(size: usize, config: Config, placement: Placement) -> Setup {
+        Setup { size, offset: 0, config, placement, bookkeeping: Bookkeeping::Separate(0) }
+    }
+
+    fn made(setup: Setup) -> Self {
         Self { pair: Pair::new(setup).expect("a legal heap") }
     }
 
@@ -122,14 +129,14 @@ impl Scene {
 
     /// The address of the payload of a block of the picture.
     pub fn payload(&self, nth: usize) -> usize {
-        self.next_fit()[nth].address + GRANULE
+        self.blocks()[nth].address + GRANULE
     }
 
     /// Compares the picture.
     #[track_caller]
     pub fn shows(&mut self, picture: &str) {
         self.compare();
-        assert_eq!(picture::row(self.next_fit(), self.pair.heap().rover(), GRANULE), picture);
+        assert_eq!(picture::row(self.blocks(), self.pair.heap().rover(), GRANULE), picture);
     }
 
     /// Compares the picture of the slab: one character a slot.
@@ -147,14 +154,21 @@ impl Scene {
         self.pair.compare().unwrap();
     }
 
-    /// The blocks of the next-fit segment.
-    pub fn next_fit(&self) -> Vec<Block> {
-        self.pair.heap().blocks().filter(|block| block.segment == Segment::Blocks).collect()
+    /// The blocks of the block segment.
+    pub fn blocks(&self) -> Vec<Block> {
+        self.pair.heap().blocks_in(Segment::Blocks).collect()
     }
 
-    /// The live blocks of the next-fit segment.
+    /// The free blocks of it.
+    pub fn free_blocks(&self) -> Vec<Block> {
+        let mut blocks = self.blocks();
+        blocks.retain(|block| block.state == State::Free);
+        blocks
+    }
+
+    /// The live blocks of it.
     pub fn live(&self) -> Vec<Block> {
-        let mut blocks = self.next_fit();
+        let mut blocks = self.blocks();
         blocks.retain(|block| block.state == State::Used);
         blocks
     }

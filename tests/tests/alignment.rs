@@ -1,7 +1,8 @@
 //! Requests aligned to more than 16 bytes, drawn as blocks. The segment starts at a multiple of 4096, and a block's
 //! payload one granule behind its start.
 
-use slabfit::{AllocError, GRANULE, Placement};
+use slabfit::{AllocError, GRANULE};
+use slabfit_tests::model::Placement;
 use slabfit_tests::scene::Scene;
 
 #[test]
@@ -80,4 +81,55 @@ fn an_alignment_larger_than_the_heap_fails() {
         }
     }
     scene.compare();
+}
+
+/// So many gaps of 5 granules, 16 granules apart, that hold no payload at a multiple of 256 bytes; then one of 4 that holds
+/// one at its start, and `rest`. The rover stands at the first of them.
+fn behind_crooked_gaps(gaps: usize, placement: Placement, rest: &str) -> Scene {
+    let crooked = "OOOOO XXXXXXXXXXX ".repeat(gaps);
+    let rover = if placement == Placement::NextFit { "|" } else { "" };
+    Scene::placed(&format!("XX {rover}{crooked}XXXXXXXXXXXXX OOOO XXXXXXXXXXXXX{rest}"), placement)
+}
+
+/// 16 gaps of the request's size are tried, in the policy's order; behind those, the first serves that holds an aligned payload
+/// wherever it begins: one of the block's 2 granules, the alignment's 16, and 2.
+#[test]
+fn sixteen_gaps_are_tried_for_an_aligned_payload() {
+    for placement in [Placement::NextFit, Placement::FirstFit] {
+        for gaps in [0, 1, 14, 15, 16, 17, 40] {
+            let mut scene = behind_crooked_gaps(gaps, placement, " OOOOOOOOOOOOOOOOOOO XX OOOOOOOOOOOOOOOOOOOO XX");
+            let free: Vec<usize> = scene.free_blocks().iter().map(|block| block.address).collect();
+            let address = scene.alloc_aligned(16, 256);
+            // The gap of 19 granules would hold it, too.
+            let expected =
+                if gaps < 16 { free[gaps] + GRANULE } else { (free[gaps + 2] + GRANULE).next_multiple_of(256) };
+            assert_eq!(address, expected, "{placement:?}, {gaps} gaps");
+        }
+    }
+}
+
+#[test]
+fn what_the_seventeenth_gap_alone_would_hold_is_refused() {
+    for placement in [Placement::NextFit, Placement::FirstFit] {
+        for (gaps, served) in [(15, true), (16, false)] {
+            let mut scene = behind_crooked_gaps(gaps, placement, "");
+            let answer = scene.pair.alloc(16, 256).unwrap();
+            assert_eq!(answer.is_ok(), served, "{placement:?}, {gaps} gaps");
+            assert!(served || answer == Err(AllocError::Fragmented));
+            scene.compare();
+        }
+    }
+}
+
+/// Gaps smaller than the request are none of the 16, and the count goes on where the search begins again.
+#[test]
+fn only_gaps_that_are_large_enough_are_counted_and_the_search_wraps() {
+    for (gaps, served) in [(14, true), (15, false)] {
+        let (crooked, small) = ("OOOOO XXXXXXXXXXX ".repeat(gaps), "OO XX ".repeat(20));
+        let mut scene = Scene::drawn(&format!("XX {crooked}{small}XXXXXXXXXXXXX OOOOO XX |OOO XX"));
+        let aligned = scene.free_blocks()[gaps + 20].address + GRANULE;
+        let answer = scene.pair.alloc(32, 256).unwrap();
+        assert_eq!(answer, if served { Ok(aligned) } else { Err(AllocError::Fragmented) }, "{gaps} gaps");
+        scene.compare();
+    }
 }

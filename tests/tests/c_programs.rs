@@ -185,7 +185,7 @@ fn the_program_in_the_readme_does_what_it_says() {
     let Some(output) = run_source(&source) else { return };
     assert_eq!(output.status.code(), Some(0), "{output:#?}");
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let address = stderr.strip_prefix("Mem_Free(0x").and_then(|line| line.strip_suffix("): already free\n"));
+    let address = stderr.strip_prefix("Mem_Free(0x").and_then(|line| line.strip_suffix("): double free\n"));
     let address = address.and_then(|address| usize::from_str_radix(address, 16).ok()).expect(&stderr);
     let next_fit = address - 16;
     let slab = next_fit - (256 << 10);

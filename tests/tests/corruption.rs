@@ -15,13 +15,15 @@ use std::thread;
 use std::time::Instant;
 
 use fastrand::Rng;
-use slabfit::{Reason, GRANULE, MAGIC, Placement, Segment, State, InvalidFree};
+use slabfit::{Config, GRANULE, InvalidFree, MAGIC, Reason, Segment, State};
 use slabfit_tests::abuse::fenced::{Case, Edge};
 use slabfit_tests::abuse::lab::{Agreed, Lab, Snapshot, raw_alloc, raw_free};
 use slabfit_tests::abuse::level::{Level, on_every_processor, replayed};
 use slabfit_tests::abuse::watch::Watch;
 use slabfit_tests::figure::{self, Grouped};
-use slabfit_tests::model::Header;
+use slabfit_tests::header::LINK;
+use slabfit_tests::model::{Header, Placement};
+use slabfit_tests::program::any_share;
 
 /// How far an overflow or an underflow goes.
 const FARTHEST: usize = 64;
@@ -39,9 +41,11 @@ struct Bench {
 impl Bench {
     fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
+        let size = GRANULE * rng.usize(48..160);
+        let config = Config::new([16, 32, 40, 64][rng.usize(..4)]);
         let case = Case {
-            size: GRANULE * rng.usize(48..160),
-            slab_size: [16, 32, 40, 64][rng.usize(..4)],
+            size,
+            config: if seed % 5 == 2 { any_share(config, size, &mut rng) } else { config },
             placement: if seed % 4 == 3 { Placement::FirstFit } else { Placement::NextFit },
             carved: seed % 3 == 1,
             edge: if seed % 2 == 0 { Edge::High } else { Edge::Low },
@@ -53,7 +57,7 @@ impl Bench {
         }
         // Slots in every state: live, returned, and never used where there are many.
         for _ in 0..4 {
-            lab.alloc(case.slab_size, GRANULE).unwrap().ok();
+            lab.alloc(case.config.slab_size, GRANULE).unwrap().ok();
         }
         let slots = lab.objects().into_iter().filter(|&(at, _)| lab.heap().segment(Segment::Slab).contains(&at));
         if let Some((slot, _)) = slots.collect::<Vec<_>>().get(1) {
@@ -112,13 +116,13 @@ fn refused_and_still_live(lab: &mut Lab) -> Agreed<()> {
     let hit: Vec<usize> = lab.model.overwritten.iter().take(3).copied().collect();
     for block in hit {
         let address = block + GRANULE;
-        let before = lab.heap().stats().map(|stats| stats.next_fit.corruptions);
+        let before = lab.heap().stats().map(|stats| stats.blocks.corruptions);
         let refused = Err(InvalidFree { address, reason: Reason::HeaderOverwritten });
         let freed = lab.free(address)?;
         lab.same("a free of a block that was hit", freed, refused)?;
         let moved = lab.realloc(address, 1, GRANULE)?;
         lab.same("a realloc of a block that was hit", moved.is_err(), true)?;
-        let after = lab.heap().stats().map(|stats| stats.next_fit.corruptions);
+        let after = lab.heap().stats().map(|stats| stats.blocks.corruptions);
         lab.same("corruptions counted", after, before.map(|count| count + 2))?;
     }
     lab.compare_places()
@@ -139,7 +143,7 @@ fn kind_of(lab: &Lab, address: usize) -> &'static str {
             }
             (Segment::Slab, State::Free) => "a slot never used",
             (Segment::Blocks, State::Used) => "a live block",
-            (Segment::Blocks, State::Free) if block.address == rover => "the rover's free block",
+            (Segment::Blocks, State::Free) if Some(block.address) == rover => "the rover's free block",
             (Segment::Blocks, State::Free) => "a free block",
         },
     }
@@ -199,7 +203,8 @@ fn bits_and_bytes(bench: &mut Bench) {
                     let byte = lab.read(address, 1)[0] ^ 1 << bit;
                     lab.write(address, &[byte]);
                     // The map of covered bytes: length and magic of a live block's header, and nothing else, is compared.
-                    let covered = header.live && !(4..8).contains(&at);
+                    let compared = at < size_of::<i32>() || (LINK..LINK + size_of::<usize>()).contains(&at);
+                    let covered = header.live && compared;
                     let hit = lab.note();
                     assert_eq!(hit, usize::from(covered), "byte {at} of {header:x?}");
                 });
@@ -223,7 +228,7 @@ fn imitations(bench: &mut Bench) {
             free[nth % free.len()],
             others[0].address,
             others[0].address + GRANULE,
-            others[1].address + 8,
+            others[1].address + LINK,
             header.address + 1,
             header.address - GRANULE,
             base,
@@ -241,7 +246,7 @@ fn imitations(bench: &mut Bench) {
         ];
         for pointer in pointers {
             bench.count("a pointer");
-            bench.trial(|lab, _| lab.write(header.address + 8, &pointer.to_ne_bytes()));
+            bench.trial(|lab, _| lab.write(header.address + LINK, &pointer.to_ne_bytes()));
         }
         let own = header.length;
         for length in
@@ -253,7 +258,7 @@ fn imitations(bench: &mut Bench) {
             for link in [MAGIC, 0] {
                 bench.trial(|lab, _| {
                     lab.write(header.address, &length.to_ne_bytes());
-                    lab.write(header.address + 8, &link.to_ne_bytes());
+                    lab.write(header.address + LINK, &link.to_ne_bytes());
                 });
             }
         }
@@ -281,14 +286,14 @@ fn circles(bench: &mut Bench, free: &[usize]) {
         for &two in free {
             bench.count("a circle");
             bench.trial(|lab, _| {
-                lab.write(one + 8, &two.to_ne_bytes());
-                lab.write(two + 8, &one.to_ne_bytes());
+                lab.write(one + LINK, &two.to_ne_bytes());
+                lab.write(two + LINK, &one.to_ne_bytes());
             });
         }
     }
     bench.trial(|lab, _| {
         for (&one, &next) in free.iter().zip(free.iter().cycle().skip(1)) {
-            lab.write(one + 8, &next.to_ne_bytes());
+            lab.write(one + LINK, &next.to_ne_bytes());
         }
     });
 }
@@ -301,7 +306,7 @@ fn forgeries(bench: &mut Bench) {
             bench.trial(|lab, rng| {
                 let length = [usable as i32 - 16, 16, 32, i32::MAX][rng.usize(..4)];
                 lab.write(header, &length.to_ne_bytes());
-                lab.write(header + 8, &MAGIC.to_ne_bytes());
+                lab.write(header + LINK, &MAGIC.to_ne_bytes());
                 let refused = Err(InvalidFree { address: header + GRANULE, reason: Reason::NotAStart });
                 assert_eq!(lab.free(header + GRANULE).unwrap(), refused);
                 assert!(lab.realloc(header + GRANULE, 1, 1).unwrap().is_err());
@@ -446,7 +451,8 @@ fn the_bookkeeping_is_out_of_an_underflows_reach() {
         for slab_size in [16, 64, 1 << 20] {
             watch.case(slab_size as u64);
             let (carved, edge, placement) = (true, Edge::High, Placement::NextFit);
-            let mut lab = Lab::new(Case { size: granules * GRANULE, slab_size, placement, carved, edge });
+            let (size, config) = (granules * GRANULE, Config::new(slab_size));
+            let mut lab = Lab::new(Case { size, config, placement, carved, edge });
             let objects = [(); 3].map(|()| lab.alloc(slab_size.min(100), 1).unwrap().expect("the heap is empty"));
             assert_eq!(lab.free(objects[1]).unwrap(), Ok(()));
             for byte in [0, 0xFF, 0x55] {
@@ -482,7 +488,7 @@ fn a_thread_that_scribbles_over_headers_changes_no_answer() {
     let watch = Watch::over("scribbler");
     let seed = replayed().unwrap_or_else(|| fastrand::u64(..1 << 32));
     let (carved, edge, placement) = (false, Edge::Low, Placement::NextFit);
-    let mut lab = Lab::new(Case { size: SIZE, slab_size: 64, placement, carved, edge });
+    let mut lab = Lab::new(Case { size: SIZE, config: Config::new(64), placement, carved, edge });
     let (stop, writes) = (AtomicBool::new(false), AtomicUsize::new(0));
     let base = lab.memory().bytes_mut().as_mut_ptr().expose_provenance();
     let mut refused = 0u64;
@@ -531,7 +537,7 @@ fn a_thread_that_scribbles_over_headers_changes_no_answer() {
     for (address, _) in lab.objects() {
         assert_eq!(raw_free(lab.heap(), address), Ok(()));
     }
-    assert_eq!(lab.heap().stats().map(|stats| (stats.next_fit.free_blocks, stats.next_fit.live_objects)), Ok((1, 0)));
+    assert_eq!(lab.heap().stats().map(|stats| (stats.blocks.free_blocks, stats.blocks.live_objects)), Ok((1, 0)));
 }
 
 /// One operation: its answer is the model's, but that a live block may be refused, which the model is then told.

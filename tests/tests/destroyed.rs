@@ -11,14 +11,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use fastrand::Rng;
-use slabfit::{GRANULE, Heap, Placement, Segment, SpinLock};
+use slabfit::{Config, GRANULE, Segment};
 use slabfit_tests::abuse::fenced::{Case, Edge, Fenced};
 use slabfit_tests::abuse::lab::{random_align, random_size, raw_alloc, raw_free, raw_realloc};
 use slabfit_tests::abuse::level::{Level, on_every_processor, replayed};
 use slabfit_tests::abuse::watch::Watch;
+use slabfit_tests::any_heap::AnyHeap;
 use slabfit_tests::figure::{self, Grouped};
-
-type Victim = Heap<'static, SpinLock>;
+use slabfit_tests::model::Placement;
+use slabfit_tests::program::any_share;
 
 /// Calls between two rounds of destruction.
 const CALLS: usize = 60;
@@ -36,9 +37,10 @@ impl fmt::Write for Counted {
 fn case(rng: &mut Rng, carved: bool) -> Case {
     // Trees of one level, of two, and of three.
     let granules = [rng.usize(4..64), rng.usize(64..1200), rng.usize(1200..8000)][rng.usize(..3)];
+    let size = granules * GRANULE + if carved { 1024 } else { 0 };
     Case {
-        size: granules * GRANULE + if carved { 1024 } else { 0 },
-        slab_size: [1, 16, 40, 64, 1000][rng.usize(..5)],
+        size,
+        config: any_share(Config::new([1, 16, 40, 64, 1000][rng.usize(..5)]), size, rng),
         placement: if rng.bool() { Placement::NextFit } else { Placement::FirstFit },
         carved,
         edge: if rng.bool() { Edge::High } else { Edge::Low },
@@ -65,7 +67,7 @@ fn destroy(bookkeeping: &mut [u8], rng: &mut Rng) {
 }
 
 /// One call of any function there is. What is handed out must lie in the heap.
-fn call(heap: &Victim, rng: &mut Rng, given: &mut Vec<usize>) {
+fn call(heap: &AnyHeap, rng: &mut Rng, given: &mut Vec<usize>) {
     let inside = |address: usize, size: usize| {
         let heap = heap.segment(Segment::Slab).start..heap.segment(Segment::Blocks).end;
         assert!(heap.contains(&address) && size <= heap.end - address, "{size} bytes at {address:#x} of {heap:x?}");
@@ -117,7 +119,7 @@ fn torture(seed: u64, carved: bool) -> usize {
     let mut memory: Fenced = case.memory();
     // SAFETY: the only heap in this memory, which outlives it; one thread.
     let pieces = unsafe { memory.memory() };
-    let heap: Victim = Heap::new(pieces, case.config()).expect("a legal heap");
+    let heap: AnyHeap = AnyHeap::from_memory(pieces, case.config, case.placement).expect("a legal heap");
     let mut given = Vec::new();
     let mut calls = 0;
     for round in 0..8 {

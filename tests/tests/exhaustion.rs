@@ -12,13 +12,14 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Instant;
 
-use slabfit::{GRANULE, Placement, Segment, State};
+use slabfit::{Config, GRANULE, Segment, State};
 use slabfit_tests::abuse::fenced::{Case, Edge};
 use slabfit_tests::abuse::lab::{Lab, Snapshot, raw_alloc, raw_free, raw_realloc};
 use slabfit_tests::abuse::layouts::{self, Tile};
 use slabfit_tests::abuse::level::{Level, on_every_processor, replayed};
 use slabfit_tests::abuse::watch::Watch;
 use slabfit_tests::figure::{self, Grouped};
+use slabfit_tests::model::Placement;
 
 /// The longest alignment and the longest request that are tried byte by byte.
 const EVERY: usize = 64;
@@ -34,19 +35,30 @@ struct Window {
 }
 
 impl Window {
-    /// A heap whose next-fit segment is the window and what lies before it, and whose slab has no slots.
+    /// A heap whose block segment is the window and what lies before it. Under next fit there is a slab, without slots; under
+    /// first fit there is none.
     fn lab(self) -> Lab {
-        let granules = self.before + self.granules;
-        let whole =
-            (granules..granules * 2).rfind(|whole| whole - whole / 4 == granules).expect("a size that splits so");
-        let size = whole * GRANULE;
-        let mut lab =
-            Lab::new(Case { size, slab_size: 1 << 40, placement: self.placement, carved: false, edge: Edge::High });
+        let blocks = (self.before + self.granules) * GRANULE;
+        let (slab, config) = match self.placement {
+            Placement::NextFit => (blocks / 3, Config::new(1 << 30)),
+            Placement::FirstFit => (0, Config::without_slab()),
+        };
+        let size = slab / GRANULE * GRANULE + blocks;
+        let config = Config { slab_bytes: Some(slab), ..config };
+        let mut lab = Lab::new(Case { size, config, placement: self.placement, carved: false, edge: Edge::High });
         if self.before > 0 {
             take(&mut lab, self.before);
             lab.narrow(self.addresses(&lab).start);
         }
         lab
+    }
+
+    /// Where the rover can stand among so many tiles: at the start of each, and at the segment's end. `None` without a rover.
+    fn rovers(self, tiles: usize) -> Vec<Option<usize>> {
+        match self.placement {
+            Placement::NextFit => (0..=tiles).map(Some).collect(),
+            Placement::FirstFit => vec![None],
+        }
     }
 
     fn addresses(self, lab: &Lab) -> Range<usize> {
@@ -79,12 +91,12 @@ fn take(lab: &mut Lab, granules: usize) -> usize {
     lab.alloc((granules - 1) * GRANULE, GRANULE).unwrap().expect("there is room")
 }
 
-/// Makes the layout come true with the rover at the start of tile `rover`, or at the segment's end. `None` where no
-/// program could.
-fn build(lab: &mut Lab, window: Window, tiles: &[Tile], rover: usize) -> Option<Snapshot> {
+/// Makes the layout come true with the rover at the start of tile `rover`, or at the segment's end, or anywhere. `None`
+/// where no program could.
+fn build(lab: &mut Lab, window: Window, tiles: &[Tile], rover: Option<usize>) -> Option<Snapshot> {
     let start = window.addresses(lab).start;
     let mut cuts: Vec<Tile> = tiles.to_vec();
-    let at_first_byte = rover == 0 && window.before == 0;
+    let at_first_byte = rover == Some(0) && window.before == 0;
     if at_first_byte {
         // It gets there only if the block that ends at the rover is freed into the same free block as the one behind.
         let first = cuts.first().filter(|first| first.free && first.granules >= 4)?.granules;
@@ -92,14 +104,16 @@ fn build(lab: &mut Lab, window: Window, tiles: &[Tile], rover: usize) -> Option<
         cuts.insert(0, Tile { granules: 2, free: true });
     }
     let mut blocks: Vec<(usize, usize)> = cuts.iter().map(|tile| (take(lab, tile.granules), tile.granules)).collect();
-    // Now that all is used, the one block that is freed is where the next request goes, and the rover behind it.
-    let before_rover = if at_first_byte { 1 } else { rover };
-    let (address, granules) = match before_rover.checked_sub(1) {
-        Some(nth) => blocks[nth],
-        None => (start - window.before * GRANULE + GRANULE, window.before),
-    };
-    lab.free(address).unwrap().expect("it is live");
-    assert_eq!(take(lab, granules), address);
+    if let Some(rover) = rover {
+        // Now that all is used, the one block that is freed is where the next request goes, and the rover behind it.
+        let before_rover = if at_first_byte { 1 } else { rover };
+        let (address, granules) = match before_rover.checked_sub(1) {
+            Some(nth) => blocks[nth],
+            None => (start - window.before * GRANULE + GRANULE, window.before),
+        };
+        lab.free(address).unwrap().expect("it is live");
+        assert_eq!(take(lab, granules), address);
+    }
     blocks.reverse();
     for (&(address, _), _) in blocks.iter().zip(cuts.iter().rev()).filter(|(_, tile)| tile.free) {
         lab.free(address).unwrap().expect("it is live");
@@ -109,8 +123,8 @@ fn build(lab: &mut Lab, window: Window, tiles: &[Tile], rover: usize) -> Option<
         .map(|block| Tile { granules: block.size / GRANULE, free: block.state == State::Free })
         .collect();
     assert_eq!(built, tiles);
-    let expected = start + tiles[..rover].iter().map(|tile| tile.granules * GRANULE).sum::<usize>();
-    assert_eq!(lab.heap().rover(), Some(expected), "the rover of {tiles:?}");
+    let expected = rover.map(|rover| start + tiles[..rover].iter().map(|tile| tile.granules * GRANULE).sum::<usize>());
+    assert_eq!(lab.heap().rover(), expected, "the rover of {tiles:?}");
     lab.compare().unwrap();
     Some(lab.save())
 }
@@ -178,7 +192,11 @@ fn frees(lab: &mut Lab, window: Window, state: &Snapshot) -> u64 {
             match lab.model.usable_size(address) {
                 Ok(_) => starts.push(address),
                 Err(reason) => {
-                    assert_eq!(raw_free(lab.heap(), address).map_err(|wrong| wrong.reason), Err(reason), "{address:#x}");
+                    assert_eq!(
+                        raw_free(lab.heap(), address).map_err(|wrong| wrong.reason),
+                        Err(reason),
+                        "{address:#x}"
+                    );
                     operations += 1;
                 }
             }
@@ -237,7 +255,7 @@ fn exhaust_layouts(name: &'static str, window: Window) {
                 return;
             }
             watch.case(index);
-            for rover in 0..=tiles.len() {
+            for rover in window.rovers(tiles.len()) {
                 lab.restore(&fresh);
                 if let Some(state) = build(&mut lab, window, tiles, rover) {
                     tried.states += 1;
@@ -365,11 +383,11 @@ fn moves(lab: &Lab, granules: usize) -> Vec<(usize, Option<usize>, usize)> {
 }
 
 /// All of a state that an answer can depend on: the blocks, the rover, and which granules were never used.
-fn fingerprint(lab: &Lab) -> (Vec<(usize, bool)>, usize, usize) {
+fn fingerprint(lab: &Lab) -> (Vec<(usize, bool)>, Option<usize>, usize) {
     let blocks = lab.model.blocks().map(|block| (block.size, block.state == State::Free)).collect();
     let mut granules = lab.heap().segment(Segment::Blocks).step_by(GRANULE);
     let untouched = granules.position(|at| lab.model.usable_size(at) == Err(slabfit::Reason::NeverAllocated));
-    (blocks, lab.model.rover() - lab.base(), untouched.unwrap_or(usize::MAX))
+    (blocks, lab.model.rover().map(|rover| rover - lab.base()), untouched.unwrap_or(usize::MAX))
 }
 
 /// The slab: how many slots were ever used, and which of these are live, in every combination.
@@ -381,7 +399,7 @@ fn every_state_of_a_slab_agrees_with_the_model() {
     // Three granules to a slot and two of a tail behind the last.
     let size = (slots * 3 + 2) * 4 * GRANULE;
     let (carved, edge, placement) = (false, Edge::Low, Placement::NextFit);
-    let mut lab = Lab::new(Case { size, slab_size: 40, placement, carved, edge });
+    let mut lab = Lab::new(Case { size, config: Config::new(40), placement, carved, edge });
     assert_eq!(lab.heap().blocks().filter(|block| block.segment == Segment::Slab).count(), slots);
     let mut fresh = vec![lab.save()];
     let mut tried = Tried::default();

@@ -6,13 +6,13 @@ use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
 
-use slabfit::{Config, StaticArray, StaticHeap};
+use slabfit::{Config, FirstFit, StaticArray, StaticHeap};
 use slabfit_linux::FutexLock;
 
-static ARRAY: StaticArray<{ 32 << 20 }, FutexLock> = StaticArray::new();
+static ARRAY: StaticArray<{ 32 << 20 }, FutexLock, FirstFit> = StaticArray::new();
 
 #[global_allocator]
-static HEAP: StaticHeap<FutexLock> = StaticHeap::new(&ARRAY, Config::new(64).first_fit());
+static HEAP: StaticHeap<FutexLock, FirstFit> = StaticHeap::new(&ARRAY, Config::new(64));
 
 const THREADS: u32 = 16;
 
@@ -83,6 +83,6 @@ fn processes_are_started_from_many_threads() {
 fn the_heap_is_in_order_while_the_program_runs() {
     assert_eq!(HEAP.check(), Ok(()));
     let stats = HEAP.stats().expect("this thread is not in the heap");
-    assert_eq!(stats.next_fit.refused_frees + stats.slab.refused_frees + stats.refused_outside, 0);
-    assert!(stats.next_fit.live_objects > 0);
+    assert_eq!(stats.blocks.refused_frees + stats.slab.refused_frees + stats.refused_outside, 0);
+    assert!(stats.blocks.live_objects > 0);
 }

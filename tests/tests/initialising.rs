@@ -5,17 +5,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use slabfit::{
-    AllocError, Config, Reason, GRANULE, Heap, InitError, MAX_HEAP, MIN_HEAP, MIN_REGION, Memory, RegionArray, Segment,
-    SpinLock, InvalidFree, align_region, bookkeeping_size,
+    AllocError, Config, DefaultLock, FirstFit, GRANULE, Heap, InitError, InvalidFree, MAX_HEAP, MIN_HEAP, MIN_REGION,
+    Memory, NextFit, Policy, Reason, RegionArray, Segment,
 };
 use slabfit_tests::arena::Arena;
 
-type Made = Result<Heap<'static>, InitError>;
-
 /// A heap in the arena, which outlives it in every test below.
-fn heap_in(arena: &Arena, slab_size: usize) -> Made {
+fn heap_in(arena: &Arena, slab_size: usize) -> Result<Heap<'static>, InitError> {
+    heap_of(arena, Config::new(slab_size))
+}
+
+fn heap_of(arena: &Arena, config: Config) -> Result<Heap<'static>, InitError> {
     // SAFETY: each test makes one heap of an arena at a time, drops it before the arena and uses no threads.
-    Heap::new(unsafe { arena.memory() }, Config::new(slab_size))
+    Heap::new(unsafe { arena.memory() }, config)
+}
+
+const fn bookkeeping_size(heap_size: usize, slab_size: usize) -> usize {
+    slabfit::bookkeeping_size::<NextFit>(heap_size, Config::new(slab_size))
 }
 
 /// The error of a heap that cannot be made.
@@ -25,7 +31,7 @@ fn error_in(arena: &Arena, slab_size: usize) -> Option<InitError> {
 
 /// Serves the largest request there can be and fills it and every slot, so that a heap which claims more memory than it
 /// was given hits the arena's canaries.
-fn use_all_of(heap: &Heap) {
+fn use_all_of<P: Policy>(heap: &Heap<'_, DefaultLock, P>) {
     let largest = heap.segment(Segment::Blocks).len() - GRANULE;
     let mut served = vec![(heap.alloc(largest).expect("the largest request"), largest)];
     if largest != heap.slab_size() {
@@ -62,13 +68,32 @@ mod a_region {
     }
 
     #[test]
-    fn must_start_at_a_multiple_of_16() {
+    fn may_start_anywhere_and_the_heap_starts_at_the_next_granule() {
         for offset in 0..64 {
-            for arena in [Arena::carved(4096, offset), Arena::separate(4096, offset, 4096, 0)] {
-                let address = arena.base();
-                let expected = (offset % GRANULE != 0).then_some(InitError::Unaligned { address });
-                assert_eq!(error_in(&arena, 64), expected);
+            for size in 4096..4096 + GRANULE {
+                let arena = Arena::separate(size, offset, 4096, 0);
+                let heap = heap_in(&arena, 64).expect("a legal heap");
+                let base = arena.base().next_multiple_of(GRANULE);
+                assert_eq!(heap.base().map(|base| base.addr().get()), Some(base));
+                assert_eq!(heap.size(), (arena.base() + size - base) / GRANULE * GRANULE);
+                use_all_of(&heap);
+                let arena = Arena::carved(size, offset);
+                use_all_of(&heap_in(&arena, 64).expect("a legal heap"));
             }
+        }
+    }
+
+    #[test]
+    fn that_starts_inside_a_granule_needs_so_many_bytes_more() {
+        for offset in 1..GRANULE {
+            let lost = GRANULE - offset;
+            use_all_of(&heap_in(&Arena::carved(MIN_REGION + lost, offset), 64).expect("enough"));
+            let few = Arena::carved(MIN_REGION + lost - 1, offset);
+            assert!(matches!(error_in(&few, 64), Some(InitError::TooSmall { minimum: MIN_REGION, .. })));
+        }
+        // Where there are fewer bytes than a granule's rest, none is left.
+        for size in 0..GRANULE {
+            assert!(matches!(error_in(&Arena::carved(size, 1), 64), Some(InitError::TooSmall { .. })));
         }
     }
 
@@ -117,12 +142,12 @@ mod a_region {
         let nowhere = std::ptr::without_provenance_mut::<u8>(1 << 20);
         for size in [MAX_HEAP + GRANULE, usize::MAX / 2, usize::MAX] {
             // SAFETY: no byte is touched, as the set-up must fail at the sight of the size.
-            let memory = unsafe { Memory::from_raw_parts(nowhere, size, nowhere, usize::MAX / 2, true) };
-            let made: Made = Heap::new(memory, Config::new(64));
+            let memory = unsafe { Memory::from_raw_parts(nowhere, size, nowhere, usize::MAX / 2) };
+            let made = Heap::new(memory, Config::new(64));
             assert_eq!(made.err(), Some(InitError::TooLarge { size }));
             // SAFETY: as above.
             let memory = unsafe { Memory::from_raw(nowhere, size.saturating_mul(2)) };
-            let made: Made = Heap::new(memory, Config::new(64));
+            let made = Heap::new(memory, Config::new(64));
             assert_eq!(made.err(), Some(InitError::TooLarge { size: size.saturating_mul(2) }));
         }
     }
@@ -131,7 +156,7 @@ mod a_region {
     fn at_null_is_one_of_no_bytes() {
         // SAFETY: a null pointer is allowed and means no bytes.
         let memory = unsafe { Memory::from_raw(std::ptr::null_mut(), 4096) };
-        let made: Made = Heap::new(memory, Config::new(64));
+        let made = Heap::new(memory, Config::new(64));
         assert_eq!(made.err(), Some(InitError::TooSmall { size: 0, minimum: MIN_REGION }));
     }
 }
@@ -204,6 +229,60 @@ mod a_slab_size {
     }
 }
 
+mod a_slab {
+    use super::*;
+
+    #[test]
+    fn of_no_bytes_leaves_the_heap_to_blocks() {
+        for (config, slab_size) in [(Config::without_slab(), 0), (Config::new(64).slab_bytes(0), 64)] {
+            for arena in [Arena::carved(4096, 0), Arena::separate(4096, 0, 4096, 0), Arena::zeroed(4096, 0, 4096)] {
+                let heap = heap_of(&arena, config).expect("a heap needs no slab");
+                assert!(heap.segment(Segment::Slab).is_empty());
+                assert_eq!(heap.segment(Segment::Blocks).len(), heap.size());
+                assert_eq!(heap.slab_size(), slab_size);
+                let object = heap.alloc(64).expect("room").addr().get();
+                assert_eq!(object, heap.segment(Segment::Blocks).start + GRANULE);
+                let stats = heap.stats().expect("nobody is in the heap");
+                assert_eq!((stats.slab, stats.blocks.live_objects), (Default::default(), 1));
+                assert!(heap.blocks().all(|block| block.segment == Segment::Blocks));
+                assert_eq!(heap.check(), Ok(()));
+            }
+        }
+    }
+
+    #[test]
+    fn may_take_all_but_48_bytes() {
+        for size in [MIN_HEAP, MIN_HEAP + GRANULE, 4096, 70_000 / GRANULE * GRANULE] {
+            for bytes in [size, size - 47, usize::MAX] {
+                let config = Config::new(16).slab_bytes(bytes);
+                let needed = slabfit::bookkeeping_size::<NextFit>(size, config);
+                let arena = Arena::separate(size, 0, needed, 0);
+                let heap = heap_of(&arena, config).expect("a legal heap");
+                assert_eq!(heap.segment(Segment::Blocks).len(), 48);
+                use_all_of(&heap);
+            }
+        }
+    }
+
+    #[test]
+    fn of_any_other_number_of_bytes_is_rounded_down_to_granules() {
+        for bytes in (0..400).chain([1000, 1001, 2047, 4000, 4047, 4048]) {
+            for slab_size in [1, 16, 40, 1000] {
+                let config = Config::new(slab_size).slab_bytes(bytes);
+                let needed = slabfit::bookkeeping_size::<NextFit>(4096, config);
+                let arena = Arena::separate(4096, 0, needed, 1);
+                let heap = heap_of(&arena, config).expect("a legal heap");
+                let (slab, slot) = (heap.segment(Segment::Slab), slab_size.next_multiple_of(GRANULE));
+                assert_eq!(slab.len(), bytes / GRANULE * GRANULE);
+                assert_eq!(slab.end, heap.segment(Segment::Blocks).start);
+                let slots = heap.blocks().filter(|block| block.segment == Segment::Slab).count();
+                assert_eq!(slots, slab.len() / slot);
+                use_all_of(&heap);
+            }
+        }
+    }
+}
+
 mod a_heap_without_memory {
     use super::*;
 
@@ -223,12 +302,12 @@ mod a_heap_without_memory {
         assert_eq!(heap.usable_size(&raw const local), Err(refused));
         assert!(!heap.owns(&raw const local));
         assert!(!heap.owns(std::ptr::null()));
-        assert_eq!((heap.base(), heap.rover(), heap.size(), heap.slab_size()), (None, None, 0, 0));
+        assert_eq!((heap.base(), heap.rover(), heap.size(), heap.slab_size()), (None, Ok(None), 0, 0));
         assert!(heap.segment(Segment::Slab).is_empty() && heap.segment(Segment::Blocks).is_empty());
         assert_eq!(heap.blocks().count() + heap.overwritten().count(), 0);
         assert_eq!((heap.check(), heap.repair()), (Ok(()), Ok(0)));
         let stats = heap.stats().expect("nobody is in the heap");
-        assert_eq!((stats.slab.size, stats.next_fit.size), (0, 0));
+        assert_eq!((stats.slab.size, stats.blocks.size), (0, 0));
     }
 
     #[test]
@@ -263,7 +342,7 @@ mod a_heap_without_memory {
     #[test]
     fn is_given_some_by_one_of_several_threads() {
         for _ in 0..200 {
-            let heap: Heap<'_, SpinLock> = Heap::empty();
+            let heap: Heap = Heap::empty();
             let succeeded = AtomicUsize::new(0);
             let mut arrays: Vec<_> = (0..4).map(|_| RegionArray::<2048>::new()).collect();
             thread::scope(|scope| {
@@ -286,7 +365,7 @@ mod memory_of_every_kind_makes_a_heap {
     #[test]
     fn an_array_on_the_stack() {
         let mut array = RegionArray::<2048>::new();
-        let heap: Heap = Heap::new(array.as_mut(), Config::new(32)).expect("enough");
+        let heap = Heap::new(array.as_mut(), Config::new(32)).expect("enough");
         use_all_of(&heap);
     }
 
@@ -294,13 +373,14 @@ mod memory_of_every_kind_makes_a_heap {
     fn a_vector_that_starts_anywhere() {
         let mut bytes = vec![MaybeUninit::new(0xFFu8); 5000];
         for skip in 0..32 {
-            let region = align_region(&mut bytes[skip..]);
-            assert_eq!(region.as_ptr().addr() % GRANULE, 0);
-            assert!(region.len() + skip + GRANULE > 5000);
-            let heap: Heap = Heap::new(region, Config::new(32)).expect("enough");
-            use_all_of(&heap);
+            use_all_of(&Heap::new(&mut bytes[skip..], Config::new(32)).expect("enough"));
         }
-        assert!(align_region(&mut []).is_empty());
+    }
+
+    #[test]
+    fn bytes_that_are_given_up_for_ever() {
+        let bytes: &'static mut [u8] = vec![0xFF; 5000].leak();
+        use_all_of(&Heap::new(bytes, Config::new(32)).expect("enough"));
     }
 
     #[test]
@@ -308,17 +388,17 @@ mod memory_of_every_kind_makes_a_heap {
         let mut region = RegionArray::<4096>::new();
         let mut second = [MaybeUninit::uninit(); bookkeeping_size(4096, 64)];
         let memory = Memory::with_bookkeeping(region.as_mut(), &mut second);
-        let heap: Heap = Heap::new(memory, Config::new(64)).expect("enough");
+        let heap = Heap::new(memory, Config::new(64)).expect("enough");
         assert_eq!(heap.size(), 4096);
         use_all_of(&heap);
     }
 
     #[test]
     fn a_static() {
-        static HEAP: Heap = Heap::empty();
+        static HEAP: Heap<'_, DefaultLock, FirstFit> = Heap::empty();
         let array = Box::leak(Box::new(RegionArray::<4096>::new()));
         assert_eq!(HEAP.alloc(1), Err(AllocError::NotInitialised));
-        HEAP.init(array.as_mut(), Config::new(64).first_fit()).expect("the first time");
+        HEAP.init(array.as_mut(), Config::new(64)).expect("the first time");
         use_all_of(&HEAP);
     }
 
@@ -326,10 +406,10 @@ mod memory_of_every_kind_makes_a_heap {
     fn the_same_memory_again_once_the_first_heap_is_gone() {
         let mut array = RegionArray::<2048>::new();
         for _ in 0..3 {
-            let heap: Heap = Heap::new(array.as_mut(), Config::new(32)).expect("enough");
+            let heap = Heap::new(array.as_mut(), Config::new(32)).expect("enough");
             let fresh = heap.stats().expect("nobody is in the heap");
             assert_eq!((fresh.slab.live_objects, fresh.slab.allocs), (0, 0));
-            assert_eq!((fresh.next_fit.live_objects, fresh.next_fit.allocs, fresh.next_fit.free_blocks), (0, 0, 1));
+            assert_eq!((fresh.blocks.live_objects, fresh.blocks.allocs, fresh.blocks.free_blocks), (0, 0, 1));
             use_all_of(&heap);
         }
     }

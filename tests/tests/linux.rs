@@ -29,10 +29,10 @@ fn a_heap_is_whole_pages_and_split_one_to_three() {
     for (asked, pages) in [(1, 1), (page - 1, 1), (page, 1), (page + 1, 2), (10 * page, 10)] {
         let heap = MappedHeap::new(asked, Config::new(64)).expect("there is memory");
         assert_eq!(heap.size(), pages * page, "asked for {asked}");
-        let (slab, next_fit) = (heap.segment(Segment::Slab), heap.segment(Segment::Blocks));
+        let (slab, blocks) = (heap.segment(Segment::Slab), heap.segment(Segment::Blocks));
         assert_eq!(heap.base().map(|base| base.addr().get()), Some(slab.start));
-        assert_eq!((slab.len(), next_fit.len()), (heap.size() / 4, heap.size() / 4 * 3));
-        assert_eq!(slab.end, next_fit.start);
+        assert_eq!((slab.len(), blocks.len()), (heap.size() / 4, heap.size() / 4 * 3));
+        assert_eq!(slab.end, blocks.start);
     }
 }
 
@@ -149,7 +149,7 @@ fn a_process_heap_is_initialised_once_and_a_failure_does_not_count() {
 fn of_sixteen_threads_that_initialise_a_heap_one_does() {
     let odd = 1061 * page_size();
     for round in 1..=100 {
-        let heap = ProcessHeap::empty();
+        let heap: ProcessHeap = ProcessHeap::empty();
         let start = Barrier::new(16);
         let results: Vec<_> = thread::scope(|scope| {
             let init = || {

@@ -23,8 +23,8 @@ fn agrees_with_the_model<L: RawLock>() {
     for &seed in &seeds {
         let stats = drive_with_lock::<L>(seed, OPERATIONS, MIN_REGION..=LARGEST_HEAP)
             .unwrap_or_else(|disagreement| panic!("{disagreement}\nreplay with SLABFIT_SEED={seed}"));
-        served += stats.slab.allocs.min(stats.next_fit.allocs);
-        refused += stats.next_fit.refused_frees;
+        served += stats.slab.allocs.min(stats.blocks.allocs);
+        refused += stats.blocks.refused_frees;
     }
     assert!(
         seeds.len() == 1 || (served > 0 && refused > 0),

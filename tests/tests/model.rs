@@ -9,8 +9,9 @@ use std::ops::{Range, RangeInclusive};
 
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
-use slabfit::{GRANULE, MIN_REGION, Placement, Stats};
+use slabfit::{Config, GRANULE, MIN_REGION, Stats};
 use slabfit_tests::arena::{Bookkeeping, Setup};
+use slabfit_tests::model::Placement;
 use slabfit_tests::pair::Pair;
 use slabfit_tests::program::{Op, Size, drive, finish};
 
@@ -61,10 +62,10 @@ fn drive_all(programs: u64, ops: usize, sizes: RangeInclusive<usize>) {
 
 /// What the programs of a test must have met, all of them together.
 fn counts(stats: &Stats) -> [u64; 8] {
-    let Stats { slab, next_fit, spilled, refused_outside } = stats;
-    let (full, fragmented) = (next_fit.failed_full, next_fit.failed_fragmented);
-    let (refused, corruptions) = (next_fit.refused_frees, next_fit.corruptions);
-    [slab.frees, next_fit.frees, *spilled, full, fragmented, refused, corruptions, slab.refused_frees + refused_outside]
+    let Stats { slab, blocks, spilled, refused_outside } = stats;
+    let (full, fragmented) = (blocks.failed_full, blocks.failed_fragmented);
+    let (refused, corruptions) = (blocks.refused_frees, blocks.corruptions);
+    [slab.frees, blocks.frees, *spilled, full, fragmented, refused, corruptions, slab.refused_frees + refused_outside]
 }
 
 #[test]
@@ -115,6 +116,19 @@ fn aligns() -> impl Strategy<Value = usize> {
     prop_oneof![2 => Just(GRANULE), 1 => (0..13u32).prop_map(|shift| 1 << shift)]
 }
 
+/// Slots of every size in slabs of every size, the usual one as often as all others.
+fn configs() -> impl Strategy<Value = Config> {
+    let slab_size = prop_oneof![1..=64usize, 1..=4096usize];
+    let slab_bytes = prop_oneof![
+        5 => Just(None),
+        2 => Just(Some(0)),
+        2 => (0..2048usize).prop_map(Some),
+        1 => any::<usize>().prop_map(Some),
+    ];
+    let config = (slab_size, slab_bytes).prop_map(|(slab_size, slab_bytes)| Config { slab_size, slab_bytes });
+    prop_oneof![12 => config, 1 => Just(Config::without_slab())]
+}
+
 fn setups() -> impl Strategy<Value = Setup> {
     let bookkeeping =
         prop_oneof![Just(Bookkeeping::Carved), (0..64usize).prop_map(Bookkeeping::Separate), Just(Bookkeeping::Zeroed)];
@@ -122,12 +136,15 @@ fn setups() -> impl Strategy<Value = Setup> {
     // As many heaps below 1 KiB as between 1 KiB and 1 MiB.
     let size =
         prop_oneof![(MIN_REGION..1024).boxed(), (10..20u32).prop_flat_map(|log| 1usize << log..=2 << log).boxed(),];
-    let slab_size = prop_oneof![1..=64usize, 1..=4096usize];
-    (size, 0..256usize, slab_size, placement, bookkeeping).prop_map(
-        |(size, granules, slab_size, placement, bookkeeping)| Setup {
-            size,
-            offset: granules * GRANULE,
-            slab_size,
+    // A region that starts inside a granule loses what is left of that one.
+    let crooked = prop_oneof![3 => Just(0), 1 => 1..GRANULE];
+    let offset =
+        (0..256usize, crooked).prop_map(|(granules, less)| (granules * GRANULE + (GRANULE - less) % GRANULE, less));
+    (size, offset, configs(), placement, bookkeeping).prop_map(
+        |(size, (offset, less), config, placement, bookkeeping)| Setup {
+            size: size + less,
+            offset,
+            config,
             placement,
             bookkeeping,
         },

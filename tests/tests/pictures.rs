@@ -254,9 +254,9 @@ fn the_rover_stands_where_it_is() {
         assert_eq!(marks.count(), 1, "and one in the legend");
     }
     // At the segment's very end it stands behind the last row.
-    let rest = heap.stats().expect("nobody is in the heap").next_fit.largest_free;
+    let rest = heap.stats().expect("nobody is in the heap").blocks.largest_free;
     heap.alloc(rest - GRANULE).expect("so much is free");
-    assert_eq!(heap.rover(), Some(heap.segment(Segment::Blocks).end));
+    assert_eq!(heap.rover(), Ok(Some(heap.segment(Segment::Blocks).end)));
     assert!(drawn(&heap).contains(&format!("M{} {}V", 72 + 1024, 66 + 46 + 8 * 16 + 26 + 46 + 23 * 16 + 14)));
 }
 
@@ -264,7 +264,7 @@ fn the_rover_stands_where_it_is() {
 fn the_largest_hole_is_outlined_and_the_others_counted() {
     let heap = MappedHeap::new(65_536, Config::new(1 << 20)).expect("there is memory");
     let objects: Vec<_> = [16, 4096, 16, 112, 16, 80, 16].map(|size| heap.alloc(size).expect("it fits")).to_vec();
-    heap.alloc(heap.stats().expect("nobody is in the heap").next_fit.largest_free - GRANULE).expect("it fits");
+    heap.alloc(heap.stats().expect("nobody is in the heap").blocks.largest_free - GRANULE).expect("it fits");
     for index in [1, 3, 5] {
         free(&heap, objects[index].as_ptr());
     }
@@ -287,7 +287,7 @@ fn the_largest_hole_is_outlined_and_the_others_counted() {
 fn a_hole_over_two_rows_without_a_common_column_is_outlined_in_two_pieces() {
     let heap = MappedHeap::new(65_536, Config::new(1 << 20)).expect("there is memory");
     let objects = [120, 10, 100].map(|granules| heap.alloc((granules - 1) * GRANULE).expect("it fits"));
-    heap.alloc(heap.stats().expect("nobody is in the heap").next_fit.largest_free - GRANULE).expect("it fits");
+    heap.alloc(heap.stats().expect("nobody is in the heap").blocks.largest_free - GRANULE).expect("it fits");
     free(&heap, objects[1].as_ptr());
     let (top, left, right) = (66 + 46 + 8 * 16 + 26 + 46, 72 + 120 * 8, 72 + 2 * 8);
     let first = format!("M1096 {top}H{left}V{}H1096", top + 13);
@@ -299,7 +299,7 @@ fn a_hole_over_two_rows_without_a_common_column_is_outlined_in_two_pieces() {
 fn a_hole_over_two_rows_with_common_columns_is_outlined_in_one_piece() {
     let heap = MappedHeap::new(65_536, Config::new(1 << 20)).expect("there is memory");
     let objects = [2, 200, 2].map(|granules| heap.alloc((granules - 1) * GRANULE).expect("it fits"));
-    heap.alloc(heap.stats().expect("nobody is in the heap").next_fit.largest_free - GRANULE).expect("it fits");
+    heap.alloc(heap.stats().expect("nobody is in the heap").blocks.largest_free - GRANULE).expect("it fits");
     free(&heap, objects[1].as_ptr());
     let (top, left, right) = (66 + 46 + 8 * 16 + 26 + 46, 72 + 2 * 8, 72 + 74 * 8);
     let outline = format!("M{left} {top}H1096V{}H{right}V{}H72V{}H{left}z\"", top + 13, top + 29, top + 16);
@@ -345,7 +345,7 @@ fn a_title_is_text_whatever_is_in_it() {
 #[test]
 fn a_heap_without_memory_is_a_picture_without_cells_holes_or_a_rover() {
     let mut svg = String::new();
-    picture::draw(&*ProcessHeap::empty(), &"title", &"note", &mut svg).expect("nobody is in the heap");
+    picture::draw(&*<ProcessHeap>::empty(), &"title", &"note", &mut svg).expect("nobody is in the heap");
     let document = Document::parse(&svg).expect("it is XML");
     let of_class = |class: &str| {
         let legend = document.descendants().find(|node| node.text() == Some("largest hole")).expect("it has a legend");
@@ -353,16 +353,16 @@ fn a_heap_without_memory_is_a_picture_without_cells_holes_or_a_rover() {
         before.filter(|node| node.attribute("class") == Some(class)).count()
     };
     // What is left is the legend's.
-    assert_eq!(["f", "s4", "b4", "b5", "l", "r", "v"].map(of_class), [1, 1, 1, 1, 1, 0, 0]);
+    assert_eq!(["f", "s4", "b4", "b5", "l", "r", "v"].map(of_class), [1, 0, 1, 1, 1, 0, 0]);
     let texts: Vec<_> = document.descendants().filter_map(|node| node.text()).collect();
-    assert!(texts.contains(&"Slab: 0 B of slots for requests of 0 B"), "{texts:?}");
+    assert!(!texts.iter().any(|text| text.starts_with("Slab")), "{texts:?}");
     assert!(texts.contains(&"Blocks: 0 B for all other requests"), "{texts:?}");
 }
 
 #[test]
 fn a_thread_that_is_in_the_heap_gets_no_picture_and_writes_none() {
     let heap = MappedHeap::new(4096, Config::new(64)).expect("there is memory");
-    let held = heap.hold();
+    let held = heap.lock_all();
     let mut svg = String::new();
     let answer = picture::draw(&*heap, &"title", &"note", &mut svg);
     assert!(matches!(answer, Err(PictureError::Reentered(_))), "{answer:?}");

@@ -1,6 +1,7 @@
-//! First fit beside next fit: one search, two starting points.
+//! First fit beside next fit: one search, two starting points. First fit has no rover, nor lists.
 
-use slabfit::Placement::{self, FirstFit, NextFit};
+use slabfit::{GRANULE, Segment, State};
+use slabfit_tests::model::Placement::{self, FirstFit, NextFit};
 use slabfit_tests::program::Op;
 use slabfit_tests::scene::Scene;
 
@@ -14,40 +15,72 @@ fn alloc_16(placement: Placement, before: &str, after: &str) {
 #[test]
 fn next_fit_begins_at_the_rover_and_first_fit_at_the_segments_start() {
     alloc_16(NextFit, "XX OOO XX |OOO XX", "XX OOO XX XXX |XX");
-    alloc_16(FirstFit, "XX OOO XX |OOO XX", "XX XXX |XX OOO XX");
+    alloc_16(FirstFit, "XX OOO XX OOO XX", "XX XXX XX OOO XX");
 }
 
 #[test]
 fn first_fit_takes_the_first_free_block_that_is_large_enough() {
-    let mut scene = Scene::placed("XX OO XX OOOOO |XX OOO", FirstFit);
+    let mut scene = Scene::placed("XX OO XX OOOOO XX OOO", FirstFit);
     scene.alloc(32);
-    scene.shows("XX OO XX XXX |OO XX OOO");
+    scene.shows("XX OO XX XXX OO XX OOO");
     scene.alloc(1);
-    scene.shows("XX XX |XX XXX OO XX OOO");
+    scene.shows("XX XX XX XXX OO XX OOO");
 }
 
 #[test]
-fn first_fit_takes_the_rovers_block_when_that_is_the_first() {
-    alloc_16(FirstFit, "XX |OOOO XX OO", "XX XX |OO XX OO");
-    alloc_16(FirstFit, "XX OO |XX OOO", "XX XX |XX OOO");
+fn first_fit_takes_the_first_free_block_wherever_the_last_one_was_taken() {
+    let mut scene = Scene::placed("OO XX OOOO XX OO", FirstFit);
+    scene.alloc(16);
+    scene.shows("XX XX OOOO XX OO");
+    scene.alloc(16);
+    scene.shows("XX XX XX OO XX OO");
+    scene.free(0);
+    scene.alloc(16);
+    scene.shows("XX XX XX OO XX OO");
 }
 
 #[test]
-fn the_rover_moves_under_first_fit_as_under_next_fit() {
-    let mut scene = Scene::placed("XX XX |XX OOO", FirstFit);
+fn first_fit_frees_and_resizes_as_next_fit_does() {
+    let mut scene = Scene::placed("XX XX XX OOO", FirstFit);
     scene.free(1);
-    scene.shows("XX OO |XX OOO");
+    scene.shows("XX OO XX OOO");
     scene.free(2);
-    scene.shows("XX |OOOOOOO");
+    scene.shows("XX OOOOOOO");
     scene.realloc(0, 64);
-    scene.shows("XXXXX |OOOO");
+    scene.shows("XXXXX OOOO");
 }
 
 #[test]
 fn first_fit_aligns_in_the_first_block_that_can() {
-    let mut scene = Scene::placed("OOOO XXX OOOOOO XXX |OOOOOOOO", FirstFit);
+    let mut scene = Scene::placed("OOOO XXX OOOOOO XXX OOOOOOOO", FirstFit);
     scene.alloc_aligned(16, 128);
-    scene.shows("OOOO XXX XX |OOOO XXX OOOOOOOO");
+    scene.shows("OOOO XXX XX OOOO XXX OOOOOOOO");
+}
+
+#[test]
+fn first_fit_has_no_rover() {
+    let scene = Scene::placed("XX OOO XX OO", FirstFit);
+    assert_eq!((scene.pair.heap().rover(), scene.pair.model().rover()), (None, None));
+}
+
+#[test]
+fn under_first_fit_every_free_header_links_to_nothing() {
+    let mut scene = Scene::fresh(48, 32, FirstFit);
+    let slots: Vec<usize> = (0..8).map(|_| scene.alloc(32)).collect();
+    let blocks: Vec<usize> = (0..8).map(|_| scene.alloc(16)).collect();
+    for nth in [1, 6, 3, 4] {
+        scene.pair.free(slots[nth]).unwrap().unwrap();
+        scene.pair.free(blocks[nth]).unwrap().unwrap();
+    }
+    scene.compare();
+    for (nth, block) in scene.pair.heap().blocks().filter(|block| block.state == State::Free).enumerate() {
+        let header = if block.segment == Segment::Slab { 0 } else { GRANULE };
+        assert_eq!(scene.pair.header_at(block.address), ((block.size - header) as i32, 0), "free unit {nth}");
+    }
+    // What comes and goes between them changes no link either.
+    scene.alloc(16);
+    scene.alloc(32);
+    scene.compare();
 }
 
 #[test]
@@ -65,7 +98,7 @@ fn after_32_requests_first_fit_serves_the_holes() {
 /// The highest granule that a program of small objects reaches, a tenth of which live long.
 fn reach(placement: Placement) -> usize {
     let mut scene = Scene::fresh(4000, 1 << 20, placement);
-    let start = scene.next_fit()[0].address;
+    let start = scene.blocks()[0].address;
     let mut rng = fastrand::Rng::with_seed(5);
     let mut highest = 0;
     for _ in 0..3000 {

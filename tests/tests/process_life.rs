@@ -147,7 +147,7 @@ fn thread_locals_in_rust_use_the_heap_as_they_end() {
     }
     assert_eq!(ENDED.load(Ordering::Relaxed), 20 * 16 * 3);
     let stats = HEAP.stats().expect("nobody is in the heap");
-    assert_eq!((stats.slab.live_objects, stats.next_fit.live_objects), (0, 0));
+    assert_eq!((stats.slab.live_objects, stats.blocks.live_objects), (0, 0));
     assert_eq!(HEAP.check(), Ok(()));
 }
 

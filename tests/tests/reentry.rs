@@ -5,8 +5,8 @@ use std::cell::Cell;
 use std::mem::MaybeUninit;
 
 use slabfit::{
-    AllocError, Config, Reason, Heap, InitError, Memory, RawLock, ReallocError, Reentered, RegionArray, SpinLock, State,
-    Violation, InvalidFree,
+    AllocError, Config, Heap, InitError, InvalidFree, Memory, RawLock, ReallocError, Reason, Reentered, RegionArray,
+    SpinLock, State, Violation,
 };
 
 thread_local! {
@@ -49,7 +49,7 @@ struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     fn new(array: &'a mut RegionArray<2048>) -> Self {
-        let heap = Heap::new(array.as_mut(), Config::new(SLAB_SIZE)).expect("enough");
+        let heap = Heap::from_memory(array.as_mut(), Config::new(SLAB_SIZE)).expect("enough");
         let [slot, block, _] = [SLAB_SIZE, 48, 100].map(|size| heap.alloc(size).expect("room").as_ptr());
         Self { heap, slot, block }
     }
@@ -61,7 +61,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Calls while the lock of next fit is held.
-    fn inside_next_fit<T>(&self, call: impl FnOnce(&Heap<'a, OwnedLock>) -> T) -> T {
+    fn inside_the_blocks<T>(&self, call: impl FnOnce(&Heap<'a, OwnedLock>) -> T) -> T {
         self.heap.usable_size(self.block).expect("a live block");
         self.inside(call)
     }
@@ -84,7 +84,7 @@ fn a_request_is_refused_by_the_segment_that_the_thread_is_in() {
     let mut array = RegionArray::new();
     let stage = Stage::new(&mut array);
     assert_eq!(stage.inside_the_slab(|heap| heap.alloc(SLAB_SIZE)), Err(AllocError::Reentered));
-    assert_eq!(stage.inside_next_fit(|heap| heap.alloc(100)), Err(AllocError::Reentered));
+    assert_eq!(stage.inside_the_blocks(|heap| heap.alloc(100)), Err(AllocError::Reentered));
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_request_that_would_spill_is_refused_by_next_fit() {
     while stage.heap.stats().expect("outside").spilled == 0 {
         stage.heap.alloc(SLAB_SIZE).expect("room");
     }
-    assert_eq!(stage.inside_next_fit(|heap| heap.alloc(SLAB_SIZE)), Err(AllocError::Reentered));
+    assert_eq!(stage.inside_the_blocks(|heap| heap.alloc(SLAB_SIZE)), Err(AllocError::Reentered));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_free_is_refused_by_the_segment_that_the_thread_is_in() {
     // SAFETY: the free is refused.
     assert_eq!(stage.inside_the_slab(|heap| unsafe { heap.free(stage.slot) }), refused(stage.slot));
     // SAFETY: the free is refused.
-    assert_eq!(stage.inside_next_fit(|heap| unsafe { heap.free(stage.block) }), refused(stage.block));
+    assert_eq!(stage.inside_the_blocks(|heap| unsafe { heap.free(stage.block) }), refused(stage.block));
 }
 
 #[test]
@@ -117,8 +117,8 @@ fn a_realloc_is_refused_by_the_segment_that_has_the_object_or_would_get_it() {
     // SAFETY: every realloc is refused.
     let realloc = |heap: &Heap<'_, OwnedLock>, object, size| unsafe { heap.realloc(object, size) };
     assert_eq!(stage.inside_the_slab(|heap| realloc(heap, stage.slot, 8)), Err(refused(stage.slot)));
-    assert_eq!(stage.inside_next_fit(|heap| realloc(heap, stage.slot, 100)), no_memory);
-    assert_eq!(stage.inside_next_fit(|heap| realloc(heap, stage.block, 100)), Err(refused(stage.block)));
+    assert_eq!(stage.inside_the_blocks(|heap| realloc(heap, stage.slot, 100)), no_memory);
+    assert_eq!(stage.inside_the_blocks(|heap| realloc(heap, stage.block, 100)), Err(refused(stage.block)));
 }
 
 #[test]
@@ -153,8 +153,8 @@ fn nothing_is_told_of_a_heap_that_the_thread_is_in() {
     };
     let all = stage.heap.blocks().count();
     assert_eq!(stage.inside_the_slab(look), 0);
-    assert!(stage.inside_next_fit(look) < all);
-    assert_eq!(stage.inside_next_fit(Heap::rover), None);
+    assert!(stage.inside_the_blocks(look) < all);
+    assert_eq!(stage.inside_the_blocks(Heap::rover), Err(Reentered));
 }
 
 const UNTOUCHED: u8 = 0xa5;
@@ -176,9 +176,9 @@ fn a_heap_is_not_initialised_by_a_thread_that_is_in_it() {
         let refused = lent(array.as_mut());
         // A walk looks for slots first and for blocks then.
         assert_eq!(heap.blocks().next(), None);
-        let [next_fit, slab] = TAKEN.get();
-        assert_ne!(next_fit, slab);
-        HELD.set([next_fit, slab][lock]);
+        let [blocks, slab] = TAKEN.get();
+        assert_ne!(blocks, slab);
+        HELD.set([blocks, slab][lock]);
         assert_eq!(heap.init(refused, Config::new(SLAB_SIZE)), Err(InitError::Reentered));
         HELD.set(0);
         assert_eq!((heap.size(), heap.base()), (0, None));

@@ -1,7 +1,8 @@
 //! Wrong frees of every kind, overwritten headers, and the figures that tell of them.
 
-use slabfit::{Reason, GRANULE, MAGIC, Placement, Segment, SegmentStats, Stats, Violation, InvalidFree};
-use slabfit_tests::model::Header;
+use slabfit::{GRANULE, InvalidFree, MAGIC, Reason, Segment, SegmentStats, Stats, Violation};
+use slabfit_tests::header::LINK;
+use slabfit_tests::model::{Header, Placement};
 use slabfit_tests::scene::Scene;
 
 /// Frees an address that must be refused for this reason, with no block changed.
@@ -15,7 +16,7 @@ fn refuses(scene: &mut Scene, address: usize, reason: Reason) {
 
 /// The header of a block of the picture, as it should be.
 fn header(scene: &Scene, nth: usize) -> Header {
-    let address = scene.next_fit()[nth].address;
+    let address = scene.blocks()[nth].address;
     let headers = scene.pair.model().headers();
     *headers.iter().find(|header| header.address == address).expect("every block has a header")
 }
@@ -130,7 +131,7 @@ mod a_free_is_refused {
             scene.pair.forge(object, granules).unwrap();
             scene.compare();
         }
-        let refused = scene.pair.heap().stats().unwrap().next_fit;
+        let refused = scene.pair.heap().stats().unwrap().blocks;
         assert_eq!((refused.refused_frees, refused.corruptions), (12, 0));
     }
 
@@ -157,15 +158,18 @@ mod an_overwritten_header {
 
     #[test]
     fn is_noticed_whichever_byte_of_length_or_magic_it_is() {
-        for at in (0..4).chain(8..8 + size_of::<usize>()) {
+        for at in (0..4).chain(LINK..LINK + size_of::<usize>()) {
             let mut scene = Scene::drawn("XX XXXX XX|");
             let header = header(&scene, 1);
             let payload = scene.payload(1);
-            let bytes = [header.length.to_ne_bytes().as_slice(), &[0; 4], &MAGIC.to_ne_bytes()].concat();
-            scene.pair.overwrite(header, at, bytes[at] ^ 1);
+            let byte = match at.checked_sub(LINK) {
+                Some(nth) => MAGIC.to_ne_bytes()[nth],
+                None => header.length.to_ne_bytes()[at],
+            };
+            scene.pair.overwrite(header, at, byte ^ 1);
             refuses(&mut scene, payload, Reason::HeaderOverwritten);
             assert!(scene.pair.realloc(payload, 1, GRANULE).unwrap().is_err());
-            let stats = scene.pair.heap().stats().unwrap().next_fit;
+            let stats = scene.pair.heap().stats().unwrap().blocks;
             assert_eq!((stats.refused_frees, stats.corruptions), (2, 2));
             assert_eq!(scene.pair.heap().check(), Err(Violation::Overwritten { address: header.address }));
             assert_eq!(scene.pair.heap().overwritten().collect::<Vec<_>>(), [header.address]);
@@ -177,7 +181,7 @@ mod an_overwritten_header {
 
     #[test]
     fn is_not_one_whose_padding_alone_was_overwritten() {
-        for at in 4..8 {
+        for at in (4..GRANULE).filter(|at| !(LINK..LINK + size_of::<usize>()).contains(at)) {
             let mut scene = Scene::drawn("XX XXXX XX|");
             scene.pair.overwrite(header(&scene, 1), at, 0x5C);
             scene.free(1);
@@ -207,7 +211,7 @@ mod an_overwritten_header {
             }
         }
         let overwritten: Vec<usize> = scene.pair.heap().overwritten().collect();
-        assert_eq!(overwritten, [1, 3, 5].map(|nth| scene.next_fit()[nth].address));
+        assert_eq!(overwritten, [1, 3, 5].map(|nth| scene.blocks()[nth].address));
         scene.alloc(32);
         scene.free(2);
         scene.alloc(96);
@@ -222,7 +226,7 @@ mod an_overwritten_header {
             scene.pair.free(slots[nth]).unwrap().unwrap();
         }
         for header in scene.pair.model().headers().into_iter().take(2) {
-            scene.pair.overwrite(header, 8, 0x77);
+            scene.pair.overwrite(header, LINK, 0x77);
         }
         assert_eq!(scene.pair.heap().overwritten().count(), 2);
         scene.compare();
@@ -254,9 +258,9 @@ mod the_figures {
         let scene = Scene::fresh(48, 32, Placement::NextFit);
         let slab =
             SegmentStats { size: 256, free_bytes: 256, largest_free: 32, free_blocks: 8, ..SegmentStats::default() };
-        let next_fit =
+        let blocks =
             SegmentStats { size: 768, free_bytes: 768, largest_free: 768, free_blocks: 1, ..SegmentStats::default() };
-        assert_eq!(scene.pair.heap().stats(), Ok(Stats { slab, next_fit, ..Stats::default() }));
+        assert_eq!(scene.pair.heap().stats(), Ok(Stats { slab, blocks, ..Stats::default() }));
     }
 
     #[test]
@@ -288,7 +292,7 @@ mod the_figures {
             refused_frees: 2,
             ..SegmentStats::default()
         };
-        let next_fit = SegmentStats {
+        let blocks = SegmentStats {
             size: 768,
             live_bytes: 160,
             peak_bytes: 240,
@@ -304,7 +308,7 @@ mod the_figures {
             refused_frees: 3,
             ..SegmentStats::default()
         };
-        let all = Stats { slab, next_fit, spilled: 1, refused_outside: 1 };
+        let all = Stats { slab, blocks, spilled: 1, refused_outside: 1 };
         assert_eq!(scene.pair.heap().stats(), Ok(all));
     }
 
@@ -321,7 +325,7 @@ mod the_figures {
         scene.alloc(16);
         scene.realloc(0, 64);
         scene.realloc(0, 16);
-        let stats = scene.pair.heap().stats().unwrap().next_fit;
+        let stats = scene.pair.heap().stats().unwrap().blocks;
         assert_eq!((stats.live_bytes, stats.peak_bytes, stats.peak_objects), (32, 80, 1));
     }
 }

@@ -14,7 +14,7 @@ use libloading::{Library, Symbol};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
-use slabfit::{Config, bookkeeping_size};
+use slabfit::{Config, NextFit, bookkeeping_size};
 use slabfit_linux::{MapError, MappedHeap, ProcessHeap, SystemError};
 
 const SLAB_SIZE: usize = 64;
@@ -45,7 +45,7 @@ fn opening(len: usize) -> Step {
 
 /// What a heap asks of the kernel, in order.
 fn steps_of_a_heap() -> [Step; 3] {
-    let bookkeeping = bookkeeping_size(HEAP, SLAB_SIZE).next_multiple_of(PAGE);
+    let bookkeeping = bookkeeping_size::<NextFit>(HEAP, Config::new(SLAB_SIZE)).next_multiple_of(PAGE);
     [reservation(HEAP, bookkeeping), opening(HEAP), opening(bookkeeping)]
 }
 

@@ -1,6 +1,7 @@
 //! Realloc, drawn as blocks. The bytes of every object are read back after each step.
 
-use slabfit::{AllocError, Reason, GRANULE, Placement, ReallocError, InvalidFree};
+use slabfit::{AllocError, GRANULE, InvalidFree, ReallocError, Reason};
+use slabfit_tests::model::Placement;
 use slabfit_tests::scene::Scene;
 
 /// Resizes the first block of a picture, which must stay where it is.
@@ -234,13 +235,13 @@ fn a_wrong_address_in_the_slab_is_refused_too() {
 #[test]
 fn growing_and_shrinking_in_place_counts_no_request_and_a_move_counts_two() {
     let mut scene = Scene::drawn("XX OOO XX |OOOOOO");
-    let before = scene.pair.heap().stats().unwrap().next_fit;
+    let before = scene.pair.heap().stats().unwrap().blocks;
     scene.realloc(0, 64);
     scene.realloc(0, 16);
-    let after = scene.pair.heap().stats().unwrap().next_fit;
+    let after = scene.pair.heap().stats().unwrap().blocks;
     assert_eq!((after.allocs, after.frees), (before.allocs, before.frees));
     scene.realloc(2, 16);
     scene.realloc(0, 80);
-    let after = scene.pair.heap().stats().unwrap().next_fit;
+    let after = scene.pair.heap().stats().unwrap().blocks;
     assert_eq!((after.allocs, after.frees), (before.allocs + 1, before.frees + 1));
 }

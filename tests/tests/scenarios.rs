@@ -1,7 +1,8 @@
 //! Scenarios of the slab and of next fit, drawn as blocks: `X` is a used granule of 16 bytes, `O` a free one, `|` is
 //! the rover. A reference model runs beside each of them.
 
-use slabfit::{AllocError, Config, GRANULE, MAGIC, Placement, Segment};
+use slabfit::{AllocError, Config, GRANULE, MAGIC, Segment};
+use slabfit_tests::model::Placement;
 use slabfit_tests::scene::Scene;
 
 const MIB: usize = 1 << 20;
@@ -367,7 +368,7 @@ mod headers {
     #[test]
     fn say_the_payload_of_used_blocks_and_the_next_of_free_ones() {
         let scene = Scene::drawn("XX OOO XXXX |OO XX");
-        let blocks = scene.next_fit();
+        let blocks = scene.blocks();
         assert_eq!(scene.pair.header_at(blocks[0].address), (16, MAGIC));
         assert_eq!(scene.pair.header_at(blocks[1].address), (32, blocks[3].address));
         assert_eq!(scene.pair.header_at(blocks[2].address), (48, MAGIC));

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering}
 use std::thread;
 use std::time::{Duration, Instant};
 
-use slabfit::{AllocError, Config, Reason, Heap, InitError, RawLock, ReallocError, Reentered, Violation, InvalidFree};
+use slabfit::{AllocError, Config, Heap, InitError, InvalidFree, RawLock, ReallocError, Reason, Reentered, Violation};
 use slabfit_linux::{FutexLock, MappedHeap};
 use slabfit_tests::figure;
 
@@ -69,7 +69,7 @@ fn every_call_of_a_handler_inside_the_heap_is_refused_at_once() {
     on_signal(libc::SIGUSR1, try_everything);
     let before = interrupted.heap.stats();
     // As if it were in the middle of a call of each half.
-    let held = interrupted.heap.hold();
+    let held = interrupted.heap.lock_all();
     let began = cpu_time();
     interrupt_myself(libc::SIGUSR1);
     let took = cpu_time() - began;

@@ -354,7 +354,7 @@ fn a_library_that_never_frees_fails() {
     ";
     let Some(run) = test_library("never_frees", source, &[]) else { return };
     run.fails(&[
-        "a block already free, must return -1, but returned 0",
+        "a block that is free already, must return -1, but returned 0",
         "everything is freed, yet 49136 bytes, all that next fit has, are refused",
     ]);
 }

@@ -27,7 +27,7 @@ a 3 10
 r 1 200
 #!i 2
 f 0
-#!f 0 already free
+#!f 0 double free
 #!f 0x10 outside the heap
 #end
 ";
@@ -67,7 +67,7 @@ fn a_recording_comes_to_its_addresses_again() {
         (&report["compared"], &report["difference"], &report["as_recorded"]),
         (&5.into(), &Value::Null, &true.into())
     );
-    assert_eq!((&report["slab"]["live_objects"], &report["next_fit"]["live_objects"]), (&0.into(), &3.into()));
+    assert_eq!((&report["slab"]["live_objects"], &report["blocks"]["live_objects"]), (&0.into(), &3.into()));
 }
 
 #[test]
@@ -86,9 +86,9 @@ fn the_first_call_that_comes_to_something_else_is_named() {
         ("unserved", "#-a 5000", "#-a 500", "before operation 4, '#-a 500': recorded full, here at base + 1216"),
         (
             "refused",
-            "#!f 0 al",
-            "#!f 1168 al",
-            "before operation 7, '#!f 1168': recorded refused as already free, here freed",
+            "#!f 0 do",
+            "#!f 1168 do",
+            "before operation 7, '#!f 1168': recorded refused as double free, here freed",
         ),
     ] {
         differs(name, from, to, difference);

@@ -10,9 +10,11 @@ use std::time::Duration;
 use std::{process, thread};
 
 use fastrand::Rng;
-use slabfit::{Reason, GRANULE, Heap, Placement, RawLock, Segment, SpinLock, State};
+use slabfit::{GRANULE, RawLock, Reason, Segment, SpinLock, State};
 use slabfit_linux::FutexLock;
+use slabfit_tests::any_heap::AnyHeap;
 use slabfit_tests::arena::Setup;
+use slabfit_tests::model::Placement;
 use slabfit_tests::picture;
 
 /// Bytes of the heap: a few hundred objects, where the threads would have thousands.
@@ -51,7 +53,7 @@ struct Ownership {
 }
 
 impl Ownership {
-    fn of<L: RawLock>(heap: &Heap<'_, L>) -> Self {
+    fn of<L: RawLock>(heap: &AnyHeap<L>) -> Self {
         let granules = (0..heap.size() / GRANULE).map(|_| AtomicBool::new(false)).collect();
         Self { base: heap.base().expect("initialised").addr().get(), granules }
     }
@@ -76,7 +78,7 @@ struct Object {
 
 /// What the threads share.
 struct Stage<'a, L: RawLock> {
-    heap: &'a Heap<'static, L>,
+    heap: &'a AnyHeap<L>,
     ownership: Ownership,
     served: AtomicU64,
     failed: AtomicU64,
@@ -192,12 +194,12 @@ impl<L: RawLock> Stage<'_, L> {
 }
 
 /// Looks at the heap while the threads change it: whatever it finds must be a heap.
-fn watch<L: RawLock>(heap: &Heap<'_, L>, ended: &AtomicBool) -> usize {
+fn watch<L: RawLock>(heap: &AnyHeap<L>, ended: &AtomicBool) -> usize {
     let mut looks = 0;
     while !ended.load(Ordering::Relaxed) {
         assert_eq!(heap.check(), Ok(()));
-        let next_fit = heap.stats().expect("this thread is not in the heap").next_fit;
-        assert_eq!(next_fit.live_bytes + next_fit.free_bytes, next_fit.size);
+        let blocks = heap.stats().expect("this thread is not in the heap").blocks;
+        assert_eq!(blocks.live_bytes + blocks.free_bytes, blocks.size);
         assert!(heap.blocks().count() <= heap.size() / GRANULE);
         looks += 1;
         thread::sleep(Duration::from_millis(1));
@@ -207,7 +209,7 @@ fn watch<L: RawLock>(heap: &Heap<'_, L>, ended: &AtomicBool) -> usize {
 
 /// Tells of a failure what the threads themselves cannot.
 struct Report<'a, L: RawLock> {
-    heap: &'a Heap<'static, L>,
+    heap: &'a AnyHeap<L>,
     seed: u64,
 }
 
@@ -227,7 +229,7 @@ fn run<L: RawLock + Send + Sync>(threads: usize, placement: Placement) {
     let arena = setup.arena();
     // SAFETY: the heap is dropped before the arena, and the arena is not looked at while the threads run.
     let memory = unsafe { arena.memory() };
-    let heap: Heap<'static, L> = Heap::new(memory, setup.config()).expect("a legal heap");
+    let heap: AnyHeap<L> = AnyHeap::from_memory(memory, setup.config, setup.placement).expect("a legal heap");
     let _report = Report { heap: &heap, seed };
     let (served, failed, freed) = Default::default();
     let stage = Stage { heap: &heap, ownership: Ownership::of(&heap), served, failed, freed };
@@ -256,8 +258,8 @@ fn run<L: RawLock + Send + Sync>(threads: usize, placement: Placement) {
     assert!(heap.blocks().all(|block| block.state == State::Free));
     assert_eq!(heap.blocks().filter(|block| block.segment == Segment::Blocks).count(), 1);
     let stats = heap.stats().expect("this thread is not in the heap");
-    assert_eq!(stats.slab.allocs + stats.next_fit.allocs, stats.slab.frees + stats.next_fit.frees);
-    assert_eq!((stats.slab.corruptions, stats.next_fit.corruptions), (0, 0));
+    assert_eq!(stats.slab.allocs + stats.blocks.allocs, stats.slab.frees + stats.blocks.frees);
+    assert_eq!((stats.slab.corruptions, stats.blocks.corruptions), (0, 0));
 }
 
 macro_rules! threads_pass_objects_on {

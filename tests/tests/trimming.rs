@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use slabfit::{Config, Heap, Placement, Segment, State};
+use slabfit::{Config, FirstFit, Heap, NextFit, Policy, Segment, State};
 use slabfit_linux::{FutexLock, MappedHeap, ProcessHeap};
 
 const MIB: usize = 1 << 20;
@@ -20,7 +20,7 @@ fn resident(addresses: Range<usize>) -> usize {
 }
 
 /// Objects of `size` bytes until `bytes` are live, every byte of each its number.
-fn fill(heap: &Heap<'_, FutexLock>, size: usize, bytes: usize) -> Vec<*mut u8> {
+fn fill<P: Policy>(heap: &Heap<'_, FutexLock, P>, size: usize, bytes: usize) -> Vec<*mut u8> {
     let object = |number: usize| {
         let object = heap.alloc(size).expect("there is memory").as_ptr();
         // SAFETY: of `size` bytes, and nobody else's.
@@ -32,14 +32,14 @@ fn fill(heap: &Heap<'_, FutexLock>, size: usize, bytes: usize) -> Vec<*mut u8> {
 
 /// # Safety
 /// The object is live, and not used after this.
-unsafe fn free(heap: &Heap<'_, FutexLock>, object: *mut u8) {
+unsafe fn free<P: Policy>(heap: &Heap<'_, FutexLock, P>, object: *mut u8) {
     // SAFETY: as the caller promises.
     unsafe { heap.free(object) }.expect("the object is live");
 }
 
-fn trims_what_is_free(placement: Placement) {
+fn trims_what_is_free<P: Policy>() {
     const SIZE: usize = 10_000;
-    let heap = MappedHeap::new(64 * MIB, Config { placement, ..Config::new(64) }).expect("there is memory");
+    let heap = MappedHeap::<P>::with_policy(64 * MIB, Config::new(64)).expect("there is memory");
     let segment = heap.segment(Segment::Blocks);
     let objects = fill(&heap, SIZE, 40 * MIB);
     // Every 100th stays.
@@ -71,8 +71,8 @@ fn trims_what_is_free(placement: Placement) {
 
 #[test]
 fn a_trim_leaves_live_objects_and_headers_and_little_else_resident() {
-    trims_what_is_free(Placement::NextFit);
-    trims_what_is_free(Placement::FirstFit);
+    trims_what_is_free::<NextFit>();
+    trims_what_is_free::<FirstFit>();
 }
 
 #[test]
@@ -150,10 +150,10 @@ fn what_was_never_touched_is_not_given_back() {
 
 #[test]
 fn pages_go_back_by_themselves_when_much_was_freed() {
-    static HEAP: ProcessHeap = ProcessHeap::empty();
+    static HEAP: ProcessHeap<FirstFit> = ProcessHeap::empty();
     assert_eq!(HEAP.trim(), 0);
     HEAP.trim_after_free();
-    HEAP.init(64 * MIB, Config { placement: Placement::FirstFit, ..Config::new(64) }).expect("there is memory");
+    HEAP.init(64 * MIB, Config::new(64)).expect("there is memory");
     let segment = HEAP.segment(Segment::Blocks);
     let objects = fill(&HEAP, 1000, 40 * MIB);
     let (few, many) = objects.split_at(1000);
@@ -172,8 +172,8 @@ fn pages_go_back_by_themselves_when_much_was_freed() {
 }
 
 /// Frees so much of so much, and tells of every free.
-fn keeps_its_pages(heap: &'static ProcessHeap, live: usize, freed: usize) {
-    heap.init(64 * MIB, Config { placement: Placement::FirstFit, ..Config::new(64) }).expect("there is memory");
+fn keeps_its_pages(heap: &'static ProcessHeap<FirstFit>, live: usize, freed: usize) {
+    heap.init(64 * MIB, Config::new(64)).expect("there is memory");
     let segment = heap.segment(Segment::Blocks);
     let objects = fill(heap, 1000, live);
     // The live bytes are seen.
@@ -190,16 +190,16 @@ fn keeps_its_pages(heap: &'static ProcessHeap, live: usize, freed: usize) {
 
 #[test]
 fn who_frees_less_than_4_mib_or_a_quarter_keeps_its_pages() {
-    static SMALL: ProcessHeap = ProcessHeap::empty();
-    static LARGE: ProcessHeap = ProcessHeap::empty();
+    static SMALL: ProcessHeap<FirstFit> = ProcessHeap::empty();
+    static LARGE: ProcessHeap<FirstFit> = ProcessHeap::empty();
     keeps_its_pages(&SMALL, 3 * MIB, 3 * MIB);
     keeps_its_pages(&LARGE, 32 * MIB, 6 * MIB);
 }
 
 #[test]
 fn a_pass_begins_with_the_64th_free_and_goes_on_with_every_8th() {
-    static HEAP: ProcessHeap = ProcessHeap::empty();
-    HEAP.init(16 * MIB, Config { placement: Placement::FirstFit, ..Config::new(64) }).expect("there is memory");
+    static HEAP: ProcessHeap<FirstFit> = ProcessHeap::empty();
+    HEAP.init(16 * MIB, Config::new(64)).expect("there is memory");
     let segment = HEAP.segment(Segment::Blocks);
     let object = fill(&HEAP, 8 * MIB, 8 * MIB)[0];
     let frees = |count: usize| {
@@ -220,8 +220,8 @@ fn a_pass_begins_with_the_64th_free_and_goes_on_with_every_8th() {
 #[test]
 fn a_step_passes_several_free_blocks_without_a_whole_page() {
     const PAGE: usize = 4096;
-    static HEAP: ProcessHeap = ProcessHeap::empty();
-    HEAP.init(64 * MIB, Config { placement: Placement::FirstFit, ..Config::new(64) }).expect("there is memory");
+    static HEAP: ProcessHeap<FirstFit> = ProcessHeap::empty();
+    HEAP.init(64 * MIB, Config::new(64)).expect("there is memory");
     // 1000 to be freed, of which hardly any holds a whole page, and 8 MiB behind them.
     let objects = fill(&HEAP, PAGE, 2000 * PAGE);
     let last = fill(&HEAP, 8 * MIB, 8 * MIB)[0];
@@ -241,8 +241,8 @@ fn a_step_passes_several_free_blocks_without_a_whole_page() {
 
 #[test]
 fn a_program_that_frees_as_much_as_it_allocates_keeps_its_pages() {
-    static HEAP: ProcessHeap = ProcessHeap::empty();
-    HEAP.init(64 * MIB, Config { placement: Placement::FirstFit, ..Config::new(64) }).expect("there is memory");
+    static HEAP: ProcessHeap<FirstFit> = ProcessHeap::empty();
+    HEAP.init(64 * MIB, Config::new(64)).expect("there is memory");
     let segment = HEAP.segment(Segment::Blocks);
     let objects = fill(&HEAP, 1000, 30 * MIB);
     let before = resident(segment.clone());
@@ -259,8 +259,8 @@ fn a_program_that_frees_as_much_as_it_allocates_keeps_its_pages() {
 }
 
 /// A heap of which 10 MiB were in use, all resident, and then free; and the heap has not been told of the frees.
-fn freed_much(heap: &ProcessHeap) -> Range<usize> {
-    heap.init(16 * MIB, Config { placement: Placement::FirstFit, ..Config::new(64) }).expect("there is memory");
+fn freed_much(heap: &ProcessHeap<FirstFit>) -> Range<usize> {
+    heap.init(16 * MIB, Config::new(64)).expect("there is memory");
     // The header behind it ends where they do.
     let objects = fill(heap, 10 * MIB - 32, 10 * MIB - 32);
     // It sees what is live.
@@ -276,20 +276,20 @@ fn freed_much(heap: &ProcessHeap) -> Range<usize> {
 
 #[test]
 fn in_the_heap_no_page_goes_back_and_a_pass_that_has_begun_goes_on_afterwards() {
-    static HEAP: ProcessHeap = ProcessHeap::empty();
+    static HEAP: ProcessHeap<FirstFit> = ProcessHeap::empty();
     const STEP: usize = 256 * 1024;
     let segment = freed_much(&HEAP);
     let told = |frees: usize| {
         (0..frees).for_each(|_| HEAP.trim_after_free());
         resident(segment.clone())
     };
-    let held = HEAP.hold();
+    let held = HEAP.lock_all();
     assert_eq!(told(640), 10 * MIB, "a pass has begun without a look at the heap");
     drop(held);
     // The 64th free begins it, and every 8th goes on. The first page, which has the free block's header, stays.
     let left = |steps: usize| 10 * MIB - steps * STEP + 4096;
     assert_eq!(told(128), left(9));
-    let held = HEAP.hold();
+    let held = HEAP.lock_all();
     assert_eq!(told(640), left(9));
     drop(held);
     assert_eq!(told(8), left(10));
@@ -298,7 +298,7 @@ fn in_the_heap_no_page_goes_back_and_a_pass_that_has_begun_goes_on_afterwards() 
 
 #[test]
 fn a_pass_ends_behind_the_last_free_block_and_begins_again_only_when_much_was_freed() {
-    static HEAP: ProcessHeap = ProcessHeap::empty();
+    static HEAP: ProcessHeap<FirstFit> = ProcessHeap::empty();
     let segment = freed_much(&HEAP);
     let told = |frees: usize| {
         (0..frees).for_each(|_| HEAP.trim_after_free());

@@ -132,7 +132,7 @@ fn waiters_sleep_while_a_thread_is_in_the_heap() {
     let _watchdog = Watchdog::new();
     let heap = MappedHeap::new(1 << 20, Config::new(64)).expect("there is memory");
     let ready = Barrier::new(9);
-    let held = heap.hold();
+    let held = heap.lock_all();
     let awake: Vec<_> = thread::scope(|scope| {
         let waiters: Vec<_> = (0..8)
             .map(|number| {
@@ -227,5 +227,5 @@ fn preferred_and_other_threads_on_one_processor_all_go_on() {
     }
     assert_eq!(heap.check(), Ok(()));
     let stats = heap.stats().expect("nobody is in the heap");
-    assert_eq!((stats.slab.live_objects, stats.next_fit.live_objects), (0, 0));
+    assert_eq!((stats.slab.live_objects, stats.blocks.live_objects), (0, 0));
 }

@@ -1,6 +1,7 @@
 //! The heap as the allocator of a `Vec`, a `Box` or a map that names its allocator: `Allocator` for `&Heap`.
 //!
 //! The trait is that of crate allocator-api2, whose versions are different traits to the compiler: one feature each.
+#![allow(unsafe_code)]
 
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
@@ -56,7 +57,7 @@ unsafe fn resize<L: RawLock, P: Policy>(
         return allocate(heap, new, zeroed);
     }
     // SAFETY: as the caller promises.
-    let object = unsafe { heap.realloc_to(object.as_ptr(), new) }.ok()?;
+    let object = unsafe { heap.resize(object.as_ptr(), new.size(), new.align()) }.ok()?;
     if zeroed && old.size() < new.size() {
         // SAFETY: in bounds: the object has the new size, which is more than the old one.
         let tail = unsafe { object.add(old.size()) };

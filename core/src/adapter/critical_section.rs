@@ -1,4 +1,5 @@
 //! The program's own critical section as a heap's lock.
+#![allow(unsafe_code)]
 
 use core::sync::atomic::{AtomicBool, Ordering, compiler_fence};
 

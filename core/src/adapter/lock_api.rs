@@ -2,6 +2,7 @@
 //!
 //! Its versions have different traits of that name, one feature each. In the first the mutex holds all its state, in the
 //! second `lock` leaves some with the caller, as ours does.
+#![allow(unsafe_code)]
 
 use crate::adapter::without_unwinding;
 use crate::error::Reentered;

@@ -3,6 +3,7 @@
 //! Two statics: the array, which is all zeros (`.bss`) and holds the heap's state beside the bytes; and a handle that never
 //! changes (`.rodata`), which says what the heap is to be like. In one static the configuration, which is not zero, would put
 //! the whole array into the program file.
+#![allow(unsafe_code)]
 
 use core::cell::UnsafeCell;
 use core::fmt;
@@ -14,10 +15,10 @@ use static_assertions::const_assert_eq;
 
 use crate::error::{AllocError, InitError, ReallocError};
 use crate::heap::{DefaultLock, Heap};
+use crate::layout::{Config, MIN_REGION};
 use crate::lock::{Locked, NoLock, RawLock};
+use crate::memory::{ALIGNMENT, Memory};
 use crate::policy::{NextFit, Policy};
-use crate::region::{CACHE_LINE, Memory};
-use crate::split::{Config, MIN_REGION};
 
 /// `N` bytes for a `static` and the state of the heap that will have them: no `static mut`, no `unsafe`.
 ///
@@ -44,8 +45,8 @@ struct Lendable<L: RawLock + 'static, P: Policy, B: ?Sized> {
 #[repr(C, align(64))]
 struct Aligned<B: ?Sized>(UnsafeCell<B>);
 
-const_assert_eq!(mem::offset_of!(Lendable<NoLock, NextFit, [MaybeUninit<u8>; 1]>, bytes) % CACHE_LINE, 0);
-const_assert_eq!(align_of::<Lendable<NoLock, NextFit, [MaybeUninit<u8>; 1]>>() % CACHE_LINE, 0);
+const_assert_eq!(mem::offset_of!(Lendable<NoLock, NextFit, [MaybeUninit<u8>; 1]>, bytes) % ALIGNMENT, 0);
+const_assert_eq!(align_of::<Lendable<NoLock, NextFit, [MaybeUninit<u8>; 1]>>() % ALIGNMENT, 0);
 
 // SAFETY: the bytes are reached by the one who finds `lent` false under its lock, so they are as if sent to that thread, which
 // `B: Send` allows; `heap` and `lent` are Sync where L is.
@@ -81,7 +82,7 @@ impl<const N: usize, L: RawLock, P: Policy> StaticArray<N, L, P> {
     /// ```
     pub fn take(&'static self) -> Option<&'static mut [MaybeUninit<u8>]> {
         let array: &'static Lendable<L, P, [MaybeUninit<u8>]> = &self.0;
-        let before = array.lent.with(|lent| mem::replace(lent, true)).ok()?;
+        let before = mem::replace(&mut *array.lent.lock().ok()?, true);
         array.bytes(before)
     }
 }
@@ -161,17 +162,16 @@ impl<L: RawLock + 'static, P: Policy> StaticHeap<L, P> {
     /// What is wrong with the array. An array whose bytes were taken counts as one of 0 bytes.
     #[cold]
     pub fn set_up(&self) -> Result<(), InitError> {
-        self.array.lent.with(|lent| {
-            if self.array.heap.size() > 0 {
-                return Ok(());
-            }
-            let bytes = self.array.bytes(*lent).unwrap_or_default();
-            // SAFETY: zeros: `lent` is false, or there are none.
-            let memory = unsafe { Memory::from(bytes).assume_zeroed() };
-            let done = self.array.heap.init(memory, self.config);
-            *lent |= done.is_ok();
-            done
-        })?
+        let mut lent = self.array.lent.lock()?;
+        if self.array.heap.size() > 0 {
+            return Ok(());
+        }
+        let bytes = self.array.bytes(*lent).unwrap_or_default();
+        // SAFETY: zeros: `lent` is false, or there are none.
+        let memory = unsafe { Memory::from(bytes).assume_zeroed() };
+        let done = self.array.heap.init(memory, self.config);
+        *lent |= done.is_ok();
+        done
     }
 
     /// Allocates `size` bytes, as [`Heap::alloc`] does.

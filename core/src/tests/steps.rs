@@ -7,11 +7,7 @@ use std::boxed::Box;
 use std::vec::Vec;
 
 use super::Random;
-use crate::heap::Heap;
-use crate::next_fit::Placement;
-use crate::region::RegionArray;
-use crate::spin::SpinLock;
-use crate::split::Config;
+use crate::{Config, DefaultLock, FirstFit, Heap, NextFit, Policy, RegionArray};
 
 const SLOT: usize = 32;
 
@@ -46,10 +42,10 @@ fn sizes(random: &mut Random, largest: usize) -> usize {
 }
 
 /// Steps on a heap of about `bytes` with objects of up to `largest`.
-fn every_step_leaves_it_whole(placement: Placement, bytes: usize, largest: usize, steps: usize) {
+fn every_step_leaves_it_whole<P: Policy + Default>(bytes: usize, largest: usize, steps: usize) {
     let mut array = Box::new(RegionArray::<20_000>::new());
-    let config = Config { placement, ..Config::new(SLOT) };
-    let heap: Heap<'_, SpinLock> = Heap::new(&mut array.as_mut().as_mut()[..bytes], config).unwrap();
+    let memory = &mut array.as_mut().as_mut()[..bytes];
+    let heap: Heap<'_, DefaultLock, P> = Heap::from_memory(memory, Config::new(SLOT)).unwrap();
     let mut random = Random(bytes as u64 + largest as u64);
     let mut objects: Vec<Object> = Vec::new();
     for step in 0..steps {
@@ -78,23 +74,23 @@ fn every_step_leaves_it_whole(placement: Placement, bytes: usize, largest: usize
             // SAFETY: nobody uses the object.
             unsafe { heap.free(object.first.as_ptr()) }.unwrap();
         }
-        assert_eq!(heap.check(), Ok(()), "step {step} with {placement:?}, {bytes} bytes, objects up to {largest}");
+        assert_eq!(heap.check(), Ok(()), "step {step} with {:?}, {bytes} bytes, objects up to {largest}", P::default());
     }
 }
 
 #[test]
 fn every_step_leaves_small_objects_and_their_heap_whole() {
-    every_step_leaves_it_whole(Placement::NextFit, 9_000, 400, 3000);
-    every_step_leaves_it_whole(Placement::FirstFit, 9_000, 400, 3000);
+    every_step_leaves_it_whole::<NextFit>(9_000, 400, 3000);
+    every_step_leaves_it_whole::<FirstFit>(9_000, 400, 3000);
 }
 
 #[test]
 fn every_step_leaves_large_objects_and_their_heap_whole() {
-    every_step_leaves_it_whole(Placement::NextFit, 20_000, 4_000, 2000);
-    every_step_leaves_it_whole(Placement::FirstFit, 20_000, 4_000, 2000);
+    every_step_leaves_it_whole::<NextFit>(20_000, 4_000, 2000);
+    every_step_leaves_it_whole::<FirstFit>(20_000, 4_000, 2000);
 }
 
 #[test]
 fn every_step_leaves_slots_and_their_slab_whole() {
-    every_step_leaves_it_whole(Placement::NextFit, 20_000, SLOT, 3000);
+    every_step_leaves_it_whole::<NextFit>(20_000, SLOT, 3000);
 }

@@ -25,7 +25,7 @@ unsafe impl Send for Object {}
 /// and the heap in order and empty in the end.
 pub fn threads_share_a_heap<L: RawLock + Sync>() {
     let mut array = Box::new(RegionArray::<{ 256 << 10 }>::new());
-    let heap: Heap<'_, L> = Heap::new(array.as_mut(), Config::new(64)).expect("the array is large enough");
+    let heap: Heap<'_, L> = Heap::from_memory(array.as_mut(), Config::new(64)).expect("the array is large enough");
     let passed_on = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for seed in 1..=THREADS {
@@ -38,9 +38,9 @@ pub fn threads_share_a_heap<L: RawLock + Sync>() {
     }
     assert_eq!(heap.check(), Ok(()));
     let stats = heap.stats().expect("nobody is in the heap");
-    assert_eq!((stats.slab.live_objects, stats.next_fit.live_objects), (0, 0));
-    assert_eq!(stats.next_fit.free_blocks, 1, "freeing everything leaves one free block");
-    assert!(stats.slab.allocs > 0 && stats.next_fit.allocs > 0);
+    assert_eq!((stats.slab.live_objects, stats.blocks.live_objects), (0, 0));
+    assert_eq!(stats.blocks.free_blocks, 1, "freeing everything leaves one free block");
+    assert!(stats.slab.allocs > 0 && stats.blocks.allocs > 0);
 }
 
 fn work<L: RawLock>(heap: &Heap<'_, L>, passed_on: &Mutex<Vec<Object>>, seed: u64) {

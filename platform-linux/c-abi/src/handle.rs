@@ -99,7 +99,7 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn new(slab_size: usize, flags: c_int) -> Answer<Self> {
-        if cfg!(not(slabfit_without = "c-flags")) && flags & !(MEM_FIRST_FIT | MEM_REPORT) != 0 {
+        if flags & !(MEM_FIRST_FIT | MEM_REPORT) != 0 {
             return Err(Failure::INVALID);
         }
         let placement = if flags & MEM_FIRST_FIT == 0 { Placement::NextFit } else { Placement::FirstFit };
@@ -180,12 +180,12 @@ impl<'h> Opened<'h> {
 #[inline]
 pub(crate) unsafe fn open<'h>(heap: *const MemHeap) -> Answer<Opened<'h>> {
     let handle = heap.cast::<Handle>();
-    if cfg!(not(slabfit_without = "handle-address")) && (handle.is_null() || !handle.is_aligned()) {
+    if handle.is_null() || !handle.is_aligned() {
         return Err(Failure::INVALID);
     }
     // SAFETY: the first word of what it points to can be read, as the caller promises.
     let found = unsafe { handle.cast::<usize>().read() };
-    if cfg!(not(slabfit_without = "handle-cookie")) && found != cookie(handle.addr()) {
+    if found != cookie(handle.addr()) {
         return Err(Failure::INVALID);
     }
     // SAFETY: by its cookie it is a handle that `put` wrote, and nobody destroys it meanwhile, as the caller promises.

@@ -22,23 +22,19 @@ pub(crate) type Reported = Option<&'static str>;
 /// A size or an alignment: 0 is none.
 #[inline]
 pub(crate) fn positive(number: usize) -> Answer<usize> {
-    if cfg!(not(slabfit_without = "c-zero")) && number == 0 { Err(Failure::INVALID) } else { Ok(number) }
+    if number == 0 { Err(Failure::INVALID) } else { Ok(number) }
 }
 
 /// `count` objects of `size` bytes side by side, zeroed.
 pub(crate) fn calloc<P: Policy>(heap: &CHeap<P>, count: usize, size: usize) -> Answer<NonNull<u8>> {
     let (count, size) = (positive(count)?, positive(size)?);
-    let bytes = match count.checked_mul(size) {
-        Some(bytes) => bytes,
-        None if cfg!(slabfit_without = "c-product") => count.wrapping_mul(size),
-        None => return Err(Failure::NO_MEMORY),
-    };
+    let bytes = count.checked_mul(size).ok_or(Failure::NO_MEMORY)?;
     Ok(heap.alloc_zeroed(bytes)?)
 }
 
 /// An object at a multiple of `alignment`.
 pub(crate) fn alloc_aligned<P: Policy>(heap: &CHeap<P>, alignment: usize, size: usize) -> Answer<NonNull<u8>> {
-    if cfg!(not(slabfit_without = "c-alignment")) && !alignment.is_power_of_two() {
+    if !alignment.is_power_of_two() {
         return Err(Failure::INVALID);
     }
     // The layout is refused where the size would overflow.

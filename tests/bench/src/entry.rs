@@ -12,7 +12,7 @@ use crate::subjects::ours::Slabfit;
 use crate::subjects::system::{Glibc, Jemalloc, Mimalloc, Snmalloc};
 use crate::subjects::textbook::Textbook;
 use crate::threads;
-use slabfit::{RawLock, SpinLock};
+use slabfit::{FirstFit, NextFit, RawLock, SpinLock};
 
 /// A subject without its type. The drivers are reached through one indirect call a repetition; inside, all is static.
 #[derive(Clone, Copy)]
@@ -60,7 +60,7 @@ impl Entry {
 
 /// Both columns of slabfit, then the peers that manage a region, all under lock `L`.
 fn bounded<L: RawLock + Send + Sync + 'static>() -> Vec<Entry> {
-    let mut entries = vec![Entry::of::<Slabfit<L, false>>(), Entry::of::<Slabfit<L, true>>()];
+    let mut entries = vec![Entry::of::<Slabfit<L, NextFit>>(), Entry::of::<Slabfit<L, FirstFit>>()];
     entries.extend(peers::<L>());
     entries
 }

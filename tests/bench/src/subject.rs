@@ -1,6 +1,7 @@
 //! What is measured: an allocator over a region, or the system's.
 
 use crate::region::Region;
+use slabfit::{Config, NextFit, Policy};
 use std::alloc::Layout;
 use std::ptr;
 
@@ -75,7 +76,12 @@ pub const NO_SLAB: usize = 1 << 40;
 
 /// Bytes that slabfit's bookkeeping takes in front of the heap, so that the heap stays aligned.
 pub const fn bookkeeping(heap: usize, slab_size: usize) -> usize {
-    slabfit::bookkeeping_size(heap, slab_size).next_multiple_of(64)
+    bookkeeping_of::<NextFit>(heap, slab_size)
+}
+
+/// [`bookkeeping`] under another policy.
+pub const fn bookkeeping_of<P: Policy>(heap: usize, slab_size: usize) -> usize {
+    slabfit::bookkeeping_size::<P>(heap, Config::new(slab_size)).next_multiple_of(64)
 }
 
 /// An allocator under measurement.

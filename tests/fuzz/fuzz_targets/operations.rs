@@ -2,9 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use slabfit::{GRANULE, MAGIC, Placement};
+use slabfit::{Config, GRANULE, MAGIC};
 use slabfit_tests::abuse::fenced::{Case, Edge};
 use slabfit_tests::abuse::lab::Lab;
+use slabfit_tests::model::Placement;
 
 /// The input as numbers; zeros once it has ended.
 struct Input<'a>(&'a [u8]);
@@ -40,9 +41,11 @@ impl Input<'_> {
 fn setup(input: &mut Input<'_>) -> Case {
     let (flags, carved_bytes) = (input.byte(), 512);
     let carved = flags & 1 != 0;
+    let size = (4 + input.byte()) * GRANULE + if carved { carved_bytes } else { 0 };
+    let config = Config::new(1 + input.byte());
     Case {
-        size: (4 + input.byte()) * GRANULE + if carved { carved_bytes } else { 0 },
-        slab_size: 1 + input.byte(),
+        size,
+        config: if flags & 8 != 0 { config.slab_bytes(input.size()) } else { config },
         placement: if flags & 2 != 0 { Placement::FirstFit } else { Placement::NextFit },
         carved,
         edge: if flags & 4 != 0 { Edge::Low } else { Edge::High },

@@ -7,13 +7,13 @@ use std::ptr;
 
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicPtr, Ordering};
-use slabfit::{Config, Heap, InitError, MIN_REGION, Memory, RawLock, Segment, SpinLock, bookkeeping_size};
+use slabfit::{Config, Heap, InitError, MIN_REGION, Memory, NextFit, RawLock, Segment, SpinLock, bookkeeping_size};
 use slabfit_linux::{FutexLock, MapError, ProcessHeap};
 use slabfit_loom::identify;
 use slabfit_loom_tests::{ALIKE, explore, spawn};
 
 const SLAB_SIZE: usize = 16;
-/// One slot and three granules of next fit: one block of the smallest size.
+/// One slot and three granules of blocks: one block of the smallest size.
 const SIZE: usize = 64;
 
 /// Memory for a heap of one slot and one block.
@@ -50,7 +50,7 @@ unsafe impl<L: RawLock + Send> Send for Stage<L> {}
 impl<L: RawLock + 'static> Stage<L> {
     /// An empty heap, all of whose atomics this thread has touched.
     fn new() -> Arc<Self> {
-        assert!(bookkeeping_size(SIZE, SLAB_SIZE) + SIZE <= MIN_REGION);
+        assert!(bookkeeping_size::<NextFit>(SIZE, Config::new(SLAB_SIZE)) + SIZE <= MIN_REGION);
         let stage = Self {
             heap: Heap::empty(),
             regions: [Region::new(), Region::new()],
@@ -79,8 +79,8 @@ impl<L: RawLock + 'static> Stage<L> {
     fn assert_nothing_is_lost(&self) {
         assert_eq!(self.heap.check(), Ok(()));
         let stats = self.heap.stats().expect("nobody is in the heap");
-        assert_eq!((stats.slab.live_objects, stats.next_fit.live_objects), (0, 0));
-        assert_eq!(stats.slab.allocs + stats.next_fit.allocs, stats.slab.frees + stats.next_fit.frees);
+        assert_eq!((stats.slab.live_objects, stats.blocks.live_objects), (0, 0));
+        assert_eq!(stats.slab.allocs + stats.blocks.allocs, stats.slab.frees + stats.blocks.frees);
     }
 }
 
@@ -141,7 +141,7 @@ fn init_is_seen_whole<L: RawLock + Send + Sync + 'static>(name: &str) {
         // Nothing but slots was asked for; but who asked before the slab size was known was served as anybody. And the
         // request that failed has not spilled.
         let stats = stage.heap.stats().expect("nobody is in the heap");
-        assert!(stats.spilled <= stats.next_fit.allocs, "{stats:?}");
+        assert!(stats.spilled <= stats.blocks.allocs, "{stats:?}");
     });
 }
 
@@ -178,7 +178,7 @@ fn a_full_slab_spills<L: RawLock + Send + Sync + 'static>(name: &str) {
         other.join().expect("it does not panic");
         stage.assert_nothing_is_lost();
         let stats = stage.heap.stats().expect("nobody is in the heap");
-        assert_eq!((stats.slab.allocs + stats.next_fit.allocs, stats.spilled), (2, stats.next_fit.allocs));
+        assert_eq!((stats.slab.allocs + stats.blocks.allocs, stats.spilled), (2, stats.blocks.allocs));
         assert!(stats.spilled <= 1, "{stats:?}");
     });
 }
@@ -253,7 +253,7 @@ fn of_two_frees_at_once_one_is_refused() {
         assert!(mine[0] != others[0] && mine[1] != others[1], "{mine:?} {others:?}");
         stage.assert_nothing_is_lost();
         let stats = stage.heap.stats().expect("nobody is in the heap");
-        assert_eq!((stats.slab.refused_frees, stats.next_fit.refused_frees), (1, 1));
+        assert_eq!((stats.slab.refused_frees, stats.blocks.refused_frees), (1, 1));
     });
 }
 
@@ -262,7 +262,7 @@ fn of_two_frees_at_once_one_is_refused() {
 fn of_two_inits_of_a_process_heap_one_wins() {
     explore("process heap", 2, || {
         identify(ALIKE[0]);
-        let heap = Arc::new(ProcessHeap::empty());
+        let heap = Arc::new(<ProcessHeap>::empty());
         assert_eq!(heap.stats().map(|stats| stats.slab.size), Ok(0));
         assert_eq!((heap.segment(Segment::Slab), heap.slab_size()), (0..0, 0));
         let init = |heap: Arc<ProcessHeap>| move || heap.init(1, Config::new(64)).map(|first| first.addr());

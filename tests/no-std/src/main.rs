@@ -9,7 +9,7 @@ use core::alloc::Layout;
 use core::arch::{asm, global_asm};
 use core::panic::PanicInfo;
 
-use slabfit::{Config, Reason, Heap, StaticArray, StaticHeap};
+use slabfit::{Config, Heap, Reason, StaticArray, StaticHeap};
 
 static ARRAY: StaticArray<65536> = StaticArray::new();
 static HEAP: StaticHeap = StaticHeap::new(&ARRAY, Config::new(64));
@@ -53,7 +53,7 @@ fn run(heap: &Heap<'static>) -> Result<(), u8> {
         }
     }
     let stats = heap.stats().map_err(|_| 9)?;
-    if stats.next_fit.free_blocks == 1 && stats.slab.live_objects == 0 { Ok(()) } else { Err(10) }
+    if stats.blocks.free_blocks == 1 && stats.slab.live_objects == 0 { Ok(()) } else { Err(10) }
 }
 
 #[repr(align(4096))]

@@ -3,8 +3,11 @@
 use std::ptr::NonNull;
 use std::slice;
 
-use slabfit::{Config, Memory, Placement, bookkeeping_size};
+use slabfit::{Config, Memory};
 use slabfit_linux::Mapping;
+
+use crate::arena::bookkeeping_for;
+use crate::model::Placement;
 
 /// What lies in the pages before the heap does, and beside its pieces for good.
 const DIRT: u8 = 0xA5;
@@ -24,8 +27,8 @@ pub enum Edge {
 pub struct Case {
     /// Bytes of the region, a multiple of 16.
     pub size: usize,
-    /// Bytes that a slot is made for.
-    pub slab_size: usize,
+    /// Slots and the segment they lie in.
+    pub config: Config,
     /// Where a search begins.
     pub placement: Placement,
     /// Whether the bookkeeping is carved from the region.
@@ -35,14 +38,9 @@ pub struct Case {
 }
 
 impl Case {
-    /// The configuration part.
-    pub fn config(&self) -> Config {
-        Config { slab_size: self.slab_size, placement: self.placement }
-    }
-
     /// The memory part.
     pub fn memory(&self) -> Fenced {
-        let second = (!self.carved).then(|| bookkeeping_size(self.size, self.slab_size));
+        let second = (!self.carved).then(|| bookkeeping_for(self.size, self.config, self.placement));
         Fenced::new(self.size, second, self.edge)
     }
 }
@@ -80,9 +78,9 @@ impl Fenced {
         match self.bookkeeping {
             // SAFETY: the piece is readable, writable and the caller's until this is dropped.
             None => unsafe { Memory::from_raw(region.as_ptr(), self.region.len()) },
-            // SAFETY: as above for both, which lie in different mappings; they are not said to be zero.
+            // SAFETY: as above for both, which lie in different mappings.
             Some(second) => unsafe {
-                Memory::from_raw_parts(region.as_ptr(), self.region.len(), second.cast().as_ptr(), second.len(), false)
+                Memory::from_raw_parts(region.as_ptr(), self.region.len(), second.cast().as_ptr(), second.len())
             },
         }
     }

@@ -12,9 +12,11 @@ use std::ops::Range;
 use std::ptr::{self, without_provenance_mut};
 
 use fastrand::Rng;
-use slabfit::{AllocError, Block, Reason, GRANULE, Heap, ReallocError, Segment, SpinLock, State, InvalidFree};
+use slabfit::{AllocError, Block, GRANULE, InvalidFree, ReallocError, Reason, Segment, State};
 
 use crate::abuse::fenced::{Case, Fenced};
+use crate::any_heap::AnyHeap;
+use crate::header;
 use crate::model::{Header, Model};
 use crate::picture;
 
@@ -40,7 +42,7 @@ enum Step {
 
 /// Heap, model, memory and shadow.
 pub struct Lab {
-    heap: Box<Heap<'static, SpinLock>>,
+    heap: Box<AnyHeap>,
     /// What the heap must be.
     pub model: Model,
     case: Case,
@@ -57,7 +59,7 @@ pub struct Lab {
 
 /// A state of a lab.
 pub struct Snapshot {
-    heap: Box<MaybeUninit<Heap<'static, SpinLock>>>,
+    heap: Box<MaybeUninit<AnyHeap>>,
     model: Model,
     region: Vec<u8>,
     bookkeeping: Vec<u8>,
@@ -75,16 +77,17 @@ impl Lab {
         let memory = case.memory();
         // SAFETY: this is the memory's only heap; both stay in the lab, which drops the heap first and has one thread.
         let pieces = unsafe { memory.memory() };
-        let heap: Box<Heap<'static, SpinLock>> = Box::new(Heap::new(pieces, case.config()).expect("a legal heap"));
+        let heap = AnyHeap::from_memory(pieces, case.config, case.placement).expect("a legal heap");
         let base = heap.base().expect("initialised").addr().get();
-        let model = Model::new(base, heap.size(), case.config());
+        let model = Model::new(base, heap.size(), case.config, case.placement);
         let shadow = memory.bytes().to_vec();
         let window = 0..shadow.len();
-        Self { heap, model, case, shadow, hit: Vec::new(), window, recent: VecDeque::new(), tag: 0, memory }
+        let (heap, hit, recent) = (Box::new(heap), Vec::new(), VecDeque::new());
+        Self { heap, model, case, shadow, hit, window, recent, tag: 0, memory }
     }
 
     /// The heap.
-    pub fn heap(&self) -> &Heap<'static, SpinLock> {
+    pub fn heap(&self) -> &AnyHeap {
         &self.heap
     }
 
@@ -252,7 +255,7 @@ impl Lab {
         }
         let listed: Vec<usize> = self.heap.overwritten().collect();
         self.same("overwritten headers", &listed, &wrong)?;
-        self.same("check finds reason", self.heap.check().is_err(), !wrong.is_empty())?;
+        self.same("check finds fault", self.heap.check().is_err(), !wrong.is_empty())?;
         self.hit = wrong;
         self.objects().iter().try_for_each(|&(address, usable)| self.verify(address, usable))?;
         self.same("the memory outside is as it was", self.memory.is_clean_outside(), true)
@@ -263,7 +266,7 @@ impl Lab {
     /// # Errors
     /// A deviation.
     pub fn compare_places(&self) -> Agreed<()> {
-        self.same("rover", self.heap.rover(), Some(self.model.rover()))?;
+        self.same("rover", self.heap.rover(), self.model.rover())?;
         if self.heap.blocks().eq(self.model.blocks()) {
             return Ok(());
         }
@@ -276,13 +279,13 @@ impl Lab {
     /// A deviation.
     pub fn random_step(&mut self, rng: &mut Rng) -> Agreed<()> {
         let object = match self.model.stats() {
-            stats if stats.slab.live_objects + stats.next_fit.live_objects > 0 => Some(self.random_object(rng)),
+            stats if stats.slab.live_objects + stats.blocks.live_objects > 0 => Some(self.random_object(rng)),
             _ => None,
         };
         match (rng.u32(..100), object) {
             (0..45, Some((address, _))) => self.free(address).map(drop),
             (45..58, Some((address, _))) => {
-                let (size, align) = (random_size(rng, self.case.slab_size), random_align(rng));
+                let (size, align) = (random_size(rng, self.case.config.slab_size), random_align(rng));
                 self.realloc(address, size, align).map(drop)
             }
             (58..62, Some((address, usable))) => {
@@ -297,7 +300,7 @@ impl Lab {
                     Err(_) => self.realloc(wrong, rng.usize(..200), GRANULE).map(drop),
                 }
             }
-            _ => self.alloc(random_size(rng, self.case.slab_size), random_align(rng)).map(drop),
+            _ => self.alloc(random_size(rng, self.case.config.slab_size), random_align(rng)).map(drop),
         }
     }
 
@@ -343,13 +346,13 @@ impl Lab {
             let _ = writeln!(text, "  {step:x?}");
         }
         let heap = picture::heap(self.heap.blocks().take(1 << 20), self.heap.rover());
-        let model = picture::heap(self.model.blocks(), Some(self.model.rover()));
+        let model = picture::heap(self.model.blocks(), self.model.rover());
         Deviation(format!("{text}the heap at {:#x} now:\n{heap}the model now:\n{model}", self.base()))
     }
 
     fn random_object(&self, rng: &mut Rng) -> (usize, usize) {
         let stats = self.model.stats();
-        let nth = rng.usize(..stats.slab.live_objects + stats.next_fit.live_objects);
+        let nth = rng.usize(..stats.slab.live_objects + stats.blocks.live_objects);
         let mut live = self.model.blocks().filter(|block| block.state == State::Used);
         live.nth(nth).map_or((self.base(), 0), payload_of)
     }
@@ -378,8 +381,7 @@ impl Lab {
     }
 
     fn is_wrong(&self, header: Header) -> bool {
-        let bytes = self.read(header.address, GRANULE);
-        bytes[..4] != header.length.to_ne_bytes() || bytes[8..] != header.link.to_ne_bytes()
+        header::fields(self.read(header.address, GRANULE)) != (header.length, header.link)
     }
 
     fn at(&self, address: usize) -> usize {
@@ -417,7 +419,7 @@ fn legal(size: usize, align: usize) -> usize {
 ///
 /// # Errors
 /// The heap's.
-pub fn raw_alloc(heap: &Heap<'static, SpinLock>, size: usize, align: usize) -> Result<usize, AllocError> {
+pub fn raw_alloc(heap: &AnyHeap, size: usize, align: usize) -> Result<usize, AllocError> {
     let served = match Layout::from_size_align(size, align) {
         Ok(layout) if align != GRANULE => heap.alloc_layout(layout),
         _ => heap.alloc(size),
@@ -429,7 +431,7 @@ pub fn raw_alloc(heap: &Heap<'static, SpinLock>, size: usize, align: usize) -> R
 ///
 /// # Errors
 /// The heap's.
-pub fn raw_free(heap: &Heap<'static, SpinLock>, address: usize) -> Result<(), InvalidFree> {
+pub fn raw_free(heap: &AnyHeap, address: usize) -> Result<(), InvalidFree> {
     // SAFETY: the labs hold no reference into an object.
     unsafe { heap.free(without_provenance_mut(address)) }
 }
@@ -438,23 +440,18 @@ pub fn raw_free(heap: &Heap<'static, SpinLock>, address: usize) -> Result<(), In
 ///
 /// # Errors
 /// The heap's.
-pub fn raw_realloc(
-    heap: &Heap<'static, SpinLock>,
-    address: usize,
-    size: usize,
-    align: usize,
-) -> Result<usize, ReallocError> {
+pub fn raw_realloc(heap: &AnyHeap, address: usize, size: usize, align: usize) -> Result<usize, ReallocError> {
     let pointer = without_provenance_mut(address);
     let moved = match Layout::from_size_align(size, align) {
         // SAFETY: the labs hold no reference into an object.
-        Ok(layout) if align != GRANULE => unsafe { heap.realloc_layout(pointer, layout) },
+        Ok(layout) if align != GRANULE => unsafe { heap.realloc_layout(pointer, layout, size) },
         // SAFETY: as above.
         _ => unsafe { heap.realloc(pointer, size) },
     };
     moved.map(|pointer| pointer.addr().get())
 }
 
-fn raw_usable(heap: &Heap<'static, SpinLock>, address: usize) -> Result<usize, Reason> {
+fn raw_usable(heap: &AnyHeap, address: usize) -> Result<usize, Reason> {
     heap.usable_size(without_provenance_mut(address)).map_err(|wrong| wrong.reason)
 }
 

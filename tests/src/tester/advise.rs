@@ -11,14 +11,16 @@ use std::thread;
 
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
-use slabfit::{MAX_HEAP, Placement, bookkeeping_size};
+use slabfit::MAX_HEAP;
 
+use crate::arena::bookkeeping_for;
+use crate::model::Placement;
 use crate::tester::extension::Event;
-use crate::tester::playground::Ground;
+use crate::tester::playground::{Ground, config};
 use crate::tester::recordings::Recording;
 use crate::tester::reenact::{Reenacted, Until, recorded_ground, reenact};
 use crate::tester::report::{Table, grouped, percent};
-use crate::tester::reproduce::{about, headline, name_of};
+use crate::tester::reproduce::{about, headline};
 use crate::tester::run::{Stop, bar};
 use crate::tester::sys;
 use crate::tester::trace::{Operation, Trace};
@@ -164,7 +166,7 @@ fn people(recording: &Recording, found: &[(Placement, Vec<Advice>); 2], out: &mu
     let trace = &recording.trace;
     writeln!(out, "{}", headline(recording))?;
     for (placement, found) in found {
-        writeln!(out, "{} fit: the smallest heap for each slab size", name_of(*placement))?;
+        writeln!(out, "{} fit: the smallest heap for each slab size", placement.word())?;
         let mut table = Table::new(["slab size", "heap", "of peak", "slots used", "of", "spilled", "blocks"]);
         found.iter().for_each(|advice| table.row(row(trace, advice)));
         table.write(out)?;
@@ -177,7 +179,7 @@ fn people(recording: &Recording, found: &[(Placement, Vec<Advice>); 2], out: &mu
     match best.min_by_key(|(_, (_, served))| served.bytes) {
         None => writeln!(out, "no heap of up to {MOST} times the peak serves it"),
         Some((placement, (slab_size, Served { bytes, .. }))) => {
-            let (heap, placement) = (bytes.div_ceil(1024), name_of(placement));
+            let (heap, placement) = (bytes.div_ceil(1024), placement.word());
             writeln!(out, "best: SLABFIT_HEAP={heap}K SLABFIT_SLAB={slab_size} SLABFIT_PLACEMENT={placement}")
         }
     }
@@ -189,8 +191,8 @@ fn row(trace: &Trace, Advice { slab_size, heap }: &Advice) -> [String; 7] {
         let none = || "-".to_owned();
         return [size, format!("over {MOST} peaks"), none(), none(), none(), none(), none()];
     };
-    let (slab, blocks) = (&replay.stats.slab, &replay.stats.next_fit);
-    let slots = slab.size / slab_size.next_multiple_of(slabfit::GRANULE);
+    let (slab, blocks) = (&replay.stats.slab, &replay.stats.blocks);
+    let slots = slab.size.checked_div(slab_size.next_multiple_of(slabfit::GRANULE)).unwrap_or(0);
     [
         size,
         grouped(*bytes as u64),
@@ -214,25 +216,25 @@ fn refused(trace: &Trace) -> u64 {
 }
 
 fn machine(recording: &Recording, found: &[(Placement, Vec<Advice>); 2]) -> Value {
-    let served = |slab_size: usize, Served { bytes, replay }: &Served| {
+    let served = |placement: Placement, slab_size: usize, Served { bytes, replay }: &Served| {
         json!({
             "slab_size": slab_size,
             "heap": bytes,
-            "bookkeeping": bookkeeping_size(*bytes, slab_size),
+            "bookkeeping": bookkeeping_for(*bytes, config(slab_size), placement),
             "slots_peak": replay.stats.slab.peak_objects,
             "spilled": replay.stats.spilled,
-            "blocks_peak": replay.stats.next_fit.peak_objects,
+            "blocks_peak": replay.stats.blocks.peak_objects,
         })
     };
-    let advice = |advice: &Advice| match &advice.heap {
-        Some(heap) => served(advice.slab_size, heap),
+    let advice = |placement: Placement, advice: &Advice| match &advice.heap {
+        Some(heap) => served(placement, advice.slab_size, heap),
         None => json!({"slab_size": advice.slab_size, "heap": null}),
     };
-    let placements = found.iter().map(|(placement, found)| {
+    let placements = found.iter().map(|&(placement, ref found)| {
         json!({
-            "placement": name_of(*placement),
-            "tried": found.iter().map(advice).collect::<Vec<_>>(),
-            "best": best(found).map(|(slab_size, heap)| served(slab_size, heap)),
+            "placement": placement.word(),
+            "tried": found.iter().map(|tried| advice(placement, tried)).collect::<Vec<_>>(),
+            "best": best(found).map(|(slab_size, heap)| served(placement, slab_size, heap)),
         })
     });
     json!({

@@ -3,15 +3,14 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::error::{ContextKind, ErrorKind};
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use slabfit::Placement;
-
+use crate::model::Placement;
 use crate::tester::picture_args::{FilmArguments, MapArguments, PlotArguments, WatchArguments};
 use crate::tester::size_arg::size;
 use crate::tester::trace_args::{
     AdviseArguments, FootprintArguments, LeaksArguments, PlacementArgument, ReplayArguments,
 };
+use clap::error::{ContextKind, ErrorKind};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// What the tester is asked to do. Without a subcommand it tests.
 #[derive(Debug, Parser)]

@@ -1,7 +1,9 @@
 //! What a recording says beyond the operations, in lines that begin with `#`; `slabfit-preload`, which writes them, has the
 //! list. A trace without the line that opens a recording has none of them: there such lines are comments.
 
-use slabfit::{MAX_HEAP, Placement};
+use slabfit::MAX_HEAP;
+
+use crate::model::Placement;
 
 /// What was recorded, and of each operation what its own line does not say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +23,7 @@ pub struct Recorded {
 pub struct Setup {
     /// Bytes of the heap.
     pub heap: u64,
-    /// Bytes that the slab serves.
+    /// Bytes that the slab serves; 0 for none.
     pub slab_size: u64,
     /// Where the heap starts its search.
     pub placement: Placement,
@@ -140,7 +142,7 @@ pub fn setup(line: &str) -> Option<Setup> {
     };
     Some(Setup {
         heap: number("heap").filter(|heap| (1..=MAX_HEAP as u64).contains(heap))?,
-        slab_size: number("slab").filter(|&size| size > 0)?,
+        slab_size: number("slab")?,
         placement,
         base: u64::from_str_radix(field("base")?.strip_prefix("0x")?, 16).ok()?,
         process: number("pid")?,
@@ -238,7 +240,7 @@ mod tests {
             "#slabfit 1 heap=4096 slab=64 placement=best base=0x7f00 pid=17 program=ls",
             "#slabfit 1 heap=0 slab=64 placement=next base=0x7f00 pid=17 program=ls",
             "#slabfit 1 heap=68719476737 slab=64 placement=next base=0x7f00 pid=17 program=ls",
-            "#slabfit 1 heap=4096 slab=0 placement=next base=0x7f00 pid=17 program=ls",
+            "#slabfit 1 heap=4096 slab=-1 placement=next base=0x7f00 pid=17 program=ls",
             "#slabfit 1 heap=x slab=64 placement=next base=0x7f00 pid=17 program=ls",
         ] {
             assert!(opens(wrong) && setup(wrong).is_none(), "{wrong}");
@@ -253,11 +255,14 @@ mod tests {
             ("#@1040", Line::Placed(1040, Wish::default())),
             ("#@1040 m64 z\n", Line::Placed(1040, aligned)),
             ("#t 4711", Line::Thread(4711)),
-            ("#-a 100 m64 z full", Line::Event(Event::NotAllocated { size: 100, wish: aligned, why: "full".into() })),
-            ("#-r 7 100 fragmented", Line::NotReallocated(7, 100, "fragmented".into())),
             (
-                "#!f 32 already free",
-                Line::Event(Event::Refused { place: Place::Offset(32), size: None, reason: "already free".into() }),
+                "#-a 100 m64 z the heap is full",
+                Line::Event(Event::NotAllocated { size: 100, wish: aligned, why: "the heap is full".into() }),
+            ),
+            ("#-r 7 100 the heap is too fragmented", Line::NotReallocated(7, 100, "the heap is too fragmented".into())),
+            (
+                "#!f 32 double free",
+                Line::Event(Event::Refused { place: Place::Offset(32), size: None, reason: "double free".into() }),
             ),
             (
                 "#!r 0xff 9 outside the heap",

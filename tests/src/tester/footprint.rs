@@ -10,13 +10,13 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use slabfit::{GRANULE, Placement};
+use slabfit::GRANULE;
 
+use crate::model::Placement;
 use crate::tester::advise;
 use crate::tester::play::{Played, script};
 use crate::tester::recordings::{LoadError, Recording, Source};
 use crate::tester::report::{Table, grouped, percent};
-use crate::tester::reproduce::name_of;
 use crate::tester::run::{Stop, bar};
 use crate::tester::sys;
 use crate::tester::trace::{Operation, Trace};
@@ -99,7 +99,7 @@ fn measure(
     let mut table = Table::new(["allocator", "slab size", "heap", "of live", "resident", "of live", "ms"]);
     for placement in [Placement::FirstFit, Placement::NextFit] {
         let best = advise::best_of(trace, placement).map_err(Stop::Output)?;
-        let label = format!("slabfit, {} fit", name_of(placement));
+        let label = format!("slabfit, {} fit", placement.word());
         match best.map(|(slab, heap)| smallest(work, preload, placement, slab, heap)).transpose()?.flatten() {
             None => table.row([&*label, "-", "-", "-", "-", "-", "-"].map(str::to_owned)),
             Some((slab, heap, taken)) => {
@@ -148,7 +148,7 @@ fn smallest(
                 ("LD_PRELOAD", preload.into()),
                 ("SLABFIT_HEAP", heap.to_string().into()),
                 ("SLABFIT_SLAB", slab.to_string().into()),
-                ("SLABFIT_PLACEMENT", name_of(placement).into()),
+                ("SLABFIT_PLACEMENT", placement.word().into()),
             ],
         };
         if let Some(taken) = work.run(&subject)? {

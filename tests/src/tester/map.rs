@@ -3,8 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use slabfit_linux::picture;
-
 use crate::tester::picture_args::{MapArguments, Moment};
 use crate::tester::playback::Playback;
 use crate::tester::report::grouped;
@@ -36,7 +34,7 @@ pub fn map(arguments: &MapArguments) -> Result<(), Stop> {
 /// The heap of a playback as SVG.
 pub(super) fn drawn(playback: &Playback<'_>) -> Result<String, Stop> {
     let mut svg = String::new();
-    let drawn = picture::draw(playback.heap(), &playback.title(), &playback.note(), &mut svg);
+    let drawn = playback.heap().draw(&playback.title(), &playback.note(), &mut svg);
     drawn.map_err(|error| Stop::Usage(error.to_string()))?;
     Ok(svg)
 }

@@ -3,9 +3,10 @@
 use core::ptr::NonNull;
 use std::sync::OnceLock;
 
-use slabfit::{AllocError, Config, Placement, ReallocError};
-use slabfit_linux::MappedHeap;
+use slabfit::{AllocError, Config, ReallocError};
 
+use crate::any_heap::AnyMappedHeap;
+use crate::model::Placement;
 use crate::tester::allocator::{Allocator, NotResized, Refusal, Refused};
 
 /// A heap that is made by [`Allocator::init`].
@@ -13,7 +14,7 @@ use crate::tester::allocator::{Allocator, NotResized, Refusal, Refused};
 /// Not the process's heap, which `libmem.so` has: a run needs many, one after the other.
 pub struct OwnHeap {
     placement: Placement,
-    heap: OnceLock<MappedHeap>,
+    heap: OnceLock<AnyMappedHeap>,
 }
 
 impl OwnHeap {
@@ -27,8 +28,8 @@ impl OwnHeap {
 impl Allocator for OwnHeap {
     fn init(&self, size: isize, slab_size: isize) -> Result<NonNull<u8>, String> {
         let (size, slab_size) = (positive(size).ok_or("NULL")?, positive(slab_size).ok_or("NULL")?);
-        let config = Config { placement: self.placement, ..Config::new(slab_size) };
-        let heap = MappedHeap::new(size, config).map_err(|error| error.to_string())?;
+        let heap =
+            AnyMappedHeap::new(size, Config::new(slab_size), self.placement).map_err(|error| error.to_string())?;
         let base = heap.base().ok_or("a heap without memory")?;
         self.heap.set(heap).map_err(|_| "already initialised")?;
         Ok(base)

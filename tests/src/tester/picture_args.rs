@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::tester::size_arg::size;
+use crate::tester::size_arg::{size, slab_size};
 use crate::tester::trace_args::PlacementArgument;
 
 /// Which trace, and on which heap.
@@ -16,8 +16,8 @@ pub struct PlaybackArguments {
     /// Bytes of the heap: 1048576, 64K, 1MiB, 2G
     #[arg(long, value_name = "SIZE", value_parser = size, allow_negative_numbers = true)]
     pub heap: usize,
-    /// Bytes that the slab serves
-    #[arg(long, value_name = "N", value_parser = size, default_value = "64", allow_negative_numbers = true)]
+    /// Bytes that the slab serves, 0 for no slab
+    #[arg(long, value_name = "N", value_parser = slab_size, default_value = "64", allow_negative_numbers = true)]
     pub slab_size: usize,
     /// Where the heap starts its search
     #[arg(long, value_name = "POLICY", default_value = "next")]

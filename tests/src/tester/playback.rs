@@ -5,13 +5,13 @@
 use core::fmt;
 use core::ptr::NonNull;
 
-use slabfit::{Config, Placement};
-use slabfit_linux::MappedHeap;
 use slabfit_linux::text::{Bytes, Count, Grouped};
 
+use crate::any_heap::AnyMappedHeap;
+use crate::model::Placement;
 use crate::tester::extension::Wish;
 use crate::tester::picture_args::PlaybackArguments;
-use crate::tester::playground::{bytes, serve};
+use crate::tester::playground::{bytes, config, serve};
 use crate::tester::recordings::Recording;
 use crate::tester::run::{Stop, bar};
 use crate::tester::trace::{Operation, Trace};
@@ -25,9 +25,9 @@ impl PlaybackArguments {
         Recording::named(&self.trace).map_err(Stop::Load)
     }
 
-    fn heap(&self) -> Result<MappedHeap, Stop> {
-        let config = Config { placement: self.placement.into(), ..Config::new(self.slab_size) };
-        MappedHeap::new(self.heap, config).map_err(|error| Stop::Usage(format!("cannot make the heap: {error}")))
+    fn heap(&self) -> Result<AnyMappedHeap, Stop> {
+        let heap = AnyMappedHeap::new(self.heap, config(self.slab_size), self.placement.into());
+        heap.map_err(|error| Stop::Usage(format!("cannot make the heap: {error}")))
     }
 }
 
@@ -36,7 +36,7 @@ pub struct Playback<'t> {
     name: String,
     trace: &'t Trace,
     placement: Placement,
-    heap: MappedHeap,
+    heap: AnyMappedHeap,
     /// By the trace's count: where each object is while it is live, and the bytes that were asked for.
     objects: Vec<Option<(NonNull<u8>, u64)>>,
     done: usize,
@@ -66,7 +66,7 @@ impl<'t> Playback<'t> {
 
     /// The heap as it is now.
     #[must_use]
-    pub fn heap(&self) -> &MappedHeap {
+    pub fn heap(&self) -> &AnyMappedHeap {
         &self.heap
     }
 
@@ -170,13 +170,10 @@ impl<'t> Playback<'t> {
     /// How the heap places, and how many requests it has refused.
     #[must_use]
     pub fn outcome(&self) -> String {
-        let placement = match self.placement {
-            Placement::NextFit => "next fit",
-            Placement::FirstFit => "first fit",
-        };
+        let placement = self.placement.word();
         match self.failed {
-            0 => format!("{placement}, no request failed"),
-            failed => format!("{placement}, {} failed", Count(failed, "request")),
+            0 => format!("{placement} fit, no request failed"),
+            failed => format!("{placement} fit, {} failed", Count(failed, "request")),
         }
     }
 }

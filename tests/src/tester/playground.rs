@@ -4,10 +4,11 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 use std::io;
 
-use slabfit::{
-    Config, GRANULE, Heap, InitError, Memory, NoLock, Placement, RawLock, ReallocError, Stats, bookkeeping_size,
-};
+use slabfit::{Config, GRANULE, Memory, NoLock, RawLock, ReallocError, Stats};
 
+use crate::any_heap::AnyHeap;
+use crate::arena::bookkeeping_for;
+use crate::model::Placement;
 use crate::tester::extension::Wish;
 use crate::tester::session::Failed;
 use crate::tester::sys;
@@ -17,10 +18,16 @@ use crate::tester::sys;
 pub struct Ground {
     /// Bytes of the heap: whole pages, at most [`slabfit::MAX_HEAP`].
     pub heap: usize,
-    /// Bytes that the slab serves.
+    /// Bytes that the slab serves; 0 for none.
     pub slab_size: usize,
     /// Where the heap starts its search.
     pub placement: Placement,
+}
+
+/// Slots of `slab_size` bytes in a quarter of the heap, or no slab for a size of 0, as the preload library has it.
+#[must_use]
+pub fn config(slab_size: usize) -> Config {
+    if slab_size == 0 { Config::without_slab() } else { Config::new(slab_size) }
 }
 
 /// Why a request got no memory.
@@ -48,7 +55,7 @@ impl Drop for Pages {
 /// A heap whose objects nobody writes to.
 pub struct Playground {
     // Above the memory, so that it is dropped first.
-    heap: Heap<'static, NoLock>,
+    heap: AnyHeap<NoLock>,
     base: NonNull<u8>,
     _region: Pages,
     _bookkeeping: Pages,
@@ -72,14 +79,14 @@ impl Playground {
         let shift = rest.wrapping_sub(region.start.addr().get()) & (alignment - 1);
         // SAFETY: `shift` is below `alignment`, and so many bytes are mapped beside the heap's.
         let base = unsafe { region.start.add(shift) };
-        let bookkeeping = Pages::new(bookkeeping_size(size, slab_size).max(1))?;
+        let config = config(slab_size);
+        let bookkeeping = Pages::new(bookkeeping_for(size, config, placement).max(1))?;
         let (second, len) = (bookkeeping.start.as_ptr(), bookkeeping.size);
         // SAFETY: both pieces are mapped for as long as the heap lives, by the order of the fields, and nobody else has them.
-        let memory = unsafe { Memory::from_raw_parts(base.as_ptr(), size, second, len, true) };
+        let memory = unsafe { Memory::from_raw_parts(base.as_ptr(), size, second, len) };
         // SAFETY: the kernel hands out anonymous pages zeroed.
         let memory = unsafe { memory.assume_zeroed() };
-        let heap = Heap::new(memory, Config { slab_size, placement });
-        let heap = heap.map_err(|error: InitError| io::Error::other(error.to_string()))?;
+        let heap = AnyHeap::from_memory(memory, config, placement).map_err(io::Error::other)?;
         Ok(Self { heap, base, _region: region, _bookkeeping: bookkeeping })
     }
 
@@ -132,7 +139,7 @@ pub fn count(failed: &mut Failed, why: Refused) {
 }
 
 /// Asks a heap for memory, by the function that the preload library would call.
-pub(super) fn serve<L: RawLock>(heap: &Heap<'_, L>, size: u64, wish: Wish) -> Result<NonNull<u8>, Refused> {
+pub(super) fn serve<L: RawLock>(heap: &AnyHeap<L>, size: u64, wish: Wish) -> Result<NonNull<u8>, Refused> {
     let size = bytes(size);
     if wish == Wish::default() {
         return heap.alloc(size);

@@ -33,11 +33,11 @@ impl Sample {
     /// The figures now.
     pub(super) fn of(playback: &Playback<'_>) -> Result<Self, Stop> {
         let stats = playback.heap().stats().map_err(|error| Stop::Usage(error.to_string()))?;
-        let (free, largest) = (stats.next_fit.free_bytes as f64, stats.next_fit.largest_free as f64);
+        let (free, largest) = (stats.blocks.free_bytes as f64, stats.blocks.largest_free as f64);
         Ok(Self {
             at: playback.progress().0,
             asked: playback.asked(),
-            in_use: (stats.slab.live_bytes + stats.next_fit.live_bytes) as u64,
+            in_use: (stats.slab.live_bytes + stats.blocks.live_bytes) as u64,
             fragmentation: if free > 0.0 { 100.0 * (free - largest) / free } else { 0.0 },
         })
     }

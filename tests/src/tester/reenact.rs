@@ -204,7 +204,11 @@ impl<'a> Stage<'a> {
             // What the program has written over a header it does not write here.
             Event::Refused { place: Place::Offset(place), reason, .. } if reason != "header overwritten" => {
                 if self.heap.free(*place) {
-                    self.differ(|_| before(&format!("#!f {place}")), format!("refused as {reason}"), "freed".to_owned());
+                    self.differ(
+                        |_| before(&format!("#!f {place}")),
+                        format!("refused as {reason}"),
+                        "freed".to_owned(),
+                    );
                 }
             }
             Event::Refused { .. } | Event::Interrupted(_) | Event::Forked(_) => {}

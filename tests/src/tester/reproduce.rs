@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
-use slabfit::{MAX_HEAP, Placement, SegmentStats};
+use slabfit::{MAX_HEAP, SegmentStats};
 
+use crate::model::Placement;
 use crate::tester::extension::Recorded;
 use crate::tester::playground::Ground;
 use crate::tester::recordings::Recording;
@@ -54,15 +55,6 @@ fn ground(arguments: &ReplayArguments, otherwise: Ground) -> Result<Ground, Stop
     Ok(Ground { heap: heap.next_multiple_of(sys::page_size()), slab_size, placement })
 }
 
-/// How a placement is called.
-#[must_use]
-pub fn name_of(placement: Placement) -> &'static str {
-    match placement {
-        Placement::FirstFit => "first",
-        Placement::NextFit => "next",
-    }
-}
-
 /// What a trace is, in one line.
 #[must_use]
 pub fn headline(recording: &Recording) -> String {
@@ -88,7 +80,7 @@ fn people(
 ) -> io::Result<()> {
     let Reenacted { operations, time, failed, skipped, compared, difference, stats } = reenacted;
     let Ground { heap, slab_size, placement } = ground;
-    let (heap, slab_size, placement) = (grouped(heap as u64), grouped(slab_size as u64), name_of(placement));
+    let (heap, slab_size, placement) = (grouped(heap as u64), grouped(slab_size as u64), placement.word());
     let as_recorded = if same { ", as recorded" } else { "" };
     writeln!(out, "{}", headline(recording))?;
     writeln!(out, "  on a heap of {heap} bytes, slab size {slab_size}, {placement} fit{as_recorded}")?;
@@ -97,7 +89,7 @@ fn people(
     if *skipped > 0 {
         writeln!(out, "  {} operations had no object", grouped(*skipped))?;
     }
-    for (name, figures) in [("slab", &stats.slab), ("next fit", &stats.next_fit)] {
+    for (name, figures) in [("slab", &stats.slab), ("next fit", &stats.blocks)] {
         writeln!(out, "  {name}: {}", segment(figures))?;
     }
     match difference {
@@ -129,7 +121,7 @@ fn machine(recording: &Recording, ground: Ground, same: bool, reenacted: &Reenac
         "trace": about(recording),
         "heap": ground.heap,
         "slab_size": ground.slab_size,
-        "placement": name_of(ground.placement),
+        "placement": ground.placement.word(),
         "as_recorded": same,
         "operations_replayed": operations,
         "nanoseconds": u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
@@ -138,7 +130,7 @@ fn machine(recording: &Recording, ground: Ground, same: bool, reenacted: &Reenac
         "compared": compared,
         "difference": difference,
         "slab": figures(&stats.slab),
-        "next_fit": figures(&stats.next_fit),
+        "blocks": figures(&stats.blocks),
         "spilled": stats.spilled,
     })
 }
@@ -154,7 +146,7 @@ pub fn about(recording: &Recording) -> Value {
             "pid": setup.process,
             "heap": setup.heap,
             "slab_size": setup.slab_size,
-            "placement": name_of(setup.placement),
+            "placement": setup.placement.word(),
             "to_its_exit": recorded.ended,
         })
     });

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use slabfit::{MAX_HEAP, Placement};
+use slabfit::MAX_HEAP;
 
+use crate::model::Placement;
 use crate::tester::args::{Suite, TestArguments};
 use crate::tester::conformance::{Holds, Scenario, scenarios};
 use crate::tester::recordings::{LoadError, Recording, Source};

@@ -1,9 +1,10 @@
 //! Carries out one step of a test, on slabfit's own heap in this process.
 
 use serde::{Deserialize, Serialize};
-use slabfit::{Config, Placement};
+use slabfit::Config;
 use slabfit_linux::{MapError, MappedHeap};
 
+use crate::model::Placement;
 use crate::tester::allocator::Allocator;
 use crate::tester::conformance::{Given, Scenario};
 use crate::tester::own::OwnHeap;

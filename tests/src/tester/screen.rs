@@ -2,7 +2,7 @@
 
 use slabfit::{Segment, SegmentStats};
 use slabfit_linux::text::{Bytes, Count, Grouped, Share};
-use slabfit_linux::{Cell, Cells, slots};
+use slabfit_linux::{Cell, Cells};
 
 use crate::tester::playback::Playback;
 use crate::tester::window::GRANULE;
@@ -18,7 +18,7 @@ pub enum Kind {
     Hint,
     /// Cells of the slab, of this [fullness](Cell::fullness).
     Slab(u8),
-    /// Cells of the next-fit segment, of this fullness.
+    /// Cells of the block segment, of this fullness.
     Blocks(u8),
     /// The cell that the rover stands at.
     Rover,
@@ -59,13 +59,12 @@ pub fn screen(
     let Some(stats) = heap.stats().ok().filter(|_| !small) else {
         return vec![one(Kind::Text, "The terminal is too small.", columns)];
     };
-    let next_fit = &stats.next_fit;
-    let outside = (next_fit.free_bytes - next_fit.largest_free) as u64;
+    let outside = (stats.blocks.free_bytes - stats.blocks.largest_free) as u64;
     let (done, all) = playback.progress();
-    let used = (stats.slab.live_bytes + next_fit.live_bytes) as f64;
+    let used = (stats.slab.live_bytes + stats.blocks.live_bytes) as f64;
     let share_done = done as f64 / all.max(1) as f64;
     if history.last().is_none_or(|&(at, _, _)| at < share_done) {
-        history.push((share_done, used, outside as f64 / (next_fit.free_bytes as f64).max(1.0)));
+        history.push((share_done, used, outside as f64 / (stats.blocks.free_bytes as f64).max(1.0)));
     }
 
     let mut lines = vec![
@@ -76,19 +75,20 @@ pub fn screen(
     ];
     let (slab, blocks) = (heap.segment(Segment::Slab), heap.segment(Segment::Blocks));
     let share = share(slab.len(), blocks.len(), columns, rows - AROUND);
-    let cells = Cells::new(slots(heap, &stats.slab), slab, share);
+    let cells = Cells::new(heap.slots(&stats.slab), slab, share);
     lines.extend(grid(cells, Kind::Slab, columns, None));
-    lines.push(one(Kind::Head, &block_figures(next_fit), columns));
+    lines.push(one(Kind::Head, &block_figures(&stats.blocks), columns));
     let rover = heap.rover().map(|rover| (rover - blocks.start) / share);
     let cells = Cells::new(heap.blocks_in(Segment::Blocks), blocks, share);
     lines.extend(grid(cells, Kind::Blocks, columns, rover));
-    let fragmentation = Share(outside, next_fit.free_bytes as u64);
+    let fragmentation = Share(outside, stats.blocks.free_bytes as u64);
     let most = history.iter().map(|&(_, used, _)| used).fold(1.0, f64::max);
     let label = format!("in use {:>10} ", Bytes(used as u64).to_string());
     lines.push(curve(&label, history.iter().map(|&(at, used, _)| (at, used / most)), columns));
     let label = format!("fragment. {:>7} ", fragmentation.to_string());
     lines.push(curve(&label, history.iter().map(|&(at, _, part)| (at, part)), columns));
-    let cell = format!("a cell is {}: · free, ░▒▓ some to most, █ all of it in use, | rover", Bytes(share as u64));
+    let mark = if rover.is_some() { ", | rover" } else { "" };
+    let cell = format!("a cell is {}: · free, ░▒▓ some to most, █ all of it in use{mark}", Bytes(share as u64));
     lines.push(one(Kind::Hint, &cell, columns));
     lines.push(one(Kind::Hint, &format!("{state} · space: pause, + -: rate, right: a step, q: quit"), columns));
     lines
@@ -105,10 +105,10 @@ fn slab_figures(slab: &SegmentStats, slab_size: usize) -> String {
     format!("slab {size}: {} of {slots} slots of {slab_size} in use, {}", Grouped(used), Share(used, all))
 }
 
-fn block_figures(next_fit: &SegmentStats) -> String {
-    let [size, free, largest] = [next_fit.size, next_fit.free_bytes, next_fit.largest_free].map(|n| Bytes(n as u64));
-    let (blocks, holes) = (Grouped(next_fit.live_objects as u64), Count(next_fit.free_blocks as u64, "hole"));
-    let used = Share(next_fit.live_bytes as u64, next_fit.size as u64);
+fn block_figures(stats: &SegmentStats) -> String {
+    let [size, free, largest] = [stats.size, stats.free_bytes, stats.largest_free].map(|n| Bytes(n as u64));
+    let (blocks, holes) = (Grouped(stats.live_objects as u64), Count(stats.free_blocks as u64, "hole"));
+    let used = Share(stats.live_bytes as u64, stats.size as u64);
     format!("blocks {size}: {blocks} take {used}; {free} free in {holes}, largest {largest}")
 }
 

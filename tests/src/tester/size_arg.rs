@@ -67,6 +67,14 @@ pub fn size(text: &str) -> Result<usize, String> {
     usize::try_from(bytes).map_err(|_| "more bytes than this machine can address".to_owned())
 }
 
+/// The same, or 0 for a heap without a slab.
+///
+/// # Errors
+/// What is wrong with `text`, in words.
+pub fn slab_size(text: &str) -> Result<usize, String> {
+    if text == "0" { Ok(0) } else { size(text) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

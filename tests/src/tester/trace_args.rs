@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::model::Placement;
+use crate::tester::size_arg::{size, slab_size};
 use clap::{Args, ValueEnum};
-use slabfit::Placement;
-
-use crate::tester::size_arg::size;
 
 /// A trace, and how its report is to look.
 #[derive(Args, Clone, Debug)]
@@ -27,8 +26,8 @@ pub struct ReplayArguments {
     /// Bytes of the heap; those of the recording without it, or 64M
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub heap: Option<usize>,
-    /// Bytes that the slab serves; those of the recording without it, or 64
-    #[arg(long, value_name = "N", value_parser = size)]
+    /// Bytes that the slab serves, 0 for no slab; those of the recording without it, or 64
+    #[arg(long, value_name = "N", value_parser = slab_size)]
     pub slab_size: Option<usize>,
     /// Where the heap starts its search; as recorded without it, or first fit
     #[arg(long, value_name = "POLICY")]
@@ -52,8 +51,8 @@ pub struct AdviseArguments {
     /// What to serve.
     #[command(flatten)]
     pub trace: TraceArguments,
-    /// Try this slab size, instead of those that suit the trace; can be repeated
-    #[arg(long, value_name = "N", value_parser = size)]
+    /// Try this slab size, 0 for no slab, instead of those that suit the trace; can be repeated
+    #[arg(long, value_name = "N", value_parser = slab_size)]
     pub slab_size: Vec<usize>,
 }
 

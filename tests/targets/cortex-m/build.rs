@@ -5,9 +5,9 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::{env, fs};
 
-use slabfit::{Config, Reason, ReallocError};
+use slabfit::{Config, ReallocError, Reason};
 
-use self::model::Model;
+use self::model::{Model, Placement};
 
 #[path = "../../src/model.rs"]
 #[allow(dead_code, reason = "a program needs less of it than the tests")]
@@ -16,6 +16,8 @@ mod model;
 /// As in the firmware.
 const HEAP_SIZE: usize = 16 << 10;
 const SLAB_SIZE: usize = 64;
+/// Not this machine's, but that of 32-bit bare metal.
+const GRANULE: usize = 8;
 /// Where the model believes its heap to be. Any address will do that is a multiple of the largest alignment used.
 const BASE: usize = 1 << 16;
 const STEPS: usize = 3_000;
@@ -30,19 +32,18 @@ fn main() {
         println!("cargo::rerun-if-changed={file}");
     }
     let seed = env::var("SLABFIT_SEED").map_or(SEED, |seed| seed.parse().expect("SLABFIT_SEED is a number"));
-    let (next_fit, first_fit) = (Config::new(SLAB_SIZE), Config::new(SLAB_SIZE).first_fit());
     let text = format!(
         "pub static NEXT_FIT: &[Step] = &[{}];\npub static FIRST_FIT: &[Step] = &[{}];\n",
-        program(next_fit, seed),
-        program(first_fit, seed + 1)
+        program(Placement::NextFit, seed),
+        program(Placement::FirstFit, seed + 1)
     );
     fs::write(out.join("programs.rs"), text).expect("the folder is cargo's, for this");
 }
 
 /// Steps of a program that fills and empties its heap by turns and leaves it empty, one a line.
-fn program(config: Config, seed: u64) -> String {
+fn program(placement: Placement, seed: u64) -> String {
     let mut recorder = Recorder {
-        model: Model::new(BASE, HEAP_SIZE, config),
+        model: Model::with_granule(GRANULE, BASE, HEAP_SIZE, Config::new(SLAB_SIZE), placement),
         random: Random(seed | 1),
         live: Vec::new(),
         given_up: Vec::new(),
@@ -52,8 +53,8 @@ fn program(config: Config, seed: u64) -> String {
         let growing = [70, 40][step / 150 % 2];
         recorder.step(growing);
         if step % 16 == 0 {
-            let rover = recorder.model.rover() - BASE;
-            recorder.write(format_args!("Rover({rover})"));
+            let rover = recorder.model.rover().map(|rover| rover - BASE);
+            recorder.write(format_args!("Check({rover:?})"));
         }
     }
     while let Some(at) = recorder.live.pop() {
@@ -78,7 +79,7 @@ impl Recorder {
             0..3 => self.free(anywhere),
             3 => self.free(BASE - 1 - anywhere % 32),
             4 => self.free(BASE + HEAP_SIZE + anywhere % 32),
-            5..10 => self.free(anywhere & !15),
+            5..10 => self.free(anywhere / GRANULE * GRANULE),
             10..15 => self.given_up.last().copied().into_iter().for_each(|at| self.free(at)),
             15..30 if !self.live.is_empty() => self.realloc(),
             _ if self.random.below(100) < growing => self.alloc(),
@@ -129,7 +130,7 @@ impl Recorder {
     }
 
     fn align(&mut self) -> usize {
-        if self.random.below(5) > 0 { 16 } else { 1 << self.random.below(7) }
+        if self.random.below(5) > 0 { GRANULE } else { 1 << self.random.below(7) }
     }
 
     fn write(&mut self, step: std::fmt::Arguments<'_>) {

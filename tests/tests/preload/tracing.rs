@@ -77,7 +77,7 @@ fn alignments_failed_requests_and_wrong_frees_are_recorded() {
     let recorded = trace.recorded().expect("a recording");
     assert!([32, 4096, 65536].iter().all(|&wanted| recorded.notes.iter().any(|note| note.wish.alignment == wanted)));
     assert!(recorded.notes.iter().any(|note| note.wish.zeroed));
-    let failed = |event: &Event| matches!(event, Event::NotAllocated { why, .. } if why == "full");
+    let failed = |event: &Event| matches!(event, Event::NotAllocated { why, .. } if why == "the heap is full");
     assert!(recorded.events.iter().filter(|(_, event)| failed(event)).count() > 10, "{:#?}", recorded.events);
 
     let Some(wrong) = compiled("cc", "wrong_free.c", "wrong_free_traced", &c(&[])) else { return };
@@ -87,7 +87,7 @@ fn alignments_failed_requests_and_wrong_frees_are_recorded() {
         let fits = |event: &Event| matches!(event, Event::Refused { reason: found, .. } if found == reason);
         trace.recorded().is_some_and(|recorded| recorded.events.iter().any(|(_, event)| fits(event)))
     };
-    assert!(refused("already free") && refused("outside the heap") && refused("header overwritten"));
+    assert!(refused("double free") && refused("outside the heap") && refused("header overwritten"));
 }
 
 #[test]
@@ -369,7 +369,7 @@ fn figures(stats: &Stats) -> Vec<(String, u64)> {
         ];
         figures.map(|(name, figure)| (format!("/{segment}/{name}"), figure))
     };
-    [of("slab", &stats.slab), of("next_fit", &stats.next_fit)].concat()
+    [of("slab", &stats.slab), of("blocks", &stats.blocks)].concat()
 }
 
 pub fn read(file: &Path) -> Trace {

@@ -8,7 +8,7 @@ use crate::region::Region;
 use crate::resident;
 use crate::subject::{Kind, Setup};
 use crate::table::Table;
-use slabfit::Config;
+use slabfit::{Config, FirstFit, NextFit, Policy};
 use slabfit_linux::MappedHeap;
 use std::time::Instant;
 
@@ -35,6 +35,17 @@ pub fn run(effort: Effort) -> Table {
     table
 }
 
+/// Maps slabfit's heap and serves and writes both objects.
+fn use_once<P: Policy>(stop: &mut dyn FnMut()) -> Option<()> {
+    let heap = MappedHeap::<P>::with_policy(HEAP, Config::new(SLAB as usize)).ok()?;
+    for object in [heap.alloc(SLAB as usize), heap.alloc(100)].map(Result::ok) {
+        // SAFETY: the object is live and not empty.
+        unsafe { object?.write(1) };
+    }
+    stop();
+    Some(())
+}
+
 /// The child's part: microseconds, or KiB that became resident, of making a heap and of one object of the slab size and
 /// one of 100 bytes.
 pub fn measure(figure: &str, subject: &str) -> Option<f64> {
@@ -47,15 +58,11 @@ pub fn measure(figure: &str, subject: &str) -> Option<f64> {
         after = resident::now().unwrap_or(before);
     };
     if entry.kind == Kind::Ours {
-        let config = Config::new(SLAB as usize);
-        let config = if entry.name.contains("first") { config.first_fit() } else { config };
-        let heap = MappedHeap::new(HEAP, config).ok()?;
-        let objects = [heap.alloc(SLAB as usize), heap.alloc(100)].map(Result::ok);
-        for object in objects {
-            // SAFETY: the object is live and not empty.
-            unsafe { object?.write(1) };
+        if entry.name.contains("first") {
+            use_once::<FirstFit>(&mut stop)?;
+        } else {
+            use_once::<NextFit>(&mut stop)?;
         }
-        stop();
     } else {
         let region = Region::map(HEAP).ok()?;
         let setup = Setup { region: &region, heap: HEAP, peer: HEAP, slab_size: SLAB as usize, fresh: true };

@@ -1,28 +1,43 @@
 //! slabfit, as a Rust program uses it.
 
-use crate::subject::{Kind, Setup, Subject, bookkeeping, resized};
-use slabfit::{Config, Heap, Memory, RawLock};
+use crate::subject::{Kind, Setup, Subject, bookkeeping_of};
+use slabfit::{Config, FirstFit, Heap, Memory, NextFit, Policy, RawLock};
 use std::alloc::Layout;
 use std::process::abort;
 use std::ptr::{self, NonNull};
 
-/// A heap under lock `L`, placing by first fit or, as specified, by next fit.
-pub struct Slabfit<L: RawLock, const FIRST_FIT: bool>(Heap<'static, L>);
+/// A heap under lock `L` and policy `P`.
+pub struct Slabfit<L: RawLock, P: Named>(Heap<'static, L, P>);
 
-impl<L: RawLock + Send + Sync + 'static, const FIRST_FIT: bool> Subject for Slabfit<L, FIRST_FIT> {
-    const NAME: &'static str = if FIRST_FIT { "slabfit first fit" } else { "slabfit next fit" };
+/// A policy that has a column.
+pub trait Named: Policy {
+    /// The column's title.
+    const NAME: &'static str;
+}
+
+impl Named for NextFit {
+    const NAME: &'static str = "slabfit next fit";
+}
+
+impl Named for FirstFit {
+    const NAME: &'static str = "slabfit first fit";
+}
+
+impl<L: RawLock + Send + Sync + 'static, P: Named> Subject for Slabfit<L, P> {
+    const NAME: &'static str = P::NAME;
     const KIND: Kind = Kind::Ours;
 
     unsafe fn over(setup: &Setup<'_>) -> Box<Self> {
         let (map, size) = (setup.region.base(), setup.heap);
-        let map_size = bookkeeping(size, setup.slab_size);
+        let map_size = bookkeeping_of::<P>(size, setup.slab_size);
         // SAFETY: the region holds the bookkeeping and the heap, and is this subject's, so the caller says.
         let base = unsafe { map.add(map_size) };
-        // SAFETY: two disjoint pieces of the region, zero where it says so, that outlive the subject.
-        let memory = unsafe { Memory::from_raw_parts(base, size, map, map_size, setup.fresh) };
-        let config = Config::new(setup.slab_size);
+        // SAFETY: two disjoint pieces of the region that outlive the subject.
+        let memory = unsafe { Memory::from_raw_parts(base, size, map, map_size) };
+        // SAFETY: a fresh region is all zero.
+        let memory = if setup.fresh { unsafe { memory.assume_zeroed() } } else { memory };
         let heap = Box::new(Self(Heap::empty()));
-        let started = heap.0.init(memory, if FIRST_FIT { config.first_fit() } else { config });
+        let started = heap.0.init(memory, Config::new(setup.slab_size));
         assert!(started.is_ok(), "slabfit refused {size} bytes: {started:?}");
         heap
     }
@@ -43,7 +58,7 @@ impl<L: RawLock + Send + Sync + 'static, const FIRST_FIT: bool> Subject for Slab
     #[inline(always)]
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: the caller's promise, passed on.
-        let new = unsafe { self.0.realloc_layout(ptr, resized(layout, size)) };
+        let new = unsafe { self.0.realloc_layout(ptr, layout, size) };
         new.map_or(ptr::null_mut(), NonNull::as_ptr)
     }
 }

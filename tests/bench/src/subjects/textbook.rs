@@ -158,7 +158,7 @@ mod tests {
     use crate::subject::{NO_SLAB, Setup, Subject, bookkeeping, resized};
     use crate::subjects::Arena;
     use crate::subjects::ours::Slabfit;
-    use slabfit::SpinLock;
+    use slabfit::{NextFit, SpinLock};
 
     /// Where a subject puts every object of a sequence, counted from the first.
     fn places<S: Subject>(setup: &Setup<'_>, stream: &ops::Stream) -> Vec<Option<usize>> {
@@ -189,7 +189,7 @@ mod tests {
         // So many that now and then a request fails.
         let stream = ops::churn(410, Sizes::Between(4, 200), [1_000, 20_000], 1);
         let textbook = places::<Arena<SpinLock, Textbook>>(&setup, &stream);
-        let slabfit = places::<Slabfit<SpinLock, false>>(&setup, &stream);
+        let slabfit = places::<Slabfit<SpinLock, NextFit>>(&setup, &stream);
         assert!(slabfit.contains(&None), "the heap was never full");
         assert!(textbook == slabfit, "the addresses differ");
     }

@@ -12,8 +12,7 @@ mod setup;
 mod slab;
 mod wrong_frees;
 
-use slabfit::Placement;
-
+use crate::model::Placement;
 use crate::tester::allocator::Allocator;
 use crate::tester::session::Failure;
 use bench::Bench;

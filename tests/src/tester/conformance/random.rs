@@ -38,8 +38,8 @@ impl<'a, 'b> Program<'a, 'b> {
         let given = bench.given();
         bench.init(size, slab_size)?;
         let base = bench.session()?.window().base().addr();
-        let config = Config { placement: given.placement, ..Config::new(slab_size) };
-        let (model, random) = (Model::new(base, size, config), Rng::with_seed(given.seed));
+        let model = Model::new(base, size, Config::new(slab_size), given.placement);
+        let random = Rng::with_seed(given.seed);
         Ok(Self { bench, model, random, live: Vec::new(), base, size, slab_size })
     }
 

@@ -1,10 +1,11 @@
 //! Wrong frees: refused, with nothing changed.
 
-use slabfit::MAGIC;
+use slabfit::{GRANULE, MAGIC};
 
 use super::Scenario;
 use super::bench::Bench;
 use super::next_fit::full;
+use crate::header::LINK;
 use crate::tester::session::Failure;
 use crate::tester::window::Object;
 
@@ -111,7 +112,7 @@ fn behind_the_last_slot(bench: &mut Bench<'_>) -> Result<(), Failure> {
 fn slot_twice(bench: &mut Bench<'_>) -> Result<(), Failure> {
     let (slots, _) = furnished(bench)?;
     bench.free(slots[1])?;
-    bench.reject_at(slots[1].offset(), "a slot already free")?;
+    bench.reject_at(slots[1].offset(), "a slot that is free already")?;
     bench.serve_at(slots[1].offset(), 64)?;
     unchanged(bench)
 }
@@ -119,7 +120,7 @@ fn slot_twice(bench: &mut Bench<'_>) -> Result<(), Failure> {
 fn block_twice(bench: &mut Bench<'_>) -> Result<(), Failure> {
     let blocks = full(bench)?;
     bench.free(blocks[13])?;
-    bench.reject_at(blocks[13].offset(), "a block already free")?;
+    bench.reject_at(blocks[13].offset(), "a block that is free already")?;
     bench.serve_at(blocks[13].offset(), 32)?;
     bench.refuse(1)
 }
@@ -128,7 +129,7 @@ fn joined_block_twice(bench: &mut Bench<'_>) -> Result<(), Failure> {
     let blocks = full(bench)?;
     bench.free_all([blocks[13], blocks[15], blocks[14]])?;
     for index in [13, 14, 15] {
-        bench.reject_at(blocks[index].offset(), "a block already free")?;
+        bench.reject_at(blocks[index].offset(), "a block that is free already")?;
     }
     bench.serve_at(blocks[13].offset(), 3 * 48 - 16)?;
     bench.refuse(1)?;
@@ -154,14 +155,14 @@ fn forged(bench: &mut Bench<'_>) -> Result<(), Failure> {
 
 fn length(bench: &mut Bench<'_>) -> Result<(), Failure> {
     for wrong in [0, 16, 96, 128, 0x7fff_ffff, 0xffff_ffff] {
-        overwritten(bench, 16, 112, wrong)?;
+        overwritten(bench, GRANULE, 112, wrong)?;
     }
     Ok(())
 }
 
 fn magic(bench: &mut Bench<'_>) -> Result<(), Failure> {
     for wrong in [0, MAGIC as u64 + 1, MAGIC as u64 | 1 << 40, u64::MAX] {
-        overwritten(bench, 8, MAGIC as u64, wrong)?;
+        overwritten(bench, GRANULE - LINK, MAGIC as u64, wrong)?;
     }
     Ok(())
 }

@@ -1,12 +1,13 @@
 //! The heap beside the reference model, whose answers `build.rs` has written down.
 
 use core::alloc::Layout;
+use core::mem::MaybeUninit;
 use core::{ptr, slice};
 
 use cortex_m_semihosting::hprintln;
 use slabfit::AllocError::{self, Fragmented, Full};
 use slabfit::Reason::{self, DoubleFree, Misaligned, NeverAllocated, NotAStart, OutsideHeap};
-use slabfit::{Config, Heap, Memory, RegionArray, StaticArray, bookkeeping_size};
+use slabfit::{Config, FirstFit, Heap, Memory, NextFit, Policy, RegionArray, StaticArray, bookkeeping_size};
 
 use crate::masked::Masked;
 
@@ -24,38 +25,53 @@ pub enum Step {
     Realloc(u16, u16, u8, Result<u16, AllocError>),
     /// Address, which may be any.
     Free(i16, Result<(), Reason>),
-    /// Where the rover stands.
-    Rover(u16),
+    /// Where the rover stands, if there is one.
+    Check(Option<u16>),
 }
 
 mod programs {
     use super::*;
-    use Step::{Alloc, Free, Realloc, Rover};
+    use Step::{Alloc, Check, Free, Realloc};
 
     include!(concat!(env!("OUT_DIR"), "/programs.rs"));
 }
 
+const CONFIG: Config = Config::new(SLAB_SIZE);
+
 /// Runs both programs in the same memory, one after the other.
 pub fn run() {
     let region = REGION.take().expect("nobody has asked before");
-    let mut bookkeeping = RegionArray::<{ bookkeeping_size(HEAP_SIZE, SLAB_SIZE) }>::new();
-    let (next_fit, first_fit) = (Config::new(SLAB_SIZE), Config::new(SLAB_SIZE).first_fit());
-    for (name, config, program) in
-        [("next fit", next_fit, programs::NEXT_FIT), ("first fit", first_fit, programs::FIRST_FIT)]
-    {
-        let memory = Memory::with_bookkeeping(region, bookkeeping.as_mut());
-        let heap: Heap<'_, Masked> = Heap::new(memory, config).expect("the memory is enough");
-        for (number, step) in program.iter().enumerate() {
-            run_step(&heap, number, step);
-        }
-        let stats = heap.stats().expect("nobody is in the heap");
-        assert_eq!((stats.slab.live_objects, stats.next_fit.live_objects), (0, 0));
-        assert_eq!(stats.next_fit.free_blocks, 1, "freeing everything leaves one free block");
-        hprintln!("{}: {} steps as the model says", name, program.len());
-    }
+    run_under::<NextFit>("next fit", region, programs::NEXT_FIT, |heap| heap.rover().expect("nobody is in the heap"));
+    run_under::<FirstFit>("first fit", region, programs::FIRST_FIT, |_| None);
 }
 
-fn run_step(heap: &Heap<'_, Masked>, number: usize, step: &Step) {
+fn run_under<P: Policy>(
+    name: &str,
+    region: &mut [MaybeUninit<u8>],
+    program: &[Step],
+    rover: fn(&Heap<'_, Masked, P>) -> Option<usize>,
+) {
+    // As many bytes as either policy needs.
+    const BOOKKEEPING: usize = bookkeeping_size::<NextFit>(HEAP_SIZE, CONFIG);
+    const { assert!(bookkeeping_size::<P>(HEAP_SIZE, CONFIG) <= BOOKKEEPING) };
+    let mut bookkeeping = RegionArray::<BOOKKEEPING>::new();
+    let memory = Memory::with_bookkeeping(region, bookkeeping.as_mut());
+    let heap: Heap<'_, Masked, P> = Heap::from_memory(memory, CONFIG).expect("the memory is enough");
+    for (number, step) in program.iter().enumerate() {
+        run_step(&heap, number, step, rover);
+    }
+    let stats = heap.stats().expect("nobody is in the heap");
+    assert_eq!((stats.slab.live_objects, stats.blocks.live_objects), (0, 0));
+    assert_eq!(stats.blocks.free_blocks, 1, "freeing everything leaves one free block");
+    hprintln!("{}: {} steps as the model says", name, program.len());
+}
+
+fn run_step<P: Policy>(
+    heap: &Heap<'_, Masked, P>,
+    number: usize,
+    step: &Step,
+    rover: fn(&Heap<'_, Masked, P>) -> Option<usize>,
+) {
     let base = heap.base().expect("a heap has a base").as_ptr();
     let offset = |pointer: *const u8| (pointer.addr() - base.addr()) as u16;
     match *step {
@@ -68,7 +84,7 @@ fn run_step(heap: &Heap<'_, Masked>, number: usize, step: &Step) {
             let old = base.wrapping_add(at.into());
             let kept = verify(heap, old, number).min(size.into());
             // SAFETY: nobody uses the object but this function.
-            let moved = unsafe { heap.realloc_layout(old, layout(size, align)) };
+            let moved = unsafe { heap.realloc_layout(old, layout(kept as u16, align), size.into()) };
             let answer = moved.map(|object| offset(object.as_ptr()));
             assert_eq!(answer, expected.map_err(Into::into), "step {number}");
             if let Ok(object) = moved {
@@ -87,8 +103,8 @@ fn run_step(heap: &Heap<'_, Masked>, number: usize, step: &Step) {
             let freed = unsafe { heap.free(object) };
             assert_eq!(freed.map_err(|wrong| wrong.reason), expected, "step {number}");
         }
-        Step::Rover(at) => {
-            assert_eq!(heap.rover().map(|rover| offset(ptr::without_provenance(rover))), Some(at), "step {number}");
+        Step::Check(at) => {
+            assert_eq!(rover(heap).map(|rover| offset(ptr::without_provenance(rover))), at, "step {number}");
             assert_eq!(heap.check(), Ok(()), "step {number}");
         }
     }
@@ -104,14 +120,14 @@ fn tag(object: *const u8) -> u8 {
 }
 
 /// Fills an object to its last byte.
-fn fill(heap: &Heap<'_, Masked>, object: *mut u8) {
+fn fill<P: Policy>(heap: &Heap<'_, Masked, P>, object: *mut u8) {
     let size = heap.usable_size(object).expect("it is live");
     // SAFETY: the object has so many bytes, and nobody uses it but this file.
     unsafe { object.write_bytes(tag(object), size) };
 }
 
 /// Reads an object back and says how many bytes it has.
-fn verify(heap: &Heap<'_, Masked>, object: *const u8, number: usize) -> usize {
+fn verify<P: Policy>(heap: &Heap<'_, Masked, P>, object: *const u8, number: usize) -> usize {
     let size = heap.usable_size(object).expect("it is live");
     // SAFETY: the object has so many bytes, which `fill` has written.
     let bytes = unsafe { slice::from_raw_parts(object, size) };

@@ -46,10 +46,10 @@ pub fn run() {
 
     assert_eq!(HEAP.check(), Ok(()));
     let stats = HEAP.stats().expect("nobody is in the heap");
-    assert_eq!((stats.slab.live_objects, stats.next_fit.live_objects), (0, 0));
-    assert_eq!(stats.slab.refused_frees + stats.next_fit.refused_frees + stats.refused_outside, 0);
+    assert_eq!((stats.slab.live_objects, stats.blocks.live_objects), (0, 0));
+    assert_eq!(stats.slab.refused_frees + stats.blocks.refused_frees + stats.refused_outside, 0);
     assert!(rounds > 0 && stats.slab.allocs > 0);
-    hprintln!("interrupts: {} of them beside {} rounds, {} blocks", TICKS, rounds, stats.next_fit.allocs);
+    hprintln!("interrupts: {} of them beside {} rounds, {} blocks", TICKS, rounds, stats.blocks.allocs);
 }
 
 #[exception]

@@ -1,0 +1,473 @@
+//! Bits in native words: windows, which show a word's worth of bits from any place on, and summaries, in which the next set
+//! bit is found in a step for each level.
+//!
+//! Bit `i` of an array is bit `i % 8` of byte `i / 8`: a word read at any byte shows the bits from there on, whatever words
+//! they lie in, and one shift brings bit `i` to its end. The arrays are padded by a word at both ends for that. (Where the
+//! processor has no unaligned loads, the compiler makes one of byte loads; two aligned words and a funnel shift take as many
+//! instructions.)
+#![allow(unsafe_code)]
+
+use core::ptr;
+
+use crate::memory::{Bump, Lent};
+use crate::units::{BITS, Offset, Word};
+
+/// The bits of a word from `bit` up.
+pub(crate) const fn from_bit(bit: u32) -> Word {
+    Word::MAX.wrapping_shl(bit)
+}
+
+/// The bits of a word above `bit`.
+pub(crate) const fn above_bit(bit: u32) -> Word {
+    (Word::MAX - 1).wrapping_shl(bit)
+}
+
+/// The bits of a word up to `bit`.
+pub(crate) const fn up_to_bit(bit: u32) -> Word {
+    !above_bit(bit)
+}
+
+/// The bits of a word below `bit`.
+pub(crate) const fn below_bit(bit: u32) -> Word {
+    !from_bit(bit)
+}
+
+/// The highest set bit of a word that is not zero.
+pub(crate) const fn highest(word: Word) -> u32 {
+    (BITS - 1).wrapping_sub(word.leading_zeros())
+}
+
+/// The bits of a word from its lowest set bit up; none if it has none.
+pub(crate) const fn from_lowest(word: Word) -> Word {
+    word | word.wrapping_neg()
+}
+
+/// The bits of a word above its lowest set bit; none if it has none.
+pub(crate) const fn above_lowest(word: Word) -> Word {
+    !(word ^ word.wrapping_sub(1))
+}
+
+/// Words of padding before, between and after the two arrays of [`Boundaries`].
+const PADDING: usize = 2;
+
+/// Two bits for each boundary between granules: whether a block starts there, and whether one ends there.
+///
+/// Invariants: `starts` and `ends` point to the words of chunk 0, which the words of the other chunks follow; all of them and
+/// [`PADDING`] words before and after each array lie in `words`; or all are 0. Boundaries below `limit` have bits, and
+/// `limit` is a multiple of [`BITS`].
+#[derive(Debug)]
+pub(crate) struct Boundaries<'a> {
+    starts: *mut Word,
+    ends: *mut Word,
+    limit: usize,
+    words: Lent<'a, Word>,
+}
+
+// SAFETY: the pointers lead to nothing but the lent words, which are Send.
+unsafe impl Send for Boundaries<'_> {}
+// SAFETY: through `&Boundaries` the words are only read.
+unsafe impl Sync for Boundaries<'_> {}
+
+/// Bits of both kinds, from the same boundary on or of the same chunk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    pub(crate) starts: Word,
+    pub(crate) ends: Word,
+}
+
+/// A boundary that has bits: it was compared with the limit.
+///
+/// Invariant: below the limit of the `Boundaries` that made it, of which each heap has one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place(u32);
+
+/// A boundary that has bits or lies in the padding.
+///
+/// Invariant: at most [`BITS`] above a [`Place`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Near(u32);
+
+impl Window {
+    /// The gaps: where a block ends and none starts.
+    #[inline(always)]
+    pub(crate) fn gaps(self) -> Word {
+        self.ends & !self.starts
+    }
+}
+
+impl Place {
+    #[inline(always)]
+    pub(crate) fn offset(self) -> Offset {
+        Offset::new(self.0)
+    }
+
+    /// The boundary of a window's lowest bit among `bits`, which the window at this place showed.
+    #[inline(always)]
+    pub(crate) fn lowest(self, bits: Word) -> Near {
+        Near(self.0.wrapping_add(bits.trailing_zeros()))
+    }
+
+    #[inline(always)]
+    pub(crate) fn near(self) -> Near {
+        Near(self.0)
+    }
+}
+
+impl Near {
+    #[inline(always)]
+    pub(crate) fn offset(self) -> Offset {
+        Offset::new(self.0)
+    }
+}
+
+impl<'a> Boundaries<'a> {
+    /// No boundaries, all zeros.
+    pub(crate) const EMPTY: Self =
+        Self { starts: ptr::null_mut(), ends: ptr::null_mut(), limit: 0, words: Lent::EMPTY };
+
+    /// Words that the boundaries of `chunks` chunks take.
+    pub(crate) const fn words(chunks: u32) -> usize {
+        (chunks as usize).saturating_mul(2).saturating_add(3 * PADDING)
+    }
+
+    /// The boundaries of `chunks` chunks, all clear.
+    pub(crate) fn new(chunks: u32, memory: &mut Bump<'a>) -> Option<Self> {
+        let limit = (chunks as usize).wrapping_mul(BITS as usize);
+        let words: Lent<'a, Word> = memory.slice(Self::words(chunks))?;
+        // SAFETY: in bounds: the padding before the words.
+        let starts = unsafe { words.start().add(PADDING) };
+        // SAFETY: in bounds: the words of all chunks and the padding after them follow.
+        let ends = unsafe { starts.add((chunks as usize).wrapping_add(PADDING)) };
+        Some(Self { starts, ends, limit, words })
+    }
+
+    /// The boundary at `at`, if it has bits.
+    #[inline(always)]
+    pub(crate) fn place(&self, at: Offset) -> Option<Place> {
+        ((at.index() as usize) < self.limit).then_some(Place(at.index()))
+    }
+
+    /// The bits from a boundary on: at least `BITS - 7` of each kind, from bit 0 up.
+    #[inline(always)]
+    pub(crate) fn ahead(&self, Place(at): Place) -> Window {
+        let byte = (at / 8) as isize;
+        let window = |words: *mut Word| {
+            // SAFETY: in bounds: the word's bytes are those from `at / 8` on, of which the last is in the padding at most.
+            let word = unsafe { read(words, byte) };
+            word.wrapping_shr(at % 8)
+        };
+        Window { starts: window(self.starts), ends: window(self.ends) }
+    }
+
+    /// The bits up to a boundary: at least `BITS - 7` of each kind, from the highest bit down.
+    #[inline(always)]
+    pub(crate) fn behind(&self, Place(at): Place) -> Window {
+        let byte = ((at / 8) as isize).wrapping_sub((BITS / 8 - 1) as isize);
+        let window = |words: *mut Word| {
+            // SAFETY: in bounds: the word's bytes are those up to `at / 8`, of which the first is in the padding at least.
+            let word = unsafe { read(words, byte) };
+            word.wrapping_shl(!at % 8)
+        };
+        Window { starts: window(self.starts), ends: window(self.ends) }
+    }
+
+    /// The bits of a chunk; none if there is no such chunk.
+    #[inline(always)]
+    pub(crate) fn chunk(&self, chunk: u32) -> Window {
+        if chunk as usize >= self.limit / BITS as usize {
+            return Window { starts: 0, ends: 0 };
+        }
+        self.around(Near(chunk.wrapping_mul(BITS)))
+    }
+
+    /// The bits of a boundary's chunk.
+    #[inline(always)]
+    pub(crate) fn around(&self, Near(at): Near) -> Window {
+        let index = (at / BITS) as usize;
+        // SAFETY: valid for reads, aligned, initialised: a word of a chunk or of the padding after it.
+        let starts = unsafe { self.starts.add(index).read() };
+        // SAFETY: as above.
+        let ends = unsafe { self.ends.add(index).read() };
+        Window { starts: Word::from_le(starts), ends: Word::from_le(ends) }
+    }
+
+    /// Turns the start bit of a boundary over, and returns the bits of its chunk.
+    #[inline(always)]
+    pub(crate) fn flip_start(&mut self, at: Near) -> Window {
+        let Window { starts, ends } = self.around(at);
+        let starts = starts ^ bit(at.0);
+        // SAFETY: valid for writes, aligned: a word of a chunk or of the padding after it.
+        unsafe { self.starts.add((at.0 / BITS) as usize).write(starts.to_le()) };
+        Window { starts, ends }
+    }
+
+    /// Turns the end bit of a boundary over, and returns the bits of its chunk.
+    #[inline(always)]
+    pub(crate) fn flip_end(&mut self, at: Near) -> Window {
+        let Window { starts, ends } = self.around(at);
+        let ends = ends ^ bit(at.0);
+        // SAFETY: valid for writes, aligned: a word of a chunk or of the padding after it.
+        unsafe { self.ends.add((at.0 / BITS) as usize).write(ends.to_le()) };
+        Window { starts, ends }
+    }
+
+    /// The bits of each chunk.
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = Window> + '_ {
+        (0..self.limit / BITS as usize).map(|chunk| self.chunk(chunk as u32))
+    }
+
+    /// Whether the padding is clear.
+    pub(crate) fn padding_is_clear(&self) -> bool {
+        let chunks = self.limit / BITS as usize;
+        let arrays = [PADDING, chunks.wrapping_add(2 * PADDING)].map(|start| start..start.wrapping_add(chunks));
+        (0..self.words.len())
+            .all(|index| arrays.iter().any(|array| array.contains(&index)) || self.words.get(index) == 0)
+    }
+}
+
+#[inline(always)]
+const fn bit(at: u32) -> Word {
+    (1 as Word).wrapping_shl(at)
+}
+
+/// The word that begins at byte `byte` of `words`.
+///
+/// # Safety
+/// Its bytes belong to the array or its padding.
+#[inline(always)]
+unsafe fn read(words: *mut Word, byte: isize) -> Word {
+    // SAFETY: in bounds: as the caller promises.
+    let place = unsafe { words.byte_offset(byte) };
+    // SAFETY: valid for reads and initialised: as the caller promises; any alignment will do.
+    Word::from_le(unsafe { place.read_unaligned() })
+}
+
+/// 64^6 or 32^6 bits would do: the slots of a granule in the largest heap, and more than it has chunks. A power of two, so that a
+/// level is brought into bounds by a mask.
+const LEVELS: u32 = 8;
+
+/// Bits with summaries: the next or previous set bit is found in O(levels), O(log of the bits).
+///
+/// Above the words of bits stand words of summary. (The bitmap version of van Emde Boas' idea, as in the ready lists of
+/// real-time schedulers.) The first two levels are handled in line: they find what is within a word of words.
+///
+/// Invariants: bit `i` of level `k + 1` is set iff word `i` of level `k` is not zero. Each level ends with a word that is zero.
+#[derive(Debug)]
+pub(crate) struct BitTree<'a> {
+    /// All levels, the bits first.
+    words: Lent<'a, Word>,
+    /// Where each level begins.
+    starts: [u32; LEVELS as usize],
+    /// The level of one word, at least 1.
+    top: u32,
+}
+
+/// What [`BitTree::next`] and [`previous`](BitTree::previous) return where there is no such bit.
+pub(crate) const NO_BIT: u32 = u32::MAX;
+
+impl<'a> BitTree<'a> {
+    /// A tree of no bits, all zeros.
+    pub(crate) const EMPTY: Self = Self { words: Lent::EMPTY, starts: [0; LEVELS as usize], top: 0 };
+
+    /// Words that a tree of `bits` bits takes.
+    pub(crate) const fn words(bits: u32) -> usize {
+        let (mut words, mut below, mut level) = (0usize, bits, 0);
+        loop {
+            below = below.div_ceil(BITS);
+            words = words.saturating_add(below as usize).saturating_add(1);
+            if level > 0 && below <= 1 {
+                return words;
+            }
+            level = 1;
+        }
+    }
+
+    /// A tree of `bits` clear bits, or `None` if the memory or the levels do not suffice.
+    pub(crate) fn new(bits: u32, memory: &mut Bump<'a>) -> Option<Self> {
+        let mut tree = Self { words: memory.slice(Self::words(bits))?, ..Self::EMPTY };
+        let (mut below, mut next) = (bits, 0u32);
+        for (level, start) in (0u32..).zip(&mut tree.starts) {
+            *start = next;
+            below = below.div_ceil(BITS);
+            next = next.wrapping_add(below).wrapping_add(1);
+            if level > 0 && below <= 1 {
+                tree.top = level;
+                return Some(tree);
+            }
+        }
+        // Not reached: more bits than the levels hold, which no heap has.
+        None
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "the mask brings the index into bounds")]
+    #[inline(always)]
+    fn place(&self, level: u32, word: u32) -> usize {
+        self.starts[(level & (LEVELS - 1)) as usize].wrapping_add(word) as usize
+    }
+
+    #[inline(always)]
+    fn word(&self, level: u32, word: u32) -> Word {
+        self.words.get(self.place(level, word))
+    }
+
+    /// The word of bits that holds `bit`.
+    #[inline(always)]
+    pub(crate) fn word_of(&self, bit: u32) -> Word {
+        self.words.get((bit / BITS) as usize)
+    }
+
+    #[inline(always)]
+    pub(crate) fn contains(&self, bit: u32) -> bool {
+        self.word_of(bit).wrapping_shr(bit) & 1 != 0
+    }
+
+    /// Sets a bit.
+    #[inline(always)]
+    pub(crate) fn set(&mut self, bit: u32) {
+        if set_in(self.words.get_mut((bit / BITS) as usize), bit) {
+            let above = self.place(1, bit / (BITS * BITS));
+            if set_in(self.words.get_mut(above), bit / BITS) {
+                self.set_above(bit / (BITS * BITS));
+            }
+        }
+    }
+
+    /// Clears a bit.
+    #[inline(always)]
+    pub(crate) fn clear(&mut self, bit: u32) {
+        if clear_in(self.words.get_mut((bit / BITS) as usize), bit) {
+            let above = self.place(1, bit / (BITS * BITS));
+            if clear_in(self.words.get_mut(above), bit / BITS) {
+                self.clear_above(bit / (BITS * BITS));
+            }
+        }
+    }
+
+    /// Sets bit `bit` of level 2 and the summaries above it, as far up as they are not set yet.
+    #[cold]
+    #[inline(never)]
+    fn set_above(&mut self, bit: u32) {
+        let (mut level, mut bit) = (2, bit);
+        while level <= self.top {
+            let place = self.place(level, bit / BITS);
+            if !set_in(self.words.get_mut(place), bit) {
+                return;
+            }
+            (level, bit) = (level.wrapping_add(1), bit / BITS);
+        }
+    }
+
+    /// Clears bit `bit` of level 2 and the summaries above it, as far up as words become zero.
+    #[cold]
+    #[inline(never)]
+    fn clear_above(&mut self, bit: u32) {
+        let (mut level, mut bit) = (2, bit);
+        while level <= self.top {
+            let place = self.place(level, bit / BITS);
+            if !clear_in(self.words.get_mut(place), bit) {
+                return;
+            }
+            (level, bit) = (level.wrapping_add(1), bit / BITS);
+        }
+    }
+
+    /// The first set bit from `from` on, or [`NO_BIT`].
+    #[inline(always)]
+    pub(crate) fn next(&self, from: u32) -> u32 {
+        match self.word_of(from) & from_bit(from) {
+            0 => self.far_next(from),
+            here => from & !(BITS - 1) | here.trailing_zeros(),
+        }
+    }
+
+    #[inline(never)]
+    fn far_next(&self, from: u32) -> u32 {
+        let from = (from / BITS).wrapping_add(1);
+        let near = self.word(1, from / BITS) & from_bit(from);
+        if near != 0 {
+            return self.descend(1, from & !(BITS - 1) | near.trailing_zeros(), Word::trailing_zeros);
+        }
+        let (mut level, mut at) = (2, (from / BITS).wrapping_add(1));
+        while level <= self.top {
+            let word = self.word(level, at / BITS) & from_bit(at);
+            if word != 0 {
+                return self.descend(level, at & !(BITS - 1) | word.trailing_zeros(), Word::trailing_zeros);
+            }
+            (level, at) = (level.wrapping_add(1), (at / BITS).wrapping_add(1));
+        }
+        NO_BIT
+    }
+
+    /// The last set bit before `before`, or [`NO_BIT`].
+    #[inline(always)]
+    pub(crate) fn previous(&self, before: u32) -> u32 {
+        match self.word_of(before) & below_bit(before) {
+            0 => self.far_previous(before),
+            here => before & !(BITS - 1) | highest(here),
+        }
+    }
+
+    #[inline(never)]
+    fn far_previous(&self, before: u32) -> u32 {
+        let before = before / BITS;
+        let near = self.word(1, before / BITS) & below_bit(before);
+        if near != 0 {
+            return self.descend(1, before & !(BITS - 1) | highest(near), highest);
+        }
+        let (mut level, mut at) = (2, before / BITS);
+        while level <= self.top {
+            let word = self.word(level, at / BITS) & below_bit(at);
+            if word != 0 {
+                return self.descend(level, at & !(BITS - 1) | highest(word), highest);
+            }
+            (level, at) = (level.wrapping_add(1), at / BITS);
+        }
+        NO_BIT
+    }
+
+    /// From bit `at` of `level`, at least 1, down to the bit that `choose` chooses of each word.
+    #[inline(always)]
+    fn descend(&self, level: u32, at: u32, choose: impl Fn(Word) -> u32) -> u32 {
+        let (mut level, mut at) = (level, at);
+        while level > 1 {
+            level = level.wrapping_sub(1);
+            at = at.wrapping_mul(BITS).wrapping_add(choose(self.word(level, at)));
+        }
+        at.wrapping_mul(BITS).wrapping_add(choose(self.word(0, at)))
+    }
+
+    /// Whether the invariants hold.
+    pub(crate) fn is_whole(&self) -> bool {
+        let end = |level: u32| match level.checked_add(1).filter(|above| *above <= self.top) {
+            Some(above) => self.place(above, 0),
+            None => self.words.len(),
+        };
+        (0..=self.top).all(|level| {
+            let padding = end(level).wrapping_sub(1).wrapping_sub(self.place(level, 0));
+            let summary = |word: u32| self.word(level.wrapping_add(1), word / BITS).wrapping_shr(word) & 1 != 0;
+            self.words.len() == 0
+                || self.word(level, padding as u32) == 0
+                    && (level == self.top
+                        || (0..padding as u32).all(|word| summary(word) == (self.word(level, word) != 0)))
+        })
+    }
+}
+
+/// Sets a bit of a word; whether the word was zero.
+#[inline(always)]
+fn set_in(word: Option<&mut Word>, bit: u32) -> bool {
+    word.is_some_and(|word| {
+        let before = *word;
+        *word = before | (1 as Word).wrapping_shl(bit);
+        before == 0
+    })
+}
+
+/// Clears a bit of a word; whether the word is zero then.
+#[inline(always)]
+fn clear_in(word: Option<&mut Word>, bit: u32) -> bool {
+    word.is_some_and(|word| {
+        *word &= !(1 as Word).wrapping_shl(bit);
+        *word == 0
+    })
+}

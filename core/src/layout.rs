@@ -1,0 +1,142 @@
+//! The layout of a heap: how much of the memory is slab segment, block segment and bookkeeping.
+
+use core::ptr::NonNull;
+
+use static_assertions::const_assert;
+
+use crate::blocks::Blocks;
+use crate::error::InitError;
+use crate::memory::Memory;
+use crate::policy::{NextFit, Policy};
+use crate::slab::{self, Slab};
+use crate::units::{GRANULE, Granules, MAX_HEAP};
+
+/// The fewest bytes of the two segments together: a slot of one granule and a block of three.
+pub const MIN_HEAP: usize = 4 * GRANULE;
+
+/// The fewest bytes of a block segment.
+const MIN_BLOCKS: usize = 3 * GRANULE;
+
+/// The fewest bytes of an aligned region that also holds the bookkeeping: any region of this size or more makes a heap,
+/// whatever the configuration, and none of fewer does.
+pub const MIN_REGION: usize = MIN_HEAP + own_bookkeeping::<NextFit>(MIN_HEAP, Config::new(GRANULE));
+
+/// Bytes between the bookkeeping and the slab segment of a region that holds both. Nothing is ever stored in them: a
+/// write of up to so many bytes before the first slot hits nothing.
+const GUARD: usize = 4 * GRANULE;
+
+// A minimal region's bookkeeping is that of a minimal heap: the map of one chunk and one word for the slots.
+const_assert!(
+    own_bookkeeping::<NextFit>(MIN_REGION, Config::new(1))
+        == own_bookkeeping::<NextFit>(MIN_HEAP, Config::new(GRANULE))
+        || usize::BITS == 32
+);
+const_assert!(MIN_REGION % GRANULE == 0);
+
+/// What a heap is to be like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Bytes of the requests that the slab serves. A slot is this rounded up to granules; if that is more than the slab
+    /// segment there are no slots, and blocks serve everything.
+    pub slab_size: usize,
+    /// Bytes of the slab segment, rounded down to granules; `None` stands for a quarter of the heap.
+    pub slab_bytes: Option<usize>,
+}
+
+impl Config {
+    /// Slots of `slab_size` bytes, at least 1, in the first quarter of the heap.
+    pub const fn new(slab_size: usize) -> Self {
+        Self { slab_size, slab_bytes: None }
+    }
+
+    /// No slab segment: blocks serve every request.
+    pub const fn without_slab() -> Self {
+        Self { slab_size: 0, slab_bytes: Some(0) }
+    }
+
+    /// Sets the bytes of the slab segment; 0 makes a heap without a slab. The block segment keeps three granules at least,
+    /// whatever is asked for.
+    pub const fn slab_bytes(self, bytes: usize) -> Self {
+        Self { slab_bytes: Some(bytes), ..self }
+    }
+
+    /// Whether a heap can be made so: a slab has slots of some bytes.
+    pub(crate) const fn is_valid(self) -> bool {
+        self.slab_size > 0 || matches!(self.slab_bytes, Some(0))
+    }
+
+    /// Bytes of the slab segment of a heap of `size` bytes.
+    const fn slab_segment(self, size: usize) -> usize {
+        let bytes = match self.slab_bytes {
+            None => size / 4,
+            Some(bytes) => bytes,
+        };
+        let most = size.saturating_sub(MIN_BLOCKS);
+        (if bytes < most { bytes } else { most }) & !(GRANULE - 1)
+    }
+}
+
+/// A part of the heap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Segment {
+    /// The slab: a quarter of the heap, or what the configuration says.
+    Slab,
+    /// The blocks: the rest.
+    Blocks,
+}
+
+/// Bytes that a second piece of memory must have to hold the bookkeeping of a heap of `heap_size` bytes under policy `P`: about
+/// 2% of it. They may have any alignment.
+pub const fn bookkeeping_size<P: Policy>(heap_size: usize, config: Config) -> usize {
+    let slab = config.slab_segment(heap_size);
+    let blocks = Granules::from_bytes_floor(heap_size).minus(Granules::from_bytes_floor(slab));
+    Blocks::<P>::footprint(blocks).saturating_add(Slab::<P>::footprint(slab::slots_of(slab, config.slab_size)))
+}
+
+/// Bytes that the bookkeeping takes of a region of `region_size` bytes, with the guard after it.
+const fn own_bookkeeping<P: Policy>(region_size: usize, config: Config) -> usize {
+    bookkeeping_size::<P>(region_size, config).saturating_add(GUARD).next_multiple_of(GRANULE)
+}
+
+/// The two parts of a heap that is ready, and where they lie.
+pub(crate) struct Parts<'a, P> {
+    pub(crate) base: NonNull<u8>,
+    pub(crate) slab: Slab<'a, P>,
+    pub(crate) blocks: Blocks<'a, P>,
+    /// Bytes of the slab segment, and of both.
+    pub(crate) slab_segment: usize,
+    pub(crate) size: usize,
+}
+
+/// Divides the memory into bookkeeping and two segments, and sets each up.
+pub(crate) fn lay_out<'a, P: Policy>(memory: Memory<'a>, config: Config) -> Result<Parts<'a, P>, InitError> {
+    let given = memory.size();
+    let own = match memory.bookkeeping_size() {
+        None => own_bookkeeping::<P>(given, config),
+        Some(_) => 0,
+    };
+    if !config.is_valid() {
+        return Err(InitError::SlabSizeZero);
+    }
+    let size = given.saturating_sub(own) & !(GRANULE - 1);
+    if size < MIN_HEAP {
+        let minimum = if own == 0 { MIN_HEAP } else { MIN_REGION };
+        return Err(InitError::TooSmall { size: given, minimum });
+    }
+    if size > MAX_HEAP {
+        return Err(InitError::TooLarge { size: given });
+    }
+    let needed = bookkeeping_size::<P>(size, config);
+    let bookkeeping = memory.bookkeeping_size().unwrap_or(own);
+    let too_small = InitError::BookkeepingTooSmall { size: bookkeeping, needed };
+    if bookkeeping < needed {
+        return Err(too_small);
+    }
+    let slab_segment = config.slab_segment(size);
+    let (mut bump, slab, blocks) =
+        memory.divide(own, slab_segment, size.wrapping_sub(slab_segment)).ok_or(too_small)?;
+    let base = slab.start;
+    let blocks = Blocks::new(blocks, &mut bump).ok_or(too_small)?;
+    let slab = Slab::new(slab, config.slab_size, &mut bump).ok_or(too_small)?;
+    Ok(Parts { base, slab, blocks, slab_segment, size })
+}

@@ -1,0 +1,306 @@
+//! The memory that a caller lends, and how it is handed out: to the bookkeeping piece by piece, to the segments as regions.
+#![allow(unsafe_code)]
+
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+
+use crate::units::GRANULE;
+
+/// The alignment of the bookkeeping: a cache line, as a node of the maxima is one, or a word on 32-bit cores.
+pub(crate) const ALIGNMENT: usize = if usize::BITS == 64 { 64 } else { size_of::<usize>() };
+
+/// The memory that a caller lends to a heap: a region, and possibly a second piece that holds the bookkeeping.
+///
+/// Of one piece (`Memory::from(&mut array)`) the bookkeeping takes the start, below the slab segment and apart from it by four
+/// guard granules, so that a write past a payload's end moves away from it.
+///
+/// A region's start is rounded up to a multiple of [`GRANULE`] and its end down: up to `2 * GRANULE - 2` bytes are lost, and
+/// [`Heap::base`](crate::Heap::base) and [`Heap::size`](crate::Heap::size) say what is left.
+#[derive(Debug)]
+pub struct Memory<'a> {
+    region: NonNull<u8>,
+    size: usize,
+    bookkeeping: Option<(NonNull<u8>, usize)>,
+    /// Whether every byte is 0.
+    zeroed: bool,
+    lent: PhantomData<&'a mut [MaybeUninit<u8>]>,
+}
+
+impl<'a> From<&'a mut [MaybeUninit<u8>]> for Memory<'a> {
+    fn from(region: &'a mut [MaybeUninit<u8>]) -> Self {
+        let start = region.as_mut_ptr().cast();
+        // SAFETY: readable, writable and nobody else's for as long as the slice is borrowed.
+        unsafe { Self::from_raw(start, region.len()) }
+    }
+}
+
+/// For ever: at the end of a shorter loan, bytes that their owner believes to be initialised could hold what is not, such as
+/// an object's padding. Lend a slice of `MaybeUninit<u8>` for less.
+impl From<&'static mut [u8]> for Memory<'static> {
+    fn from(region: &'static mut [u8]) -> Self {
+        // SAFETY: readable, writable and nobody else's from now on.
+        unsafe { Self::from_raw(region.as_mut_ptr(), region.len()) }
+    }
+}
+
+impl<'a, const N: usize> From<&'a mut RegionArray<N>> for Memory<'a> {
+    fn from(array: &'a mut RegionArray<N>) -> Self {
+        Self::from(&mut array.0[..])
+    }
+}
+
+impl<'a> Memory<'a> {
+    /// A region that is the heap to its last granule, and `bookkeeping` of any alignment and of at least
+    /// [`bookkeeping_size`](crate::bookkeeping_size) bytes.
+    pub fn with_bookkeeping(region: &'a mut [MaybeUninit<u8>], bookkeeping: &'a mut [MaybeUninit<u8>]) -> Self {
+        let size = bookkeeping.len();
+        let start = NonNull::from(bookkeeping).cast();
+        Self { bookkeeping: Some((start, size)), ..Self::from(region) }
+    }
+
+    /// A region of `size` bytes, whose start holds the bookkeeping.
+    ///
+    /// A null pointer is taken as a region of no bytes, which no heap can be made of.
+    ///
+    /// # Safety
+    /// For as long as the heap lives, the `size` bytes at `region` are one allocated object, readable and writable
+    /// through `region`, and nothing else touches them but through pointers that the heap hands out.
+    pub unsafe fn from_raw(region: *mut u8, size: usize) -> Self {
+        let (start, size) = NonNull::new(region).map_or((NonNull::dangling(), 0), |start| (start, size));
+        let skip = start.align_offset(GRANULE).min(size);
+        // SAFETY: in bounds: skip <= size.
+        let region = unsafe { start.add(skip) };
+        let size = size.wrapping_sub(skip);
+        Self { region, size, bookkeeping: None, zeroed: false, lent: PhantomData }
+    }
+
+    /// A region that is the heap to its last granule, and the bookkeeping apart from it.
+    ///
+    /// # Safety
+    /// As for [`Self::from_raw`], for both pieces, which do not overlap.
+    pub unsafe fn from_raw_parts(region: *mut u8, size: usize, bookkeeping: *mut u8, bookkeeping_size: usize) -> Self {
+        let bookkeeping = NonNull::new(bookkeeping).map_or((NonNull::dangling(), 0), |start| (start, bookkeeping_size));
+        // SAFETY: the region: as the caller promises for the first piece.
+        let memory = unsafe { Self::from_raw(region, size) };
+        Self { bookkeeping: Some(bookkeeping), ..memory }
+    }
+
+    /// The same memory, said to be all zeros. Set-up then clears nothing and touches O(1) memory, whatever the size, and
+    /// a zeroed object in bytes that no object has reached yet needs no clearing.
+    ///
+    /// # Safety
+    /// Every byte of the region, and of the bookkeeping where it is apart, is 0.
+    pub unsafe fn assume_zeroed(self) -> Self {
+        Self { zeroed: true, ..self }
+    }
+
+    /// Bytes of the region.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Bytes of the second piece, if there is one.
+    pub(crate) fn bookkeeping_size(&self) -> Option<usize> {
+        self.bookkeeping.map(|(_, size)| size)
+    }
+
+    /// Divides the memory into bookkeeping, slab segment and block segment. `own` bytes at the region's start go to the
+    /// bookkeeping where there is no second piece; both segments follow. `None` if the sizes do not fit.
+    pub(crate) fn divide(self, own: usize, slab: usize, blocks: usize) -> Option<(Bump<'a>, Piece<'a>, Piece<'a>)> {
+        let heap = own.checked_add(slab)?.checked_add(blocks)?;
+        if heap > self.size {
+            return None;
+        }
+        let (next, left) = self.bookkeeping.unwrap_or((self.region, own));
+        // SAFETY: in bounds: own <= size of the region, which is one allocated object.
+        let slab_start = unsafe { self.region.add(own) };
+        // SAFETY: in bounds: own + slab <= size of the region.
+        let blocks_start = unsafe { slab_start.add(slab) };
+        let piece = |start, size| Piece { start, size, zeroed: self.zeroed, lent: PhantomData };
+        let bump = Bump { next, left, zeroed: self.zeroed, lent: PhantomData };
+        Some((bump, piece(slab_start, slab), piece(blocks_start, blocks)))
+    }
+}
+
+/// Lent bytes for one segment.
+///
+/// Invariant: the `size` bytes at `start` are part of the lent region, and of no other piece.
+pub(crate) struct Piece<'a> {
+    pub(crate) start: NonNull<u8>,
+    pub(crate) size: usize,
+    pub(crate) zeroed: bool,
+    pub(crate) lent: PhantomData<&'a mut [MaybeUninit<u8>]>,
+}
+
+/// Hands out the bookkeeping's memory from its start on, in zeroed slices.
+pub(crate) struct Bump<'a> {
+    next: NonNull<u8>,
+    left: usize,
+    zeroed: bool,
+    lent: PhantomData<&'a mut [MaybeUninit<u8>]>,
+}
+
+impl<'a> Bump<'a> {
+    /// Moves on to the next multiple of [`ALIGNMENT`].
+    pub(crate) fn align(&mut self) -> Option<()> {
+        let skip = self.next.align_offset(ALIGNMENT);
+        self.advance(skip).map(|_| ())
+    }
+
+    fn advance(&mut self, bytes: usize) -> Option<NonNull<u8>> {
+        let start = self.next;
+        self.left = self.left.checked_sub(bytes)?;
+        // SAFETY: in bounds: `bytes` were left of the one allocated object that `next` points into.
+        self.next = unsafe { start.add(bytes) };
+        Some(start)
+    }
+
+    /// `count` zero values, or `None` if the memory is too small for them or not aligned.
+    pub(crate) fn slice<T: Plain>(&mut self, count: usize) -> Option<Lent<'a, T>> {
+        let bytes = count.checked_mul(size_of::<T>())?;
+        let start = self.advance(bytes)?.cast::<T>();
+        if !start.is_aligned() {
+            return None;
+        }
+        if !self.zeroed {
+            for at in 0..count {
+                // SAFETY: in bounds: at < count.
+                let place = unsafe { start.add(at) };
+                // SAFETY: valid for writes: `advance` has taken these bytes off the lent memory for this slice alone;
+                // aligned: just checked.
+                unsafe { place.write(T::ZERO) };
+            }
+        }
+        Some(Lent { start: start.as_ptr(), len: count, lent: PhantomData })
+    }
+}
+
+/// What the bookkeeping is made of.
+///
+/// # Safety
+/// Every bit pattern is a value, that of zero bytes is `ZERO`, and there is nothing to drop.
+pub(crate) unsafe trait Plain: Copy + PartialEq {
+    const ZERO: Self;
+}
+// SAFETY: an integer.
+unsafe impl Plain for u32 {
+    const ZERO: Self = 0;
+}
+// SAFETY: an integer.
+unsafe impl Plain for usize {
+    const ZERO: Self = 0;
+}
+
+/// A slice of the bookkeeping, like `&mut [T]`, but that the empty one is all zeros: a static heap is then `.bss`.
+///
+/// Invariant: `start` points to `len` initialised values that are lent for 'a and nobody else's; or both are 0.
+#[derive(Debug)]
+pub(crate) struct Lent<'a, T> {
+    start: *mut T,
+    len: usize,
+    lent: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: it is the exclusive right to lent integers, as `&mut [T]` is, which is Send.
+unsafe impl<T: Plain + Send> Send for Lent<'_, T> {}
+// SAFETY: through `&Lent` values are only read, as through `&&mut [T]`, which is Sync.
+unsafe impl<T: Plain + Sync> Sync for Lent<'_, T> {}
+
+impl<T: Plain> Lent<'_, T> {
+    pub(crate) const EMPTY: Self = Self { start: core::ptr::null_mut(), len: 0, lent: PhantomData };
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Value `index`, or zero if there is none.
+    #[inline(always)]
+    pub(crate) fn get(&self, index: usize) -> T {
+        if index >= self.len {
+            return T::ZERO;
+        }
+        // SAFETY: in bounds: just compared.
+        let place = unsafe { self.start.add(index) };
+        // SAFETY: valid for reads, aligned, initialised: by the invariant.
+        unsafe { place.read() }
+    }
+
+    /// Value `index`, to be changed.
+    #[inline(always)]
+    pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        if index >= self.len {
+            return None;
+        }
+        // SAFETY: in bounds: just compared.
+        let place = unsafe { self.start.add(index) };
+        // SAFETY: valid, aligned, initialised, and borrowed exclusively as `self` is: by the invariant.
+        Some(unsafe { &mut *place })
+    }
+
+    /// What `look` makes of the `N` values from `index` on; zero if there are not so many.
+    #[inline(always)]
+    pub(crate) fn look_at<const N: usize>(&self, index: usize, look: impl FnOnce(&[T; N]) -> T) -> T {
+        if index >= self.len.saturating_sub(N - 1) {
+            return T::ZERO;
+        }
+        // SAFETY: in bounds: index + N - 1 < len was just compared.
+        let place = unsafe { self.start.add(index) };
+        // SAFETY: valid for reads, aligned, initialised: by the invariant; not written to while `self` is borrowed.
+        look(unsafe { &*place.cast::<[T; N]>() })
+    }
+
+    /// The first value's address, and one that [`len`](Self::len) values follow.
+    pub(crate) fn start(&self) -> *mut T {
+        self.start
+    }
+}
+
+/// An array that a heap can live in, on the stack or in a `static`: as aligned as the bookkeeping likes it.
+///
+/// ```
+/// use slabfit::{Config, Heap, RegionArray};
+/// let mut array = RegionArray::<4096>::new();
+/// let heap = Heap::new(&mut array, Config::new(64))?;
+/// assert_eq!(heap.slab_size(), 64);
+/// # Ok::<(), slabfit::InitError>(())
+/// ```
+///
+/// Its bytes may hold anything. So it is the array for a section that start-up code does not zero (NOLOAD, CCM, external RAM),
+/// whose heap is a `static` of its own and is given the array when the memory is ready:
+///
+/// ```
+/// use slabfit::{Config, Heap, RegionArray};
+///
+/// // On the target: #[unsafe(link_section = ".ccmram")]
+/// static mut RAM: RegionArray<4096> = RegionArray::new();
+/// static HEAP: Heap = Heap::empty();
+///
+/// fn main() -> Result<(), slabfit::InitError> {
+///     // SAFETY: nothing else names RAM.
+///     HEAP.init(unsafe { &mut *&raw mut RAM }, Config::new(32))?;
+///     assert!(HEAP.alloc(100).is_ok());
+///     Ok(())
+/// }
+/// ```
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub struct RegionArray<const N: usize>([MaybeUninit<u8>; N]);
+
+impl<const N: usize> RegionArray<N> {
+    /// An array of `N` bytes, not initialised: in a `static` it costs nothing in the program file.
+    pub const fn new() -> Self {
+        Self([MaybeUninit::uninit(); N])
+    }
+
+    /// The bytes, to be lent to a heap beside bookkeeping of their own.
+    pub const fn as_mut(&mut self) -> &mut [MaybeUninit<u8>] {
+        &mut self.0
+    }
+}
+
+impl<const N: usize> Default for RegionArray<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}

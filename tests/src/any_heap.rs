@@ -1,0 +1,195 @@
+//! A heap whose policy is chosen at run time, for tests that run under each.
+
+use std::alloc::Layout;
+use std::fmt::{self, Display};
+use std::ops::{Deref, Range};
+use std::ptr::NonNull;
+
+use slabfit::{AllocError, Block, Config, FirstFit, Heap, InitError, InvalidFree, Memory, NextFit, ReallocError};
+use slabfit::{RawLock, Reentered, Segment, SegmentStats, SpinLock, Stats, Violation};
+use slabfit_linux::picture::{self, PictureError};
+use slabfit_linux::{FutexLock, MapError, Mapping, slots};
+
+use crate::arena::bookkeeping_for;
+use crate::model::Placement;
+use crate::tester::sys::page_size;
+
+/// A heap of any policy. Its methods are those of [`Heap`].
+#[allow(missing_docs, reason = "the policies are documented where they are")]
+pub enum AnyHeap<L: RawLock = SpinLock> {
+    NextFit(Heap<'static, L, NextFit>),
+    FirstFit(Heap<'static, L, FirstFit>),
+}
+
+/// The expression for whichever heap it is.
+macro_rules! with {
+    ($any:expr, $heap:ident => $result:expr) => {
+        match $any {
+            AnyHeap::NextFit($heap) => $result,
+            AnyHeap::FirstFit($heap) => $result,
+        }
+    };
+}
+
+#[allow(clippy::missing_errors_doc, clippy::missing_safety_doc, missing_docs, reason = "as the heap's own")]
+impl<L: RawLock> AnyHeap<L> {
+    /// A heap without memory.
+    pub fn empty(placement: Placement) -> Self {
+        match placement {
+            Placement::NextFit => Self::NextFit(Heap::empty()),
+            Placement::FirstFit => Self::FirstFit(Heap::empty()),
+        }
+    }
+
+    pub fn from_memory(memory: Memory<'static>, config: Config, placement: Placement) -> Result<Self, InitError> {
+        let heap = Self::empty(placement);
+        heap.init(memory, config)?;
+        Ok(heap)
+    }
+
+    pub fn init(&self, memory: impl Into<Memory<'static>>, config: Config) -> Result<(), InitError> {
+        with!(self, heap => heap.init(memory, config))
+    }
+
+    pub fn alloc(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
+        with!(self, heap => heap.alloc(size))
+    }
+
+    pub fn alloc_zeroed(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
+        with!(self, heap => heap.alloc_zeroed(size))
+    }
+
+    pub fn alloc_layout(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        with!(self, heap => heap.alloc_layout(layout))
+    }
+
+    pub fn alloc_layout_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        with!(self, heap => heap.alloc_layout_zeroed(layout))
+    }
+
+    pub unsafe fn free(&self, ptr: *mut u8) -> Result<(), InvalidFree> {
+        // SAFETY: as the caller promises.
+        with!(self, heap => unsafe { heap.free(ptr) })
+    }
+
+    pub unsafe fn realloc(&self, ptr: *mut u8, size: usize) -> Result<NonNull<u8>, ReallocError> {
+        // SAFETY: as the caller promises.
+        with!(self, heap => unsafe { heap.realloc(ptr, size) })
+    }
+
+    pub unsafe fn realloc_layout(
+        &self,
+        ptr: *mut u8,
+        layout: Layout,
+        new_size: usize,
+    ) -> Result<NonNull<u8>, ReallocError> {
+        // SAFETY: as the caller promises.
+        with!(self, heap => unsafe { heap.realloc_layout(ptr, layout, new_size) })
+    }
+
+    pub fn usable_size(&self, ptr: *const u8) -> Result<usize, InvalidFree> {
+        with!(self, heap => heap.usable_size(ptr))
+    }
+
+    pub fn owns(&self, ptr: *const u8) -> bool {
+        with!(self, heap => heap.owns(ptr))
+    }
+
+    pub fn base(&self) -> Option<NonNull<u8>> {
+        with!(self, heap => heap.base())
+    }
+
+    pub fn size(&self) -> usize {
+        with!(self, heap => heap.size())
+    }
+
+    pub fn slab_size(&self) -> usize {
+        with!(self, heap => heap.slab_size())
+    }
+
+    pub fn segment(&self, segment: Segment) -> Range<usize> {
+        with!(self, heap => heap.segment(segment))
+    }
+
+    /// Where next fit's rover stands; `None` under first fit, which has none.
+    ///
+    /// # Panics
+    /// If this thread is in the heap.
+    pub fn rover(&self) -> Option<usize> {
+        match self {
+            Self::NextFit(heap) => heap.rover().expect("nobody is in the heap"),
+            Self::FirstFit(_) => None,
+        }
+    }
+
+    pub fn stats(&self) -> Result<Stats, Reentered> {
+        with!(self, heap => heap.stats())
+    }
+
+    pub fn blocks(&self) -> Box<dyn Iterator<Item = Block> + '_> {
+        with!(self, heap => Box::new(heap.blocks()))
+    }
+
+    pub fn blocks_in(&self, segment: Segment) -> Box<dyn Iterator<Item = Block> + '_> {
+        with!(self, heap => Box::new(heap.blocks_in(segment)))
+    }
+
+    pub fn overwritten(&self) -> Box<dyn Iterator<Item = usize> + '_> {
+        with!(self, heap => Box::new(heap.overwritten()))
+    }
+
+    pub fn check(&self) -> Result<(), Violation> {
+        with!(self, heap => heap.check())
+    }
+
+    pub fn repair(&self) -> Result<usize, Reentered> {
+        with!(self, heap => heap.repair())
+    }
+
+    pub fn dump(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        with!(self, heap => heap.dump(out))
+    }
+
+    /// See [`picture::draw`].
+    pub fn draw(&self, title: &dyn Display, note: &dyn Display, out: &mut impl fmt::Write) -> Result<(), PictureError> {
+        with!(self, heap => picture::draw(heap, title, note, out))
+    }
+
+    /// See [`slabfit_linux::slots`].
+    pub fn slots<'h>(&'h self, stats: &'h SegmentStats) -> Box<dyn Iterator<Item = Block> + 'h> {
+        with!(self, heap => Box::new(slots(heap, stats)))
+    }
+}
+
+/// A heap of any policy in memory of its own, as [`MappedHeap`](slabfit_linux::MappedHeap).
+pub struct AnyMappedHeap {
+    // Above the mapping, so that it is dropped first.
+    heap: AnyHeap<FutexLock>,
+    _mapping: Mapping,
+}
+
+impl AnyMappedHeap {
+    /// Maps a heap of `size` bytes, rounded up to whole pages.
+    ///
+    /// # Errors
+    /// The kernel's refusal, or what is wrong with the size or the configuration.
+    pub fn new(size: usize, config: Config, placement: Placement) -> Result<Self, MapError> {
+        let size = size.max(1).next_multiple_of(page_size());
+        let mapping = Mapping::new(size, bookkeeping_for(size, config, placement))?;
+        let (heap, second) = (mapping.heap(), mapping.bookkeeping());
+        // SAFETY: both pieces are mapped for as long as the heap lives, by the order of the fields, and nobody else has them.
+        let memory =
+            unsafe { Memory::from_raw_parts(heap.cast().as_ptr(), heap.len(), second.cast().as_ptr(), second.len()) };
+        // SAFETY: the kernel hands out anonymous pages zeroed.
+        let memory = unsafe { memory.assume_zeroed() };
+        Ok(Self { heap: AnyHeap::from_memory(memory, config, placement)?, _mapping: mapping })
+    }
+}
+
+impl Deref for AnyMappedHeap {
+    type Target = AnyHeap<FutexLock>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.heap
+    }
+}
