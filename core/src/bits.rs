@@ -225,6 +225,16 @@ impl<'a> Boundaries<'a> {
     }
 }
 
+/// What tests reach.
+#[cfg(test)]
+impl Boundaries<'_> {
+    pub(crate) const PADDING: usize = PADDING;
+
+    pub(crate) fn word_mut(&mut self, index: usize) -> Option<&mut Word> {
+        self.words.get_mut(index)
+    }
+}
+
 #[cfg_attr(target_pointer_width = "64", inline(always))]
 const fn bit(at: u32) -> Word {
     (1 as Word).wrapping_shl(at)
@@ -436,19 +446,29 @@ impl<'a> BitTree<'a> {
         at.wrapping_mul(BITS).wrapping_add(choose(self.word(0, at)))
     }
 
-    /// Whether the invariants hold.
-    pub(crate) fn is_whole(&self) -> bool {
-        let end = |level: u32| match level.checked_add(1).filter(|above| *above <= self.top) {
+    /// Words of a level, but for the zero word at its end.
+    fn words_in(&self, level: u32) -> u32 {
+        let end = match level.checked_add(1).filter(|above| *above <= self.top) {
             Some(above) => self.place(above, 0),
             None => self.words.len(),
         };
+        (end as u32).wrapping_sub(1).wrapping_sub(self.place(level, 0) as u32)
+    }
+
+    /// Whether the invariants hold.
+    pub(crate) fn is_whole(&self) -> bool {
+        if self.words.len() == 0 {
+            return true;
+        }
         (0..=self.top).all(|level| {
-            let padding = end(level).wrapping_sub(1).wrapping_sub(self.place(level, 0));
-            let summary = |word: u32| self.word(level.wrapping_add(1), word / BITS).wrapping_shr(word) & 1 != 0;
-            self.words.len() == 0
-                || self.word(level, padding as u32) == 0
-                    && (level == self.top
-                        || (0..padding as u32).all(|word| summary(word) == (self.word(level, word) != 0)))
+            let (words, above) = (self.words_in(level), level.wrapping_add(1));
+            let is_summary = |word: u32| {
+                let is_set = self.word(above, word / BITS).wrapping_shr(word) & 1 != 0;
+                is_set == (word < words && self.word(level, word) != 0)
+            };
+            // All bits of the summary, also those that stand for no word.
+            let bits = if level < self.top { self.words_in(above).wrapping_mul(BITS) } else { 0 };
+            self.word(level, words) == 0 && (0..bits).all(is_summary)
         })
     }
 }
@@ -470,4 +490,23 @@ fn clear_in(word: Option<&mut Word>, bit: u32) -> bool {
         *word &= !(1 as Word).wrapping_shl(bit);
         *word == 0
     })
+}
+
+/// What tests reach.
+#[cfg(test)]
+impl BitTree<'_> {
+    /// Levels, that of the bits included.
+    pub(crate) fn levels(&self) -> u32 {
+        self.top + 1
+    }
+
+    /// Where the words of a level stand, the zero word at its end included.
+    pub(crate) fn places(&self, level: u32) -> core::ops::Range<usize> {
+        let end = if level < self.top { self.place(level + 1, 0) } else { self.words.len() };
+        self.place(level, 0)..end
+    }
+
+    pub(crate) fn word_mut(&mut self, place: usize) -> Option<&mut Word> {
+        self.words.get_mut(place)
+    }
 }

@@ -204,7 +204,9 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
 
     #[inline(never)]
     fn alloc_slot(&self, size: usize) -> Option<NonNull<u8>> {
-        match self.lock_slab().ok()?.alloc() {
+        // A statement of its own, at whose end the lock is given back.
+        let slot = self.lock_slab().ok()?.alloc();
+        match slot {
             Some(slot) => Some(slot),
             None => self.spill(size),
         }
@@ -224,6 +226,11 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     #[cold]
     #[inline(never)]
     fn why(&self, size: usize) -> AllocError {
+        if size == self.bounds.slab_size.load(Ordering::Relaxed) {
+            if let Err(reentered) = self.lock_slab() {
+                return reentered.into();
+            }
+        }
         match self.lock_blocks() {
             Ok(mut blocks) => blocks.failed(size),
             Err(reentered) => reentered.into(),

@@ -282,15 +282,45 @@ impl<'a> MaxTree<'a> {
 
     /// Whether the invariants hold.
     pub(crate) fn is_whole(&self) -> bool {
-        (0..self.top).all(|level| {
-            let numbers = self.start(level.wrapping_add(1)).wrapping_sub(self.start(level));
-            let above = level.wrapping_add(1);
-            let room = self.start(above.wrapping_add(1)).wrapping_sub(self.start(above));
-            (0..room).all(|index| {
-                let place = index.wrapping_mul(FAN);
-                let most = if place < numbers { self.look_at(level, place, largest) } else { 0 };
-                self.numbers.get(self.start(above).wrapping_add(index) as usize) == most
+        // No search finds a number above MOST.
+        (0..self.numbers.len()).all(|place| self.numbers.get(place) <= MOST)
+            && (0..self.top).all(|level| {
+                let numbers = self.start(level.wrapping_add(1)).wrapping_sub(self.start(level));
+                let above = level.wrapping_add(1);
+                let room = self.start(above.wrapping_add(1)).wrapping_sub(self.start(above));
+                (0..room).all(|index| {
+                    let place = index.wrapping_mul(FAN);
+                    let most = if place < numbers { self.look_at(level, place, largest) } else { 0 };
+                    self.numbers.get(self.start(above).wrapping_add(index) as usize) == most
+                })
             })
-        })
+    }
+}
+
+/// What tests reach.
+#[cfg(test)]
+impl MaxTree<'_> {
+    pub(crate) const FAN: u32 = FAN;
+
+    /// Levels, that of the chunks' numbers included.
+    pub(crate) fn levels(&self) -> u32 {
+        self.top + 1
+    }
+
+    /// Where the numbers of a level stand, and what fills its last node.
+    pub(crate) fn places(&self, level: u32) -> core::ops::Range<usize> {
+        self.start(level) as usize..self.start(level + 1) as usize
+    }
+
+    pub(crate) fn number_mut(&mut self, place: usize) -> Option<&mut u32> {
+        self.numbers.get_mut(place)
+    }
+
+    pub(crate) fn at_least(node: &[u32; FAN as usize], n: u32) -> u32 {
+        at_least(node, n)
+    }
+
+    pub(crate) fn largest(node: &[u32; FAN as usize]) -> u32 {
+        largest(node)
     }
 }
