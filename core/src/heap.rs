@@ -182,7 +182,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     pub fn alloc(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
         match self.alloc_or_none(size) {
             Some(object) => Ok(object),
-            None => Err(self.why(size)),
+            None => self.alloc_or_why(size),
         }
     }
 
@@ -222,19 +222,22 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         Some(payload)
     }
 
-    /// Counts a request that failed, and says why.
+    /// Tries once more, and says why if that fails too. Meanwhile another thread may have freed something, or given a lock back
+    /// that this one could not wait for.
     #[cold]
     #[inline(never)]
-    fn why(&self, size: usize) -> AllocError {
-        if size == self.bounds.slab_size.load(Ordering::Relaxed) {
-            if let Err(reentered) = self.lock_slab() {
-                return reentered.into();
+    fn alloc_or_why(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
+        let for_slab = size == self.bounds.slab_size.load(Ordering::Relaxed);
+        if for_slab {
+            let slot = self.lock_slab()?.alloc();
+            if let Some(slot) = slot {
+                return Ok(slot);
             }
         }
-        match self.lock_blocks() {
-            Ok(mut blocks) => blocks.failed(size),
-            Err(reentered) => reentered.into(),
-        }
+        let mut blocks = self.lock_blocks()?;
+        let payload = blocks.alloc_or_none(size).ok_or_else(|| blocks.failed(size))?;
+        blocks.spilled = blocks.spilled.wrapping_add(usize::from(for_slab));
+        Ok(payload)
     }
 
     /// Allocates `size` zero bytes. Every one of them is written, so that nothing in the heap can change this.
