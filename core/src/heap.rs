@@ -466,7 +466,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         self.bounds.size.load(Ordering::Acquire)
     }
 
-    /// Bytes of the requests that go to the slab; 0 before `init` and without a slab.
+    /// Bytes of the requests that go to the slab; 0 if none do: before `init`, without a slab, or where it is `usize::MAX`.
     ///
     /// It is read without ordering: whatever it says, a request is served by one segment or the other under its lock.
     #[inline]
