@@ -177,7 +177,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     pub fn alloc(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
         match self.alloc_or_none(size) {
             Some(object) => Ok(object),
-            None => self.alloc_or_say_why(size),
+            None => self.alloc_or_why(size),
         }
     }
 
@@ -222,22 +222,23 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         Some(payload)
     }
 
-    /// Tries a request once more and, if it fails again, counts it and says why: the reason is then that of one moment.
+    /// Tries once more, and says why if that fails too. Meanwhile another thread may have freed something, or given a lock back
+    /// that this one could not wait for.
     #[cold]
     #[inline(never)]
-    fn alloc_or_say_why(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
-        if size == self.bounds.slab_size.load(Ordering::Relaxed) {
+    fn alloc_or_why(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
+        let for_slab = size == self.bounds.slab_size.load(Ordering::Relaxed);
+        if for_slab {
             // A statement of its own, at whose end the lock is given back.
             let slot = self.lock_slab()?.alloc();
             if let Some(slot) = slot {
                 return Ok(slot);
             }
-            let mut blocks = self.lock_blocks()?;
-            let payload = blocks.alloc_aligned(size, GRANULE)?;
-            blocks.spilled = blocks.spilled.wrapping_add(1);
-            return Ok(payload);
         }
-        self.lock_blocks()?.alloc_aligned(size, GRANULE)
+        let mut blocks = self.lock_blocks()?;
+        let payload = blocks.alloc_or_none(size).ok_or_else(|| blocks.failed(size))?;
+        blocks.spilled = blocks.spilled.wrapping_add(usize::from(for_slab));
+        Ok(payload)
     }
 
     /// Allocates `size` zero bytes. Every one of them is written, so that nothing in the heap can change this.
@@ -472,7 +473,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         self.bounds.size.load(Ordering::Acquire)
     }
 
-    /// Bytes of the requests that go to the slab; 0 before `init` and without a slab.
+    /// Bytes of the requests that go to the slab; 0 if none do: before `init`, without a slab, or where it is `usize::MAX`.
     ///
     /// It is read without ordering: whatever it says, a request is served by one segment or the other under its lock.
     #[inline]

@@ -19,20 +19,31 @@ pub const MIN_HEAP: usize = 4 * GRANULE;
 const MIN_BLOCKS: usize = 3 * GRANULE;
 
 /// The fewest bytes of an aligned region that also holds the bookkeeping: any region of this size or more makes a heap,
-/// whatever the configuration, and none of fewer does.
+/// whatever the configuration and the policy, and none of fewer does.
 pub const MIN_REGION: usize = MIN_HEAP + own_bookkeeping::<NextFit>(MIN_HEAP, Config::new(GRANULE));
 
 /// Bytes between the bookkeeping and the slab segment of a region that holds both. Nothing is ever stored in them: a
 /// write of up to so many bytes before the first slot hits nothing.
 const GUARD: usize = 4 * GRANULE;
 
-// A minimal region's bookkeeping is that of a minimal heap: the map of one chunk and one word for the slots.
-const_assert!(
-    own_bookkeeping::<NextFit>(MIN_REGION, Config::new(1))
-        == own_bookkeeping::<NextFit>(MIN_HEAP, Config::new(GRANULE))
-        || usize::BITS == 32
-);
 const_assert!(MIN_REGION % GRANULE == 0);
+// From some chunks on the bookkeeping grows by less than a quarter of the region.
+const_assert!(all_make_heaps(MIN_REGION, 64 * MIN_REGION));
+
+/// Whether each aligned region of `from` to `to` bytes has room for a heap beside the bookkeeping, even if every granule could
+/// be a slot and a part of a block. (Next fit keeps the most.)
+const fn all_make_heaps(from: usize, to: usize) -> bool {
+    let mut size = from;
+    while size <= to {
+        let granules = Granules::from_bytes_floor(size);
+        let most = BlockMap::footprint(granules).saturating_add(Slab::<NextFit>::footprint(granules.count()));
+        if most.saturating_add(GUARD).next_multiple_of(GRANULE).saturating_add(MIN_HEAP) > size {
+            return false;
+        }
+        size = size.saturating_add(GRANULE);
+    }
+    true
+}
 
 /// What a heap is to be like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,11 +133,11 @@ pub(crate) fn lay_out<'a, P: Policy>(
     if !config.is_valid() {
         return Err(InitError::SlabSizeZero);
     }
-    let size = given.saturating_sub(own) & !(GRANULE - 1);
-    if size < MIN_HEAP {
-        let minimum = if own == 0 { MIN_HEAP } else { MIN_REGION };
+    let minimum = if own == 0 { MIN_HEAP } else { MIN_REGION };
+    if given < minimum {
         return Err(InitError::TooSmall { size: given, minimum });
     }
+    let size = given.wrapping_sub(own) & !(GRANULE - 1);
     if size > MAX_HEAP {
         return Err(InitError::TooLarge { size: given });
     }

@@ -122,7 +122,7 @@ fn of_a_heap_block_by_block() {
         format!("  {:#x}         48 free x 2", first + 48),
         format!("  {:#x}         48 used", first + 144),
         format!("  {:#x}         48 free x {never}", first + 192),
-        format!("next-fit segment: {} bytes at {second:#x}, rover at {:#x}", blocks.len(), second + 272),
+        format!("block segment: {} bytes at {second:#x}, rover at {:#x}", blocks.len(), second + 272),
         format!("  {second:#x}         48 free"),
         format!("  {:#x}         48 used", second + 48),
         format!("  {:#x}         48 used", second + 96),
@@ -140,6 +140,6 @@ fn of_a_heap_without_a_rover_and_without_a_slab() {
     let (base, size) = (heap.segment(Segment::Blocks).start, heap.size());
     let mut text = String::new();
     heap.dump(&mut text).unwrap();
-    let sought = [format!("first-fit segment: {size} bytes at {base:#x}"), format!("  {base:#x} {size:>10} free")];
+    let sought = [format!("block segment: {size} bytes at {base:#x}"), format!("  {base:#x} {size:>10} free")];
     assert_eq!(text.lines().skip(1).collect::<Vec<_>>(), sought);
 }

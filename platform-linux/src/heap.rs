@@ -8,7 +8,10 @@ use core::ops::Deref;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use slabfit::{Config, Heap, InitError, MAX_HEAP, MIN_HEAP, Memory, NextFit, Policy, bookkeeping_size};
+use slabfit::{
+    AllocatedHeader, Config, GRANULE, Heap, InitError, MAGIC, MAX_HEAP, MIN_HEAP, Memory, NextFit, Policy, Segment,
+    bookkeeping_size,
+};
 
 use crate::fork::Forks;
 use crate::futex::FutexLock;
@@ -147,10 +150,35 @@ impl<P: Policy> ProcessHeap<P> {
     /// Complexity: O(log) in the heap's size, and one `madvise`, or a few where the kernel refuses them, as for locked pages.
     #[inline]
     pub fn trim_after_free(&self) {
+        self.trim_after_free_of(core::ptr::null(), 0);
+    }
+
+    /// The same, with what is known of the object: where it was, and what [`length`](Self::length) has said of it before it was
+    /// freed. One of 64 KiB or more is looked at in any case, and does as many steps as it has bytes, and as many again.
+    ///
+    /// Complexity: as [`trim_after_free`](Self::trim_after_free), and O(its bytes) for a large object.
+    #[inline]
+    pub fn trim_after_free_of(&self, ptr: *const u8, length: usize) {
         let page = self.page.load(Ordering::Relaxed);
         if page > 0 {
-            self.trimmer.freed(&self.heap, page);
+            self.trimmer.freed(&self.heap, page, ptr.addr(), length);
         }
+    }
+
+    /// Bytes of the object at `ptr`, as the header in front of it has them: fast, and only as true as that is. 0 for slots, and
+    /// for addresses that are no block's.
+    #[inline]
+    pub fn length(&self, ptr: *const u8) -> usize {
+        const HEADER: usize = size_of::<AllocatedHeader>();
+        let blocks = self.heap.segment(Segment::Blocks);
+        let at = ptr.addr().wrapping_sub(HEADER);
+        if at % GRANULE != 0 || !blocks.contains(&at) {
+            return 0;
+        }
+        let header = ptr.wrapping_sub(HEADER).cast::<AllocatedHeader>();
+        // SAFETY: a granule of the segment, which is mapped for ever. Volatile, as it may be anything, and another thread's.
+        let AllocatedHeader { length, magic, .. } = unsafe { header.read_volatile() };
+        if magic.addr() == MAGIC { usize::try_from(length).unwrap_or(0) } else { 0 }
     }
 
     /// Waits until no other thread is in the heap, and keeps them out: what must be done before a fork, or the child may

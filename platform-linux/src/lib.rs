@@ -46,8 +46,8 @@ pub mod picture;
 
 pub use cells::{Cell, Cells, slots};
 pub use futex::FutexLock;
-pub use lineage::is_orphan;
 pub use heap::{MapError, MappedHeap, ProcessHeap};
+pub use lineage::is_orphan;
 pub use mapping::{Mapping, SystemError};
 pub use output::Output;
 pub use placement::{Placed, Placement};

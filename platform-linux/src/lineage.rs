@@ -33,7 +33,8 @@ pub(crate) fn begin() {
     let clears = unsafe { madvise(page, SIZE, Advice::LinuxWipeOnFork) }.is_ok();
     // SAFETY: mapped, zeroed and aligned, for as long as it is used here.
     unsafe { AtomicU32::from_ptr(page.cast()) }.store(1, Ordering::Relaxed);
-    let first = clears && WORD.compare_exchange(ptr::null_mut(), page.cast(), Ordering::AcqRel, Ordering::Relaxed).is_ok();
+    let first =
+        clears && WORD.compare_exchange(ptr::null_mut(), page.cast(), Ordering::AcqRel, Ordering::Relaxed).is_ok();
     if !first {
         // SAFETY: the page is nobody else's: it was not published.
         let _ = unsafe { munmap(page, SIZE) };

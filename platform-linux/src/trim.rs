@@ -7,10 +7,10 @@
 #![allow(unsafe_code)]
 
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::mm::{Advice, madvise};
-use slabfit::{Heap, Policy, Reentered, Segment};
+use slabfit::{Heap, Policy, Reentered, Segment, SegmentStats, Stats};
 
 use crate::futex::FutexLock;
 
@@ -72,16 +72,25 @@ pub(crate) fn trim<P: Policy>(heap: &Heap<'_, FutexLock, P>, page: usize) -> usi
 /// Gives pages back by itself when much was freed: told of every free, it does one step in some of them.
 ///
 /// A pass over the heap starts when the live bytes have fallen, since the last one began, by [`THRESHOLD`] and by a quarter
-/// of what they were; it does a step in every [`STEPS`]th free.
+/// of what they were at most; it does a step in every [`STEPS`]th free. A free of a [`LARGE`] object is looked at at once, and does
+/// steps for its own bytes and for as many again: a program that frees a few large objects and no other has no other frees to
+/// wait for.
+///
+/// What they were at most is the truth, but for what came and went between two looks and was neither the most there ever was
+/// nor a large object: less than [`LOOKS`] objects below [`LARGE`], the threshold at most.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Trimmer {
     /// How many frees there were, roughly: of two threads that count at once one may be lost.
     frees: AtomicUsize,
-    /// The most live bytes that were seen since the last pass began.
+    /// The most live bytes since the last pass began, as far as is known.
     peak: AtomicUsize,
+    /// The most live bytes that there ever were, at the last look.
+    most: AtomicUsize,
     /// Where the pass goes on; 0 when there is none, or while a thread does a step.
     next: AtomicUsize,
+    /// Whether another pass is to follow, as more was freed behind this one.
+    again: AtomicBool,
 }
 
 /// Frees for one look at the live bytes.
@@ -90,15 +99,27 @@ const LOOKS: usize = 64;
 const STEPS: usize = 8;
 /// Bytes that must have been freed for a pass.
 const THRESHOLD: usize = 4 << 20;
+/// Bytes of an object whose free is looked at by itself.
+const LARGE: usize = THRESHOLD / LOOKS;
 
 impl Trimmer {
     pub(crate) const fn new() -> Self {
-        Self { frees: AtomicUsize::new(0), peak: AtomicUsize::new(0), next: AtomicUsize::new(0) }
+        Self {
+            frees: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+            next: AtomicUsize::new(0),
+            again: AtomicBool::new(false),
+        }
     }
 
-    /// To be called after a free. O(log) in the heap's size, and a few system calls at most.
+    /// To be called after a free of `size` bytes at an address; what is said of small ones does not matter. O(log) in the heap's
+    /// size, and a few system calls at most; O(size) for a large one.
     #[inline]
-    pub(crate) fn freed<P: Policy>(&self, heap: &Heap<'_, FutexLock, P>, page: usize) {
+    pub(crate) fn freed<P: Policy>(&self, heap: &Heap<'_, FutexLock, P>, page: usize, at: usize, size: usize) {
+        if size >= LARGE {
+            return self.freed_large(heap, page, at, size);
+        }
         let frees = self.frees.load(Ordering::Relaxed).wrapping_add(1);
         self.frees.store(frees, Ordering::Relaxed);
         if frees % STEPS == 0 {
@@ -107,27 +128,67 @@ impl Trimmer {
     }
 
     #[cold]
+    fn freed_large<P: Policy>(&self, heap: &Heap<'_, FutexLock, P>, page: usize, at: usize, size: usize) {
+        let steps = size / STEP + 2;
+        if self.look(heap, size) {
+            // The pass may come by late, or when another object lies there.
+            let (mut from, end) = (at, at.saturating_add(size));
+            for _ in 0..steps {
+                match step(heap, page, from) {
+                    Ok(Some((next, _))) if next < end => from = next,
+                    _ => break,
+                }
+            }
+        }
+        let _ = (0..steps).all(|_| self.step(heap, page));
+    }
+
+    #[cold]
     fn go_on<P: Policy>(&self, heap: &Heap<'_, FutexLock, P>, page: usize, look: bool) {
-        let from = match self.next.swap(0, Ordering::Relaxed) {
-            0 if look && self.much_was_freed(heap) => heap.segment(Segment::Blocks).start,
-            0 => return,
-            from => from,
-        };
-        let next = match step(heap, page, from) {
-            Ok(Some((next, _))) => next,
-            Ok(None) => return,
+        if look {
+            self.look(heap, 0);
+        }
+        self.step(heap, page);
+    }
+
+    /// Begins a pass if much was freed, with these bytes just now; whether it was.
+    fn look<P: Policy>(&self, heap: &Heap<'_, FutexLock, P>, freed: usize) -> bool {
+        if !self.much_was_freed(heap, freed) {
+            return false;
+        }
+        let start = heap.segment(Segment::Blocks).start;
+        if self.next.compare_exchange(0, start, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            self.again.store(true, Ordering::Relaxed);
+        }
+        true
+    }
+
+    /// Does a step of the pass, if there is one; whether another one may follow.
+    fn step<P: Policy>(&self, heap: &Heap<'_, FutexLock, P>, page: usize) -> bool {
+        let from = self.next.swap(0, Ordering::Relaxed);
+        if from == 0 {
+            return false;
+        }
+        let (next, done) = match step(heap, page, from) {
+            Ok(Some((next, _))) => (next, true),
+            Ok(None) if self.again.swap(false, Ordering::Relaxed) => (heap.segment(Segment::Blocks).start, true),
+            Ok(None) => return false,
             // A signal handler that interrupted the heap: somebody else goes on.
-            Err(Reentered) => from,
+            Err(Reentered) => (from, false),
         };
         // If another thread has begun a pass meanwhile, that one counts.
         let _ = self.next.compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed);
+        done
     }
 
-    fn much_was_freed<P: Policy>(&self, heap: &Heap<'_, FutexLock, P>) -> bool {
-        let Ok(stats) = heap.stats() else { return false };
-        let live = stats.blocks.live_bytes;
-        let peak = self.peak.fetch_max(live, Ordering::Relaxed).max(live);
-        let much = peak - live >= THRESHOLD.max(peak / 4);
+    fn much_was_freed<P: Policy>(&self, heap: &Heap<'_, FutexLock, P>, freed: usize) -> bool {
+        let Ok(Stats { blocks: SegmentStats { live_bytes: live, peak_bytes: most, .. }, .. }) = heap.stats() else {
+            return false;
+        };
+        let risen = self.most.swap(most, Ordering::Relaxed) < most;
+        let known = if risen { most } else { live.saturating_add(freed) };
+        let peak = self.peak.fetch_max(known, Ordering::Relaxed).max(known);
+        let much = peak.saturating_sub(live) >= THRESHOLD.max(peak / 4);
         if much {
             self.peak.store(live, Ordering::Relaxed);
         }

@@ -15,8 +15,8 @@ use slabfit::{AllocError, Block, Config, GRANULE, InvalidFree, MAGIC, ReallocErr
 
 /// How many gaps that are large enough are tried for an aligned payload.
 const CANDIDATES: usize = 16;
-/// The slab segment leaves so many bytes to the block segment.
-const MIN_BLOCKS: usize = 48;
+/// The slab segment leaves so many granules to the block segment.
+const MIN_BLOCKS: usize = 3;
 
 /// Where the search for a gap begins: the heap's policy, as a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,7 @@ impl Placement {
 /// What a heap of one base address, size and configuration must look like.
 #[derive(Clone, Debug)]
 pub struct Model {
+    /// Bytes of the requests that go to the slab; none do where it is 0.
     slab_size: usize,
     placement: Placement,
     /// Bytes of a granule, which are those of a header too.
@@ -89,7 +90,7 @@ impl Model {
 
     /// [`Model::new`] for a target whose granule has another size than this one's.
     pub fn with_granule(granule: usize, base: usize, size: usize, config: Config, placement: Placement) -> Self {
-        let slab_bytes = config.slab_bytes.unwrap_or(size / 4).min(size - MIN_BLOCKS) / granule * granule;
+        let slab_bytes = config.slab_bytes.unwrap_or(size / 4).min(size - MIN_BLOCKS * granule) / granule * granule;
         let (start, end) = (base + slab_bytes, base + size);
         let slot_bytes = round_up(config.slab_size.max(1), granule);
         let slots = (0..slab_bytes / slot_bytes).map(|index| base + index * slot_bytes);

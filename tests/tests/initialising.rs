@@ -68,6 +68,29 @@ mod a_region {
     }
 
     #[test]
+    fn of_min_region_bytes_is_enough_whatever_the_heap_is_to_be_like() {
+        let enough = |arena: &Arena, config: Config| {
+            use_all_of(&heap_of(arena, config).expect("next fit"));
+            // SAFETY: the other heap is gone, and this one is before the arena.
+            let heap: Heap<'_, DefaultLock, FirstFit> =
+                Heap::from_memory(unsafe { arena.memory() }, config).expect("first fit");
+            use_all_of(&heap);
+        };
+        for size in (MIN_REGION..MIN_REGION + 1024).step_by(GRANULE) {
+            for offset in [0, GRANULE, 3 * GRANULE] {
+                let arena = Arena::carved(size, offset);
+                enough(&arena, Config::without_slab());
+                for slab_size in [1, 16, 17, 33, 64, 200, 4096, usize::MAX] {
+                    enough(&arena, Config::new(slab_size));
+                    for slab_bytes in [0, 1, 64, size / 2, size, usize::MAX] {
+                        enough(&arena, Config::new(slab_size).slab_bytes(slab_bytes));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn may_start_anywhere_and_the_heap_starts_at_the_next_granule() {
         for offset in 0..64 {
             for size in 4096..4096 + GRANULE {
@@ -220,7 +243,8 @@ mod a_slab_size {
         for slab_size in (1..=4096).chain([65_536, 1 << 30, usize::MAX / 2, usize::MAX - 1, usize::MAX]) {
             let arena = Arena::carved(4096, 0);
             let heap = heap_in(&arena, slab_size).expect("any size of a slot");
-            assert_eq!(heap.slab_size(), slab_size);
+            // Nobody can ask for so many, so nothing goes to the slab.
+            assert_eq!(heap.slab_size(), if slab_size == usize::MAX { 0 } else { slab_size });
             let slots = heap.blocks().filter(|block| block.segment == Segment::Slab).count();
             let slot = slab_size.checked_next_multiple_of(GRANULE).unwrap_or(usize::MAX);
             assert_eq!(slots, heap.segment(Segment::Slab).len() / slot);

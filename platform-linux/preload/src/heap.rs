@@ -6,7 +6,7 @@ use core::fmt::{Display, Write};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use slabfit::{AllocError, Config, FirstFit, InvalidFree, NextFit, ReallocError, Reason, Reentered, Stats};
+use slabfit::{AllocError, Config, FirstFit, InvalidFree, NextFit, ReallocError, Reason, Reentered, Segment, Stats};
 use slabfit_linux::picture::{self, PictureError};
 use slabfit_linux::{MapError, Output, Placement, ProcessHeap, is_orphan};
 
@@ -94,10 +94,16 @@ impl ChosenHeap {
         with_heap!(self, heap => unsafe { heap.free(ptr) })
     }
 
-    /// See [`ProcessHeap::trim_after_free`].
+    /// See [`ProcessHeap::trim_after_free_of`].
     #[inline]
-    pub(crate) fn trim_after_free(&self) {
-        with_heap!(self, heap => heap.trim_after_free());
+    pub(crate) fn trim_after_free(&self, ptr: *const u8, length: usize) {
+        with_heap!(self, heap => heap.trim_after_free_of(ptr, length));
+    }
+
+    /// See [`ProcessHeap::length`].
+    #[inline]
+    pub(crate) fn length(&self, ptr: *const u8) -> usize {
+        with_heap!(self, heap => heap.length(ptr))
     }
 
     pub(crate) fn trim(&self) -> usize {
@@ -106,6 +112,11 @@ impl ChosenHeap {
 
     pub(crate) fn usable_size(&self, ptr: *const u8) -> Result<usize, InvalidFree> {
         with_heap!(self, heap => heap.usable_size(ptr))
+    }
+
+    /// Whether an address lies in the slab.
+    pub(crate) fn is_in_slab(&self, ptr: *const u8) -> bool {
+        with_heap!(self, heap => heap.segment(Segment::Slab)).contains(&ptr.addr())
     }
 
     pub(crate) fn owns(&self, ptr: *const u8) -> bool {
@@ -155,6 +166,22 @@ impl ChosenHeap {
 
 /// Whether a wrong free ends the process. Set before the heap has memory.
 pub(crate) static ABORT: AtomicBool = AtomicBool::new(false);
+
+/// Says in one line that an object is none of so many bytes at such an alignment, as `function` was told.
+#[cold]
+pub(crate) fn refused_size(function: &str, address: usize, alignment: usize, size: usize, usable: usize) {
+    let mut out = Output::stderr();
+    let _ = write!(out, "slabfit: {function}({address:#x}): not an object of {size} bytes");
+    let _ = if address % alignment.max(1) == 0 {
+        writeln!(out, ", it has room for {usable}")
+    } else {
+        writeln!(out, " at a multiple of {alignment}")
+    };
+    drop(out);
+    if ABORT.load(Ordering::Relaxed) {
+        libc::abort();
+    }
+}
 
 /// Says in one line what was wrong with an address that `function` was given.
 #[cold]

@@ -85,7 +85,7 @@
 //! - `report`: the figures at exit;
 //! - `map`: the pictures;
 //! - `start`: makes the heap at its first use;
-//! - `malloc`: the functions that C finds by name.
+//! - `malloc`: the functions that C finds by name, and `figures`: those among them that tell how the heap is.
 #![cfg_attr(panic = "abort", no_std)]
 #![cfg(target_os = "linux")]
 #![deny(unsafe_code)]
@@ -100,6 +100,7 @@ mod report;
 mod map;
 mod start;
 mod malloc;
+mod figures;
 
 /// The compiler asks for one, and the linker leaves it out again: nothing in here panics.
 #[cfg(panic = "abort")]

@@ -8,7 +8,7 @@ use core::ptr::{self, NonNull};
 use rustix::io::Errno;
 use slabfit::{AllocError, GRANULE, ReallocError};
 
-use crate::heap::{HEAP, refused};
+use crate::heap::{HEAP, refused, refused_size};
 use crate::libc::{page_size, set_errno};
 use crate::start::heap;
 use crate::trace::{self, Request};
@@ -55,9 +55,10 @@ fn zeroed(layout: Layout) -> Answer {
 /// The object is not used after this.
 #[inline]
 unsafe fn give_back(function: &str, ptr: *mut c_void) {
+    let length = HEAP.length(ptr.cast());
     // SAFETY: any address may be passed, and that the object is no longer used is the caller's promise.
     match trace::free(ptr.addr(), || unsafe { HEAP.free(ptr.cast()) }) {
-        Ok(()) => HEAP.trim_after_free(),
+        Ok(()) => HEAP.trim_after_free(ptr.cast(), length),
         Err(wrong) => refused(function, wrong),
     }
 }
@@ -99,27 +100,97 @@ pub unsafe extern "C" fn free(ptr: *mut c_void) {
 // SAFETY: as for `malloc`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
+    // SAFETY: as the caller promises.
+    unsafe { resize("realloc", ptr, size) }
+}
+
+/// # Safety
+/// As for `realloc`.
+#[inline]
+unsafe fn resize(function: &str, ptr: *mut c_void, size: usize) -> *mut c_void {
     if ptr.is_null() {
         return object(alloc(size));
     }
     if size == 0 {
         // SAFETY: as the caller promises.
-        unsafe { give_back("realloc", ptr) };
+        unsafe { give_back(function, ptr) };
         return ptr::null_mut();
     }
+    let length = HEAP.length(ptr.cast());
     // SAFETY: as the caller promises.
     match trace::realloc(ptr.addr(), size, || unsafe { HEAP.realloc(ptr.cast(), size) }) {
         Ok(object) => {
             // Its old place, or its end, may be free now.
-            HEAP.trim_after_free();
+            let moved = object.as_ptr() != ptr.cast();
+            let (from, freed) = if moved { (0, length) } else { (size, length.saturating_sub(size)) };
+            HEAP.trim_after_free(ptr.cast::<u8>().wrapping_add(from), freed);
             object.as_ptr().cast()
         }
         Err(ReallocError::InvalidFree(wrong)) => {
-            refused("realloc", wrong);
+            refused(function, wrong);
             failed(Errno::INVAL)
         }
         Err(_) => failed(Errno::NOMEM),
     }
+}
+
+/// As [`realloc`] to `count * size` bytes; null and `ENOMEM` where that is no number of bytes.
+///
+/// # Safety
+/// As for `realloc`.
+// SAFETY: as for `malloc`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn reallocarray(ptr: *mut c_void, count: usize, size: usize) -> *mut c_void {
+    match count.checked_mul(size) {
+        // SAFETY: as the caller promises.
+        Some(bytes) => unsafe { resize("reallocarray", ptr, bytes) },
+        None => failed(Errno::NOMEM),
+    }
+}
+
+/// As [`free`], for who knows how many bytes were asked for (C23): an object that was none of so many is refused.
+///
+/// # Safety
+/// The object is not used after this.
+// SAFETY: as for `malloc`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn free_sized(ptr: *mut c_void, size: usize) {
+    // SAFETY: as the caller promises.
+    unsafe { give_back_sized("free_sized", ptr, 1, size) }
+}
+
+/// As [`free_sized`], for an object of [`aligned_alloc`] and its alignment (C23).
+///
+/// # Safety
+/// The object is not used after this.
+// SAFETY: as for `malloc`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn free_aligned_sized(ptr: *mut c_void, alignment: usize, size: usize) {
+    // SAFETY: as the caller promises.
+    unsafe { give_back_sized("free_aligned_sized", ptr, alignment, size) }
+}
+
+/// # Safety
+/// The object is not used after this.
+unsafe fn give_back_sized(function: &str, ptr: *mut c_void, alignment: usize, size: usize) {
+    if ptr.is_null() {
+        return;
+    }
+    // Of an address that is no object's the free itself says so.
+    match HEAP.usable_size(ptr.cast()) {
+        Ok(usable) if ptr.addr() % alignment.max(1) != 0 || !may_be_of(ptr, size, usable) => {
+            refused_size(function, ptr.addr(), alignment, size, usable);
+        }
+        // SAFETY: as the caller promises.
+        _ => unsafe { give_back(function, ptr) },
+    }
+}
+
+/// Whether an object with room for `usable` bytes may be one for which `size` were asked: a block has a granule too much at
+/// most; a slot stays one where its object shrinks.
+fn may_be_of(ptr: *mut c_void, size: usize, usable: usize) -> bool {
+    let least = size.max(1).checked_next_multiple_of(GRANULE).unwrap_or(usize::MAX);
+    least <= usable && (usable - least <= GRANULE || HEAP.is_in_slab(ptr.cast()))
 }
 
 /// Stores an object at a multiple of `alignment`: 0. `EINVAL` for an alignment that is no power of two or smaller than a

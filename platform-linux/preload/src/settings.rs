@@ -69,8 +69,8 @@ const TABLE: [Setting; 10] = [
         means: "the heap: whole pages, as many as there will ever be",
         take: |settings, value| {
             let Number { bytes, has_unit } = number(value)?;
-            (1..=MAX_HEAP).contains(&bytes).then_some(())?;
-            (has_unit || bytes >= WITHOUT_UNIT).then_some(settings.heap = bytes)
+            settings.heap = bytes;
+            ((1..=MAX_HEAP).contains(&bytes) && (has_unit || bytes >= WITHOUT_UNIT)).then_some(())
         },
     },
     Setting {
@@ -80,7 +80,8 @@ const TABLE: [Setting; 10] = [
         means: "requests of exactly so many bytes are served by a slab, a quarter of the heap; 0: there is none",
         take: |settings, value| {
             let Number { bytes, .. } = number(value)?;
-            (bytes <= MAX_HEAP).then_some(settings.slab = bytes)
+            settings.slab = bytes;
+            (bytes <= MAX_HEAP).then_some(())
         },
     },
     Setting {
@@ -88,35 +89,50 @@ const TABLE: [Setting; 10] = [
         expected: "first or next",
         absent: "first",
         means: "where the search for a free block starts: at the heap's first byte, or behind the last block",
-        take: |settings, value| Some(settings.placement = Placement::from_word(value)?),
+        take: |settings, value| {
+            settings.placement = Placement::from_word(value)?;
+            Some(())
+        },
     },
     Setting {
         name: "SLABFIT_ABORT",
         expected: "0 or 1",
         absent: "0",
         means: "1: a wrong free ends the process; 0: it is refused",
-        take: |settings, value| Some(settings.abort = switch(value)?),
+        take: |settings, value| {
+            settings.abort = switch(value)?;
+            Some(())
+        },
     },
     Setting {
         name: "SLABFIT_STATS",
         expected: "0, 1 or json",
         absent: "0",
         means: "1: a report at exit, on standard error; json: the same in one line for machines",
-        take: |settings, value| Some(settings.report = report(value)?),
+        take: |settings, value| {
+            settings.report = report(value)?;
+            Some(())
+        },
     },
     Setting {
         name: "SLABFIT_MAP",
         expected: Kind::Picture.expected(),
         absent: "no picture",
         means: "the heap is drawn to this file at exit, as SVG",
-        take: |settings, value| Some(settings.map = Some(Name::new(value, Kind::Picture)?)),
+        take: |settings, value| {
+            settings.map = Some(Name::new(value, Kind::Picture)?);
+            Some(())
+        },
     },
     Setting {
         name: MAP_SIGNAL,
         expected: "USR1, USR2, HUP, QUIT, URG or WINCH, with SLABFIT_MAP beside it",
         absent: "at exit",
         means: "the heap is drawn whenever this signal comes, and not at exit",
-        take: |settings, value| Some(settings.map_signal = Some(signal(value)?)),
+        take: |settings, value| {
+            settings.map_signal = Some(signal(value)?);
+            Some(())
+        },
     },
     Setting {
         name: TRACE,
@@ -124,9 +140,9 @@ const TABLE: [Setting; 10] = [
         absent: "no record",
         means: "every call is recorded in this file; as zstd if its name ends in .zst",
         // An empty value asks for none: that is what a recorded program leaves those that it starts.
-        take: |settings, value| match value {
-            b"" => Some(()),
-            _ => Some(settings.trace = Some(Name::new(value, Kind::Trace)?)),
+        take: |settings, value| {
+            settings.trace = if value.is_empty() { None } else { Some(Name::new(value, Kind::Trace)?) };
+            Some(())
         },
     },
     Setting {
@@ -136,7 +152,8 @@ const TABLE: [Setting; 10] = [
         means: "the most memory of its own that the process may have, what it maps itself included (RLIMIT_DATA)",
         take: |settings, value| {
             let Number { bytes, has_unit } = number(value)?;
-            (has_unit || bytes >= WITHOUT_UNIT).then_some(settings.data = Some(bytes as u64))
+            settings.data = Some(bytes as u64);
+            (has_unit || bytes >= WITHOUT_UNIT).then_some(())
         },
     },
     Setting {
@@ -144,7 +161,10 @@ const TABLE: [Setting; 10] = [
         expected: "0 or 1",
         absent: "0",
         means: "1: this table is printed, and the program does not run",
-        take: |settings, value| Some(settings.help = switch(value)?),
+        take: |settings, value| {
+            settings.help = switch(value)?;
+            Some(())
+        },
     },
 ];
 

@@ -12,8 +12,8 @@ use slabfit::{AllocError, RawLock};
 use slabfit_linux::{FutexLock, Output};
 
 use crate::heap::{ABORT, ChosenHeap, HEAP};
-use crate::settings::{Report, Settings, TRACE, refuse};
 use crate::name::ErrorText;
+use crate::settings::{Report, Settings, TRACE, refuse};
 use crate::{fork, libc, map, report, trace};
 
 /// Held by who makes the heap.

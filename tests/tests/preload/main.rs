@@ -7,8 +7,11 @@
 #![cfg(target_os = "linux")]
 
 mod contract;
+mod family;
+mod files;
 mod footprint;
 mod forks;
+mod killed;
 mod library;
 mod pictures;
 mod preloaded;
