@@ -89,32 +89,32 @@ pub(crate) struct Near(u32);
 
 impl Window {
     /// The gaps: where a block ends and none starts.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn gaps(self) -> Word {
         self.ends & !self.starts
     }
 }
 
 impl Place {
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn offset(self) -> Offset {
         Offset::new(self.0)
     }
 
     /// The boundary of a window's lowest bit among `bits`, which the window at this place showed.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn lowest(self, bits: Word) -> Near {
         Near(self.0.wrapping_add(bits.trailing_zeros()))
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn near(self) -> Near {
         Near(self.0)
     }
 }
 
 impl Near {
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn offset(self) -> Offset {
         Offset::new(self.0)
     }
@@ -130,25 +130,25 @@ impl<'a> Boundaries<'a> {
         (chunks as usize).saturating_mul(2).saturating_add(3 * PADDING)
     }
 
-    /// The boundaries of `chunks` chunks, all clear.
-    pub(crate) fn new(chunks: u32, memory: &mut Bump<'a>) -> Option<Self> {
-        let limit = (chunks as usize).wrapping_mul(BITS as usize);
-        let words: Lent<'a, Word> = memory.slice(Self::words(chunks))?;
+    /// Makes room for `chunks` chunks, all clear.
+    pub(crate) fn set_up(&mut self, chunks: u32, memory: &mut Bump<'a>) -> Option<()> {
+        self.words = memory.slice(Self::words(chunks))?;
         // SAFETY: in bounds: the padding before the words.
-        let starts = unsafe { words.start().add(PADDING) };
+        self.starts = unsafe { self.words.start().add(PADDING) };
         // SAFETY: in bounds: the words of all chunks and the padding after them follow.
-        let ends = unsafe { starts.add((chunks as usize).wrapping_add(PADDING)) };
-        Some(Self { starts, ends, limit, words })
+        self.ends = unsafe { self.starts.add((chunks as usize).wrapping_add(PADDING)) };
+        self.limit = (chunks as usize).wrapping_mul(BITS as usize);
+        Some(())
     }
 
     /// The boundary at `at`, if it has bits.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn place(&self, at: Offset) -> Option<Place> {
         ((at.index() as usize) < self.limit).then_some(Place(at.index()))
     }
 
     /// The bits from a boundary on: at least `BITS - 7` of each kind, from bit 0 up.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn ahead(&self, Place(at): Place) -> Window {
         let byte = (at / 8) as isize;
         let window = |words: *mut Word| {
@@ -160,7 +160,7 @@ impl<'a> Boundaries<'a> {
     }
 
     /// The bits up to a boundary: at least `BITS - 7` of each kind, from the highest bit down.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn behind(&self, Place(at): Place) -> Window {
         let byte = ((at / 8) as isize).wrapping_sub((BITS / 8 - 1) as isize);
         let window = |words: *mut Word| {
@@ -172,7 +172,7 @@ impl<'a> Boundaries<'a> {
     }
 
     /// The bits of a chunk; none if there is no such chunk.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn chunk(&self, chunk: u32) -> Window {
         if chunk as usize >= self.limit / BITS as usize {
             return Window { starts: 0, ends: 0 };
@@ -181,7 +181,7 @@ impl<'a> Boundaries<'a> {
     }
 
     /// The bits of a boundary's chunk.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn around(&self, Near(at): Near) -> Window {
         let index = (at / BITS) as usize;
         // SAFETY: valid for reads, aligned, initialised: a word of a chunk or of the padding after it.
@@ -192,7 +192,7 @@ impl<'a> Boundaries<'a> {
     }
 
     /// Turns the start bit of a boundary over, and returns the bits of its chunk.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn flip_start(&mut self, at: Near) -> Window {
         let Window { starts, ends } = self.around(at);
         let starts = starts ^ bit(at.0);
@@ -202,7 +202,7 @@ impl<'a> Boundaries<'a> {
     }
 
     /// Turns the end bit of a boundary over, and returns the bits of its chunk.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn flip_end(&mut self, at: Near) -> Window {
         let Window { starts, ends } = self.around(at);
         let ends = ends ^ bit(at.0);
@@ -225,7 +225,17 @@ impl<'a> Boundaries<'a> {
     }
 }
 
-#[inline(always)]
+/// What tests reach.
+#[cfg(test)]
+impl Boundaries<'_> {
+    pub(crate) const PADDING: usize = PADDING;
+
+    pub(crate) fn word_mut(&mut self, index: usize) -> Option<&mut Word> {
+        self.words.get_mut(index)
+    }
+}
+
+#[cfg_attr(target_pointer_width = "64", inline(always))]
 const fn bit(at: u32) -> Word {
     (1 as Word).wrapping_shl(at)
 }
@@ -234,7 +244,7 @@ const fn bit(at: u32) -> Word {
 ///
 /// # Safety
 /// Its bytes belong to the array or its padding.
-#[inline(always)]
+#[cfg_attr(target_pointer_width = "64", inline(always))]
 unsafe fn read(words: *mut Word, byte: isize) -> Word {
     // SAFETY: in bounds: as the caller promises.
     let place = unsafe { words.byte_offset(byte) };
@@ -282,17 +292,17 @@ impl<'a> BitTree<'a> {
         }
     }
 
-    /// A tree of `bits` clear bits, or `None` if the memory or the levels do not suffice.
-    pub(crate) fn new(bits: u32, memory: &mut Bump<'a>) -> Option<Self> {
-        let mut tree = Self { words: memory.slice(Self::words(bits))?, ..Self::EMPTY };
+    /// Makes an empty tree one of `bits` clear bits; `None` if the memory or the levels do not suffice.
+    pub(crate) fn set_up(&mut self, bits: u32, memory: &mut Bump<'a>) -> Option<()> {
+        self.words = memory.slice(Self::words(bits))?;
         let (mut below, mut next) = (bits, 0u32);
-        for (level, start) in (0u32..).zip(&mut tree.starts) {
+        for (level, start) in (0u32..).zip(&mut self.starts) {
             *start = next;
             below = below.div_ceil(BITS);
             next = next.wrapping_add(below).wrapping_add(1);
             if level > 0 && below <= 1 {
-                tree.top = level;
-                return Some(tree);
+                self.top = level;
+                return Some(());
             }
         }
         // Not reached: more bits than the levels hold, which no heap has.
@@ -300,29 +310,29 @@ impl<'a> BitTree<'a> {
     }
 
     #[expect(clippy::indexing_slicing, reason = "the mask brings the index into bounds")]
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn place(&self, level: u32, word: u32) -> usize {
         self.starts[(level & (LEVELS - 1)) as usize].wrapping_add(word) as usize
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn word(&self, level: u32, word: u32) -> Word {
         self.words.get(self.place(level, word))
     }
 
     /// The word of bits that holds `bit`.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn word_of(&self, bit: u32) -> Word {
         self.words.get((bit / BITS) as usize)
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn contains(&self, bit: u32) -> bool {
         self.word_of(bit).wrapping_shr(bit) & 1 != 0
     }
 
     /// Sets a bit.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn set(&mut self, bit: u32) {
         if set_in(self.words.get_mut((bit / BITS) as usize), bit) {
             let above = self.place(1, bit / (BITS * BITS));
@@ -333,7 +343,7 @@ impl<'a> BitTree<'a> {
     }
 
     /// Clears a bit.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn clear(&mut self, bit: u32) {
         if clear_in(self.words.get_mut((bit / BITS) as usize), bit) {
             let above = self.place(1, bit / (BITS * BITS));
@@ -372,7 +382,7 @@ impl<'a> BitTree<'a> {
     }
 
     /// The first set bit from `from` on, or [`NO_BIT`].
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn next(&self, from: u32) -> u32 {
         match self.word_of(from) & from_bit(from) {
             0 => self.far_next(from),
@@ -382,12 +392,7 @@ impl<'a> BitTree<'a> {
 
     #[inline(never)]
     fn far_next(&self, from: u32) -> u32 {
-        let from = (from / BITS).wrapping_add(1);
-        let near = self.word(1, from / BITS) & from_bit(from);
-        if near != 0 {
-            return self.descend(1, from & !(BITS - 1) | near.trailing_zeros(), Word::trailing_zeros);
-        }
-        let (mut level, mut at) = (2, (from / BITS).wrapping_add(1));
+        let (mut level, mut at) = (1, (from / BITS).wrapping_add(1));
         while level <= self.top {
             let word = self.word(level, at / BITS) & from_bit(at);
             if word != 0 {
@@ -399,7 +404,7 @@ impl<'a> BitTree<'a> {
     }
 
     /// The last set bit before `before`, or [`NO_BIT`].
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn previous(&self, before: u32) -> u32 {
         match self.word_of(before) & below_bit(before) {
             0 => self.far_previous(before),
@@ -409,12 +414,7 @@ impl<'a> BitTree<'a> {
 
     #[inline(never)]
     fn far_previous(&self, before: u32) -> u32 {
-        let before = before / BITS;
-        let near = self.word(1, before / BITS) & below_bit(before);
-        if near != 0 {
-            return self.descend(1, before & !(BITS - 1) | highest(near), highest);
-        }
-        let (mut level, mut at) = (2, before / BITS);
+        let (mut level, mut at) = (1, before / BITS);
         while level <= self.top {
             let word = self.word(level, at / BITS) & below_bit(at);
             if word != 0 {
@@ -426,35 +426,47 @@ impl<'a> BitTree<'a> {
     }
 
     /// From bit `at` of `level`, at least 1, down to the bit that `choose` chooses of each word.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn descend(&self, level: u32, at: u32, choose: impl Fn(Word) -> u32) -> u32 {
         let (mut level, mut at) = (level, at);
-        while level > 1 {
+        loop {
             level = level.wrapping_sub(1);
             at = at.wrapping_mul(BITS).wrapping_add(choose(self.word(level, at)));
+            if level == 0 {
+                return at;
+            }
         }
-        at.wrapping_mul(BITS).wrapping_add(choose(self.word(0, at)))
+    }
+
+    /// Words of a level, but for the zero word at its end.
+    fn words_in(&self, level: u32) -> u32 {
+        let end = match level.checked_add(1).filter(|above| *above <= self.top) {
+            Some(above) => self.place(above, 0),
+            None => self.words.len(),
+        };
+        (end as u32).wrapping_sub(1).wrapping_sub(self.place(level, 0) as u32)
     }
 
     /// Whether the invariants hold.
     pub(crate) fn is_whole(&self) -> bool {
-        let end = |level: u32| match level.checked_add(1).filter(|above| *above <= self.top) {
-            Some(above) => self.place(above, 0),
-            None => self.words.len(),
-        };
+        if self.words.len() == 0 {
+            return true;
+        }
         (0..=self.top).all(|level| {
-            let padding = end(level).wrapping_sub(1).wrapping_sub(self.place(level, 0));
-            let summary = |word: u32| self.word(level.wrapping_add(1), word / BITS).wrapping_shr(word) & 1 != 0;
-            self.words.len() == 0
-                || self.word(level, padding as u32) == 0
-                    && (level == self.top
-                        || (0..padding as u32).all(|word| summary(word) == (self.word(level, word) != 0)))
+            let (words, above) = (self.words_in(level), level.wrapping_add(1));
+            let is_summary = |word: u32| {
+                let is_set = self.word(above, word / BITS).wrapping_shr(word) & 1 != 0;
+                is_set == (word < words && self.word(level, word) != 0)
+            };
+            // All bits of the summary, also those that stand for no word.
+            let bits = if level < self.top { self.words_in(above).wrapping_mul(BITS) } else { 0 };
+            self.word(level, words) == 0 && (0..bits).all(is_summary)
         })
     }
 }
 
 /// Sets a bit of a word; whether the word was zero.
-#[inline(always)]
+#[cfg_attr(target_pointer_width = "64", inline(always))]
 fn set_in(word: Option<&mut Word>, bit: u32) -> bool {
     word.is_some_and(|word| {
         let before = *word;
@@ -464,10 +476,29 @@ fn set_in(word: Option<&mut Word>, bit: u32) -> bool {
 }
 
 /// Clears a bit of a word; whether the word is zero then.
-#[inline(always)]
+#[cfg_attr(target_pointer_width = "64", inline(always))]
 fn clear_in(word: Option<&mut Word>, bit: u32) -> bool {
     word.is_some_and(|word| {
         *word &= !(1 as Word).wrapping_shl(bit);
         *word == 0
     })
+}
+
+/// What tests reach.
+#[cfg(test)]
+impl BitTree<'_> {
+    /// Levels, that of the bits included.
+    pub(crate) fn levels(&self) -> u32 {
+        self.top + 1
+    }
+
+    /// Where the words of a level stand, the zero word at its end included.
+    pub(crate) fn places(&self, level: u32) -> core::ops::Range<usize> {
+        let end = if level < self.top { self.place(level + 1, 0) } else { self.words.len() };
+        self.place(level, 0)..end
+    }
+
+    pub(crate) fn word_mut(&mut self, place: usize) -> Option<&mut Word> {
+        self.words.get_mut(place)
+    }
 }

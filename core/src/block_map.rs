@@ -22,7 +22,7 @@ pub(crate) struct Gap {
 }
 
 impl Gap {
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn size(self) -> Granules {
         self.start.up_to(self.end)
     }
@@ -73,21 +73,20 @@ impl<'a> BlockMap<'a> {
             .saturating_add(words.saturating_mul(size_of::<Word>()))
     }
 
-    /// The map of `granules` that are one gap, which is in no maximum yet.
-    pub(crate) fn new(granules: Granules, memory: &mut Bump<'a>) -> Option<Self> {
+    /// Makes an empty map that of `granules` which are one gap. The gap is in no maximum yet.
+    pub(crate) fn set_up(&mut self, granules: Granules, memory: &mut Bump<'a>) -> Option<()> {
         let chunks = Self::chunks_of(granules);
-        memory.align()?;
-        let maxima = MaxTree::new(chunks, memory)?;
-        let boundaries = Boundaries::new(chunks, memory)?;
-        let summary = BitTree::new(chunks, memory)?;
-        let end = Offset::ZERO.plus(granules);
-        let mut map = Self { boundaries, summary, maxima, end };
-        let (first, last) = (map.boundaries.place(Offset::ZERO)?.near(), map.boundaries.place(end)?.near());
-        map.boundaries.flip_end(first);
-        map.boundaries.flip_start(last);
-        map.summary.set(0);
-        map.summary.set(end.chunk());
-        Some(map)
+        memory.align();
+        self.maxima.set_up(chunks, memory)?;
+        self.boundaries.set_up(chunks, memory)?;
+        self.summary.set_up(chunks, memory)?;
+        self.end = Offset::ZERO.plus(granules);
+        let (first, last) = self.span(Offset::ZERO, self.end)?;
+        self.boundaries.flip_end(first.near());
+        self.boundaries.flip_start(last);
+        self.summary.set(0);
+        self.summary.set(self.end.chunk());
+        Some(())
     }
 
     /// The boundary after the last granule.
@@ -96,36 +95,36 @@ impl<'a> BlockMap<'a> {
     }
 
     /// The gaps that start in a chunk, a bit each.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn gaps(&self, chunk: u32) -> Word {
         self.boundaries.chunk(chunk).gaps()
     }
 
     /// What the windows at `at` show, from there on and up to there; nothing if it is no boundary.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn ahead(&self, at: Offset) -> Window {
         self.boundaries.place(at).map_or(Window { starts: 0, ends: 0 }, |place| self.boundaries.ahead(place))
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn behind(&self, at: Offset) -> Window {
         self.boundaries.place(at).map_or(Window { starts: 0, ends: 0 }, |place| self.boundaries.behind(place))
     }
 
     /// The gaps that start at `at` or after it, as far as a window shows them, from bit 0 of the answer up.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn gaps_ahead(&self, at: Offset) -> Word {
         self.ahead(at).gaps()
     }
 
     /// The gaps that start at `at` or before it, as far as a window shows them, from the highest bit of the answer down.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn gaps_behind(&self, at: Offset) -> Word {
         self.behind(at).gaps()
     }
 
     /// Makes a block of the granules from `start`, where a gap starts, up to `end`. Returns the bits of both chunks.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn occupy(&mut self, start: Place, end: Near) -> (Window, Window) {
         // The gap's own end bit is in the first chunk, before and after.
         (self.boundaries.flip_start(start.near()), self.set_end(end))
@@ -140,7 +139,7 @@ impl<'a> BlockMap<'a> {
         (now, self.set_end(end))
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn set_end(&mut self, at: Near) -> Window {
         let now = self.boundaries.flip_end(at);
         if now.ends & now.ends.wrapping_sub(1) | now.starts == 0 {
@@ -149,7 +148,7 @@ impl<'a> BlockMap<'a> {
         now
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn clear_end(&mut self, at: Near) -> Window {
         let now = self.boundaries.flip_end(at);
         if now.ends | now.starts == 0 {
@@ -159,7 +158,7 @@ impl<'a> BlockMap<'a> {
     }
 
     /// Frees the granules of the block from `start` up to `end`. Returns the bits of both chunks.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn vacate(&mut self, start: Place, end: Near) -> (Window, Window) {
         let now = self.boundaries.flip_start(start.near());
         if now.starts | now.ends == 0 {
@@ -169,13 +168,13 @@ impl<'a> BlockMap<'a> {
     }
 
     /// The boundaries of a block, if they are some.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn span(&self, start: Offset, end: Offset) -> Option<(Place, Near)> {
         Some((self.boundaries.place(start)?, self.boundaries.place(end)?.near()))
     }
 
     /// Two boundaries whose end bits can be turned over.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn ends(&self, from: Offset, to: Offset) -> Option<(Near, Near)> {
         Some((self.boundaries.place(from)?.near(), self.boundaries.place(to)?.near()))
     }
@@ -194,13 +193,13 @@ impl<'a> BlockMap<'a> {
     }
 
     /// Whether a block starts at `at`. None starts at the segment's end.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn is_start(&self, at: Offset) -> bool {
         self.ahead(at).starts & 1 != 0 && at < self.end
     }
 
     /// The end of the block that starts at `start`.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn block_end(&self, start: Offset) -> Offset {
         match self.ahead(start).ends & !1 {
             0 => self.far_end(start),
@@ -209,7 +208,7 @@ impl<'a> BlockMap<'a> {
     }
 
     /// The first start from `at` on, which is the end of a block or lies in a gap: where the gap ends.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn gap_end(&self, at: Offset) -> Offset {
         match self.ahead(at).starts {
             0 => self.far_start(at),
@@ -218,7 +217,7 @@ impl<'a> BlockMap<'a> {
     }
 
     /// The last end up to `at`, which is the start of a block or lies in a gap: where the gap starts.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn gap_start(&self, at: Offset) -> Offset {
         match self.behind(at).ends {
             0 => self.far_end_before(at),
@@ -227,7 +226,7 @@ impl<'a> BlockMap<'a> {
     }
 
     /// The gap that starts at `start`.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn gap_at(&self, start: Offset) -> Gap {
         Gap { start, end: self.gap_end(start) }
     }
@@ -248,7 +247,7 @@ impl<'a> BlockMap<'a> {
 
     /// The lowest of the bits `here` in `chunk`; if there is none, of those that `choose` chooses in the next chunk that has a
     /// boundary. The segment's end if there is no such chunk.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn far(&self, chunk: u32, here: Word, choose: impl Fn(Window) -> Word) -> Offset {
         if here != 0 {
             return Offset::in_chunk(chunk, here.trailing_zeros());
@@ -288,7 +287,7 @@ impl<'a> BlockMap<'a> {
     }
 
     /// The first gap from `from` on of at least `size`, of those that are counted in a maximum.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn first_fit(&self, from: Offset, size: Granules) -> Option<Gap> {
         let chunk = from.chunk();
         if self.maxima.get(chunk) >= size.count() {
@@ -304,14 +303,14 @@ impl<'a> BlockMap<'a> {
     }
 
     /// The first gap of all of at least `size`, of those that are counted in a maximum.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn first_fit_of_all(&self, size: Granules) -> Option<Gap> {
         let chunk = self.maxima.first_of_all(size.count());
         self.first_fit_in(chunk, Word::MAX, size)
     }
 
     /// The first gap of all of at least `size`, and what is to be known of its chunk.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn find_first(&self, size: Granules) -> Option<Found> {
         let chunk = self.maxima.first_of_all(size.count());
         let window = self.boundaries.chunk(chunk);
@@ -328,7 +327,7 @@ impl<'a> BlockMap<'a> {
     }
 
     /// Takes the maximum of a gap's chunk anew, if it was this gap. Of the gap there is `rest` left.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn settle(&mut self, found: Found, rest: Gap) {
         let Found { gap, chunk, starts, before, later } = found;
         let in_chunk = rest.start.chunk() == chunk;
@@ -347,7 +346,7 @@ impl<'a> BlockMap<'a> {
 
     /// The first gap of at least `size` among those that start at the granules `among` of a chunk. At most half a word of gaps
     /// is looked at.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn first_fit_in(&self, chunk: u32, among: Word, size: Granules) -> Option<Gap> {
         let window = self.boundaries.chunk(chunk);
         let mut left = window.gaps() & among;
@@ -362,7 +361,7 @@ impl<'a> BlockMap<'a> {
     }
 
     /// The gap that starts at granule `bit` of a chunk whose starts are `starts`.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn gap_in(&self, chunk: u32, starts: Word, bit: u32) -> Gap {
         let start = Offset::in_chunk(chunk, bit);
         let after = starts.wrapping_shr(bit);
@@ -374,13 +373,13 @@ impl<'a> BlockMap<'a> {
     }
 
     /// The first start in the chunks after `chunk`.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn far_start_after(&self, chunk: u32) -> Offset {
         self.gap_end(Offset::in_chunk(chunk.wrapping_add(1), 0))
     }
 
     /// The size of the largest gap that starts in `chunk`, but for the gap at `held`.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn largest_in(&self, chunk: u32, held: Offset) -> Granules {
         let window = self.boundaries.chunk(chunk);
         let held = if held.chunk() == chunk { (1 as Word).wrapping_shl(held.bit()) } else { 0 };
@@ -394,19 +393,19 @@ impl<'a> BlockMap<'a> {
     }
 
     /// Counts a gap in its chunk's maximum. A gap of no granules changes nothing.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn add_to_maximum(&mut self, gap: Gap) {
         self.maxima.raise(gap.start.chunk(), gap.size().count());
     }
 
     /// Whether a gap that started at `start` and had `size` granules, not 0, may be its chunk's maximum.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn is_maximum(&self, start: Offset, size: Granules) -> bool {
         self.maxima.get(start.chunk()) == size.count().min(MOST)
     }
 
     /// Takes the maximum of a chunk anew. `held` is the gap that no maximum counts.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn take_maximum(&mut self, chunk: u32, held: Offset) {
         let largest = self.largest_in(chunk, held).count().min(MOST);
         if largest < self.maxima.get(chunk) {

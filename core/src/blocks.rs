@@ -91,25 +91,26 @@ impl<'a, P: Policy> Blocks<'a, P> {
         BlockMap::footprint(granules).saturating_add(words.saturating_mul(size_of::<Word>()))
     }
 
-    /// A segment that is one gap.
-    pub(crate) fn new(piece: Piece<'a>, memory: &mut Bump<'a>) -> Option<Self> {
-        let region = Region::new(piece);
-        let size = region.granules();
-        let mut new = Self { map: BlockMap::new(size, memory)?, region, gaps: 1, ..Self::EMPTY };
-        let gap = new.map.gap_at(Offset::ZERO);
+    /// Makes an empty segment one gap. In place, as a value of this size is moved by a call of memcpy.
+    pub(crate) fn set_up(&mut self, piece: Piece<'a>, memory: &mut Bump<'a>) -> Option<()> {
+        self.region = Region::new(piece);
+        let size = self.region.granules();
+        self.map.set_up(size, memory)?;
+        let gap = self.map.gap_at(Offset::ZERO);
         if P::ROVES {
-            new.rover = Rover { at: gap.start, gap: size, previous: Offset::NIL, next: Offset::NIL };
-            new.chunks_with_gaps = BitTree::new(BlockMap::chunks_of(size), memory)?;
-            new.chunks_with_gaps.set(0);
+            self.rover = Rover { at: gap.start, gap: size, previous: Offset::NIL, next: Offset::NIL };
+            self.chunks_with_gaps.set_up(BlockMap::chunks_of(size), memory)?;
+            self.chunks_with_gaps.set(0);
         } else {
-            new.map.add_to_maximum(gap);
+            self.map.add_to_maximum(gap);
         }
-        new.region.write_free(gap.start, size.minus(Granules::HEADER), Offset::NIL);
-        Some(new)
+        self.gaps = 1;
+        self.region.write_free(gap.start, size.minus(Granules::HEADER), Offset::NIL);
+        Some(())
     }
 
     /// Allocates a payload of `size` bytes; `None` if no gap is large enough, and nothing is counted then.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn alloc_or_none(&mut self, size: usize) -> Option<NonNull<u8>> {
         let need = Granules::of_block(size)?;
         if !P::ROVES {
@@ -123,7 +124,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
     }
 
     /// Takes a block of `need` granules out of the first gap that is large enough.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn take_first(&mut self, need: Granules) -> Option<NonNull<u8>> {
         let found = self.map.find_first(need)?;
         let gap = found.gap;
@@ -137,7 +138,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
     }
 
     /// Counts a block that was taken out of the front of a gap which ends at `gap_end`.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn count(&mut self, at: Offset, end: Offset, gap_end: Offset) {
         self.gaps = self.gaps.wrapping_sub(u32::from(end == gap_end));
         if end > self.high_water {
@@ -186,13 +187,13 @@ impl<'a, P: Policy> Blocks<'a, P> {
     }
 
     /// The gap that the rover holds.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn held_gap(&self) -> Gap {
         Gap { start: self.rover.at, end: self.rover.at.plus(self.rover.gap) }
     }
 
     /// Where the gap that the rover holds starts, or [`Offset::NIL`].
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn held(&self) -> Offset {
         if P::ROVES && self.rover.gap > Granules::ZERO { self.rover.at } else { Offset::NIL }
     }
@@ -206,7 +207,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
     }
 
     /// Moves the rover to a gap and holds it; the gap that was held is counted in its chunk's maximum.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn move_rover_to(&mut self, gap: Gap) {
         if gap.start == self.rover.at {
             return;
@@ -219,7 +220,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
 
     /// Takes a gap that was at `start` and had `size` granules out of its chunk's maximum: the maximum is taken anew if this was
     /// it. The bits no longer show the gap, or the rover holds it.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn remove_from_maximum(&mut self, start: Offset, size: Granules) {
         if size > Granules::ZERO && self.map.is_maximum(start, size) {
             self.take_maximum(start.chunk());
@@ -288,7 +289,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
 
     /// Takes a block of `need` granules from `at` on out of a gap, which the rover holds if the policy roves. What is left before
     /// it stays a gap; what is left after it becomes one, and the rover's, unless it is too small for a block.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn take(&mut self, gap: Gap, at: Offset, need: Granules) -> Option<NonNull<u8>> {
         let end = without_sliver(at.plus(need), gap.end);
         let rest = Gap { start: end, end: gap.end };
@@ -328,7 +329,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
     }
 
     /// The first gap that starts after `at`, a gap or a block, or [`Offset::NIL`].
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn next_gap(&self, at: Offset) -> Offset {
         match self.map.gaps_ahead(at) & !1 {
             0 => self.far_next_gap(at),
@@ -337,7 +338,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
     }
 
     /// The last gap that starts before `at`, a gap or a block, or [`Offset::NIL`].
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn previous_gap(&self, at: Offset) -> Offset {
         match self.map.gaps_behind(at) & (Word::MAX / 2) {
             0 => self.far_previous_gap(at),
@@ -375,7 +376,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
 
     /// Notes which of the chunks of two boundaries have gaps, after the bits there were turned over in this order; with what the
     /// turns returned.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn note_gaps(&mut self, first: Offset, second: Offset, windows: (Window, Window)) {
         if P::ROVES {
             if first.chunk() != second.chunk() {
@@ -385,7 +386,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn note_gap(&mut self, chunk: u32, window: Window) {
         let has_gap = window.gaps() != 0;
         if self.chunks_with_gaps.contains(chunk) != has_gap {
@@ -431,7 +432,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
     }
 
     /// Frees the block whose payload starts at `at`.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn free(&mut self, at: Offset) -> Result<(), Reason> {
         match self.free_or_refuse(at) {
             Some(()) => Ok(()),
@@ -439,7 +440,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn free_or_refuse(&mut self, at: Offset) -> Option<()> {
         let start = self.map.boundaries.place(at.minus(Granules::HEADER))?;
         // All that is near is in this window: the block's end is the first end after its start, and the gap after it ends at
@@ -490,13 +491,13 @@ impl<'a, P: Policy> Blocks<'a, P> {
     }
 
     /// Where the gap ends that starts at `start`, the one that is held included.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn gap_end(&self, start: Offset) -> Offset {
         if P::ROVES && start == self.rover.at { start.plus(self.rover.gap) } else { self.map.gap_end(start) }
     }
 
     /// Takes granules back that were just freed: counts the gap that they lie in, writes its header and links it.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn give_back(&mut self, freed: Freed) {
         let Freed { start, end, gap, previous, next } = freed;
         let (left, right) = (gap.start != start, end.up_to(gap.end));
@@ -637,7 +638,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
 }
 
 /// The end of a block that was to end at `end`: a rest of one granule is too small for a gap and stays with the block.
-#[inline(always)]
+#[cfg_attr(target_pointer_width = "64", inline(always))]
 fn without_sliver(end: Offset, gap_end: Offset) -> Offset {
     if end.up_to(gap_end) < Granules::MIN_BLOCK { gap_end } else { end }
 }

@@ -131,10 +131,13 @@ impl BlockMap<'_> {
             let window = self.boundaries.chunk(chunk);
             let is_empty = window.starts | window.ends == 0;
             demand(self.summary.contains(chunk) != is_empty, Violation::Summary)?;
+        }
+        demand(self.summary.next(chunks) == NO_BIT, Violation::Summary)?;
+        // A gap's end is found by the summary, so that is checked first.
+        for chunk in 0..chunks {
             demand(self.maxima.get(chunk) == self.largest_in(chunk, held).count().min(MOST), Violation::Maximum)?;
         }
-        // What fills the last word and node is empty.
-        demand(self.summary.next(chunks) == NO_BIT, Violation::Summary)?;
+        // What fills the last node is 0.
         demand(self.maxima.first(chunks, 1) == NO_CHUNK, Violation::Maximum)
     }
 }
@@ -146,9 +149,7 @@ impl<P: Policy> Blocks<'_, P> {
         }
         let census = self.map.census(|at| Violation::Boundary { address: self.region.address(at) })?;
         self.map.check_summaries(self.held())?;
-        if P::ROVES {
-            self.check_rover()?;
-        }
+        self.check_rover()?;
         let counters = &self.counters;
         let counts = (census.gaps, census.objects, census.live);
         demand(counts == (self.gaps, counters.objects(), counters.live()), Violation::Count)?;
@@ -159,11 +160,15 @@ impl<P: Policy> Blocks<'_, P> {
     }
 
     fn check_rover(&self) -> Result<(), Violation> {
+        let rover = &self.rover;
+        let wrong = Violation::Rover { address: self.region.address(rover.at) };
+        if !P::ROVES {
+            return demand(rover.gap == Granules::ZERO, wrong);
+        }
         let chunks = BlockMap::chunks_of(self.region.granules());
         let told = |chunk: u32| self.chunks_with_gaps.contains(chunk) == (self.map.gaps(chunk) != 0);
         let tells = self.chunks_with_gaps.is_whole() && self.chunks_with_gaps.next(chunks) == NO_BIT;
         demand(tells && (0..chunks).all(told), Violation::Summary)?;
-        let rover = &self.rover;
         let holds = if rover.gap > Granules::ZERO {
             self.map.gap_start(rover.at) == rover.at
                 && self.map.gap_at(rover.at).size() == rover.gap
@@ -171,7 +176,7 @@ impl<P: Policy> Blocks<'_, P> {
         } else {
             rover.at == self.map.end() || self.map.is_start(rover.at)
         };
-        demand(holds, Violation::Rover { address: self.region.address(rover.at) })
+        demand(holds, wrong)
     }
 
     fn first_overwritten(&self) -> Result<(), Violation> {
@@ -217,8 +222,11 @@ impl<P: Policy> Slab<'_, P> {
                 returned = returned.wrapping_add(1);
             }
         }
-        let live = self.used.wrapping_sub(returned);
-        demand(self.counters.objects() == live && self.counters.peak_objects == self.used, Violation::Count)?;
+        demand(self.returned.next(self.slots) == NO_BIT, Violation::Returned)?;
+        let (counters, live) = (&self.counters, self.used.wrapping_sub(returned));
+        demand(counters.objects() == live && counters.peak_objects == self.used, Violation::Count)?;
+        let granules = (self.offset(live).index(), self.offset(self.used).index());
+        demand((counters.live().count(), counters.peak) == granules, Violation::Count)?;
         let mut at = Offset::ZERO;
         while let Some(found) = self.found(at) {
             demand(found.intact, Violation::Overwritten { address: found.block.address })?;

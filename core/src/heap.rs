@@ -138,29 +138,24 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     #[inline(never)]
     pub fn init(&self, memory: impl Into<Memory<'a>>, config: Config) -> Result<(), InitError> {
         // Fails before it touches the memory if this thread holds either lock.
-        drop(self.lock_slab()?);
-        drop(self.lock_blocks()?);
-        let parts = lay_out::<P>(memory.into(), config)?;
-        let mut blocks = self.lock_blocks()?;
+        let (slab, blocks) = self.lock_both();
+        let (mut slab, mut blocks) = (slab?, blocks?);
         if blocks.region.granules() > Granules::ZERO {
             return Err(InitError::AlreadyInitialised);
         }
-        // Before the first object is handed out, so that its free finds the heap.
-        self.bounds.set(parts.base, parts.slab_segment, config.slab_size, parts.size);
-        *blocks = parts.blocks;
-        drop(blocks);
-        *self.lock_slab()? = parts.slab;
+        let bounds = lay_out(memory.into(), config, &mut slab, &mut blocks)?;
+        self.bounds.set(bounds.base, bounds.slab_segment, config.slab_size, bounds.size);
         Ok(())
     }
 
     /// The slab, locked.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn lock_slab(&self) -> Result<Guard<'_, L, Slab<'a, P>>, Reentered> {
         self.slab.lock_unless_holding(&self.blocks)
     }
 
     /// The blocks, locked.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn lock_blocks(&self) -> Result<Guard<'_, L, Blocks<'a, P>>, Reentered> {
         self.blocks.lock_unless_holding(&self.slab)
     }
@@ -204,7 +199,9 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
 
     #[inline(never)]
     fn alloc_slot(&self, size: usize) -> Option<NonNull<u8>> {
-        match self.lock_slab().ok()?.alloc() {
+        // A statement of its own, at whose end the lock is given back.
+        let slot = self.lock_slab().ok()?.alloc();
+        match slot {
             Some(slot) => Some(slot),
             None => self.spill(size),
         }
@@ -224,6 +221,11 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     #[cold]
     #[inline(never)]
     fn why(&self, size: usize) -> AllocError {
+        if size == self.bounds.slab_size.load(Ordering::Relaxed) {
+            if let Err(reentered) = self.lock_slab() {
+                return reentered.into();
+            }
+        }
         match self.lock_blocks() {
             Ok(mut blocks) => blocks.failed(size),
             Err(reentered) => reentered.into(),
@@ -419,7 +421,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     }
 
     /// Which segment's granule an address is the first byte of.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn locate(&self, ptr: *const u8) -> Place {
         let size = self.bounds.size.load(Ordering::Acquire);
         let at = ptr.addr().wrapping_sub(self.bounds.base.load(Ordering::Relaxed).addr());
@@ -451,7 +453,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     }
 
     /// Bytes of both segments together; 0 before `init`.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub fn size(&self) -> usize {
         self.bounds.size.load(Ordering::Acquire)
     }

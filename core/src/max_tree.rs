@@ -42,26 +42,24 @@ pub(crate) struct MaxTree<'a> {
     top: u32,
 }
 
-/// The numbers of a node that are at least `n`, a bit each. `n` is 1 to [`MOST`].
+/// The place of the first number of a node, from `place` on, that is at least `n`; [`FAN`] or more if there is none. `n` is 1 to
+/// [`MOST`].
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
-#[inline(always)]
-fn at_least(node: &Node, n: u32) -> u32 {
-    let mut bits = 0u32;
-    for (place, &number) in (0u32..).zip(node) {
-        bits |= u32::from(number >= n).wrapping_shl(place);
-    }
-    bits
+#[cfg_attr(target_pointer_width = "64", inline(always))]
+fn first_in(node: &Node, place: u32, n: u32) -> u32 {
+    let later = node.iter().skip(place as usize);
+    place.wrapping_add(later.take_while(|&&number| number < n).count() as u32)
 }
 
 /// The largest number of a node.
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
-#[inline(always)]
+#[cfg_attr(target_pointer_width = "64", inline(always))]
 fn largest(node: &Node) -> u32 {
     node.iter().fold(0, |most, &number| most.max(number))
 }
 
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
-use sse2::{at_least, largest};
+use sse2::{first_in, largest};
 
 /// A node as four vectors, which are there on every x86-64: compilers make two to four times as many instructions of the loops.
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
@@ -73,15 +71,16 @@ mod sse2 {
 
     use super::Node;
 
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn vectors(node: &Node) -> [__m128i; 4] {
         // SAFETY: of one size (or this would not compile), and every bit pattern is a value of both.
         unsafe { core::mem::transmute::<Node, [__m128i; 4]>(*node) }
     }
 
-    /// The numbers of a node that are at least `n`, a bit each. `n` is 1 to [`MOST`](super::MOST).
-    #[inline(always)]
-    pub(super) fn at_least(node: &Node, n: u32) -> u32 {
+    /// The place of the first number of a node, from `place` on, that is at least `n`; 32 if there is none. `n` is 1 to
+    /// [`MOST`](super::MOST).
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    pub(super) fn first_in(node: &Node, place: u32, n: u32) -> u32 {
         #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one obligation, the same for each")]
         // SAFETY: they ask for SSE2, which this is compiled for, and touch no memory.
         let enough = unsafe {
@@ -91,11 +90,11 @@ mod sse2 {
             // All bits of each number are alike now, so half of them, and half again, say the same.
             _mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d)))
         };
-        enough as u32
+        (enough as u32 & u32::MAX.wrapping_shl(place)).trailing_zeros()
     }
 
     /// The largest number of a node.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(super) fn largest(node: &Node) -> u32 {
         let [a, b, c, d] = vectors(node);
         let four = larger(larger(a, b), larger(c, d));
@@ -109,7 +108,7 @@ mod sse2 {
     }
 
     /// The larger of each two numbers.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn larger(a: __m128i, b: __m128i) -> __m128i {
         #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one obligation, the same for each")]
         // SAFETY: as above.
@@ -138,17 +137,17 @@ impl<'a> MaxTree<'a> {
         }
     }
 
-    /// A tree of `chunks` zeros, or `None` if the memory or the levels do not suffice.
-    pub(crate) fn new(chunks: u32, memory: &mut Bump<'a>) -> Option<Self> {
-        let mut tree = Self { numbers: memory.slice(Self::numbers(chunks))?, ..Self::EMPTY };
+    /// Makes an empty tree one of `chunks` zeros; `None` if the memory or the levels do not suffice.
+    pub(crate) fn set_up(&mut self, chunks: u32, memory: &mut Bump<'a>) -> Option<()> {
+        self.numbers = memory.slice(Self::numbers(chunks))?;
         let (mut below, mut next) = (chunks, 0u32);
-        for (level, end) in (0u32..).zip(tree.starts.iter_mut().skip(1)) {
+        for (level, end) in (0u32..).zip(self.starts.iter_mut().skip(1)) {
             let nodes = below.div_ceil(FAN);
             next = next.wrapping_add(nodes.wrapping_mul(FAN));
             *end = next;
             if nodes <= 1 {
-                tree.top = level;
-                return Some(tree);
+                self.top = level;
+                return Some(());
             }
             below = nodes;
         }
@@ -157,39 +156,36 @@ impl<'a> MaxTree<'a> {
     }
 
     #[expect(clippy::indexing_slicing, reason = "the mask brings the index into bounds")]
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn start(&self, level: u32) -> u32 {
         self.starts[(level & LEVELS) as usize]
     }
 
-    /// What `look` makes of the node of `level` that holds number `index`, which the level has.
-    #[inline(always)]
-    fn look_at(&self, level: u32, index: u32, look: impl FnOnce(&Node) -> u32) -> u32 {
-        self.numbers.look_at(self.start(level).wrapping_add(index & !(FAN - 1)) as usize, look)
+    /// What `look` makes of the node of `level` that holds number `index`; `none` if there is no such node.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    fn look_at(&self, level: u32, index: u32, none: u32, look: impl FnOnce(&Node) -> u32) -> u32 {
+        self.numbers.look_at(self.start(level).wrapping_add(index & !(FAN - 1)) as usize, none, look)
     }
 
-    /// The numbers from `index` of `level` on in its node that are at least `n`, a bit each; none if the level ends before.
-    #[inline(always)]
-    fn found(&self, level: u32, index: u32, n: u32) -> u32 {
-        if self.start(level).wrapping_add(index) >= self.start(level.wrapping_add(1)) {
-            return 0;
-        }
-        self.look_at(level, index, |node| at_least(node, n))
+    /// The place in its node of the first number, from `index` of `level` on, that is at least `n`; [`FAN`] or more if there is none.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    fn first_from(&self, level: u32, index: u32, n: u32) -> u32 {
+        self.look_at(level, index, FAN, |node| first_in(node, index % FAN, n))
     }
 
     /// The number of `chunk`, 0 if there is no such chunk.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn get(&self, chunk: u32) -> u32 {
         self.numbers.get(chunk as usize)
     }
 
     /// The largest number of all.
     pub(crate) fn root(&self) -> u32 {
-        self.look_at(self.top, 0, largest)
+        self.look_at(self.top, 0, 0, largest)
     }
 
     /// Makes the number of `chunk` at least `n`, and the maxima above, as far up as they are lower.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn raise(&mut self, chunk: u32, n: u32) {
         let Some(number) = self.numbers.get_mut(chunk as usize) else { return };
         if *number < n {
@@ -215,7 +211,7 @@ impl<'a> MaxTree<'a> {
     }
 
     /// Makes the number of `chunk`, which is no less, `n`, and takes the maxima above anew, as far up as they change.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn lower(&mut self, chunk: u32, n: u32) {
         let Some(number) = self.numbers.get_mut(chunk as usize) else { return };
         let before = core::mem::replace(number, n);
@@ -225,7 +221,7 @@ impl<'a> MaxTree<'a> {
             if self.numbers.get(above) != before {
                 return;
             }
-            let most = self.look_at(level, index, largest);
+            let most = self.look_at(level, index, 0, largest);
             if let Some(number) = self.numbers.get_mut(above) {
                 *number = most;
             }
@@ -239,10 +235,11 @@ impl<'a> MaxTree<'a> {
         let (mut index, n) = (from, n.min(MOST));
         let mut level = 0u32;
         while level <= self.top {
-            let found = self.found(level, index, n) & u32::MAX.wrapping_shl(index % FAN);
-            if found != 0 {
-                index = index & !(FAN - 1) | found.trailing_zeros();
-                return self.descend(level, index, n);
+            if self.start(level).wrapping_add(index) < self.start(level.wrapping_add(1)) {
+                let place = self.first_from(level, index, n);
+                if place < FAN {
+                    return self.descend(level, index & !(FAN - 1) | place, n);
+                }
             }
             (level, index) = (level.wrapping_add(1), (index / FAN).wrapping_add(1));
         }
@@ -251,14 +248,14 @@ impl<'a> MaxTree<'a> {
 
     /// The first chunk of all whose number is at least `n`, or [`NO_CHUNK`]. It looks at the first node of each level, from the
     /// second level up: in a heap that is filled from its start the first chunks mostly have one.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn first_of_all(&self, n: u32) -> u32 {
         let n = n.min(MOST);
         let mut level = self.top.min(1);
         loop {
-            let found = self.look_at(level, 0, |node| at_least(node, n));
-            if found != 0 {
-                return self.descend(level, found.trailing_zeros(), n);
+            let place = self.first_from(level, 0, n);
+            if place < FAN {
+                return self.descend(level, place, n);
             }
             if level >= self.top {
                 return NO_CHUNK;
@@ -268,29 +265,58 @@ impl<'a> MaxTree<'a> {
     }
 
     /// From number `index` of `level` down to the first chunk below it whose number is at least `n`.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn descend(&self, level: u32, index: u32, n: u32) -> u32 {
         let (mut level, mut index) = (level, index);
         while level > 0 {
             level = level.wrapping_sub(1);
             index = index.wrapping_mul(FAN);
-            let found = self.look_at(level, index, |node| at_least(node, n));
-            index = index.wrapping_add(found.trailing_zeros());
+            index = index.wrapping_add(self.first_from(level, index, n));
         }
         index
     }
 
     /// Whether the invariants hold.
     pub(crate) fn is_whole(&self) -> bool {
-        (0..self.top).all(|level| {
-            let numbers = self.start(level.wrapping_add(1)).wrapping_sub(self.start(level));
-            let above = level.wrapping_add(1);
-            let room = self.start(above.wrapping_add(1)).wrapping_sub(self.start(above));
-            (0..room).all(|index| {
-                let place = index.wrapping_mul(FAN);
-                let most = if place < numbers { self.look_at(level, place, largest) } else { 0 };
-                self.numbers.get(self.start(above).wrapping_add(index) as usize) == most
+        // No search finds a number above MOST.
+        (0..self.numbers.len()).all(|place| self.numbers.get(place) <= MOST)
+            && (0..self.top).all(|level| {
+                let numbers = self.start(level.wrapping_add(1)).wrapping_sub(self.start(level));
+                let above = level.wrapping_add(1);
+                let room = self.start(above.wrapping_add(1)).wrapping_sub(self.start(above));
+                (0..room).all(|index| {
+                    let place = index.wrapping_mul(FAN);
+                    let most = if place < numbers { self.look_at(level, place, 0, largest) } else { 0 };
+                    self.numbers.get(self.start(above).wrapping_add(index) as usize) == most
+                })
             })
-        })
+    }
+}
+
+/// What tests reach.
+#[cfg(test)]
+impl MaxTree<'_> {
+    pub(crate) const FAN: u32 = FAN;
+
+    /// Levels, that of the chunks' numbers included.
+    pub(crate) fn levels(&self) -> u32 {
+        self.top + 1
+    }
+
+    /// Where the numbers of a level stand, and what fills its last node.
+    pub(crate) fn places(&self, level: u32) -> core::ops::Range<usize> {
+        self.start(level) as usize..self.start(level + 1) as usize
+    }
+
+    pub(crate) fn number_mut(&mut self, place: usize) -> Option<&mut u32> {
+        self.numbers.get_mut(place)
+    }
+
+    pub(crate) fn first_in(node: &[u32; FAN as usize], place: u32, n: u32) -> u32 {
+        first_in(node, place, n)
+    }
+
+    pub(crate) fn largest(node: &[u32; FAN as usize]) -> u32 {
+        largest(node)
     }
 }

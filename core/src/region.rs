@@ -55,7 +55,7 @@ impl<'a> Region<'a> {
     }
 
     /// A pointer to `count` granules from `at`, if the region has them.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn pointer(&self, at: Offset, count: Granules) -> Option<NonNull<u8>> {
         let end = at.index().checked_add(count.count())?;
         if end > self.granules.count() {
@@ -68,7 +68,7 @@ impl<'a> Region<'a> {
     }
 
     /// A pointer to the granule at `at`, if the region has it.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn header(&self, at: Offset) -> Option<NonNull<u8>> {
         if at.index() >= self.granules.count() {
             return None;
@@ -80,13 +80,13 @@ impl<'a> Region<'a> {
     }
 
     /// What the `next` field says of a successor at `next`: null where there is none.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn link_to(&self, next: Offset) -> *mut FreeHeader {
         self.header(next).map_or(ptr::null_mut(), |place| place.cast().as_ptr())
     }
 
     /// Writes the header of a free block or slot: `length` granules, and the next one.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn write_free(&mut self, at: Offset, length: Granules, next: Offset) {
         let header = FreeHeader { length: length.length(), next: self.link_to(next) };
         if let Some(place) = self.header(at) {
@@ -97,7 +97,7 @@ impl<'a> Region<'a> {
     }
 
     /// Points the free header at `at`, if there is one, to `next` and leaves its length.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn link(&mut self, at: Offset, next: Offset) {
         let next = self.link_to(next);
         if let Some(place) = self.header(at) {
@@ -119,7 +119,7 @@ impl<'a> Region<'a> {
 
     /// Writes the header of an allocated block from `at` up to `end`, and that of the gap after it, which ends at `gap_end`, if
     /// there is one. Returns the payload; `None` if the region has no such block and gap.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn write_split(
         &mut self,
         at: Offset,
@@ -150,7 +150,7 @@ impl<'a> Region<'a> {
     }
 
     /// Writes the header of an allocated block and returns its payload.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn write_allocated(&mut self, at: Offset, block: Granules) -> Option<NonNull<u8>> {
         let place = self.pointer(at, block.max(Granules::MIN_BLOCK))?;
         // SAFETY: valid for writes: the region has the block, of which the header is the first granule; aligned: region and
@@ -162,7 +162,7 @@ impl<'a> Region<'a> {
 
     /// Whether the header of a live block of `block` granules is as it was written. The padding is nobody's: a C program
     /// that assigns the struct may leave anything in it.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn allocated_is_intact(&self, at: Offset, block: Granules) -> bool {
         self.header(at).is_some_and(|place| {
             let header = place.cast::<AllocatedHeader>().as_ptr();

@@ -63,21 +63,21 @@ impl<'a, P: Policy> Slab<'a, P> {
         BitTree::words(slots).saturating_mul(size_of::<Word>())
     }
 
-    /// A slab of slots of `slab_size` bytes, rounded up to granules.
-    pub(crate) fn new(piece: Piece<'a>, slab_size: usize, memory: &mut Bump<'a>) -> Option<Self> {
-        let region = Region::new(piece);
-        let slots = slots_of(region.granules().bytes(), slab_size);
-        let by_stride = Reciprocal::new(Granules::from_bytes_ceil(slab_size).count());
-        Some(Self { returned: BitTree::new(slots, memory)?, region, slots, by_stride, ..Self::EMPTY })
+    /// Makes an empty slab one of slots of `slab_size` bytes, rounded up to granules.
+    pub(crate) fn set_up(&mut self, piece: Piece<'a>, slab_size: usize, memory: &mut Bump<'a>) -> Option<()> {
+        self.region = Region::new(piece);
+        self.slots = slots_of(self.region.granules().bytes(), slab_size);
+        self.by_stride = Reciprocal::new(Granules::from_bytes_ceil(slab_size).count());
+        self.returned.set_up(self.slots, memory)
     }
 
     /// The size of a slot.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn stride(&self) -> Granules {
         Granules::new(self.by_stride.divisor())
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn offset(&self, slot: u32) -> Offset {
         Offset::new(slot.wrapping_mul(self.stride().count()))
     }
@@ -88,7 +88,7 @@ impl<'a, P: Policy> Slab<'a, P> {
     }
 
     /// Allocates the lowest free slot; `None` if all are live.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn alloc(&mut self) -> Option<NonNull<u8>> {
         let slot = self.lowest;
         if slot >= self.slots {
@@ -106,7 +106,7 @@ impl<'a, P: Policy> Slab<'a, P> {
     }
 
     /// The lowest free slot when `slot`, which was it, is live. It is taken out of the tree.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn take_lowest(&mut self, slot: u32) -> u32 {
         // Every slot below `used` is counted: live, returned or the lowest.
         let returned = self.used.wrapping_sub(self.counters.objects());
@@ -122,7 +122,7 @@ impl<'a, P: Policy> Slab<'a, P> {
     }
 
     /// Whether a slot below `used` is not live.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn is_returned(&self, slot: u32) -> bool {
         slot == self.lowest || self.returned.contains(slot)
     }
@@ -133,7 +133,7 @@ impl<'a, P: Policy> Slab<'a, P> {
     }
 
     /// The live slot that starts at `at`.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn live(&self, at: Offset) -> Result<u32, Reason> {
         match self.by_stride.divide(at.index()) {
             Some(slot) if slot < self.used && !self.is_returned(slot) => Ok(slot),
@@ -158,7 +158,7 @@ impl<'a, P: Policy> Slab<'a, P> {
     }
 
     /// Frees the live slot that starts at `at`.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn free(&mut self, at: Offset) -> Result<(), Reason> {
         let slot = match self.live(at) {
             Ok(slot) => slot,
@@ -182,7 +182,7 @@ impl<'a, P: Policy> Slab<'a, P> {
     }
 
     /// The `next` of returned slot `slot`: where the next free slot is, or [`Offset::NIL`].
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn next_free(&self, slot: u32) -> Offset {
         if !P::ROVES {
             return Offset::NIL;
@@ -195,7 +195,7 @@ impl<'a, P: Policy> Slab<'a, P> {
     }
 
     /// The last returned slot before `slot`, which is above `lowest`.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn previous_free(&self, slot: u32) -> u32 {
         let previous = match self.returned.word_of(slot) & bits::below_bit(slot) {
             0 => self.returned.previous(slot & !(BITS - 1)),
@@ -205,7 +205,7 @@ impl<'a, P: Policy> Slab<'a, P> {
     }
 
     /// Where free slot `next` is; if there is none, where the first slot that was never used is.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn free_offset(&self, next: u32) -> Offset {
         let next = next.min(self.used);
         if next < self.slots { self.offset(next) } else { Offset::NIL }

@@ -112,7 +112,7 @@ impl Model {
     /// # Errors
     /// `Full` or `Fragmented`; nothing has changed then but the count of failures.
     pub fn alloc(&mut self, size: usize, align: usize) -> Result<usize, AllocError> {
-        if size != self.slab_size || align > self.granule {
+        if self.slab_size == 0 || size != self.slab_size || align > self.granule {
             return self.alloc_block(size, align);
         }
         if let Some(slot) = self.alloc_slot() {

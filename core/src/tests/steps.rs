@@ -7,7 +7,11 @@ use std::boxed::Box;
 use std::vec::Vec;
 
 use super::Random;
-use crate::{Config, DefaultLock, FirstFit, Heap, NextFit, Policy, RegionArray};
+use crate::heap::Heap;
+use crate::layout::Config;
+use crate::memory::RegionArray;
+use crate::policy::{FirstFit, NextFit, Policy};
+use crate::spin::SpinLock;
 
 const SLOT: usize = 32;
 
@@ -42,10 +46,10 @@ fn sizes(random: &mut Random, largest: usize) -> usize {
 }
 
 /// Steps on a heap of about `bytes` with objects of up to `largest`.
-fn every_step_leaves_it_whole<P: Policy + Default>(bytes: usize, largest: usize, steps: usize) {
+fn every_step_leaves_it_whole<P: Policy>(bytes: usize, largest: usize, steps: usize) {
     let mut array = Box::new(RegionArray::<20_000>::new());
     let memory = &mut array.as_mut().as_mut()[..bytes];
-    let heap: Heap<'_, DefaultLock, P> = Heap::from_memory(memory, Config::new(SLOT)).unwrap();
+    let heap: Heap<'_, SpinLock, P> = Heap::from_memory(memory, Config::new(SLOT)).unwrap();
     let mut random = Random(bytes as u64 + largest as u64);
     let mut objects: Vec<Object> = Vec::new();
     for step in 0..steps {
@@ -74,7 +78,7 @@ fn every_step_leaves_it_whole<P: Policy + Default>(bytes: usize, largest: usize,
             // SAFETY: nobody uses the object.
             unsafe { heap.free(object.first.as_ptr()) }.unwrap();
         }
-        assert_eq!(heap.check(), Ok(()), "step {step} with {:?}, {bytes} bytes, objects up to {largest}", P::default());
+        assert_eq!(heap.check(), Ok(()), "step {step}, {bytes} bytes, objects up to {largest}");
     }
 }
 
@@ -93,4 +97,5 @@ fn every_step_leaves_large_objects_and_their_heap_whole() {
 #[test]
 fn every_step_leaves_slots_and_their_slab_whole() {
     every_step_leaves_it_whole::<NextFit>(20_000, SLOT, 3000);
+    every_step_leaves_it_whole::<FirstFit>(20_000, SLOT, 3000);
 }

@@ -1,17 +1,20 @@
 //! slabfit: next fit with a slab for 32 bytes, or first fit without a slab.
 
+#[cfg(feature = "slabfit-first")]
+use slabfit::FirstFit as Policy;
+#[cfg(feature = "slabfit-next")]
+use slabfit::NextFit as Policy;
 use slabfit::{Config, CriticalSectionLock, StaticArray, StaticHeap};
 
 /// The slab has a quarter of the array.
 #[cfg(feature = "slabfit-next")]
 const CONFIG: Config = Config::new(32);
-/// A slot that is larger than the slab's quarter: there are none, and the quarter lies idle.
 #[cfg(feature = "slabfit-first")]
-const CONFIG: Config = Config::new(crate::HEAP).first_fit();
+const CONFIG: Config = Config::without_slab();
 
-static ARRAY: StaticArray<{ crate::HEAP }, CriticalSectionLock> = StaticArray::new();
+static ARRAY: StaticArray<{ crate::HEAP }, CriticalSectionLock, Policy> = StaticArray::new();
 
 #[global_allocator]
-static GLOBAL: StaticHeap<CriticalSectionLock> = StaticHeap::new(&ARRAY, CONFIG);
+static GLOBAL: StaticHeap<CriticalSectionLock, Policy> = StaticHeap::new(&ARRAY, CONFIG);
 
 pub fn start() {}

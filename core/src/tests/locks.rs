@@ -1,0 +1,104 @@
+//! What a thread that is inside of one segment may ask of the other: the locks of both are never taken together.
+
+use core::alloc::Layout;
+use core::cell::Cell;
+use std::boxed::Box;
+
+use crate::error::{AllocError, Reason, Reentered};
+use crate::heap::Heap;
+use crate::layout::{Config, Segment};
+use crate::lock::{NoLock, RawLock};
+use crate::memory::RegionArray;
+use crate::policy::{FirstFit, NextFit, Policy};
+use crate::units::GRANULE;
+
+const SLOT: usize = 64;
+
+type Region = RegionArray<40_000>;
+
+/// A lock that a thread never gets while it holds the other one, as if somebody else always had it.
+struct Contended {
+    held: Cell<bool>,
+}
+
+// SAFETY: exclusion: `held` refuses a second `lock`, and as `Cell` is not Sync all calls come from one thread, which also gives
+// the ordering; nothing panics.
+unsafe impl RawLock for Contended {
+    const INIT: Self = Self { held: Cell::new(false) };
+
+    type Token = ();
+
+    fn lock(&self) -> Result<(), Reentered> {
+        if self.held.replace(true) { Err(Reentered) } else { Ok(()) }
+    }
+
+    fn lock_unless_holding(&self, other: &Self) -> Result<(), Reentered> {
+        if other.held.get() { Err(Reentered) } else { self.lock() }
+    }
+
+    unsafe fn unlock(&self, (): ()) {
+        self.held.set(false);
+    }
+}
+
+fn no_call_takes_both_locks_under<P: Policy>() {
+    let mut region = Box::new(Region::new());
+    let heap: Heap<'_, Contended, P> = Heap::from_memory(region.as_mut(), Config::new(SLOT)).unwrap();
+    let slots = heap.segment(Segment::Slab).len() / SLOT;
+    let mut objects: std::vec::Vec<_> = (0..slots).map(|_| heap.alloc(SLOT).unwrap()).collect();
+    assert_eq!(heap.stats().unwrap().spilled, 0);
+    // The slab is full: each of these is served by a block.
+    let layout = |alignment| Layout::from_size_align(SLOT, alignment).unwrap();
+    objects.push(heap.alloc(SLOT).unwrap());
+    objects.push(heap.alloc_zeroed(SLOT).unwrap());
+    objects.push(heap.alloc_layout(layout(GRANULE)).unwrap());
+    objects.push(heap.alloc_layout_zeroed(layout(GRANULE)).unwrap());
+    assert_eq!(heap.stats().unwrap().spilled, 4);
+    objects.push(heap.alloc_layout(layout(256)).unwrap());
+    objects.push(heap.alloc_layout_zeroed(layout(256)).unwrap());
+    // A block that moves for a slot that is not there, and one that grows; a slot that becomes a block.
+    for (index, size) in [(slots, SLOT), (slots, 500), (0, 500)] {
+        // SAFETY: the object goes by its new address from now on.
+        objects[index] = unsafe { heap.realloc(objects[index].as_ptr(), size) }.unwrap();
+        assert_eq!(heap.usable_size(objects[index].as_ptr()).unwrap(), usize::next_multiple_of(size, GRANULE));
+    }
+    assert_eq!(heap.alloc(50_000), Err(AllocError::Full));
+    assert_eq!((heap.check(), heap.repair(), heap.overwritten().next()), (Ok(()), Ok(0), None));
+    assert!(heap.blocks().count() > slots + 5);
+    assert!(heap.with_free_ranges(0, GRANULE, GRANULE, |_| ()).is_ok());
+    for object in objects {
+        // SAFETY: nobody uses the object.
+        unsafe { heap.free(object.as_ptr()) }.unwrap();
+    }
+    heap.check().unwrap();
+}
+
+#[test]
+fn no_call_waits_for_one_lock_while_it_holds_the_other() {
+    no_call_takes_both_locks_under::<NextFit>();
+    no_call_takes_both_locks_under::<FirstFit>();
+}
+
+/// As in a handler that interrupts one segment: the other can be had, and is not why a request fails.
+#[test]
+fn a_call_into_a_segment_that_this_thread_is_in_is_refused_as_reentered() {
+    let mut region = Box::new(Region::new());
+    let heap: Heap<'_, NoLock> = Heap::from_memory(region.as_mut(), Config::new(SLOT)).unwrap();
+    let [slot, block] = [SLOT, SLOT + 1].map(|size| heap.alloc(size).unwrap().as_ptr());
+    let layout = Layout::from_size_align(SLOT, GRANULE).unwrap();
+    let slab = heap.lock_slab().unwrap();
+    assert_eq!(heap.alloc(SLOT), Err(AllocError::Reentered));
+    assert_eq!(heap.alloc_zeroed(SLOT), Err(AllocError::Reentered));
+    assert_eq!(heap.alloc_layout_zeroed(layout), Err(AllocError::Reentered));
+    assert_eq!(heap.usable_size(slot).unwrap_err().reason, Reason::Reentered);
+    assert!(heap.alloc(SLOT + 1).is_ok() && heap.usable_size(block).is_ok());
+    drop(slab);
+    let blocks = heap.lock_blocks().unwrap();
+    assert_eq!(heap.alloc(SLOT + 1), Err(AllocError::Reentered));
+    assert_eq!(heap.usable_size(block).unwrap_err().reason, Reason::Reentered);
+    assert!(heap.alloc(SLOT).is_ok() && heap.usable_size(slot).is_ok());
+    drop(blocks);
+    let stats = heap.stats().unwrap();
+    let failed = (stats.blocks.failed_full, stats.blocks.failed_fragmented, stats.spilled);
+    assert_eq!(failed, (0, 0, 0), "a refused call counts as nothing");
+}

@@ -1,0 +1,360 @@
+//! The block map agrees with a plain list of blocks at every step, and so do the gaps that the blocks' neighbours are: within a
+//! window and far beyond it.
+
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use std::vec;
+use std::vec::Vec;
+
+use super::{Random, with_bookkeeping};
+use crate::bits::{Place, Window};
+use crate::block_map::{BlockMap, Gap};
+use crate::blocks::Blocks;
+use crate::error::AllocError;
+use crate::heap::Heap;
+use crate::layout::{Config, Segment, bookkeeping_size};
+use crate::max_tree::MOST;
+use crate::memory::{ALIGNMENT, Memory, Piece};
+use crate::policy::{FirstFit, NextFit, Policy};
+use crate::spin::SpinLock;
+use crate::units::{BITS, GRANULE, Granules, Offset};
+use crate::walk::State;
+
+/// What a segment of `end` granules holds: the first granules of its blocks and those after them, in order.
+struct Model {
+    blocks: Vec<(u32, u32)>,
+    end: u32,
+}
+
+impl Model {
+    /// Gaps of some granules, in order.
+    fn gaps(&self) -> impl Iterator<Item = (u32, u32)> + Clone + '_ {
+        let starts = [0].into_iter().chain(self.blocks.iter().map(|block| block.1));
+        let ends = self.blocks.iter().map(|block| block.0).chain([self.end]);
+        starts.zip(ends).filter(|(start, end)| start < end)
+    }
+
+    fn largest_in(&self, chunk: u32, held: u32) -> u32 {
+        let here = self.gaps().filter(|&(start, _)| start / BITS == chunk && start != held);
+        here.map(|(start, end)| end - start).max().unwrap_or(0)
+    }
+}
+
+/// Brings the maxima of some chunks up to date, as whoever changes the map does.
+fn update_maxima(map: &mut BlockMap<'_>, model: &Model, chunks: &[u32]) {
+    for &chunk in chunks {
+        for (start, end) in model.gaps().filter(|gap| gap.0 / BITS == chunk) {
+            map.add_to_maximum(gap(start, end));
+        }
+        map.take_maximum(chunk, Offset::NIL);
+    }
+}
+
+fn gap(start: u32, end: u32) -> Gap {
+    Gap { start: Offset::new(start), end: Offset::new(end) }
+}
+
+fn place(map: &BlockMap<'_>, at: u32) -> Place {
+    map.boundaries.place(Offset::new(at)).unwrap()
+}
+
+/// Compares what the map answers for some granules, and for all chunks, with what the model says.
+fn compare(map: &BlockMap<'_>, model: &Model, random: &mut Random) {
+    let end = model.end;
+    let block_at = |at: u32| model.blocks.iter().copied().find(|block| block.0 <= at && at < block.1);
+    let boundaries = model.blocks.iter().flat_map(|block| [block.0, block.1]).chain([0, end]);
+    let around = boundaries.flat_map(|at| [at.saturating_sub(1), at, at + 1]);
+    let any: Vec<u32> = (0..20).map(|_| random.below(end as usize + 1) as u32).collect();
+    for at in around.chain(any).filter(|&at| at <= end) {
+        let offset = Offset::new(at);
+        let is_start = model.blocks.iter().any(|block| block.0 == at);
+        assert_eq!(map.is_start(offset), is_start, "granule {at} of {end}");
+        if is_start {
+            let block_end = block_at(at).unwrap().1;
+            assert_eq!(map.block_end(offset), Offset::new(block_end), "the block at {at} of {end}");
+        }
+        if at < end {
+            assert_eq!(map.is_allocated(offset), block_at(at).is_some(), "granule {at} of {end}");
+        }
+        if block_at(at).is_none_or(|block| block.0 == at) {
+            let gap_start = model.blocks.iter().map(|block| block.1).rfind(|&end| end <= at).unwrap_or(0);
+            let gap_end = model.blocks.iter().map(|block| block.0).find(|&start| start >= at).unwrap_or(end);
+            assert_eq!(map.gap_start(offset), Offset::new(gap_start), "the gap around {at} of {end}");
+            assert_eq!(map.gap_end(offset), Offset::new(gap_end), "the gap around {at} of {end}");
+        }
+        let most = [4, 80, end as usize][random.below(3)];
+        let size = 1 + random.below(most) as u32;
+        let mut fits = model.gaps().filter(|gap| gap.1 - gap.0 >= size).map(|(start, end)| gap(start, end));
+        let first = fits.clone().find(|gap| gap.start >= offset);
+        assert_eq!(map.first_fit(offset, Granules::new(size)), first, "{size} from {at} of {end}");
+        assert_eq!(map.first_fit_of_all(Granules::new(size)), fits.next(), "{size} of {end}");
+    }
+    for (start, end) in model.gaps() {
+        assert_eq!(map.gap_at(Offset::new(start)), gap(start, end));
+        // With the first gap of a chunk held, and with another.
+        for held in [start, start + 1, u32::MAX] {
+            let largest = Granules::new(model.largest_in(start / BITS, held));
+            assert_eq!(map.largest_in(start / BITS, Offset::new(held)), largest, "without the gap at {held}");
+        }
+    }
+    for chunk in 0..=end / BITS {
+        let gaps = model.gaps().filter(|gap| gap.0 / BITS == chunk).fold(0, |bits, gap| bits | 1 << (gap.0 % BITS));
+        assert_eq!(map.gaps(chunk), gaps, "gaps in chunk {chunk} of {end}");
+        assert_eq!(map.maxima.get(chunk), model.largest_in(chunk, u32::MAX).min(MOST), "chunk {chunk} of {end}");
+        let is_empty = !model.blocks.iter().any(|block| block.0 / BITS == chunk || block.1 / BITS == chunk);
+        let is_edge = chunk == 0 || chunk == end / BITS;
+        assert_eq!(map.summary.contains(chunk), is_edge || !is_empty, "chunk {chunk} of {end}");
+    }
+    assert!(map.summary.is_whole() && map.maxima.is_whole() && map.boundaries.padding_is_clear());
+}
+
+/// Whether turning the bits of two boundaries over has returned the bits of their chunks: of one chunk the second is what is
+/// there now.
+fn is_told(map: &BlockMap<'_>, first: u32, second: u32, seen: (Window, Window)) {
+    for (at, window) in [(first, seen.0), (second, seen.1)].into_iter().skip(usize::from(first / BITS == second / BITS))
+    {
+        let now = map.boundaries.chunk(at / BITS);
+        assert_eq!((window.starts, window.ends), (now.starts, now.ends), "chunk of {at}");
+    }
+}
+
+/// Makes, moves and frees blocks of up to `longest` granules in a segment of `end` granules, and compares after each step.
+fn every_step_agrees(end: u32, longest: u32, steps: usize) {
+    with_bookkeeping(BlockMap::footprint(Granules::new(end)), |memory| {
+        let mut map = {
+            let mut new = BlockMap::EMPTY;
+            new.set_up(Granules::new(end), memory).unwrap();
+            new
+        };
+        assert_eq!(map.end(), Offset::new(end));
+        let mut model = Model { blocks: Vec::new(), end };
+        let mut random = Random(u64::from(end * 1000 + longest));
+        update_maxima(&mut map, &model, &[0]);
+        compare(&map, &model, &mut random);
+        for step in 0..steps {
+            let gaps: Vec<(u32, u32)> = model.gaps().filter(|gap| gap.1 - gap.0 >= 2).collect();
+            let grows = random.below(8) < if step / 60 % 2 == 0 { 6 } else { 2 };
+            let touched;
+            let need = 2 + random.below(longest as usize) as u32;
+            if grows && random.below(2) == 0 {
+                // What first fit does: find and settle bring the maxima up to date by themselves.
+                let fits = model.gaps().find(|gap| gap.1 - gap.0 >= need);
+                let found = map.find_first(Granules::new(need));
+                assert_eq!(found.as_ref().map(|found| found.gap), fits.map(|(start, end)| gap(start, end)));
+                let (Some(found), Some((start, stop))) = (found, fits) else { continue };
+                let (from, to) = map.span(Offset::new(start), Offset::new(start + need)).unwrap();
+                let _ = map.occupy(from, to);
+                map.settle(found, gap(start + need, stop));
+                let index = model.blocks.partition_point(|block| block.0 < start);
+                model.blocks.insert(index, (start, start + need));
+                compare(&map, &model, &mut random);
+                continue;
+            }
+            if !gaps.is_empty() && (grows || model.blocks.is_empty()) {
+                let (start, end) = gaps[random.below(gaps.len())];
+                let length = need.min(end - start);
+                // At the gap's start mostly; sometimes inside of it or at its end.
+                let at = match random.below(4) {
+                    0 => start + random.below((end - start - length) as usize + 1) as u32,
+                    1 => end - length,
+                    _ => start,
+                };
+                let (from, to) = (place(&map, at), place(&map, at + length).near());
+                let seen = if at == start { map.occupy(from, to) } else { map.occupy_inside(from, to) };
+                is_told(&map, at, at + length, seen);
+                let index = model.blocks.partition_point(|block| block.0 < at);
+                model.blocks.insert(index, (at, at + length));
+                touched = [start, at, at + length];
+            } else if random.below(3) > 0 {
+                let (start, stop) = model.blocks.remove(random.below(model.blocks.len()));
+                let seen = map.vacate(place(&map, start), place(&map, stop).near());
+                is_told(&map, start, stop, seen);
+                let gap_start = model.gaps().find(|gap| gap.0 <= start && gap.1 >= stop).unwrap().0;
+                touched = [gap_start, start, stop];
+            } else {
+                let index = random.below(model.blocks.len());
+                let (start, stop) = model.blocks[index];
+                let most = model.blocks.get(index + 1).map_or(end, |next| next.0);
+                let to = start + 2 + random.below((most - start - 1) as usize) as u32;
+                if to == stop {
+                    continue;
+                }
+                let (before, after) = map.ends(Offset::new(stop), Offset::new(to)).unwrap();
+                let seen = map.move_end(before, after);
+                is_told(&map, to, stop, seen);
+                model.blocks[index].1 = to;
+                touched = [start, stop, to];
+            }
+            update_maxima(&mut map, &model, &touched.map(|at| at / BITS));
+            compare(&map, &model, &mut random);
+        }
+    });
+}
+
+#[test]
+fn the_map_of_small_segments_agrees_with_a_list() {
+    for end in [2, 3, 7, BITS - 1, BITS, BITS + 1, 2 * BITS - 1, 2 * BITS, 3 * BITS] {
+        every_step_agrees(end, 6, 300);
+    }
+}
+
+#[test]
+fn the_map_of_blocks_and_gaps_longer_than_a_window_agrees_with_a_list() {
+    for longest in [20, 3 * BITS, 40 * BITS] {
+        every_step_agrees(BITS * 100 + 5, longest, 400);
+        every_step_agrees(BITS * 150 - 1, longest, 400);
+    }
+    every_step_agrees(BITS * 700, 200 * BITS, 100);
+}
+
+#[test]
+fn the_blocks_take_what_they_say_and_no_less() {
+    fn made<P: Policy>(size: Granules, bytes: usize) -> bool {
+        let mut region = vec![0u8; size.bytes() + GRANULE];
+        let start = NonNull::from(&mut region[0]);
+        // SAFETY: in bounds: there is a granule more.
+        let start = unsafe { start.add(start.align_offset(GRANULE)) };
+        let piece = Piece { start, size: size.bytes(), zeroed: true, lent: PhantomData };
+        with_bookkeeping(bytes, |memory| {
+            let mut blocks = Blocks::<P>::EMPTY;
+            blocks.set_up(piece, memory).is_some()
+        })
+    }
+    for size in [2, BITS - 1, BITS, 17 * BITS, 257 * BITS].map(Granules::new) {
+        let bytes = Blocks::<NextFit>::footprint(size) - (ALIGNMENT - 1);
+        assert_eq!([made::<NextFit>(size, bytes), made::<NextFit>(size, bytes - 1)], [true, false], "{size:?}");
+        let bytes = Blocks::<FirstFit>::footprint(size) - (ALIGNMENT - 1);
+        assert_eq!([made::<FirstFit>(size, bytes), made::<FirstFit>(size, bytes - 1)], [true, false], "{size:?}");
+    }
+}
+
+#[test]
+fn the_map_takes_what_it_says_and_no_less() {
+    for end in [2, BITS - 1, BITS, 17 * BITS, 257 * BITS, 5000 * BITS].map(Granules::new) {
+        // The footprint holds what aligning takes, which here is nothing.
+        let bytes = BlockMap::footprint(end) - (ALIGNMENT - 1);
+        let made = |bytes| {
+            with_bookkeeping(bytes, |memory| {
+                let mut map = BlockMap::EMPTY;
+                map.set_up(end, memory).is_some()
+            })
+        };
+        assert_eq!([made(bytes), made(bytes - 1)], [true, false], "{end:?}");
+    }
+}
+
+/// Makes a heap without slab of `bytes` zero bytes, of which few are touched.
+fn with_heap<P: Policy>(bytes: usize, test: impl FnOnce(&Heap<'_, SpinLock, P>)) {
+    let config = Config::without_slab();
+    let mut zeros = vec![0u8; bytes + bookkeeping_size::<P>(bytes, config) + 2 * GRANULE];
+    let (start, length) = (zeros.as_mut_ptr(), zeros.len());
+    let skip = start.align_offset(GRANULE);
+    let own = start.wrapping_add(skip + bytes);
+    // SAFETY: both pieces are lent to the heap alone, for as long as it lives, and do not overlap.
+    let memory = unsafe { Memory::from_raw_parts(start.wrapping_add(skip), bytes, own, length - skip - bytes) };
+    // SAFETY: every byte is 0.
+    let heap = Heap::from_memory(unsafe { memory.assume_zeroed() }, config).unwrap();
+    test(&heap);
+}
+
+/// Compares each boundary's neighbours among the gaps with a walk. Only next fit looks for them.
+fn compare_neighbours(heap: &Heap<'_, SpinLock>, step: usize) {
+    let base = heap.segment(Segment::Blocks).start;
+    let all: Vec<(Offset, bool)> = heap
+        .blocks_in(Segment::Blocks)
+        .map(|block| (Offset::of_byte(block.address - base), block.state == State::Free))
+        .collect();
+    let blocks = heap.lock_blocks().unwrap();
+    let (mut previous, mut expected) = (Offset::NIL, Vec::new());
+    for &(at, is_free) in &all {
+        expected.push((previous, Offset::NIL));
+        if is_free {
+            previous = at;
+        }
+    }
+    let mut next = Offset::NIL;
+    for (&(at, is_free), neighbours) in all.iter().zip(&mut expected).rev() {
+        neighbours.1 = next;
+        if is_free {
+            next = at;
+        }
+    }
+    for (&(at, _), &neighbours) in all.iter().zip(&expected) {
+        let found = (blocks.previous_gap(at), blocks.next_gap(at));
+        assert_eq!(found, neighbours, "gaps beside {at:?}, step {step}");
+    }
+    assert_eq!(blocks.previous_gap(blocks.map.end()), previous, "the last gap, step {step}");
+}
+
+fn neighbours_are_found(bytes: usize, largest: usize) {
+    with_heap::<NextFit>(bytes, |heap| {
+        let (mut random, mut objects) = (Random(bytes as u64 + largest as u64), Vec::new());
+        for step in 0..1500 {
+            if random.below(8) < if step / 150 % 2 == 0 { 6 } else { 2 } || objects.is_empty() {
+                let most = if random.below(3) == 0 { largest } else { 200 };
+                objects.extend(heap.alloc(1 + random.below(most)).ok());
+            } else {
+                let object = objects.swap_remove(random.below(objects.len()));
+                // SAFETY: nobody uses the object.
+                unsafe { heap.free(object.as_ptr()) }.unwrap();
+            }
+            compare_neighbours(heap, step);
+        }
+        heap.check().unwrap();
+    });
+}
+
+#[test]
+fn the_gaps_beside_a_block_are_found_near_and_far() {
+    for (bytes, largest) in [(20_000, 1_000), (400_000, 20_000), (20_000_000, 3_000_000)] {
+        neighbours_are_found(bytes, largest);
+    }
+}
+
+const MIB: usize = 1 << 20;
+
+/// Its chunks need five levels of maxima, and more where a word is short. What is too high on the highest would lead a search to
+/// where there is nothing.
+fn a_heap_with_many_levels_serves_under<P: Policy>() {
+    with_heap::<P>(256 * MIB, |heap| {
+        assert!(heap.lock_blocks().unwrap().map.maxima.levels() >= 5);
+        let first = heap.alloc(60 * MIB).unwrap();
+        let second = heap.alloc(60 * MIB).unwrap();
+        // SAFETY: nobody uses the object.
+        unsafe { heap.free(first.as_ptr()) }.unwrap();
+        heap.check().unwrap();
+        let largest = || heap.stats().unwrap().blocks.largest_free;
+        let mut pieces = Vec::new();
+        while largest() > 50 * MIB {
+            pieces.push(heap.alloc(10 * MIB).unwrap());
+            heap.check().unwrap();
+        }
+        // Both gaps were made shorter, which one first is the policy's affair.
+        assert!(pieces.iter().any(|piece| *piece < second) && pieces.iter().any(|piece| *piece > second));
+        assert_eq!(heap.alloc(50 * MIB), Err(AllocError::Fragmented));
+        assert!(heap.alloc(1000).is_ok());
+        for object in pieces.into_iter().chain([second]) {
+            // SAFETY: nobody uses the object.
+            unsafe { heap.free(object.as_ptr()) }.unwrap();
+            heap.check().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_heap_whose_maxima_have_five_levels_serves_on_after_a_request_that_does_not_fit() {
+    a_heap_with_many_levels_serves_under::<NextFit>();
+    a_heap_with_many_levels_serves_under::<FirstFit>();
+}
+
+#[test]
+fn a_segment_of_no_granules_has_no_blocks_and_no_gaps() {
+    let empty = Blocks::<FirstFit>::EMPTY;
+    for at in [Offset::ZERO, Offset::new(1), Offset::NIL] {
+        assert!(!empty.map.is_start(at));
+        assert_eq!(empty.map.first_fit(at, Granules::MIN_BLOCK), None);
+        assert!(empty.live(at).is_err() && empty.found(at).is_none());
+    }
+    assert_eq!(empty.map.first_fit_of_all(Granules::MIN_BLOCK), None);
+    assert_eq!((empty.previous_gap(Offset::ZERO), empty.next_gap(Offset::ZERO)), (Offset::NIL, Offset::NIL));
+}
