@@ -52,8 +52,8 @@
 //!   answers 0. `free_sized` and `free_aligned_sized` (C23) refuse an object that was none of that size, as a wrong free.
 //! - All of it works in every thread, and on both sides of a fork. A fork takes libc's locks before the heap, as with libc's own
 //!   malloc. A child made by `clone` or `_Fork` may be refused memory, if another thread was in the heap; it never waits for it.
-//! - In a signal handler that interrupted the heap itself
-//!   a request gets null and `ENOMEM`, and a free is refused: no thread ever waits for itself.
+//! - In a signal handler that interrupted the heap itself a request gets null and `ENOMEM`, and a free is refused: no thread ever
+//!   waits for itself.
 //!
 //! # Pages given back
 //! Free memory does not stay resident for good. When a program has freed 4 MiB and a quarter of what it had at most, the frees
