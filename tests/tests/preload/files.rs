@@ -116,7 +116,9 @@ fn a_number_that_the_program_has_for_a_file_of_its_own_is_left_alone() {
 fn errno_stays_what_it_was_when_a_picture_cannot_be_made() {
     let Some(program) = compiled("cc", "errno_kept.c", "errno_kept", &c(&[])) else { return };
     let fifo = fifo("errno-fifo");
-    for (name, why) in [("/%n/map", libc::ENOENT), ("/dev/.", libc::EISDIR), (fifo.to_str().expect("text"), libc::ENXIO)] {
+    for (name, why) in
+        [("/%n/map", libc::ENOENT), ("/dev/.", libc::EISDIR), (fifo.to_str().expect("text"), libc::ENXIO)]
+    {
         let outcome = program.clone().with("SLABFIT_MAP", name).with("SLABFIT_MAP_SIGNAL", "USR1").run_preloaded("1M");
         let said = format!("slabfit: no picture: cannot open {}: os error {why}\n", name.replace("%n", "1"));
         goes_on(&outcome, &said.repeat(3));
