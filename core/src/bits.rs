@@ -331,6 +331,18 @@ impl<'a> BitTree<'a> {
         self.word_of(bit).wrapping_shr(bit) & 1 != 0
     }
 
+    /// Sets a bit whose word is not zero.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    pub(crate) fn set_in_word(&mut self, bit: u32) {
+        let _ = set_in(self.words.get_mut((bit / BITS) as usize), bit);
+    }
+
+    /// Clears a bit whose word has others.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    pub(crate) fn clear_in_word(&mut self, bit: u32) {
+        let _ = clear_in(self.words.get_mut((bit / BITS) as usize), bit);
+    }
+
     /// Sets a bit.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn set(&mut self, bit: u32) {

@@ -177,7 +177,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     pub fn alloc(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
         match self.alloc_or_none(size) {
             Some(object) => Ok(object),
-            None => Err(self.why(size)),
+            None => self.alloc_or_say_why(size),
         }
     }
 
@@ -197,14 +197,19 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         self.lock_blocks().ok()?.alloc_or_none(size)
     }
 
+    /// Serves a request for a slot. What is not simple is left to a function that takes the lock anew: this one then needs few
+    /// registers, and saves none.
     #[inline(never)]
     fn alloc_slot(&self, size: usize) -> Option<NonNull<u8>> {
+        let slot = self.lock_slab().ok()?.alloc_near();
+        if slot.is_some() { slot } else { self.alloc_any_slot(size) }
+    }
+
+    #[inline(never)]
+    fn alloc_any_slot(&self, size: usize) -> Option<NonNull<u8>> {
         // A statement of its own, at whose end the lock is given back.
         let slot = self.lock_slab().ok()?.alloc();
-        match slot {
-            Some(slot) => Some(slot),
-            None => self.spill(size),
-        }
+        if slot.is_some() { slot } else { self.spill(size) }
     }
 
     /// Serves a request for a slot by a block, as no slot is free.
@@ -217,19 +222,22 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         Some(payload)
     }
 
-    /// Counts a request that failed, and says why.
+    /// Tries a request once more and, if it fails again, counts it and says why: the reason is then that of one moment.
     #[cold]
     #[inline(never)]
-    fn why(&self, size: usize) -> AllocError {
+    fn alloc_or_say_why(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
         if size == self.bounds.slab_size.load(Ordering::Relaxed) {
-            if let Err(reentered) = self.lock_slab() {
-                return reentered.into();
+            // A statement of its own, at whose end the lock is given back.
+            let slot = self.lock_slab()?.alloc();
+            if let Some(slot) = slot {
+                return Ok(slot);
             }
+            let mut blocks = self.lock_blocks()?;
+            let payload = blocks.alloc_aligned(size, GRANULE)?;
+            blocks.spilled = blocks.spilled.wrapping_add(1);
+            return Ok(payload);
         }
-        match self.lock_blocks() {
-            Ok(mut blocks) => blocks.failed(size),
-            Err(reentered) => reentered.into(),
-        }
+        self.lock_blocks()?.alloc_aligned(size, GRANULE)
     }
 
     /// Allocates `size` zero bytes. Every one of them is written, so that nothing in the heap can change this.
@@ -310,6 +318,12 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
 
     #[inline(never)]
     fn free_slot(&self, at: Offset) -> Result<(), Reason> {
+        let freed = self.lock_slab()?.free_near(at);
+        if freed.is_some() { Ok(()) } else { self.free_any_slot(at) }
+    }
+
+    #[inline(never)]
+    fn free_any_slot(&self, at: Offset) -> Result<(), Reason> {
         self.lock_slab()?.free(at)
     }
 
@@ -319,7 +333,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     fn refuse(&self, ptr: *const u8) -> Reason {
         let reason = self.misplaced(ptr);
         if self.segment(Segment::Slab).contains(&ptr.addr()) {
-            let _ = self.lock_slab().map(|mut slab| slab.counters.refused(reason));
+            let _ = self.lock_slab().map(|mut slab| slab.refused(reason));
         } else if let Ok(mut blocks) = self.lock_blocks() {
             if reason == Reason::OutsideHeap {
                 blocks.refused_outside = blocks.refused_outside.wrapping_add(1);

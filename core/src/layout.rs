@@ -4,6 +4,7 @@ use core::ptr::NonNull;
 
 use static_assertions::const_assert;
 
+use crate::block_map::BlockMap;
 use crate::blocks::Blocks;
 use crate::error::InitError;
 use crate::memory::Memory;
@@ -90,7 +91,7 @@ pub enum Segment {
 pub const fn bookkeeping_size<P: Policy>(heap_size: usize, config: Config) -> usize {
     let slab = config.slab_segment(heap_size);
     let blocks = Granules::from_bytes_floor(heap_size).minus(Granules::from_bytes_floor(slab));
-    Blocks::<P>::footprint(blocks).saturating_add(Slab::<P>::footprint(slab::slots_of(slab, config.slab_size)))
+    BlockMap::footprint(blocks).saturating_add(Slab::<P>::footprint(slab::slots_of(slab, config.slab_size)))
 }
 
 /// Bytes that the bookkeeping takes of a region of `region_size` bytes, with the guard after it.

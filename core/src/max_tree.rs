@@ -51,6 +51,13 @@ fn first_in(node: &Node, place: u32, n: u32) -> u32 {
     place.wrapping_add(later.take_while(|&&number| number < n).count() as u32)
 }
 
+/// The place of the last number of a node, before `place`, that is at least `n`; [`FAN`] or more if there is none.
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
+fn last_in(node: &Node, place: u32, n: u32) -> u32 {
+    let before = (0..place).rev().zip(node.iter().take(place as usize).rev());
+    before.filter(|&(_, &number)| number >= n).map(|(place, _)| place).next().unwrap_or(FAN)
+}
+
 /// The largest number of a node.
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
 #[cfg_attr(target_pointer_width = "64", inline(always))]
@@ -59,7 +66,7 @@ fn largest(node: &Node) -> u32 {
 }
 
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
-use sse2::{first_in, largest};
+use sse2::{first_in, largest, last_in};
 
 /// A node as four vectors, which are there on every x86-64: compilers make two to four times as many instructions of the loops.
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
@@ -77,10 +84,9 @@ mod sse2 {
         unsafe { core::mem::transmute::<Node, [__m128i; 4]>(*node) }
     }
 
-    /// The place of the first number of a node, from `place` on, that is at least `n`; 32 if there is none. `n` is 1 to
-    /// [`MOST`](super::MOST).
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(super) fn first_in(node: &Node, place: u32, n: u32) -> u32 {
+    /// The numbers of a node that are at least `n`, a bit each.
+    #[inline(always)]
+    fn at_least(node: &Node, n: u32) -> u32 {
         #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one obligation, the same for each")]
         // SAFETY: they ask for SSE2, which this is compiled for, and touch no memory.
         let enough = unsafe {
@@ -90,7 +96,21 @@ mod sse2 {
             // All bits of each number are alike now, so half of them, and half again, say the same.
             _mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d)))
         };
-        (enough as u32 & u32::MAX.wrapping_shl(place)).trailing_zeros()
+        enough as u32
+    }
+
+    /// The place of the first number of a node, from `place` on, that is at least `n`; 32 if there is none. `n` is 1 to
+    /// [`MOST`](super::MOST).
+    #[inline(always)]
+    pub(super) fn first_in(node: &Node, place: u32, n: u32) -> u32 {
+        (at_least(node, n) & u32::MAX.wrapping_shl(place)).trailing_zeros()
+    }
+
+    /// The place of the last number of a node, before `place`, that is at least `n`; [`u32::MAX`] if there is none.
+    #[inline(always)]
+    pub(super) fn last_in(node: &Node, place: u32, n: u32) -> u32 {
+        let before = at_least(node, n) & 1u32.wrapping_shl(place).wrapping_sub(1);
+        31u32.wrapping_sub(before.leading_zeros())
     }
 
     /// The largest number of a node.
@@ -262,6 +282,29 @@ impl<'a> MaxTree<'a> {
             }
             level = level.wrapping_add(1);
         }
+    }
+
+    /// The last chunk before `before` whose number is at least `n`, or [`NO_CHUNK`].
+    #[inline(never)]
+    pub(crate) fn last(&self, before: u32, n: u32) -> u32 {
+        let n = n.min(MOST);
+        let (mut level, mut index) = (0u32, before);
+        loop {
+            let place = self.look_at(level, index, FAN, |node| last_in(node, index % FAN, n));
+            if place < FAN {
+                index = index & !(FAN - 1) | place;
+                break;
+            }
+            if level >= self.top {
+                return NO_CHUNK;
+            }
+            (level, index) = (level.wrapping_add(1), index / FAN);
+        }
+        while level > 0 {
+            (level, index) = (level.wrapping_sub(1), index.wrapping_mul(FAN));
+            index = index.wrapping_add(self.look_at(level, index, 0, |node| last_in(node, FAN, n)));
+        }
+        index
     }
 
     /// From number `index` of `level` down to the first chunk below it whose number is at least `n`.

@@ -234,6 +234,13 @@ impl Numbers {
     }
 }
 
+impl Numbers {
+    fn last(&self, before: u32, least: u32) -> u32 {
+        let least = least.min(MOST);
+        self.by_chunk.range(..before).rfind(|&(_, &number)| number >= least).map_or(NO_CHUNK, |(&chunk, _)| chunk)
+    }
+}
+
 /// Small numbers, of which many are alike, and the largest there are.
 const STEPS: [u32; 5] = [MOST - 1, MOST, MOST + 1, u32::MAX - 1, u32::MAX];
 
@@ -281,6 +288,11 @@ fn the_max_tree_finds_what_a_scan_finds() {
                         numbers.first(at, least),
                         "{least} from {at} of {size}, step {step}"
                     );
+                    assert_eq!(
+                        tree.last(at, least),
+                        numbers.last(at, least),
+                        "{least} before {at} of {size}, step {step}"
+                    );
                 }
                 assert_eq!(tree.first_of_all(least), numbers.first(0, least), "{least} of {size}, step {step}");
                 if step % 100 == 0 {
@@ -303,6 +315,8 @@ fn a_number_alone_is_seen_on_every_level_and_gone_from_every_level() {
                     assert_eq!((tree.root(), tree.get(chunk)), (number.min(MOST), number.min(MOST)));
                     let found = (tree.first(0, number), tree.first_of_all(number), tree.first(chunk, number));
                     assert_eq!(found, (chunk, chunk, chunk), "{number} at {chunk} of {size}");
+                    let found = (tree.last(size, number), tree.last(chunk + 1, number), tree.last(chunk, number));
+                    assert_eq!(found, (chunk, chunk, NO_CHUNK), "{number} at {chunk} of {size}");
                     assert!(tree.is_whole(), "{number} at {chunk} of {size}");
                     tree.lower(chunk, 0);
                     assert_eq!((tree.root(), tree.get(chunk)), (0, 0));
