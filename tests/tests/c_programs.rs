@@ -192,7 +192,7 @@ fn the_program_in_the_readme_does_what_it_says() {
     let dumped = format!(
         "slab segment: 262144 bytes at {slab:#x}, slots of 64 bytes
   {slab:#x}         64 free x 4096
-next-fit segment: 786432 bytes at {next_fit:#x}, rover at {next_fit:#x}
+block segment: 786432 bytes at {next_fit:#x}, rover at {next_fit:#x}
   {next_fit:#x}     786432 free
 "
     );

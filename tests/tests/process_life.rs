@@ -166,5 +166,5 @@ fn a_dump_of_a_broken_heap_ends_and_asks_nobody_for_memory() {
     assert_eq!((output.status.code(), &*stderr), (Some(0), ""), "{}", String::from_utf8_lossy(&output.stdout));
     let shown = String::from_utf8(output.stdout).expect("it is text");
     assert_eq!(shown.lines().filter(|line| line.starts_with("slab segment: 16384 bytes at 0x")).count(), 50);
-    assert_eq!(shown.lines().filter(|line| line.starts_with("next-fit segment: 49152 bytes at 0x")).count(), 50);
+    assert_eq!(shown.lines().filter(|line| line.starts_with("block segment: 49152 bytes at 0x")).count(), 50);
 }

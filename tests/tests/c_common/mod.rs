@@ -133,7 +133,7 @@ pub fn assert_dumped(program: &str) {
 slab segment: 1024 bytes at {base:#x}, slots of 64 bytes
   {base:#x}         64 used
   {:#x}         64 free x 15
-next-fit segment: 3072 bytes at {:#x}, rover at {:#x}
+block segment: 3072 bytes at {:#x}, rover at {:#x}
   {:#x}         48 used
   {:#x}        128 free
   {:#x}         32 used
