@@ -190,9 +190,27 @@ impl<T> UnsafeCell<T> {
         Self { value: std::cell::UnsafeCell::new(value), watched: OnceLock::new() }
     }
 
-    /// Reaches the value for as long as `work` runs.
-    pub fn with_mut<R>(&self, work: impl FnOnce(*mut T) -> R) -> R {
+    /// The way to the value. Whoever else reaches it while this lives ends the model.
+    pub fn get_mut(&self) -> MutPtr<T> {
         let watched = self.watched.get_or_init(|| Watched(loom::cell::UnsafeCell::new(())));
-        watched.0.with_mut(|_| work(self.value.get()))
+        MutPtr { value: self.value.get(), _watch: watched.0.get_mut() }
+    }
+}
+
+/// See core.
+pub struct MutPtr<T> {
+    value: *mut T,
+    _watch: loom::cell::MutPtr<()>,
+}
+
+impl<T> MutPtr<T> {
+    /// See core.
+    ///
+    /// # Safety
+    /// Nobody else reaches the value while the reference lives.
+    #[expect(clippy::mut_from_ref, reason = "as in core")]
+    pub unsafe fn deref(&self) -> &mut T {
+        // SAFETY: valid: it points into the cell, which outlives the guard that has this; exclusive: as the caller promises.
+        unsafe { &mut *self.value }
     }
 }
