@@ -130,15 +130,15 @@ impl<'a> Boundaries<'a> {
         (chunks as usize).saturating_mul(2).saturating_add(3 * PADDING)
     }
 
-    /// The boundaries of `chunks` chunks, all clear.
-    pub(crate) fn new(chunks: u32, memory: &mut Bump<'a>) -> Option<Self> {
-        let limit = (chunks as usize).wrapping_mul(BITS as usize);
-        let words: Lent<'a, Word> = memory.slice(Self::words(chunks))?;
+    /// Makes room for `chunks` chunks, all clear.
+    pub(crate) fn set_up(&mut self, chunks: u32, memory: &mut Bump<'a>) -> Option<()> {
+        self.words = memory.slice(Self::words(chunks))?;
         // SAFETY: in bounds: the padding before the words.
-        let starts = unsafe { words.start().add(PADDING) };
+        self.starts = unsafe { self.words.start().add(PADDING) };
         // SAFETY: in bounds: the words of all chunks and the padding after them follow.
-        let ends = unsafe { starts.add((chunks as usize).wrapping_add(PADDING)) };
-        Some(Self { starts, ends, limit, words })
+        self.ends = unsafe { self.starts.add((chunks as usize).wrapping_add(PADDING)) };
+        self.limit = (chunks as usize).wrapping_mul(BITS as usize);
+        Some(())
     }
 
     /// The boundary at `at`, if it has bits.
@@ -305,17 +305,17 @@ impl<'a> BitTree<'a> {
         }
     }
 
-    /// A tree of `bits` clear bits, or `None` if the memory or the levels do not suffice.
-    pub(crate) fn new(bits: u32, memory: &mut Bump<'a>) -> Option<Self> {
-        let mut tree = Self { words: memory.slice(Self::words(bits))?, ..Self::EMPTY };
+    /// Makes an empty tree one of `bits` clear bits; `None` if the memory or the levels do not suffice.
+    pub(crate) fn set_up(&mut self, bits: u32, memory: &mut Bump<'a>) -> Option<()> {
+        self.words = memory.slice(Self::words(bits))?;
         let (mut below, mut next) = (bits, 0u32);
-        for (level, start) in (0u32..).zip(&mut tree.starts) {
+        for (level, start) in (0u32..).zip(&mut self.starts) {
             *start = next;
             below = below.div_ceil(BITS);
             next = next.wrapping_add(below).wrapping_add(1);
             if level > 0 && below <= 1 {
-                tree.top = level;
-                return Some(tree);
+                self.top = level;
+                return Some(());
             }
         }
         // Not reached: more bits than the levels hold, which no heap has.
@@ -342,6 +342,18 @@ impl<'a> BitTree<'a> {
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn contains(&self, bit: u32) -> bool {
         self.word_of(bit).wrapping_shr(bit) & 1 != 0
+    }
+
+    /// Sets a bit whose word is not zero.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    pub(crate) fn set_in_word(&mut self, bit: u32) {
+        let _ = set_in(self.words.get_mut((bit / BITS) as usize), bit);
+    }
+
+    /// Clears a bit whose word has others.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    pub(crate) fn clear_in_word(&mut self, bit: u32) {
+        let _ = clear_in(self.words.get_mut((bit / BITS) as usize), bit);
     }
 
     /// Sets a bit.
@@ -405,12 +417,7 @@ impl<'a> BitTree<'a> {
 
     #[inline(never)]
     fn far_next(&self, from: u32) -> u32 {
-        let from = (from / BITS).wrapping_add(1);
-        let near = self.word(1, from / BITS) & from_bit(from);
-        if near != 0 {
-            return self.descend(1, from & !(BITS - 1) | near.trailing_zeros(), Word::trailing_zeros);
-        }
-        let (mut level, mut at) = (2, (from / BITS).wrapping_add(1));
+        let (mut level, mut at) = (1, (from / BITS).wrapping_add(1));
         while level <= self.top {
             let word = self.word(level, at / BITS) & from_bit(at);
             if word != 0 {
@@ -421,7 +428,7 @@ impl<'a> BitTree<'a> {
         NO_BIT
     }
 
-    /// The last set bit before `before`, or [`NO_BIT`].
+    /// The last set bit before `before`, which is a bit of the tree, or [`NO_BIT`].
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn previous(&self, before: u32) -> u32 {
         match self.word_of(before) & below_bit(before) {
@@ -432,12 +439,7 @@ impl<'a> BitTree<'a> {
 
     #[inline(never)]
     fn far_previous(&self, before: u32) -> u32 {
-        let before = before / BITS;
-        let near = self.word(1, before / BITS) & below_bit(before);
-        if near != 0 {
-            return self.descend(1, before & !(BITS - 1) | highest(near), highest);
-        }
-        let (mut level, mut at) = (2, before / BITS);
+        let (mut level, mut at) = (1, before / BITS);
         while level <= self.top {
             let word = self.word(level, at / BITS) & below_bit(at);
             if word != 0 {
@@ -452,11 +454,13 @@ impl<'a> BitTree<'a> {
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn descend(&self, level: u32, at: u32, choose: impl Fn(Word) -> u32) -> u32 {
         let (mut level, mut at) = (level, at);
-        while level > 1 {
+        loop {
             level = level.wrapping_sub(1);
             at = at.wrapping_mul(BITS).wrapping_add(choose(self.word(level, at)));
+            if level == 0 {
+                return at;
+            }
         }
-        at.wrapping_mul(BITS).wrapping_add(choose(self.word(0, at)))
     }
 
     /// Words of a level, but for the zero word at its end.

@@ -73,21 +73,20 @@ impl<'a> BlockMap<'a> {
             .saturating_add(words.saturating_mul(size_of::<Word>()))
     }
 
-    /// The map of `granules` that are one gap, which is in no maximum yet.
-    pub(crate) fn new(granules: Granules, memory: &mut Bump<'a>) -> Option<Self> {
+    /// Makes an empty map that of `granules` which are one gap. The gap is in no maximum yet.
+    pub(crate) fn set_up(&mut self, granules: Granules, memory: &mut Bump<'a>) -> Option<()> {
         let chunks = Self::chunks_of(granules);
-        memory.align()?;
-        let maxima = MaxTree::new(chunks, memory)?;
-        let boundaries = Boundaries::new(chunks, memory)?;
-        let summary = BitTree::new(chunks, memory)?;
-        let end = Offset::ZERO.plus(granules);
-        let mut map = Self { boundaries, summary, maxima, end };
-        let (first, last) = (map.boundaries.place(Offset::ZERO)?.near(), map.boundaries.place(end)?.near());
-        map.boundaries.flip_end(first);
-        map.boundaries.flip_start(last);
-        map.summary.set(0);
-        map.summary.set(end.chunk());
-        Some(map)
+        memory.align();
+        self.maxima.set_up(chunks, memory)?;
+        self.boundaries.set_up(chunks, memory)?;
+        self.summary.set_up(chunks, memory)?;
+        self.end = Offset::ZERO.plus(granules);
+        let (first, last) = self.span(Offset::ZERO, self.end)?;
+        self.boundaries.flip_end(first.near());
+        self.boundaries.flip_start(last);
+        self.summary.set(0);
+        self.summary.set(self.end.chunk());
+        Some(())
     }
 
     /// The boundary after the last granule.
@@ -124,48 +123,47 @@ impl<'a> BlockMap<'a> {
         self.behind(at).gaps()
     }
 
-    /// Makes a block of the granules from `start`, where a gap starts, up to `end`. Returns the bits of both chunks.
+    /// Makes a block of the granules from `start`, where a gap starts, up to `end`.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(crate) fn occupy(&mut self, start: Place, end: Near) -> (Window, Window) {
+    pub(crate) fn occupy(&mut self, start: Place, end: Near) {
         // The gap's own end bit is in the first chunk, before and after.
-        (self.boundaries.flip_start(start.near()), self.set_end(end))
+        self.boundaries.flip_start(start.near());
+        self.set_end(end);
     }
 
     /// Makes a block of granules in the midst of a gap.
-    pub(crate) fn occupy_inside(&mut self, start: Place, end: Near) -> (Window, Window) {
+    pub(crate) fn occupy_inside(&mut self, start: Place, end: Near) {
         let now = self.boundaries.flip_start(start.near());
         if now.starts & now.starts.wrapping_sub(1) | now.ends == 0 {
             self.summary.set(start.offset().chunk());
         }
-        (now, self.set_end(end))
+        self.set_end(end);
     }
 
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn set_end(&mut self, at: Near) -> Window {
+    fn set_end(&mut self, at: Near) {
         let now = self.boundaries.flip_end(at);
         if now.ends & now.ends.wrapping_sub(1) | now.starts == 0 {
             self.summarise(at, true);
         }
-        now
     }
 
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn clear_end(&mut self, at: Near) -> Window {
+    fn clear_end(&mut self, at: Near) {
         let now = self.boundaries.flip_end(at);
         if now.ends | now.starts == 0 {
             self.summarise(at, false);
         }
-        now
     }
 
-    /// Frees the granules of the block from `start` up to `end`. Returns the bits of both chunks.
+    /// Frees the granules of the block from `start` up to `end`.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(crate) fn vacate(&mut self, start: Place, end: Near) -> (Window, Window) {
+    pub(crate) fn vacate(&mut self, start: Place, end: Near) {
         let now = self.boundaries.flip_start(start.near());
         if now.starts | now.ends == 0 {
             self.summarise(start.near(), false);
         }
-        (now, self.clear_end(end))
+        self.clear_end(end);
     }
 
     /// The boundaries of a block, if they are some.
@@ -180,9 +178,10 @@ impl<'a> BlockMap<'a> {
         Some((self.boundaries.place(from)?.near(), self.boundaries.place(to)?.near()))
     }
 
-    /// Moves a block's end. Returns the bits of both chunks.
-    pub(crate) fn move_end(&mut self, from: Near, to: Near) -> (Window, Window) {
-        (self.set_end(to), self.clear_end(from))
+    /// Moves a block's end.
+    pub(crate) fn move_end(&mut self, from: Near, to: Near) {
+        self.set_end(to);
+        self.clear_end(from);
     }
 
     /// Notes that a chunk has a boundary now, or none.

@@ -9,9 +9,10 @@
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use crate::bits::{self, BitTree, NO_BIT, Near, Place, Window};
+use crate::bits::{self, Near, Place};
 use crate::block_map::{BlockMap, Gap};
 use crate::error::{AllocError, Reason};
+use crate::max_tree::NO_CHUNK;
 use crate::memory::{Bump, Piece};
 use crate::policy::Policy;
 use crate::region::Region;
@@ -53,13 +54,11 @@ struct Freed {
 /// - Every gap begins with a `FreeHeader`, every block with an `AllocatedHeader`, that say what the map says, unless the heap's
 ///   user has written over them.
 /// - No block has ever reached the granules from `high_water` on.
-/// - A chunk is in `chunks_with_gaps` iff a gap starts in it. Empty under a policy that does not rove.
 #[derive(Debug)]
 pub(crate) struct Blocks<'a, P> {
     pub(crate) region: Region<'a>,
     pub(crate) map: BlockMap<'a>,
     pub(crate) rover: Rover,
-    pub(crate) chunks_with_gaps: BitTree<'a>,
     pub(crate) gaps: u32,
     pub(crate) high_water: Offset,
     pub(crate) counters: Counters,
@@ -76,7 +75,6 @@ impl<'a, P: Policy> Blocks<'a, P> {
         region: Region::EMPTY,
         map: BlockMap::EMPTY,
         rover: Rover { at: Offset::ZERO, gap: Granules::ZERO, previous: Offset::ZERO, next: Offset::ZERO },
-        chunks_with_gaps: BitTree::EMPTY,
         gaps: 0,
         high_water: Offset::ZERO,
         counters: Counters::ZERO,
@@ -85,27 +83,20 @@ impl<'a, P: Policy> Blocks<'a, P> {
         policy: PhantomData,
     };
 
-    /// Bytes of bookkeeping for `granules`, with what aligning it costs.
-    pub(crate) const fn footprint(granules: Granules) -> usize {
-        let words = if P::ROVES { BitTree::words(BlockMap::chunks_of(granules)) } else { 0 };
-        BlockMap::footprint(granules).saturating_add(words.saturating_mul(size_of::<Word>()))
-    }
-
-    /// A segment that is one gap.
-    pub(crate) fn new(piece: Piece<'a>, memory: &mut Bump<'a>) -> Option<Self> {
-        let region = Region::new(piece);
-        let size = region.granules();
-        let mut new = Self { map: BlockMap::new(size, memory)?, region, gaps: 1, ..Self::EMPTY };
-        let gap = new.map.gap_at(Offset::ZERO);
+    /// Makes an empty segment one gap. In place, as a value of this size is moved by a call of memcpy.
+    pub(crate) fn set_up(&mut self, piece: Piece<'a>, memory: &mut Bump<'a>) -> Option<()> {
+        self.region = Region::new(piece);
+        let size = self.region.granules();
+        self.map.set_up(size, memory)?;
+        let gap = self.map.gap_at(Offset::ZERO);
         if P::ROVES {
-            new.rover = Rover { at: gap.start, gap: size, previous: Offset::NIL, next: Offset::NIL };
-            new.chunks_with_gaps = BitTree::new(BlockMap::chunks_of(size), memory)?;
-            new.chunks_with_gaps.set(0);
+            self.rover = Rover { at: gap.start, gap: size, previous: Offset::NIL, next: Offset::NIL };
         } else {
-            new.map.add_to_maximum(gap);
+            self.map.add_to_maximum(gap);
         }
-        new.region.write_free(gap.start, size.minus(Granules::HEADER), Offset::NIL);
-        Some(new)
+        self.gaps = 1;
+        self.region.write_free(gap.start, size.minus(Granules::HEADER), Offset::NIL);
+        Some(())
     }
 
     /// Allocates a payload of `size` bytes; `None` if no gap is large enough, and nothing is counted then.
@@ -130,7 +121,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         let end = without_sliver(gap.start.plus(need), gap.end);
         let (start, stop) = self.map.span(gap.start, end)?;
         let payload = self.region.write_split(gap.start, end, gap.end, Offset::NIL)?;
-        let _ = self.map.occupy(start, stop);
+        self.map.occupy(start, stop);
         self.map.settle(found, Gap { start: end, end: gap.end });
         self.count(gap.start, end, gap.end);
         Some(payload)
@@ -297,11 +288,9 @@ impl<'a, P: Policy> Blocks<'a, P> {
         let (start, stop) = self.map.span(at, end)?;
         let payload = self.region.write_split(at, end, gap.end, next)?;
         if at == gap.start {
-            let windows = self.map.occupy(start, stop);
-            self.note_gaps(at, end, windows);
+            self.map.occupy(start, stop);
         } else {
-            let windows = self.map.occupy_inside(start, stop);
-            self.note_gaps(at, end, windows);
+            self.map.occupy_inside(start, stop);
             self.leave_lead(Gap { start: gap.start, end: at });
         }
         if P::ROVES {
@@ -345,7 +334,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         }
     }
 
-    /// [`next_gap`](Self::next_gap) by the chunks with gaps.
+    /// [`next_gap`](Self::next_gap) by the maxima: a chunk in which a gap starts has one, but for the gap that is held.
     #[inline(never)]
     fn far_next_gap(&self, at: Offset) -> Offset {
         let chunk = at.chunk();
@@ -353,13 +342,15 @@ impl<'a, P: Policy> Blocks<'a, P> {
         if here != 0 {
             return Offset::in_chunk(chunk, here.trailing_zeros());
         }
-        match self.chunks_with_gaps.next(chunk.wrapping_add(1)) {
-            NO_BIT => Offset::NIL,
+        let counted = match self.map.maxima.first(chunk.wrapping_add(1), 1) {
+            NO_CHUNK => Offset::NIL,
             chunk => Offset::in_chunk(chunk, self.map.gaps(chunk).trailing_zeros()),
-        }
+        };
+        let held = self.held();
+        if held > at { held.min(counted) } else { counted }
     }
 
-    /// [`previous_gap`](Self::previous_gap) by the chunks with gaps.
+    /// [`previous_gap`](Self::previous_gap) by the maxima.
     #[inline(never)]
     fn far_previous_gap(&self, at: Offset) -> Offset {
         let chunk = at.chunk();
@@ -367,35 +358,12 @@ impl<'a, P: Policy> Blocks<'a, P> {
         if here != 0 {
             return Offset::in_chunk(chunk, bits::highest(here));
         }
-        match self.chunks_with_gaps.previous(chunk) {
-            NO_BIT => Offset::NIL,
+        let counted = match self.map.maxima.last(chunk, 1) {
+            NO_CHUNK => Offset::NIL,
             chunk => Offset::in_chunk(chunk, bits::highest(self.map.gaps(chunk))),
-        }
-    }
-
-    /// Notes which of the chunks of two boundaries have gaps, after the bits there were turned over in this order; with what the
-    /// turns returned.
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn note_gaps(&mut self, first: Offset, second: Offset, windows: (Window, Window)) {
-        if P::ROVES {
-            if first.chunk() != second.chunk() {
-                self.note_gap(first.chunk(), windows.0);
-            }
-            self.note_gap(second.chunk(), windows.1);
-        }
-    }
-
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn note_gap(&mut self, chunk: u32, window: Window) {
-        let has_gap = window.gaps() != 0;
-        if self.chunks_with_gaps.contains(chunk) != has_gap {
-            self.turn_chunk_with_gap(chunk, has_gap);
-        }
-    }
-
-    #[inline(never)]
-    fn turn_chunk_with_gap(&mut self, chunk: u32, has_gap: bool) {
-        if has_gap { self.chunks_with_gaps.set(chunk) } else { self.chunks_with_gaps.clear(chunk) }
+        };
+        let held = self.held();
+        if held < at && (counted == Offset::NIL || held > counted) { held } else { counted }
     }
 
     /// The live block whose payload starts at `at`.
@@ -473,9 +441,8 @@ impl<'a, P: Policy> Blocks<'a, P> {
                 ends => from.minus(Granules::new(ends.leading_zeros())),
             };
         }
-        let windows = self.map.vacate(start, end);
+        self.map.vacate(start, end);
         let end = end.offset();
-        self.note_gaps(from, end, windows);
         self.counters.freed(from.up_to(end));
         self.give_back(Freed { start: from, end, gap: Gap { start: gap_start, end: gap_end }, previous, next });
         Some(())
@@ -584,8 +551,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         }
         let Some((from, to)) = self.map.ends(block.end, end) else { return };
         self.region.write_allocated(block.start, block.start.up_to(end));
-        let windows = self.map.move_end(from, to);
-        self.note_gaps(end, block.end, windows);
+        self.map.move_end(from, to);
         self.counters.shrunk(end.up_to(block.end));
         self.give_back(Freed { start: end, end: block.end, gap: Gap { start: end, end: gap_end }, previous, next });
     }
@@ -602,8 +568,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         }
         let Some((from, to)) = self.map.ends(block.end, end) else { return };
         self.region.write_allocated(block.start, block.start.up_to(end));
-        let windows = self.map.move_end(from, to);
-        self.note_gaps(end, block.end, windows);
+        self.map.move_end(from, to);
         let used_up = rest.size() == Granules::ZERO;
         if !used_up {
             self.region.write_free(end, rest.size().minus(Granules::HEADER), next);

@@ -141,18 +141,13 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     #[inline(never)]
     pub fn init(&self, memory: impl Into<Memory<'a>>, config: Config) -> Result<(), InitError> {
         // Fails before it touches the memory if this thread holds either lock.
-        drop(self.lock_slab()?);
-        drop(self.lock_blocks()?);
-        let parts = lay_out::<P>(memory.into(), config)?;
-        let mut blocks = self.lock_blocks()?;
+        let (slab, blocks) = self.lock_both();
+        let (mut slab, mut blocks) = (slab?, blocks?);
         if blocks.region.granules() > Granules::ZERO {
             return Err(InitError::AlreadyInitialised);
         }
-        // Before the first object is handed out, so that its free finds the heap.
-        self.bounds.set(parts.base, parts.slab_segment, config.slab_size, parts.size);
-        *blocks = parts.blocks;
-        drop(blocks);
-        *self.lock_slab()? = parts.slab;
+        let bounds = lay_out(memory.into(), config, &mut slab, &mut blocks)?;
+        self.bounds.set(bounds.base, bounds.slab_segment, config.slab_size, bounds.size);
         Ok(())
     }
 
@@ -203,14 +198,19 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         self.lock_blocks().ok()?.alloc_or_none(size)
     }
 
+    /// Serves a request for a slot. What is not simple is left to a function that takes the lock anew: this one then needs few
+    /// registers, and saves none.
     #[inline(never)]
     fn alloc_slot(&self, size: usize) -> Option<NonNull<u8>> {
+        let slot = self.lock_slab().ok()?.alloc_near();
+        if slot.is_some() { slot } else { self.alloc_any_slot(size) }
+    }
+
+    #[inline(never)]
+    fn alloc_any_slot(&self, size: usize) -> Option<NonNull<u8>> {
         // A statement of its own, at whose end the lock is given back.
         let slot = self.lock_slab().ok()?.alloc();
-        match slot {
-            Some(slot) => Some(slot),
-            None => self.spill(size),
-        }
+        if slot.is_some() { slot } else { self.spill(size) }
     }
 
     /// Serves a request for a slot by a block, as no slot is free.
@@ -230,6 +230,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     fn alloc_or_why(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
         let for_slab = size == self.bounds.slab_size.load(Ordering::Relaxed);
         if for_slab {
+            // A statement of its own, at whose end the lock is given back.
             let slot = self.lock_slab()?.alloc();
             if let Some(slot) = slot {
                 return Ok(slot);
@@ -319,6 +320,12 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
 
     #[inline(never)]
     fn free_slot(&self, at: Offset) -> Result<(), Reason> {
+        let freed = self.lock_slab()?.free_near(at);
+        if freed.is_some() { Ok(()) } else { self.free_any_slot(at) }
+    }
+
+    #[inline(never)]
+    fn free_any_slot(&self, at: Offset) -> Result<(), Reason> {
         self.lock_slab()?.free(at)
     }
 
@@ -328,7 +335,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     fn refuse(&self, ptr: *const u8) -> Reason {
         let reason = self.misplaced(ptr);
         if self.segment(Segment::Slab).contains(&ptr.addr()) {
-            let _ = self.lock_slab().map(|mut slab| slab.counters.refused(reason));
+            let _ = self.lock_slab().map(|mut slab| slab.refused(reason));
         } else if let Ok(mut blocks) = self.lock_blocks() {
             if reason == Reason::OutsideHeap {
                 blocks.refused_outside = blocks.refused_outside.wrapping_add(1);

@@ -4,6 +4,7 @@ use core::ptr::NonNull;
 
 use static_assertions::const_assert;
 
+use crate::block_map::BlockMap;
 use crate::blocks::Blocks;
 use crate::error::InitError;
 use crate::memory::Memory;
@@ -35,7 +36,7 @@ const fn all_make_heaps(from: usize, to: usize) -> bool {
     let mut size = from;
     while size <= to {
         let granules = Granules::from_bytes_floor(size);
-        let most = Blocks::<NextFit>::footprint(granules).saturating_add(Slab::<NextFit>::footprint(granules.count()));
+        let most = BlockMap::footprint(granules).saturating_add(Slab::<NextFit>::footprint(granules.count()));
         if most.saturating_add(GUARD).next_multiple_of(GRANULE).saturating_add(MIN_HEAP) > size {
             return false;
         }
@@ -101,7 +102,7 @@ pub enum Segment {
 pub const fn bookkeeping_size<P: Policy>(heap_size: usize, config: Config) -> usize {
     let slab = config.slab_segment(heap_size);
     let blocks = Granules::from_bytes_floor(heap_size).minus(Granules::from_bytes_floor(slab));
-    Blocks::<P>::footprint(blocks).saturating_add(Slab::<P>::footprint(slab::slots_of(slab, config.slab_size)))
+    BlockMap::footprint(blocks).saturating_add(Slab::<P>::footprint(slab::slots_of(slab, config.slab_size)))
 }
 
 /// Bytes that the bookkeeping takes of a region of `region_size` bytes, with the guard after it.
@@ -109,18 +110,21 @@ const fn own_bookkeeping<P: Policy>(region_size: usize, config: Config) -> usize
     bookkeeping_size::<P>(region_size, config).saturating_add(GUARD).next_multiple_of(GRANULE)
 }
 
-/// The two parts of a heap that is ready, and where they lie.
-pub(crate) struct Parts<'a, P> {
+/// Where the segments of a heap lie.
+pub(crate) struct Bounds {
     pub(crate) base: NonNull<u8>,
-    pub(crate) slab: Slab<'a, P>,
-    pub(crate) blocks: Blocks<'a, P>,
     /// Bytes of the slab segment, and of both.
     pub(crate) slab_segment: usize,
     pub(crate) size: usize,
 }
 
-/// Divides the memory into bookkeeping and two segments, and sets each up.
-pub(crate) fn lay_out<'a, P: Policy>(memory: Memory<'a>, config: Config) -> Result<Parts<'a, P>, InitError> {
+/// Divides the memory into bookkeeping and two segments, and sets both up, which are empty.
+pub(crate) fn lay_out<'a, P: Policy>(
+    memory: Memory<'a>,
+    config: Config,
+    slab: &mut Slab<'a, P>,
+    blocks: &mut Blocks<'a, P>,
+) -> Result<Bounds, InitError> {
     let given = memory.size();
     let own = match memory.bookkeeping_size() {
         None => own_bookkeeping::<P>(given, config),
@@ -144,10 +148,11 @@ pub(crate) fn lay_out<'a, P: Policy>(memory: Memory<'a>, config: Config) -> Resu
         return Err(too_small);
     }
     let slab_segment = config.slab_segment(size);
-    let (mut bump, slab, blocks) =
+    let (mut bump, first, second) =
         memory.divide(own, slab_segment, size.wrapping_sub(slab_segment)).ok_or(too_small)?;
-    let base = slab.start;
-    let blocks = Blocks::new(blocks, &mut bump).ok_or(too_small)?;
-    let slab = Slab::new(slab, config.slab_size, &mut bump).ok_or(too_small)?;
-    Ok(Parts { base, slab, blocks, slab_segment, size })
+    let base = first.start;
+    // Not reached: a failure, as the bookkeeping was compared with what is needed.
+    blocks.set_up(second, &mut bump).ok_or(too_small)?;
+    slab.set_up(first, config.slab_size, &mut bump).ok_or(too_small)?;
+    Ok(Bounds { base, slab_segment, size })
 }

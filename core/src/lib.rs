@@ -71,7 +71,7 @@
 //!   is there to.
 //! - Free blocks are always coalesced. When everything is freed, in any order, one block is left.
 //! - Which address a request gets is specified and reproducible: the lowest free slot; the first gap that fits, from the
-//!   rover on ([`Placement`]).
+//!   rover on, or from the first byte ([`Policy`]).
 //!
 //! # What it costs
 //! | operation | steps |
@@ -189,3 +189,7 @@ pub use spin::SpinLock;
 pub use stats::{SegmentStats, Stats};
 pub use units::{GRANULE, MAX_HEAP};
 pub use walk::{Block, Overwritten, State, Walk};
+
+#[cfg(doc)]
+#[doc = include_str!("../INTERNALS.md")]
+pub mod internals {}

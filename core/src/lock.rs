@@ -159,8 +159,9 @@ impl<L: RawLock, T> Deref for Guard<'_, L, T> {
 
     #[inline(always)]
     fn deref(&self) -> &T {
-        // SAFETY: exclusive but for other shared borrows of this guard: the lock is held.
-        unsafe { self.value.deref() }
+        // SAFETY: valid, and shared with nothing but other shared borrows of this guard: the lock is held. An exclusive reference
+        // on the way would end those.
+        self.value.with(|value| unsafe { &*value })
     }
 }
 

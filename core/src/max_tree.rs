@@ -42,15 +42,20 @@ pub(crate) struct MaxTree<'a> {
     top: u32,
 }
 
-/// The numbers of a node that are at least `n`, a bit each. `n` is 1 to [`MOST`].
+/// The place of the first number of a node, from `place` on, that is at least `n`; [`FAN`] or more if there is none. `n` is 1 to
+/// [`MOST`].
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
 #[cfg_attr(target_pointer_width = "64", inline(always))]
-fn at_least(node: &Node, n: u32) -> u32 {
-    let mut bits = 0u32;
-    for (place, &number) in (0u32..).zip(node) {
-        bits |= u32::from(number >= n).wrapping_shl(place);
-    }
-    bits
+fn first_in(node: &Node, place: u32, n: u32) -> u32 {
+    let later = node.iter().skip(place as usize);
+    place.wrapping_add(later.take_while(|&&number| number < n).count() as u32)
+}
+
+/// The place of the last number of a node, before `place`, that is at least `n`; [`FAN`] or more if there is none.
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
+fn last_in(node: &Node, place: u32, n: u32) -> u32 {
+    let before = (0..place).rev().zip(node.iter().take(place as usize).rev());
+    before.filter(|&(_, &number)| number >= n).map(|(place, _)| place).next().unwrap_or(FAN)
 }
 
 /// The largest number of a node.
@@ -61,7 +66,7 @@ fn largest(node: &Node) -> u32 {
 }
 
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
-use sse2::{at_least, largest};
+use sse2::{first_in, largest, last_in};
 
 /// A node as four vectors, which are there on every x86-64: compilers make two to four times as many instructions of the loops.
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
@@ -79,9 +84,9 @@ mod sse2 {
         unsafe { core::mem::transmute::<Node, [__m128i; 4]>(*node) }
     }
 
-    /// The numbers of a node that are at least `n`, a bit each. `n` is 1 to [`MOST`](super::MOST).
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(super) fn at_least(node: &Node, n: u32) -> u32 {
+    /// The numbers of a node that are at least `n`, a bit each.
+    #[inline(always)]
+    fn at_least(node: &Node, n: u32) -> u32 {
         #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one obligation, the same for each")]
         // SAFETY: they ask for SSE2, which this is compiled for, and touch no memory.
         let enough = unsafe {
@@ -92,6 +97,20 @@ mod sse2 {
             _mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d)))
         };
         enough as u32
+    }
+
+    /// The place of the first number of a node, from `place` on, that is at least `n`; 32 if there is none. `n` is 1 to
+    /// [`MOST`](super::MOST).
+    #[inline(always)]
+    pub(super) fn first_in(node: &Node, place: u32, n: u32) -> u32 {
+        (at_least(node, n) & u32::MAX.wrapping_shl(place)).trailing_zeros()
+    }
+
+    /// The place of the last number of a node, before `place`, that is at least `n`; [`u32::MAX`] if there is none.
+    #[inline(always)]
+    pub(super) fn last_in(node: &Node, place: u32, n: u32) -> u32 {
+        let before = at_least(node, n) & 1u32.wrapping_shl(place).wrapping_sub(1);
+        31u32.wrapping_sub(before.leading_zeros())
     }
 
     /// The largest number of a node.
@@ -138,17 +157,17 @@ impl<'a> MaxTree<'a> {
         }
     }
 
-    /// A tree of `chunks` zeros, or `None` if the memory or the levels do not suffice.
-    pub(crate) fn new(chunks: u32, memory: &mut Bump<'a>) -> Option<Self> {
-        let mut tree = Self { numbers: memory.slice(Self::numbers(chunks))?, ..Self::EMPTY };
+    /// Makes an empty tree one of `chunks` zeros; `None` if the memory or the levels do not suffice.
+    pub(crate) fn set_up(&mut self, chunks: u32, memory: &mut Bump<'a>) -> Option<()> {
+        self.numbers = memory.slice(Self::numbers(chunks))?;
         let (mut below, mut next) = (chunks, 0u32);
-        for (level, end) in (0u32..).zip(tree.starts.iter_mut().skip(1)) {
+        for (level, end) in (0u32..).zip(self.starts.iter_mut().skip(1)) {
             let nodes = below.div_ceil(FAN);
             next = next.wrapping_add(nodes.wrapping_mul(FAN));
             *end = next;
             if nodes <= 1 {
-                tree.top = level;
-                return Some(tree);
+                self.top = level;
+                return Some(());
             }
             below = nodes;
         }
@@ -162,19 +181,16 @@ impl<'a> MaxTree<'a> {
         self.starts[(level & LEVELS) as usize]
     }
 
-    /// What `look` makes of the node of `level` that holds number `index`, which the level has.
+    /// What `look` makes of the node of `level` that holds number `index`; `none` if there is no such node.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn look_at(&self, level: u32, index: u32, look: impl FnOnce(&Node) -> u32) -> u32 {
-        self.numbers.look_at(self.start(level).wrapping_add(index & !(FAN - 1)) as usize, look)
+    fn look_at(&self, level: u32, index: u32, none: u32, look: impl FnOnce(&Node) -> u32) -> u32 {
+        self.numbers.look_at(self.start(level).wrapping_add(index & !(FAN - 1)) as usize, none, look)
     }
 
-    /// The numbers from `index` of `level` on in its node that are at least `n`, a bit each; none if the level ends before.
+    /// The place in its node of the first number, from `index` of `level` on, that is at least `n`; [`FAN`] or more if there is none.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn found(&self, level: u32, index: u32, n: u32) -> u32 {
-        if self.start(level).wrapping_add(index) >= self.start(level.wrapping_add(1)) {
-            return 0;
-        }
-        self.look_at(level, index, |node| at_least(node, n))
+    fn first_from(&self, level: u32, index: u32, n: u32) -> u32 {
+        self.look_at(level, index, FAN, |node| first_in(node, index % FAN, n))
     }
 
     /// The number of `chunk`, 0 if there is no such chunk.
@@ -185,7 +201,7 @@ impl<'a> MaxTree<'a> {
 
     /// The largest number of all.
     pub(crate) fn root(&self) -> u32 {
-        self.look_at(self.top, 0, largest)
+        self.look_at(self.top, 0, 0, largest)
     }
 
     /// Makes the number of `chunk` at least `n`, and the maxima above, as far up as they are lower.
@@ -225,7 +241,7 @@ impl<'a> MaxTree<'a> {
             if self.numbers.get(above) != before {
                 return;
             }
-            let most = self.look_at(level, index, largest);
+            let most = self.look_at(level, index, 0, largest);
             if let Some(number) = self.numbers.get_mut(above) {
                 *number = most;
             }
@@ -239,10 +255,11 @@ impl<'a> MaxTree<'a> {
         let (mut index, n) = (from, n.min(MOST));
         let mut level = 0u32;
         while level <= self.top {
-            let found = self.found(level, index, n) & u32::MAX.wrapping_shl(index % FAN);
-            if found != 0 {
-                index = index & !(FAN - 1) | found.trailing_zeros();
-                return self.descend(level, index, n);
+            if self.start(level).wrapping_add(index) < self.start(level.wrapping_add(1)) {
+                let place = self.first_from(level, index, n);
+                if place < FAN {
+                    return self.descend(level, index & !(FAN - 1) | place, n);
+                }
             }
             (level, index) = (level.wrapping_add(1), (index / FAN).wrapping_add(1));
         }
@@ -256,15 +273,38 @@ impl<'a> MaxTree<'a> {
         let n = n.min(MOST);
         let mut level = self.top.min(1);
         loop {
-            let found = self.look_at(level, 0, |node| at_least(node, n));
-            if found != 0 {
-                return self.descend(level, found.trailing_zeros(), n);
+            let place = self.first_from(level, 0, n);
+            if place < FAN {
+                return self.descend(level, place, n);
             }
             if level >= self.top {
                 return NO_CHUNK;
             }
             level = level.wrapping_add(1);
         }
+    }
+
+    /// The last chunk before `before`, which is a chunk, whose number is at least `n`, or [`NO_CHUNK`].
+    #[inline(never)]
+    pub(crate) fn last(&self, before: u32, n: u32) -> u32 {
+        let n = n.min(MOST);
+        let (mut level, mut index) = (0u32, before);
+        loop {
+            let place = self.look_at(level, index, FAN, |node| last_in(node, index % FAN, n));
+            if place < FAN {
+                index = index & !(FAN - 1) | place;
+                break;
+            }
+            if level >= self.top {
+                return NO_CHUNK;
+            }
+            (level, index) = (level.wrapping_add(1), index / FAN);
+        }
+        while level > 0 {
+            (level, index) = (level.wrapping_sub(1), index.wrapping_mul(FAN));
+            index = index.wrapping_add(self.look_at(level, index, 0, |node| last_in(node, FAN, n)));
+        }
+        index
     }
 
     /// From number `index` of `level` down to the first chunk below it whose number is at least `n`.
@@ -274,8 +314,7 @@ impl<'a> MaxTree<'a> {
         while level > 0 {
             level = level.wrapping_sub(1);
             index = index.wrapping_mul(FAN);
-            let found = self.look_at(level, index, |node| at_least(node, n));
-            index = index.wrapping_add(found.trailing_zeros());
+            index = index.wrapping_add(self.first_from(level, index, n));
         }
         index
     }
@@ -290,7 +329,7 @@ impl<'a> MaxTree<'a> {
                 let room = self.start(above.wrapping_add(1)).wrapping_sub(self.start(above));
                 (0..room).all(|index| {
                     let place = index.wrapping_mul(FAN);
-                    let most = if place < numbers { self.look_at(level, place, largest) } else { 0 };
+                    let most = if place < numbers { self.look_at(level, place, 0, largest) } else { 0 };
                     self.numbers.get(self.start(above).wrapping_add(index) as usize) == most
                 })
             })
@@ -316,8 +355,8 @@ impl MaxTree<'_> {
         self.numbers.get_mut(place)
     }
 
-    pub(crate) fn at_least(node: &[u32; FAN as usize], n: u32) -> u32 {
-        at_least(node, n)
+    pub(crate) fn first_in(node: &[u32; FAN as usize], place: u32, n: u32) -> u32 {
+        first_in(node, place, n)
     }
 
     pub(crate) fn largest(node: &[u32; FAN as usize]) -> u32 {

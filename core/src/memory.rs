@@ -142,10 +142,10 @@ pub(crate) struct Bump<'a> {
 }
 
 impl<'a> Bump<'a> {
-    /// Moves on to the next multiple of [`ALIGNMENT`].
-    pub(crate) fn align(&mut self) -> Option<()> {
+    /// Moves on to the next multiple of [`ALIGNMENT`], if there is one.
+    pub(crate) fn align(&mut self) {
         let skip = self.next.align_offset(ALIGNMENT);
-        self.advance(skip).map(|_| ())
+        let _ = self.advance(skip);
     }
 
     fn advance(&mut self, bytes: usize) -> Option<NonNull<u8>> {
@@ -238,11 +238,11 @@ impl<T: Plain> Lent<'_, T> {
         Some(unsafe { &mut *place })
     }
 
-    /// What `look` makes of the `N` values from `index` on; zero if there are not so many.
+    /// What `look` makes of the `N` values from `index` on; `none` if there are not so many.
     #[inline(always)]
-    pub(crate) fn look_at<const N: usize>(&self, index: usize, look: impl FnOnce(&[T; N]) -> T) -> T {
+    pub(crate) fn look_at<const N: usize>(&self, index: usize, none: T, look: impl FnOnce(&[T; N]) -> T) -> T {
         if index >= self.len.saturating_sub(const { N - 1 }) {
-            return T::ZERO;
+            return none;
         }
         // SAFETY: in bounds: index + N - 1 < len was just compared.
         let place = unsafe { self.start.add(index) };

@@ -14,7 +14,7 @@ use crate::error::Reason;
 use crate::memory::{Bump, Piece};
 use crate::policy::Policy;
 use crate::region::Region;
-use crate::stats::{Counters, SegmentStats};
+use crate::stats::SegmentStats;
 use crate::units::{BITS, Granules, Offset, Reciprocal, Resize, Word};
 
 /// Invariants:
@@ -31,9 +31,15 @@ pub(crate) struct Slab<'a, P> {
     pub(crate) used: u32,
     pub(crate) slots: u32,
     by_stride: Reciprocal,
+    /// What the C header's `length` says of a slot.
+    length: i32,
     /// The returned slots above `lowest`.
     pub(crate) returned: BitTree<'a>,
-    pub(crate) counters: Counters,
+    /// How many slots below `used` are not live.
+    pub(crate) idle: u32,
+    /// Requests that were served.
+    allocs: usize,
+    refused_frees: usize,
     policy: PhantomData<P>,
 }
 
@@ -53,8 +59,11 @@ impl<'a, P: Policy> Slab<'a, P> {
         used: 0,
         slots: 0,
         by_stride: Reciprocal::ZERO,
+        length: 0,
         returned: BitTree::EMPTY,
-        counters: Counters::ZERO,
+        idle: 0,
+        allocs: 0,
+        refused_frees: 0,
         policy: PhantomData,
     };
 
@@ -63,12 +72,13 @@ impl<'a, P: Policy> Slab<'a, P> {
         BitTree::words(slots).saturating_mul(size_of::<Word>())
     }
 
-    /// A slab of slots of `slab_size` bytes, rounded up to granules.
-    pub(crate) fn new(piece: Piece<'a>, slab_size: usize, memory: &mut Bump<'a>) -> Option<Self> {
-        let region = Region::new(piece);
-        let slots = slots_of(region.granules().bytes(), slab_size);
-        let by_stride = Reciprocal::new(Granules::from_bytes_ceil(slab_size).count());
-        Some(Self { returned: BitTree::new(slots, memory)?, region, slots, by_stride, ..Self::EMPTY })
+    /// Makes an empty slab one of slots of `slab_size` bytes, rounded up to granules.
+    pub(crate) fn set_up(&mut self, piece: Piece<'a>, slab_size: usize, memory: &mut Bump<'a>) -> Option<()> {
+        self.region = Region::new(piece);
+        self.slots = slots_of(self.region.granules().bytes(), slab_size);
+        self.by_stride = Reciprocal::new(Granules::from_bytes_ceil(slab_size).count());
+        self.length = self.stride().length();
+        self.returned.set_up(self.slots, memory)
     }
 
     /// The size of a slot.
@@ -87,38 +97,51 @@ impl<'a, P: Policy> Slab<'a, P> {
         at.index().checked_div(self.stride().count()).unwrap_or(u32::MAX)
     }
 
-    /// Allocates the lowest free slot; `None` if all are live.
+    /// Allocates the lowest free slot, if that is simple: it was never used, or another returned slot is near and stays so.
+    /// `None` otherwise, and nothing has changed.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
+    pub(crate) fn alloc_near(&mut self) -> Option<NonNull<u8>> {
+        let slot = self.lowest;
+        let next;
+        if slot < self.used {
+            let word = self.returned.word_of(slot);
+            if word & word.wrapping_sub(1) == 0 {
+                return None;
+            }
+            next = slot & !(BITS - 1) | word.trailing_zeros();
+            self.returned.clear_in_word(next);
+            self.idle = self.idle.wrapping_sub(1);
+        } else if slot < self.slots {
+            next = slot.wrapping_add(1);
+            self.used = next;
+        } else {
+            return None;
+        }
+        self.lowest = next;
+        self.allocs = self.allocs.wrapping_add(1);
+        self.region.place(self.offset(slot))
+    }
+
+    /// Allocates the lowest free slot; `None` if all are live.
     pub(crate) fn alloc(&mut self) -> Option<NonNull<u8>> {
         let slot = self.lowest;
         if slot >= self.slots {
             return None;
         }
-        let payload = self.region.pointer(self.offset(slot), self.stride())?;
+        let payload = self.region.place(self.offset(slot))?;
         if slot == self.used {
             self.used = slot.wrapping_add(1);
             self.lowest = self.used;
         } else {
-            self.lowest = self.take_lowest(slot);
+            self.idle = self.idle.wrapping_sub(1);
+            let next = if self.idle == 0 { NO_BIT } else { self.returned.next(slot) };
+            if next != NO_BIT {
+                self.returned.clear(next);
+            }
+            self.lowest = next.min(self.used);
         }
-        self.counters.allocated(self.stride());
+        self.allocs = self.allocs.wrapping_add(1);
         Some(payload)
-    }
-
-    /// The lowest free slot when `slot`, which was it, is live. It is taken out of the tree.
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn take_lowest(&mut self, slot: u32) -> u32 {
-        // Every slot below `used` is counted: live, returned or the lowest.
-        let returned = self.used.wrapping_sub(self.counters.objects());
-        if returned == 1 {
-            return self.used;
-        }
-        let next = match self.returned.word_of(slot) {
-            0 => self.returned.next(slot),
-            word => slot & !(BITS - 1) | word.trailing_zeros(),
-        };
-        self.returned.clear(next);
-        next.min(self.used)
     }
 
     /// Whether a slot below `used` is not live.
@@ -135,10 +158,11 @@ impl<'a, P: Policy> Slab<'a, P> {
     /// The live slot that starts at `at`.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn live(&self, at: Offset) -> Result<u32, Reason> {
-        match self.by_stride.divide(at.index()) {
-            Some(slot) if slot < self.used && !self.is_returned(slot) => Ok(slot),
-            _ => Err(self.reason(at)),
+        let Some(slot) = self.by_stride.divide(at.index()) else { return Err(self.reason(at)) };
+        if slot >= self.used || self.is_returned(slot) {
+            return Err(self.reason(at));
         }
+        Ok(slot)
     }
 
     /// What `at` is if it is no live slot's start.
@@ -157,28 +181,57 @@ impl<'a, P: Policy> Slab<'a, P> {
         }
     }
 
-    /// Frees the live slot that starts at `at`.
+    /// Frees the live slot that starts at `at`, if that is simple: it is below all returned ones, and none of their summaries
+    /// changes. `None` otherwise, and nothing has changed.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
+    pub(crate) fn free_near(&mut self, at: Offset) -> Option<()> {
+        let slot = self.by_stride.divide(at.index())?;
+        let next = self.lowest;
+        // Below `lowest` all slots are live.
+        if slot >= next {
+            return None;
+        }
+        if next < self.used {
+            if self.returned.word_of(next) == 0 {
+                return None;
+            }
+            self.returned.set_in_word(next);
+        }
+        self.lowest = slot;
+        self.idle = self.idle.wrapping_add(1);
+        self.region.write_free_slot(at, self.length, if P::ROVES { self.free_offset(next) } else { Offset::NIL });
+        Some(())
+    }
+
+    /// Frees the live slot that starts at `at`.
     pub(crate) fn free(&mut self, at: Offset) -> Result<(), Reason> {
         let slot = match self.live(at) {
             Ok(slot) => slot,
-            Err(reason) => return Err(self.counters.refused(reason)),
+            Err(reason) => return Err(self.refused(reason)),
         };
-        self.counters.freed(self.stride());
-        if slot < self.lowest {
-            let next = core::mem::replace(&mut self.lowest, slot);
-            if next < self.used {
-                self.returned.set(next);
+        self.idle = self.idle.wrapping_add(1);
+        let lowest = self.lowest;
+        if slot < lowest {
+            self.lowest = slot;
+            if lowest < self.used {
+                self.returned.set(lowest);
             }
-            self.region.write_free(at, self.stride(), if P::ROVES { self.free_offset(next) } else { Offset::NIL });
+            self.region.write_free_slot(at, self.length, if P::ROVES { self.free_offset(lowest) } else { Offset::NIL });
         } else {
             self.returned.set(slot);
-            self.region.write_free(at, self.stride(), if P::ROVES { self.next_free(slot) } else { Offset::NIL });
+            self.region.write_free_slot(at, self.length, self.next_free(slot));
             if P::ROVES {
                 self.region.link(self.offset(self.previous_free(slot)), at);
             }
         }
         Ok(())
+    }
+
+    /// Counts a refused free, and returns its reason.
+    #[cold]
+    pub(crate) fn refused(&mut self, reason: Reason) -> Reason {
+        self.refused_frees = self.refused_frees.wrapping_add(1);
+        reason
     }
 
     /// The `next` of returned slot `slot`: where the next free slot is, or [`Offset::NIL`].
@@ -213,15 +266,35 @@ impl<'a, P: Policy> Slab<'a, P> {
 
     /// Whether the slot that starts at `at` can hold `size` bytes where it stands, if `stay`.
     pub(crate) fn resize(&mut self, at: Offset, size: usize, stay: bool) -> Result<Resize, Reason> {
-        self.live(at).map_err(|reason| self.counters.refused(reason))?;
+        self.live(at).map_err(|reason| self.refused(reason))?;
         let slot = self.stride().bytes();
         Ok(if stay && size <= slot { Resize::InPlace } else { Resize::Move(slot) })
     }
 
+    /// Slots that are live now.
+    pub(crate) fn objects(&self) -> u32 {
+        self.used.wrapping_sub(self.idle)
+    }
+
     pub(crate) fn stats(&self) -> SegmentStats {
-        let free = self.slots.wrapping_sub(self.counters.objects());
-        let usable = Granules::new(self.slots.wrapping_mul(self.stride().count()));
-        let largest = if free > 0 { self.stride() } else { Granules::ZERO };
-        self.counters.figures(self.region.granules().bytes(), usable, largest, free)
+        let bytes = |slots: u32| Granules::new(slots.wrapping_mul(self.stride().count())).bytes();
+        let (live, free) = (self.objects(), self.slots.wrapping_sub(self.objects()));
+        SegmentStats {
+            size: self.region.granules().bytes(),
+            live_bytes: bytes(live),
+            // The lowest free slot goes first: the last slot that was ever used was so when all before it were live.
+            peak_bytes: bytes(self.used),
+            live_objects: live as usize,
+            peak_objects: self.used as usize,
+            free_bytes: bytes(free),
+            largest_free: bytes(free.min(1)),
+            free_blocks: free as usize,
+            allocs: self.allocs as u64,
+            frees: self.allocs.wrapping_sub(live as usize) as u64,
+            failed_full: 0,
+            failed_fragmented: 0,
+            refused_frees: self.refused_frees as u64,
+            corruptions: 0,
+        }
     }
 }

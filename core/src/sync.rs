@@ -36,6 +36,12 @@ mod real {
             // SAFETY: valid: it points into the cell, which the caller borrows; exclusive: as the caller promises.
             unsafe { &mut *self.0 }
         }
+
+        /// Calls `look` with a pointer to the value, for those who must not make an exclusive reference.
+        #[inline(always)]
+        pub(crate) fn with<R>(&self, look: impl FnOnce(*mut T) -> R) -> R {
+            look(self.0)
+        }
     }
 }
 

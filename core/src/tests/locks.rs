@@ -102,3 +102,14 @@ fn a_call_into_a_segment_that_this_thread_is_in_is_refused_as_reentered() {
     let failed = (stats.blocks.failed_full, stats.blocks.failed_fragmented, stats.spilled);
     assert_eq!(failed, (0, 0, 0), "a refused call counts as nothing");
 }
+
+/// Under Miri: what a guard shows twice is shared, and neither view ends the other.
+#[test]
+fn a_guard_can_be_looked_into_twice_at_once() {
+    let mut region = Box::new(Region::new());
+    let heap: Heap<'_, NoLock> = Heap::from_memory(region.as_mut(), Config::new(SLOT)).unwrap();
+    assert_eq!(heap.rover().unwrap(), Some(heap.segment(Segment::Blocks).start));
+    let slab = heap.lock_slab().unwrap();
+    let (first, second) = (&slab.region, &slab.returned);
+    assert_eq!((u32::from(second.contains(0)), first.granules().bytes()), (0, heap.segment(Segment::Slab).len()));
+}

@@ -7,7 +7,7 @@ use std::vec;
 use std::vec::Vec;
 
 use super::{Random, with_bookkeeping};
-use crate::bits::{Place, Window};
+use crate::bits::Place;
 use crate::block_map::{BlockMap, Gap};
 use crate::blocks::Blocks;
 use crate::error::AllocError;
@@ -108,20 +108,14 @@ fn compare(map: &BlockMap<'_>, model: &Model, random: &mut Random) {
     assert!(map.summary.is_whole() && map.maxima.is_whole() && map.boundaries.padding_is_clear());
 }
 
-/// Whether turning the bits of two boundaries over has returned the bits of their chunks: of one chunk the second is what is
-/// there now.
-fn is_told(map: &BlockMap<'_>, first: u32, second: u32, seen: (Window, Window)) {
-    for (at, window) in [(first, seen.0), (second, seen.1)].into_iter().skip(usize::from(first / BITS == second / BITS))
-    {
-        let now = map.boundaries.chunk(at / BITS);
-        assert_eq!((window.starts, window.ends), (now.starts, now.ends), "chunk of {at}");
-    }
-}
-
 /// Makes, moves and frees blocks of up to `longest` granules in a segment of `end` granules, and compares after each step.
 fn every_step_agrees(end: u32, longest: u32, steps: usize) {
     with_bookkeeping(BlockMap::footprint(Granules::new(end)), |memory| {
-        let mut map = BlockMap::new(Granules::new(end), memory).unwrap();
+        let mut map = {
+            let mut new = BlockMap::EMPTY;
+            new.set_up(Granules::new(end), memory).unwrap();
+            new
+        };
         assert_eq!(map.end(), Offset::new(end));
         let mut model = Model { blocks: Vec::new(), end };
         let mut random = Random(u64::from(end * 1000 + longest));
@@ -139,7 +133,7 @@ fn every_step_agrees(end: u32, longest: u32, steps: usize) {
                 assert_eq!(found.as_ref().map(|found| found.gap), fits.map(|(start, end)| gap(start, end)));
                 let (Some(found), Some((start, stop))) = (found, fits) else { continue };
                 let (from, to) = map.span(Offset::new(start), Offset::new(start + need)).unwrap();
-                let _ = map.occupy(from, to);
+                map.occupy(from, to);
                 map.settle(found, gap(start + need, stop));
                 let index = model.blocks.partition_point(|block| block.0 < start);
                 model.blocks.insert(index, (start, start + need));
@@ -156,15 +150,17 @@ fn every_step_agrees(end: u32, longest: u32, steps: usize) {
                     _ => start,
                 };
                 let (from, to) = (place(&map, at), place(&map, at + length).near());
-                let seen = if at == start { map.occupy(from, to) } else { map.occupy_inside(from, to) };
-                is_told(&map, at, at + length, seen);
+                if at == start {
+                    map.occupy(from, to)
+                } else {
+                    map.occupy_inside(from, to)
+                }
                 let index = model.blocks.partition_point(|block| block.0 < at);
                 model.blocks.insert(index, (at, at + length));
                 touched = [start, at, at + length];
             } else if random.below(3) > 0 {
                 let (start, stop) = model.blocks.remove(random.below(model.blocks.len()));
-                let seen = map.vacate(place(&map, start), place(&map, stop).near());
-                is_told(&map, start, stop, seen);
+                map.vacate(place(&map, start), place(&map, stop).near());
                 let gap_start = model.gaps().find(|gap| gap.0 <= start && gap.1 >= stop).unwrap().0;
                 touched = [gap_start, start, stop];
             } else {
@@ -176,8 +172,7 @@ fn every_step_agrees(end: u32, longest: u32, steps: usize) {
                     continue;
                 }
                 let (before, after) = map.ends(Offset::new(stop), Offset::new(to)).unwrap();
-                let seen = map.move_end(before, after);
-                is_told(&map, to, stop, seen);
+                map.move_end(before, after);
                 model.blocks[index].1 = to;
                 touched = [start, stop, to];
             }
@@ -207,16 +202,17 @@ fn the_map_of_blocks_and_gaps_longer_than_a_window_agrees_with_a_list() {
 fn the_blocks_take_what_they_say_and_no_less() {
     fn made<P: Policy>(size: Granules, bytes: usize) -> bool {
         let mut region = vec![0u8; size.bytes() + GRANULE];
-        let start = NonNull::from(&mut region[0]);
-        // SAFETY: in bounds: there is a granule more.
-        let start = unsafe { start.add(start.align_offset(GRANULE)) };
+        let skip = region.as_ptr().align_offset(GRANULE);
+        let start = NonNull::new(region.as_mut_ptr().wrapping_add(skip)).unwrap();
         let piece = Piece { start, size: size.bytes(), zeroed: true, lent: PhantomData };
-        with_bookkeeping(bytes, |memory| Blocks::<P>::new(piece, memory).is_some())
+        with_bookkeeping(bytes, |memory| {
+            let mut blocks = Blocks::<P>::EMPTY;
+            blocks.set_up(piece, memory).is_some()
+        })
     }
     for size in [2, BITS - 1, BITS, 17 * BITS, 257 * BITS].map(Granules::new) {
-        let bytes = Blocks::<NextFit>::footprint(size) - (ALIGNMENT - 1);
+        let bytes = BlockMap::footprint(size) - (ALIGNMENT - 1);
         assert_eq!([made::<NextFit>(size, bytes), made::<NextFit>(size, bytes - 1)], [true, false], "{size:?}");
-        let bytes = Blocks::<FirstFit>::footprint(size) - (ALIGNMENT - 1);
         assert_eq!([made::<FirstFit>(size, bytes), made::<FirstFit>(size, bytes - 1)], [true, false], "{size:?}");
     }
 }
@@ -226,7 +222,12 @@ fn the_map_takes_what_it_says_and_no_less() {
     for end in [2, BITS - 1, BITS, 17 * BITS, 257 * BITS, 5000 * BITS].map(Granules::new) {
         // The footprint holds what aligning takes, which here is nothing.
         let bytes = BlockMap::footprint(end) - (ALIGNMENT - 1);
-        let made = |bytes| with_bookkeeping(bytes, |memory| BlockMap::new(end, memory).is_some());
+        let made = |bytes| {
+            with_bookkeeping(bytes, |memory| {
+                let mut map = BlockMap::EMPTY;
+                map.set_up(end, memory).is_some()
+            })
+        };
         assert_eq!([made(bytes), made(bytes - 1)], [true, false], "{end:?}");
     }
 }

@@ -57,12 +57,22 @@ fn levels(size: u32, fan: u32) -> u32 {
 }
 
 fn with_bits<R>(bits: u32, test: impl FnOnce(&mut BitTree<'_>) -> R) -> R {
-    with_bookkeeping(BitTree::words(bits) * size_of::<Word>(), |memory| test(&mut BitTree::new(bits, memory).unwrap()))
+    with_bookkeeping(BitTree::words(bits) * size_of::<Word>(), |memory| {
+        test(&mut {
+            let mut new = BitTree::EMPTY;
+            new.set_up(bits, memory).unwrap();
+            new
+        })
+    })
 }
 
 fn with_numbers<R>(numbers: u32, test: impl FnOnce(&mut MaxTree<'_>) -> R) -> R {
     with_bookkeeping(MaxTree::numbers(numbers) * size_of::<u32>(), |memory| {
-        test(&mut MaxTree::new(numbers, memory).unwrap())
+        test(&mut {
+            let mut new = MaxTree::EMPTY;
+            new.set_up(numbers, memory).unwrap();
+            new
+        })
     })
 }
 
@@ -224,6 +234,13 @@ impl Numbers {
     }
 }
 
+impl Numbers {
+    fn last(&self, before: u32, least: u32) -> u32 {
+        let least = least.min(MOST);
+        self.by_chunk.range(..before).rfind(|&(_, &number)| number >= least).map_or(NO_CHUNK, |(&chunk, _)| chunk)
+    }
+}
+
 /// Small numbers, of which many are alike, and the largest there are.
 const STEPS: [u32; 5] = [MOST - 1, MOST, MOST + 1, u32::MAX - 1, u32::MAX];
 
@@ -271,6 +288,12 @@ fn the_max_tree_finds_what_a_scan_finds() {
                         numbers.first(at, least),
                         "{least} from {at} of {size}, step {step}"
                     );
+                    let at = at.min(size - 1);
+                    assert_eq!(
+                        tree.last(at, least),
+                        numbers.last(at, least),
+                        "{least} before {at} of {size}, step {step}"
+                    );
                 }
                 assert_eq!(tree.first_of_all(least), numbers.first(0, least), "{least} of {size}, step {step}");
                 if step % 100 == 0 {
@@ -293,6 +316,9 @@ fn a_number_alone_is_seen_on_every_level_and_gone_from_every_level() {
                     assert_eq!((tree.root(), tree.get(chunk)), (number.min(MOST), number.min(MOST)));
                     let found = (tree.first(0, number), tree.first_of_all(number), tree.first(chunk, number));
                     assert_eq!(found, (chunk, chunk, chunk), "{number} at {chunk} of {size}");
+                    let before = if chunk < size - 1 { chunk } else { NO_CHUNK };
+                    let found = (tree.last(size - 1, number), tree.last(chunk, number));
+                    assert_eq!(found, (before, NO_CHUNK), "{number} at {chunk} of {size}");
                     assert!(tree.is_whole(), "{number} at {chunk} of {size}");
                     tree.lower(chunk, 0);
                     assert_eq!((tree.root(), tree.get(chunk)), (0, 0));
@@ -358,8 +384,11 @@ fn a_node_says_which_of_its_numbers_suffice_up_to_the_largest_number_there_is() 
     for _ in 0..2000 {
         let node: [u32; FAN as usize] = core::array::from_fn(|_| edges[random.below(edges.len())]);
         for &least in &edges[1..] {
-            let sufficient = (0..FAN).filter(|&at| node[at as usize] >= least).fold(0, |bits, at| bits | 1 << at);
-            assert_eq!(MaxTree::at_least(&node, least), sufficient, "{least} in {node:?}");
+            for from in 0..FAN {
+                let sought = (from..FAN).find(|&at| node[at as usize] >= least);
+                let found = Some(MaxTree::first_in(&node, from, least)).filter(|&at| at < FAN);
+                assert_eq!(found, sought, "{least} from {from} on in {node:?}");
+            }
         }
         assert_eq!(Some(MaxTree::largest(&node)), node.into_iter().max());
     }
@@ -404,12 +433,22 @@ fn a_tree_with_all_its_levels_finds_the_last_and_ends_a_search_for_nothing() {
 #[test]
 fn a_tree_takes_what_it_says_and_no_less() {
     for size in BIT_SIZES {
-        let made = |bytes| with_bookkeeping(bytes, |memory| BitTree::new(size, memory).is_some());
+        let made = |bytes| {
+            with_bookkeeping(bytes, |memory| {
+                let mut tree = BitTree::EMPTY;
+                tree.set_up(size, memory).is_some()
+            })
+        };
         let bytes = BitTree::words(size) * size_of::<Word>();
         assert_eq!([made(bytes), made(bytes - size_of::<Word>())], [true, false], "{size} bits");
     }
     for size in NUMBER_SIZES {
-        let made = |bytes| with_bookkeeping(bytes, |memory| MaxTree::new(size, memory).is_some());
+        let made = |bytes| {
+            with_bookkeeping(bytes, |memory| {
+                let mut tree = MaxTree::EMPTY;
+                tree.set_up(size, memory).is_some()
+            })
+        };
         let bytes = MaxTree::numbers(size) * size_of::<u32>();
         assert_eq!([made(bytes), made(bytes - size_of::<u32>())], [true, false], "{size} numbers");
     }

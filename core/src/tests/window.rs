@@ -27,7 +27,11 @@ fn with_random_boundaries(test: impl Fn(&mut Boundaries<'_>, &mut Model, &mut Ra
     for chunks in [1, 2, 3, 5] {
         for sparsity in [2, 3, 40] {
             with_bookkeeping(Boundaries::words(chunks) * size_of::<Word>(), |memory| {
-                let mut boundaries = Boundaries::new(chunks, memory).unwrap();
+                let mut boundaries = {
+                    let mut new = Boundaries::EMPTY;
+                    new.set_up(chunks, memory).unwrap();
+                    new
+                };
                 let size = (chunks * BITS) as usize;
                 let mut model = Model { starts: vec![false; size], ends: vec![false; size] };
                 let mut random = Random(u64::from(chunks) * 100 + sparsity as u64);
