@@ -171,10 +171,17 @@ impl<'a> Boundaries<'a> {
         Window { starts: window(self.starts), ends: window(self.ends) }
     }
 
+    /// How many chunks there are.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    fn count(&self) -> usize {
+        const BITS: usize = Word::BITS as usize;
+        self.limit / BITS
+    }
+
     /// The bits of a chunk; none if there is no such chunk.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn chunk(&self, chunk: u32) -> Window {
-        if chunk as usize >= self.limit / BITS as usize {
+        if chunk as usize >= self.count() {
             return Window { starts: 0, ends: 0 };
         }
         self.around(Near(chunk.wrapping_mul(BITS)))
@@ -184,11 +191,13 @@ impl<'a> Boundaries<'a> {
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn around(&self, Near(at): Near) -> Window {
         let index = (at / BITS) as usize;
-        // SAFETY: valid for reads, aligned, initialised: a word of a chunk or of the padding after it.
-        let starts = unsafe { self.starts.add(index).read() };
-        // SAFETY: as above.
-        let ends = unsafe { self.ends.add(index).read() };
-        Window { starts: Word::from_le(starts), ends: Word::from_le(ends) }
+        let word = |words: *mut Word| {
+            // SAFETY: in bounds: a word of a chunk or of the padding after it.
+            let word = unsafe { words.add(index) };
+            // SAFETY: valid for reads, aligned, initialised: by the invariant.
+            Word::from_le(unsafe { word.read() })
+        };
+        Window { starts: word(self.starts), ends: word(self.ends) }
     }
 
     /// Turns the start bit of a boundary over, and returns the bits of its chunk.
@@ -196,8 +205,10 @@ impl<'a> Boundaries<'a> {
     pub(crate) fn flip_start(&mut self, at: Near) -> Window {
         let Window { starts, ends } = self.around(at);
         let starts = starts ^ bit(at.0);
-        // SAFETY: valid for writes, aligned: a word of a chunk or of the padding after it.
-        unsafe { self.starts.add((at.0 / BITS) as usize).write(starts.to_le()) };
+        // SAFETY: in bounds: a word of a chunk or of the padding after it.
+        let word = unsafe { self.starts.add((at.0 / BITS) as usize) };
+        // SAFETY: valid for writes, aligned: by the invariant.
+        unsafe { word.write(starts.to_le()) };
         Window { starts, ends }
     }
 
@@ -206,19 +217,21 @@ impl<'a> Boundaries<'a> {
     pub(crate) fn flip_end(&mut self, at: Near) -> Window {
         let Window { starts, ends } = self.around(at);
         let ends = ends ^ bit(at.0);
-        // SAFETY: valid for writes, aligned: a word of a chunk or of the padding after it.
-        unsafe { self.ends.add((at.0 / BITS) as usize).write(ends.to_le()) };
+        // SAFETY: in bounds: a word of a chunk or of the padding after it.
+        let word = unsafe { self.ends.add((at.0 / BITS) as usize) };
+        // SAFETY: valid for writes, aligned: by the invariant.
+        unsafe { word.write(ends.to_le()) };
         Window { starts, ends }
     }
 
     /// The bits of each chunk.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = Window> + '_ {
-        (0..self.limit / BITS as usize).map(|chunk| self.chunk(chunk as u32))
+        (0..self.count()).map(|chunk| self.chunk(chunk as u32))
     }
 
     /// Whether the padding is clear.
     pub(crate) fn padding_is_clear(&self) -> bool {
-        let chunks = self.limit / BITS as usize;
+        let chunks = self.count();
         let arrays = [PADDING, chunks.wrapping_add(2 * PADDING)].map(|start| start..start.wrapping_add(chunks));
         (0..self.words.len())
             .all(|index| arrays.iter().any(|array| array.contains(&index)) || self.words.get(index) == 0)

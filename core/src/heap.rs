@@ -86,6 +86,9 @@ impl Bounds {
     }
 }
 
+/// A segment, locked, unless this thread is in the heap.
+type Locking<'h, L, S> = Result<Guard<'h, L, S>, Reentered>;
+
 /// Where an address lies.
 enum Place {
     Slab(Offset),
@@ -150,21 +153,19 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
 
     /// The slab, locked.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(crate) fn lock_slab(&self) -> Result<Guard<'_, L, Slab<'a, P>>, Reentered> {
+    pub(crate) fn lock_slab(&self) -> Locking<'_, L, Slab<'a, P>> {
         self.slab.lock_unless_holding(&self.blocks)
     }
 
     /// The blocks, locked.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(crate) fn lock_blocks(&self) -> Result<Guard<'_, L, Blocks<'a, P>>, Reentered> {
+    pub(crate) fn lock_blocks(&self) -> Locking<'_, L, Blocks<'a, P>> {
         self.blocks.lock_unless_holding(&self.slab)
     }
 
     /// Both, locked: the slab first, always. No call waits for one lock while it holds the other, so no order can end in a
     /// deadlock but one between two callers of this.
-    pub(crate) fn lock_both(
-        &self,
-    ) -> (Result<Guard<'_, L, Slab<'a, P>>, Reentered>, Result<Guard<'_, L, Blocks<'a, P>>, Reentered>) {
+    pub(crate) fn lock_both(&self) -> (Locking<'_, L, Slab<'a, P>>, Locking<'_, L, Blocks<'a, P>>) {
         (self.slab.lock(), self.blocks.lock())
     }
 

@@ -71,7 +71,7 @@
 //!   is there to.
 //! - Free blocks are always coalesced. When everything is freed, in any order, one block is left.
 //! - Which address a request gets is specified and reproducible: the lowest free slot; the first gap that fits, from the
-//!   rover on ([`Placement`]).
+//!   rover on, or from the first byte ([`Policy`]).
 //!
 //! # What it costs
 //! | operation | steps |
@@ -116,11 +116,16 @@
 //! | `critical-section` | `CriticalSectionLock`, the critical section of crate critical-section 1 |
 //! | `lock-api-04`, `lock-api-05` | `LockApi04`, `LockApi05`: any `RawMutex` of crate lock_api 0.4, 0.5 (which needs Rust 1.95) |
 //!
+//! On nightly compilers std's `Vec::new_in(&heap)` works too: enable `allocator-api2-02` here and feature `nightly` of crate
+//! allocator-api2 0.2, whose `Allocator` is then std's.
+//!
 //! Rust 1.85 and later. On targets that have no atomic swap (thumbv6m) there is no [`SpinLock`]; name another lock.
 //!
 //! [INTERNALS]: internals
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// See build.rs.
+#![cfg_attr(slabfit_allocator_api, allow(unknown_lints, unused_features), feature(allocator_api))]
 #![deny(unsafe_code)]
 #![deny(
     clippy::indexing_slicing,
@@ -184,3 +189,7 @@ pub use spin::SpinLock;
 pub use stats::{SegmentStats, Stats};
 pub use units::{GRANULE, MAX_HEAP};
 pub use walk::{Block, Overwritten, State, Walk};
+
+#[cfg(doc)]
+#[doc = include_str!("../INTERNALS.md")]
+pub mod internals {}

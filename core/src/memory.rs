@@ -241,7 +241,7 @@ impl<T: Plain> Lent<'_, T> {
     /// What `look` makes of the `N` values from `index` on; `none` if there are not so many.
     #[inline(always)]
     pub(crate) fn look_at<const N: usize>(&self, index: usize, none: T, look: impl FnOnce(&[T; N]) -> T) -> T {
-        if index >= self.len.saturating_sub(N - 1) {
+        if index >= self.len.saturating_sub(const { N - 1 }) {
             return none;
         }
         // SAFETY: in bounds: index + N - 1 < len was just compared.

@@ -220,7 +220,8 @@ pub(crate) unsafe fn copy(from: NonNull<u8>, to: NonNull<u8>, count: Granules) {
     }
     // Without an operating system a loop over words is smaller than the 700 bytes of memmove.
     let (from, to) = (from.cast::<MaybeUninit<usize>>(), to.cast::<MaybeUninit<usize>>());
-    for at in 0..count.bytes() / size_of::<usize>() {
+    const WORD: usize = size_of::<usize>();
+    for at in 0..count.bytes() / WORD {
         // SAFETY: in bounds: both have `count` granules.
         let from = unsafe { from.add(at) };
         // SAFETY: as above.

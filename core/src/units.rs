@@ -131,7 +131,8 @@ impl Granules {
 
     /// What the C header's `length` says of this many granules: bytes, or `INT_MAX` if an `int` cannot hold them.
     pub(crate) const fn length(self) -> i32 {
-        if self.0 > i32::MAX as u32 / GRANULE as u32 { i32::MAX } else { (self.0 as i32).wrapping_mul(GRANULE as i32) }
+        const MOST: u32 = i32::MAX as u32 / GRANULE as u32;
+        if self.0 > MOST { i32::MAX } else { (self.0 as i32).wrapping_mul(GRANULE as i32) }
     }
 
     pub(crate) const fn plus(self, count: Self) -> Self {
