@@ -190,9 +190,32 @@ impl<T> UnsafeCell<T> {
         Self { value: std::cell::UnsafeCell::new(value), watched: OnceLock::new() }
     }
 
-    /// Reaches the value for as long as `work` runs.
-    pub fn with_mut<R>(&self, work: impl FnOnce(*mut T) -> R) -> R {
+    /// The way to the value. Loom sees that somebody is there for as long as it lives.
+    pub fn get_mut(&self) -> MutPtr<T> {
         let watched = self.watched.get_or_init(|| Watched(loom::cell::UnsafeCell::new(())));
-        watched.0.with_mut(|_| work(self.value.get()))
+        MutPtr { value: self.value.get(), _watched: watched.0.get_mut() }
+    }
+}
+
+/// What leads to the value of a cell, like loom's own.
+pub struct MutPtr<T> {
+    value: *mut T,
+    _watched: loom::cell::MutPtr<()>,
+}
+
+impl<T> MutPtr<T> {
+    /// The value.
+    ///
+    /// # Safety
+    /// Nobody else reaches the value while the reference lives.
+    #[expect(clippy::mut_from_ref, reason = "the holder of the lock is the only one who has it")]
+    pub unsafe fn deref(&self) -> &mut T {
+        // SAFETY: valid: it points into the cell, which outlives this; exclusive: as the caller promises.
+        unsafe { &mut *self.value }
+    }
+
+    /// Calls `look` with a pointer to the value.
+    pub fn with<R>(&self, look: impl FnOnce(*mut T) -> R) -> R {
+        look(self.value)
     }
 }
