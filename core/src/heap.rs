@@ -198,18 +198,21 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         self.lock_blocks().ok()?.alloc_or_none(size)
     }
 
-    /// Serves a request for a slot. What is not simple is left to a function that takes the lock anew: this one then needs few
-    /// registers, and saves none.
+    /// Serves a request for a slot. What is not simple is the end of this function by another one: it needs few registers then,
+    /// and saves none.
     #[inline(never)]
     fn alloc_slot(&self, size: usize) -> Option<NonNull<u8>> {
-        let slot = self.lock_slab().ok()?.alloc_near();
-        if slot.is_some() { slot } else { self.alloc_any_slot(size) }
+        let mut slab = self.lock_slab().ok()?;
+        match slab.alloc_near() {
+            Some(slot) => Some(slot),
+            None => self.alloc_any_slot(slab, size),
+        }
     }
 
     #[inline(never)]
-    fn alloc_any_slot(&self, size: usize) -> Option<NonNull<u8>> {
-        // A statement of its own, at whose end the lock is given back.
-        let slot = self.lock_slab().ok()?.alloc();
+    fn alloc_any_slot(&self, mut slab: Guard<'_, L, Slab<'a, P>>, size: usize) -> Option<NonNull<u8>> {
+        let slot = slab.alloc();
+        drop(slab);
         if slot.is_some() { slot } else { self.spill(size) }
     }
 
@@ -320,13 +323,16 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
 
     #[inline(never)]
     fn free_slot(&self, at: Offset) -> Result<(), Reason> {
-        let freed = self.lock_slab()?.free_near(at);
-        if freed.is_some() { Ok(()) } else { self.free_any_slot(at) }
+        let mut slab = self.lock_slab()?;
+        match slab.free_near(at) {
+            Some(()) => Ok(()),
+            None => Self::free_any_slot(slab, at),
+        }
     }
 
     #[inline(never)]
-    fn free_any_slot(&self, at: Offset) -> Result<(), Reason> {
-        self.lock_slab()?.free(at)
+    fn free_any_slot(mut slab: Guard<'_, L, Slab<'a, P>>, at: Offset) -> Result<(), Reason> {
+        slab.free(at)
     }
 
     /// Refuses an address that is no granule's, and counts it where it belongs, unless this thread is there.

@@ -129,12 +129,14 @@ int main(int count, char **arguments)
     while (strcmp(works[which].name, arguments[1]) != 0)
         CHECK(++which < sizeof works / sizeof *works);
     forks = atoi(arguments[2]);
-    alarm(SECONDS);
     CHECK(pthread_create(&threads[0], NULL, repeat, (void *)works[which].work) == 0);
     CHECK(pthread_create(&threads[1], NULL, repeat, (void *)works[which].beside) == 0);
     for (int i = 0; i < forks; i++) {
-        pid_t child = fork();
+        pid_t child;
         int status;
+
+        alarm(SECONDS); /* for each of them */
+        child = fork();
 
         CHECK(child >= 0);
         if (child == 0) {

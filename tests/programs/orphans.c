@@ -102,11 +102,11 @@ int main(int count, char **arguments)
     pthread_t threads[THREADS];
 
     CHECK(count == 3);
-    alarm(SECONDS);
     CHECK((inherited = strdup("parent")) != NULL);
     for (int i = 0; i < THREADS; i++)
         CHECK(pthread_create(&threads[i], NULL, work_on, NULL) == 0);
     for (int i = 0; i < atoi(arguments[2]); i++) {
+        alarm(SECONDS); /* for each of them */
         if (strcmp(arguments[1], "vfork") == 0) {
             pid_t sharing = vfork();
 

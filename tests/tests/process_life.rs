@@ -34,6 +34,11 @@ fn a_child_can_use_the_heap_whatever_other_threads_were_doing() {
 }
 
 #[test]
+fn a_child_never_waits_for_who_writes_or_flushes_files() {
+    assert_eq!(printed("life_fork_files.c", &[OsStr::new(&forks())]).unwrap_or_default(), "");
+}
+
+#[test]
 fn a_child_of_a_process_that_makes_its_heap_has_one_or_can_make_one() {
     let Some(printed) = printed("life_fork_init.c", &[OsStr::new("200")]) else { return };
     assert!(printed.starts_with("1200 children, "), "{printed}");

@@ -8,7 +8,7 @@
 //!
 //! Not served is what does not ask libc's malloc: memory that a program maps itself, by `mmap`; a program that is linked
 //! statically or brings a malloc of its own, as rustc does; one with more rights than its user, for which the loader ignores
-//! such libraries.
+//! such libraries. The README has the whole list.
 //!
 //! # Settings
 //! All from the environment that the process began with. A wrong one ends the process with a line on standard error and
@@ -48,13 +48,17 @@
 //! - `calloc` answers zeros, unless the program has written past an object's end into memory that none has reached yet.
 //! - `posix_memalign` and `aligned_alloc` refuse an alignment that is no power of two (`EINVAL`; the former also one below
 //!   the size of a pointer); `memalign` takes the next power of two, as glibc's does.
-//! - All of it works in every thread, and on both sides of a fork. In a signal handler that interrupted the heap itself
-//!   a request gets null and `ENOMEM`, and a free is refused: no thread ever waits for itself.
+//! - `mallinfo`, `mallinfo2`, `malloc_info` and `malloc_stats` tell the heap's true figures; `mallopt` changes nothing and
+//!   answers 0. `free_sized` and `free_aligned_sized` (C23) refuse an object that was none of that size, as a wrong free.
+//! - All of it works in every thread, and on both sides of a fork. A fork takes libc's locks before the heap, as with libc's own
+//!   malloc. A child made by `clone` or `_Fork` may be refused memory, if another thread was in the heap; it never waits for it.
+//! - In a signal handler that interrupted the heap itself a request gets null and `ENOMEM`, and a free is refused: no thread ever
+//!   waits for itself.
 //!
 //! # Pages given back
-//! Free memory does not stay resident for good. When a program has freed 4 MiB and a quarter of what it had, the frees that
-//! follow give the pages of free blocks back to the kernel, one in 8 of them a piece of at most 256 KiB, so that none takes
-//! long; `malloc_trim` gives all back at once. They are the heap's as before, and their first use costs what it did at first.
+//! Free memory does not stay resident for good. When a program has freed 4 MiB and a quarter of what it had at most, the frees
+//! that follow give the pages of free blocks back to the kernel, one in 8 of them a piece of at most 256 KiB, so that none takes
+//! long; a free of 64 KiB or more gives back its own pages at once, and as many others; `malloc_trim` gives all back. They are the heap's as before, and their first use costs what it did at first.
 //! The slab's pages stay, for its free slots have headers.
 //!
 //! # Names of files
@@ -70,7 +74,9 @@
 //! - A signal is answered at once, by its handler, which allocates nothing. If it has interrupted its thread in the heap, or a
 //!   picture is being drawn already, the next request for memory by any thread draws it instead: no thread waits for itself.
 //!   A program that has its own handler for the signal, or blocks it, gets no picture: choose another one.
-//! - A picture that cannot be written is said in one line on standard error, and the program goes on.
+//! - A picture that cannot be written is said in one line on standard error, and the program goes on: where files may not be so
+//!   large (`ulimit -f`), the disk is full, or nobody reads the FIFO. (One that somebody has open is written to as fast as it is
+//!   read.) That its folder is there is looked at when the program begins.
 //!
 //! # How it is made
 //! No `std` (with `panic = "abort"`, as the release profile has it): the first call comes from the dynamic loader, when

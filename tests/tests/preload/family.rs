@@ -2,7 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use crate::preloaded::{c, compiled};
+use crate::preloaded::{c, compiled, skipped};
 
 const ABORTED: i32 = 6;
 
@@ -53,5 +53,21 @@ fn what_was_freed_goes_back_to_the_kernel_whoever_has_seen_it_live() {
         let outcome = program.clone().with("SLABFIT_PLACEMENT", placement).run_preloaded("512M");
         let told = (outcome.status.code(), &*outcome.text(), &*outcome.stderr);
         assert_eq!(told, (Some(0), "", ""), "{outcome:#?}");
+    }
+}
+
+#[test]
+fn a_gap_is_found_through_every_level_of_the_maxima() {
+    let Some(program) = compiled("cc", "levels.c", "levels", &c(&[])) else { return };
+    for heap in ["256K", "1M", "16M", "256M", "1G", "4G"] {
+        for placement in ["first", "next"] {
+            let outcome = program.clone().with("SLABFIT_PLACEMENT", placement).run_preloaded(heap);
+            if outcome.stderr.ends_with("the system is out of memory\n") {
+                skipped(&format!("room for a heap of {heap}"));
+                continue;
+            }
+            let told = (outcome.status.code(), &*outcome.text(), &*outcome.stderr);
+            assert_eq!(told, (Some(0), "", ""), "{heap}: {outcome:#?}");
+        }
     }
 }

@@ -85,3 +85,42 @@ fn a_library_that_is_loaded_often_is_mapped_once_and_never_goes() {
     let outcome = program.with("SLABFIT_MAP", &picture).with("SLABFIT_MAP_SIGNAL", "USR1").run();
     goes_on(&outcome, "");
 }
+
+#[test]
+fn a_number_that_the_program_has_for_a_file_of_its_own_is_left_alone() {
+    let Some(program) = compiled("cc", "own_numbers.c", "own_numbers", &c(&[])) else { return };
+    let folder = fresh_folder("own-numbers");
+    let file = folder.join("file");
+    let is_untouched = || assert_eq!(fs::read_to_string(&file).expect("it is there"), "mine");
+    let program = program.arguments([&file]);
+    // The report, which a test run has in any case, goes where standard error is now.
+    let outcome = program.run_preloaded("1M");
+    goes_on(&outcome, "");
+    assert_eq!(outcome.reports.len(), 1, "{outcome:#?}");
+    is_untouched();
+    // So does what is said of a picture, at exit and on request.
+    let picture = program.clone().with("SLABFIT_MAP", "/%n/map");
+    goes_on(&picture.run_preloaded("1M"), "slabfit: no picture: cannot open /1/map: os error 2\n");
+    is_untouched();
+    let picture = picture.arguments(["now"]).with("SLABFIT_MAP_SIGNAL", "USR1");
+    goes_on(&picture.run_preloaded("1M"), "slabfit: no picture: cannot open /1/map: os error 2\n");
+    is_untouched();
+    // A trace is opened again by its name.
+    let trace = folder.join("trace.rep");
+    goes_on(&program.with("SLABFIT_TRACE", &trace).run_preloaded("1M"), "");
+    is_untouched();
+    assert!(fs::read_to_string(&trace).expect("it is there").ends_with("\n#end\n"));
+}
+
+#[test]
+fn errno_stays_what_it_was_when_a_picture_cannot_be_made() {
+    let Some(program) = compiled("cc", "errno_kept.c", "errno_kept", &c(&[])) else { return };
+    let fifo = fifo("errno-fifo");
+    for (name, why) in
+        [("/%n/map", libc::ENOENT), ("/dev/.", libc::EISDIR), (fifo.to_str().expect("text"), libc::ENXIO)]
+    {
+        let outcome = program.clone().with("SLABFIT_MAP", name).with("SLABFIT_MAP_SIGNAL", "USR1").run_preloaded("1M");
+        let said = format!("slabfit: no picture: cannot open {}: os error {why}\n", name.replace("%n", "1"));
+        goes_on(&outcome, &said.repeat(3));
+    }
+}

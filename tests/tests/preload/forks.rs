@@ -1,16 +1,19 @@
 //! Children of every making: by `fork` beside threads that hold libc's own locks, and past its handlers.
 
+use std::env;
+
 use crate::preloaded::{c, compiled};
 
-/// How often each way is gone. Ten would do: what was wrong hung within three.
-const TIMES: &str = "1000";
+/// How often each way is gone: what was wrong hung within three. `SLABFIT_FORKS` says another number.
+const TIMES: &str = "300";
 
 /// Runs a part of a program, which has nothing to say when all is well. A fork or a child that hangs is ended by an alarm.
 fn runs_in_time(source: &str, part: &str, settings: &[(&'static str, &str)]) {
     let binary = format!("{}_{part}_{}", source.trim_end_matches(".c"), settings.len());
     let Some(program) = compiled("cc", source, &binary, &c(&[])) else { return };
     let program = settings.iter().fold(program, |program, (name, value)| program.with(name, value));
-    let outcome = program.arguments([part, TIMES]).run_preloaded("64M");
+    let times = env::var("SLABFIT_FORKS").unwrap_or_else(|_| TIMES.to_owned());
+    let outcome = program.arguments([part, &times]).run_preloaded("64M");
     assert_eq!((outcome.status.code(), &*outcome.text(), &*outcome.stderr), (Some(0), "", ""), "{part}: {outcome:#?}");
 }
 
