@@ -11,7 +11,7 @@ fn lost(region: usize, config: Config) -> usize {
     let mut bytes = vec![0; region + 64];
     let start = bytes.as_ptr().align_offset(64);
     // SAFETY: for as long as the heap lives, nobody else touches the bytes.
-    let memory = unsafe { slabfit::Memory::from_raw(bytes[start..].as_mut_ptr(), region).assume_zeroed() };
+    let memory = unsafe { slabfit::Memory::from_raw(bytes[start..].as_mut_ptr(), region) };
     let heap: Heap<'_, DefaultLock, NextFit> = Heap::from_memory(memory, config).expect("large enough");
     let lost = region - heap.size();
     let guard = 4 * GRANULE;
