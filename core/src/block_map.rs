@@ -10,7 +10,7 @@
 //! Complexity: O(log) in the segment's size.
 
 use crate::bits::{self, BitTree, Boundaries, NO_BIT, Near, Place, Window};
-use crate::max_tree::{MOST, MaxTree, NO_CHUNK};
+use crate::max_tree::{MOST, MaxTree};
 use crate::memory::{ALIGNMENT, Bump};
 use crate::units::{Granules, Offset, Word};
 
@@ -288,37 +288,34 @@ impl<'a> BlockMap<'a> {
 
     /// The first gap from `from` on of at least `size`, of those that are counted in a maximum.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(crate) fn first_fit(&self, from: Offset, size: Granules) -> Option<Gap> {
+    pub(crate) fn find_from(&self, from: Offset, size: Granules) -> Option<Found> {
         let chunk = from.chunk();
-        if self.maxima.get(chunk) >= size.count() {
-            let here = self.first_fit_in(chunk, bits::from_bit(from.bit()), size);
+        if self.maxima.get(chunk) >= size.count().min(MOST) {
+            let here = self.find_in(chunk, from.bit(), size);
             if here.is_some() {
                 return here;
             }
         }
-        match self.maxima.first(chunk.wrapping_add(1), size.count()) {
-            NO_CHUNK => None,
-            chunk => self.first_fit_in(chunk, Word::MAX, size),
-        }
+        self.find_in(self.maxima.first(chunk.wrapping_add(1), size.count()), 0, size)
     }
 
     /// The first gap of all of at least `size`, of those that are counted in a maximum.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(crate) fn first_fit_of_all(&self, size: Granules) -> Option<Gap> {
-        let chunk = self.maxima.first_of_all(size.count());
-        self.first_fit_in(chunk, Word::MAX, size)
+    pub(crate) fn find_first(&self, size: Granules) -> Option<Found> {
+        self.find_in(self.maxima.first_of_all(size.count()), 0, size)
     }
 
-    /// The first gap of all of at least `size`, and what is to be known of its chunk.
+    /// The first gap of at least `size` that starts in a chunk, from its granule `from` on. At most half a word of gaps is looked
+    /// at.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(crate) fn find_first(&self, size: Granules) -> Option<Found> {
-        let chunk = self.maxima.first_of_all(size.count());
+    fn find_in(&self, chunk: u32, from: u32, size: Granules) -> Option<Found> {
         let window = self.boundaries.chunk(chunk);
         let (mut left, mut before) = (window.gaps(), Granules::ZERO);
         while left != 0 {
-            let gap = self.gap_in(chunk, window.starts, left.trailing_zeros());
+            let bit = left.trailing_zeros();
+            let gap = self.gap_in(chunk, window.starts, bit);
             left &= left.wrapping_sub(1);
-            if gap.size() >= size {
+            if gap.size() >= size && bit >= from {
                 return Some(Found { gap, chunk, starts: window.starts, before, later: left });
             }
             before = before.max(gap.size());
@@ -326,13 +323,14 @@ impl<'a> BlockMap<'a> {
         None
     }
 
-    /// Takes the maximum of a gap's chunk anew, if it was this gap. Of the gap there is `rest` left.
+    /// Takes the maximum of a gap's chunk anew, if it was this gap. Of the gap there is `rest` left; the gap at `held` does not count.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(crate) fn settle(&mut self, found: Found, rest: Gap) {
+    pub(crate) fn settle(&mut self, found: Found, rest: Gap, held: Offset) {
         let Found { gap, chunk, starts, before, later } = found;
         let in_chunk = rest.start.chunk() == chunk;
         if self.is_maximum(gap.start, gap.size()) {
-            let (mut left, mut most) = (later, before.max(if in_chunk { rest.size() } else { Granules::ZERO }));
+            let held = if held.chunk() == chunk { (1 as Word).wrapping_shl(held.bit()) } else { 0 };
+            let (mut left, mut most) = (later & !held, before.max(if in_chunk { rest.size() } else { Granules::ZERO }));
             while left != 0 {
                 most = most.max(self.gap_in(chunk, starts, left.trailing_zeros()).size());
                 left &= left.wrapping_sub(1);
@@ -342,22 +340,6 @@ impl<'a> BlockMap<'a> {
         if !in_chunk {
             self.add_to_maximum(rest);
         }
-    }
-
-    /// The first gap of at least `size` among those that start at the granules `among` of a chunk. At most half a word of gaps
-    /// is looked at.
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn first_fit_in(&self, chunk: u32, among: Word, size: Granules) -> Option<Gap> {
-        let window = self.boundaries.chunk(chunk);
-        let mut left = window.gaps() & among;
-        while left != 0 {
-            let gap = self.gap_in(chunk, window.starts, left.trailing_zeros());
-            if gap.size() >= size {
-                return Some(gap);
-            }
-            left &= left.wrapping_sub(1);
-        }
-        None
     }
 
     /// The gap that starts at granule `bit` of a chunk whose starts are `starts`.
