@@ -98,7 +98,7 @@ pub enum Segment {
 }
 
 /// Bytes that a second piece of memory must have to hold the bookkeeping of a heap of `heap_size` bytes under policy `P`: about
-/// 2% of it. They may have any alignment.
+/// 2% of a large one. They may have any alignment.
 pub const fn bookkeeping_size<P: Policy>(heap_size: usize, config: Config) -> usize {
     let slab = config.slab_segment(heap_size);
     let blocks = Granules::from_bytes_floor(heap_size).minus(Granules::from_bytes_floor(slab));

@@ -10,7 +10,7 @@ pub struct Stats {
     pub slab: SegmentStats,
     /// The block segment's figures. A request that no segment could serve counts as failed here.
     pub blocks: SegmentStats,
-    /// Requests of exactly `slab_size` bytes that next fit served because the slab was full.
+    /// Requests of exactly `slab_size` bytes that blocks served because the slab was full.
     pub spilled: u64,
     /// Refused frees and reallocs of addresses that lie in neither segment.
     pub refused_outside: u64,

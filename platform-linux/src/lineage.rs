@@ -10,6 +10,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+#[cfg(not(slabfit_loom))]
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 /// A page of one word, which is 1 in a process that knows of its making and 0 in others. Null before there is a heap, and
@@ -19,6 +20,7 @@ static WORD: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
 const SIZE: usize = size_of::<AtomicU32>();
 
 /// From `linux/sched.h`: rustix has no name for it.
+#[cfg(not(slabfit_loom))]
 const CLONE_THREAD: u32 = 0x0001_0000;
 
 /// Makes the page, once in a process. To be called before a heap has memory.
@@ -62,7 +64,8 @@ pub fn is_orphan() -> bool {
     word().is_some_and(|word| word.load(Ordering::Relaxed) == 0)
 }
 
-/// Whether the calling thread is certainly the only one of its process.
+/// Whether the calling thread is certainly the only one of its process. (The threads of a model are no threads of the kernel's.)
+#[cfg(not(slabfit_loom))]
 pub(crate) fn is_alone() -> bool {
     // The kernel refuses to take a thread out of its group, unless there is no other one in it: then there is nothing to do.
     // SAFETY: it changes nothing, least of all the table of open files.

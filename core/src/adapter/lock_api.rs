@@ -13,7 +13,7 @@ macro_rules! lock_api {
         /// A `RawMutex` of the crate lock_api as a heap's lock.
         ///
         /// It cannot tell that the calling thread holds it already: where a signal or interrupt handler may allocate,
-        /// take one that masks them. (Of two heaps whose locks mask interrupts, what `Heap::hold` has answered must be
+        /// take one that masks them. (Of two heaps whose locks mask interrupts, what `Heap::lock_all` has answered must be
         /// dropped in the reverse order.) For a global allocator the mutex must not allocate: that of parking_lot does when
         /// threads wait for it.
         #[cfg(feature = $feature)]

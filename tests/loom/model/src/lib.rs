@@ -190,27 +190,32 @@ impl<T> UnsafeCell<T> {
         Self { value: std::cell::UnsafeCell::new(value), watched: OnceLock::new() }
     }
 
-    /// The way to the value. Whoever else reaches it while this lives ends the model.
+    /// The way to the value. Loom sees that somebody is there for as long as it lives.
     pub fn get_mut(&self) -> MutPtr<T> {
         let watched = self.watched.get_or_init(|| Watched(loom::cell::UnsafeCell::new(())));
-        MutPtr { value: self.value.get(), _watch: watched.0.get_mut() }
+        MutPtr { value: self.value.get(), _watched: watched.0.get_mut() }
     }
 }
 
-/// See core.
+/// What leads to the value of a cell, like loom's own.
 pub struct MutPtr<T> {
     value: *mut T,
-    _watch: loom::cell::MutPtr<()>,
+    _watched: loom::cell::MutPtr<()>,
 }
 
 impl<T> MutPtr<T> {
-    /// See core.
+    /// The value.
     ///
     /// # Safety
     /// Nobody else reaches the value while the reference lives.
-    #[expect(clippy::mut_from_ref, reason = "as in core")]
+    #[expect(clippy::mut_from_ref, reason = "the holder of the lock is the only one who has it")]
     pub unsafe fn deref(&self) -> &mut T {
-        // SAFETY: valid: it points into the cell, which outlives the guard that has this; exclusive: as the caller promises.
+        // SAFETY: valid: it points into the cell, which outlives this; exclusive: as the caller promises.
         unsafe { &mut *self.value }
+    }
+
+    /// Calls `look` with a pointer to the value.
+    pub fn with<R>(&self, look: impl FnOnce(*mut T) -> R) -> R {
+        look(self.value)
     }
 }

@@ -1,0 +1,52 @@
+//! What the documentation says that a heap takes is what it takes.
+#![allow(missing_docs)]
+
+use slabfit::{Config, DefaultLock, GRANULE, Heap, NextFit, StaticArray, bookkeeping_size};
+
+/// The sizes that the documentation names.
+const REGIONS: [usize; 5] = [4 << 10, 16 << 10, 64 << 10, 1 << 20, 64 << 20];
+
+/// Bytes of an aligned region that are not heap.
+fn lost(region: usize, config: Config) -> usize {
+    let mut bytes = vec![0; region + 64];
+    let start = bytes.as_ptr().align_offset(64);
+    // SAFETY: for as long as the heap lives, nobody else touches the bytes.
+    let memory = unsafe { slabfit::Memory::from_raw(bytes[start..].as_mut_ptr(), region) };
+    let heap: Heap<'_, DefaultLock, NextFit> = Heap::from_memory(memory, config).expect("large enough");
+    let lost = region - heap.size();
+    let guard = 4 * GRANULE;
+    assert_eq!(lost, (bookkeeping_size::<NextFit>(region, config) + guard).next_multiple_of(GRANULE));
+    lost
+}
+
+/// A row of the table: the share of each region that is not heap.
+fn row(name: &str, config: Config) -> String {
+    let shares = REGIONS.map(|region| format!(" {:.1}% |", lost(region, config) as f64 * 100. / region as f64));
+    format!("//! | {name} |{}\n", shares.concat())
+}
+
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn the_table_of_shares_is_true() {
+    let rows = [row("slots of 64 bytes in a quarter", Config::new(64)), row("no slab", Config::without_slab())];
+    let documentation = include_str!("../src/lib.rs");
+    for row in rows {
+        assert!(documentation.contains(&row), "to be written into core/src/lib.rs:\n{row}");
+    }
+}
+
+#[test]
+fn the_bytes_of_statics_are_true() {
+    let (heap, beside) = (size_of::<Heap<'_>>(), size_of::<StaticArray<4096>>() - 4096);
+    let said = match usize::BITS {
+        64 => format!("{heap} bytes on 64-bit targets"),
+        _ => format!("{heap} on 32-bit ones"),
+    };
+    let documentation = include_str!("../src/lib.rs").replace("\n//! ", " ");
+    assert!(documentation.contains(&said), "to be written into core/src/lib.rs: {said}");
+    let said = match usize::BITS {
+        64 => format!("{beside} bytes more than its array on the former"),
+        _ => format!("{beside} on the latter"),
+    };
+    assert!(documentation.contains(&said), "to be written into core/src/lib.rs: {said}");
+}
