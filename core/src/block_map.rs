@@ -326,13 +326,14 @@ impl<'a> BlockMap<'a> {
         None
     }
 
-    /// Recomputes the maximum of a gap's chunk, if it was this gap. `rest` is what is left of the gap.
+    /// Recomputes the maximum of a gap's chunk, if it was this gap. `rest` is what is left of the gap; the gap at `held` is not counted.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(crate) fn settle(&mut self, found: Found, rest: Gap) {
+    pub(crate) fn settle(&mut self, found: Found, rest: Gap, held: Offset) {
         let Found { gap, chunk, starts, before, later } = found;
         let in_chunk = rest.start.chunk() == chunk;
         if self.is_maximum(gap.start, gap.size()) {
-            let (mut left, mut most) = (later, before.max(if in_chunk { rest.size() } else { Granules::ZERO }));
+            let held = if held.chunk() == chunk { (1 as Word).wrapping_shl(held.bit()) } else { 0 };
+            let (mut left, mut most) = (later & !held, before.max(if in_chunk { rest.size() } else { Granules::ZERO }));
             while left != 0 {
                 most = most.max(self.gap_in(chunk, starts, left.trailing_zeros()).size());
                 left &= left.wrapping_sub(1);

@@ -10,7 +10,7 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use crate::bits::{self, Near, Place};
-use crate::block_map::{BlockMap, Gap};
+use crate::block_map::{BlockMap, Found, Gap};
 use crate::error::{AllocError, Reason};
 use crate::max_tree::NO_CHUNK;
 use crate::memory::{Bump, Piece};
@@ -22,15 +22,18 @@ use crate::units::{GRANULE, Granules, Offset, Resize, Word};
 /// Gaps of sufficient size that are tried for an aligned payload, before one is taken that is certain to have one.
 const CANDIDATES: u32 = 16;
 
-/// Next fit's rover: where the search begins, and the gap there, if there is one. That gap is *held*.
+/// A boundary of the segment, and the gap that starts there, if there is one. That gap is *held*.
+///
+/// Under a policy that roves it is where the search begins. Under the others it is where the last gap starts, if that reaches the
+/// segment's end, and the segment's end otherwise: it serves what no earlier gap can.
 ///
 /// No maximum of the map counts the held gap, so an alloc from it changes two bits and no tree.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rover {
     pub(crate) at: Offset,
-    /// The size of the gap that starts at the rover, or 0. Always 0 under a policy that does not rove.
+    /// The size of the gap that starts at the rover, or 0.
     pub(crate) gap: Granules,
-    /// The gaps before and after it, or [`Offset::NIL`]. Without meaning if there is no gap at the rover.
+    /// The gaps before and after it, or [`Offset::NIL`]. Without meaning if there is no gap at the rover, or without a list.
     pub(crate) previous: Offset,
     pub(crate) next: Offset,
 }
@@ -49,7 +52,7 @@ struct Freed {
 
 /// Invariants, beside those of the map:
 /// - The rover stands at the start of a gap, at the start of a block or at the segment's end; `rover` says which, and the
-///   neighbours of the gap.
+///   neighbours of the gap. Under a policy that does not rove, its gap is the one that ends with the segment.
 /// - `gaps` is the number of gaps.
 /// - Every gap begins with a `FreeHeader`, every block with an `AllocatedHeader`, that say what the map says, unless the heap's
 ///   user has written over them.
@@ -88,14 +91,9 @@ impl<'a, P: Policy> Blocks<'a, P> {
         self.region = Region::new(piece);
         let size = self.region.granules();
         self.map.set_up(size, memory)?;
-        let gap = self.map.gap_at(Offset::ZERO);
-        if P::ROVES {
-            self.rover = Rover { at: gap.start, gap: size, previous: Offset::NIL, next: Offset::NIL };
-        } else {
-            self.map.add_to_maximum(gap);
-        }
+        self.rover = Rover { at: Offset::ZERO, gap: size, previous: Offset::NIL, next: Offset::NIL };
         self.gaps = 1;
-        self.region.write_free(gap.start, size.minus(Granules::HEADER), Offset::NIL);
+        self.region.write_free(Offset::ZERO, size.minus(Granules::HEADER), Offset::NIL);
         Some(())
     }
 
@@ -104,7 +102,10 @@ impl<'a, P: Policy> Blocks<'a, P> {
     pub(crate) fn alloc_or_none(&mut self, size: usize) -> Option<NonNull<u8>> {
         let need = Granules::of_block(size)?;
         if !P::ROVES {
-            return self.take_first(need);
+            return match self.map.find_first(need) {
+                Some(found) => self.take_first(found, need),
+                None => self.take_held(need),
+            };
         }
         if self.rover.gap < need {
             self.move_rover(need)?;
@@ -113,16 +114,25 @@ impl<'a, P: Policy> Blocks<'a, P> {
         self.take(gap, gap.start, need)
     }
 
-    /// Takes a block of `need` granules out of the first gap that is large enough.
+    /// Takes a block of `need` granules out of the gap that is held, if it is large enough.
+    #[inline(never)]
+    fn take_held(&mut self, need: Granules) -> Option<NonNull<u8>> {
+        let gap = self.held_gap();
+        if gap.size() < need {
+            return None;
+        }
+        self.take(gap, gap.start, need)
+    }
+
+    /// Takes a block of `need` granules out of a gap that was found, the first that is large enough.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn take_first(&mut self, need: Granules) -> Option<NonNull<u8>> {
-        let found = self.map.find_first(need)?;
+    fn take_first(&mut self, found: Found, need: Granules) -> Option<NonNull<u8>> {
         let gap = found.gap;
         let end = without_sliver(gap.start.plus(need), gap.end);
         let (start, stop) = self.map.span(gap.start, end)?;
         let payload = self.region.write_split(gap.start, end, gap.end, Offset::NIL)?;
         self.map.occupy(start, stop);
-        self.map.settle(found, Gap { start: end, end: gap.end });
+        self.map.settle(found, Gap { start: end, end: gap.end }, self.held());
         self.count(gap.start, end, gap.end);
         Some(payload)
     }
@@ -185,7 +195,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
     /// Returns where the gap that the rover holds starts, or [`Offset::NIL`].
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn held(&self) -> Offset {
-        if P::ROVES && self.rover.gap > Granules::ZERO { self.rover.at } else { Offset::NIL }
+        if self.rover.gap > Granules::ZERO { self.rover.at } else { Offset::NIL }
     }
 
     /// Moves the rover to the gap that serves a request for `need` granules, which is not the one that it holds.
@@ -225,7 +235,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
     /// Finds the first gap from `from` on of at least `need`, the one that is held included.
     pub(crate) fn first_fit(&self, from: Offset, need: Granules) -> Option<Gap> {
         let counted = self.map.first_fit(from, need);
-        if P::ROVES && self.rover.gap >= need && self.rover.at >= from {
+        if self.rover.gap >= need && self.rover.at >= from {
             let held = self.held_gap();
             return counted.filter(|gap| gap.start < held.start).or(Some(held));
         }
@@ -295,6 +305,8 @@ impl<'a, P: Policy> Blocks<'a, P> {
         }
         if P::ROVES {
             self.region.link(self.rover.previous, if rest.size() > Granules::ZERO { end } else { next });
+        }
+        if P::ROVES || gap.start == self.held() {
             (self.rover.at, self.rover.gap) = (end, rest.size());
         } else {
             self.remove_from_maximum(gap.start, gap.size());
@@ -310,10 +322,8 @@ impl<'a, P: Policy> Blocks<'a, P> {
     fn leave_lead(&mut self, lead: Gap) {
         self.gaps = self.gaps.wrapping_add(1);
         self.region.set_length(lead.start, lead.size().minus(Granules::HEADER));
-        if P::ROVES {
-            self.map.add_to_maximum(lead);
-            self.rover.previous = lead.start;
-        }
+        self.map.add_to_maximum(lead);
+        self.rover.previous = lead.start;
     }
 
     /// Finds the first gap that starts after `at`, a gap or a block, or [`Offset::NIL`].
@@ -459,7 +469,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
     /// Returns where the gap ends that starts at `start`, the one that is held included.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn gap_end(&self, start: Offset) -> Offset {
-        if P::ROVES && start == self.rover.at { start.plus(self.rover.gap) } else { self.map.gap_end(start) }
+        if start == self.rover.at { start.plus(self.rover.gap) } else { self.map.gap_end(start) }
     }
 
     /// Takes granules back that were just freed: counts the gap that they lie in, writes its header and links it.
@@ -470,7 +480,9 @@ impl<'a, P: Policy> Blocks<'a, P> {
         let absorbed = u32::from(left).wrapping_add(u32::from(right > Granules::ZERO));
         self.gaps = self.gaps.wrapping_add(1).wrapping_sub(absorbed);
         // One comparison: on which side of the gap the rover is cannot be predicted.
-        if P::ROVES && gap.start.up_to(self.rover.at) < gap.size() {
+        let is_at_rover =
+            if P::ROVES { gap.start.up_to(self.rover.at) < gap.size() } else { gap.end == self.map.end() };
+        if is_at_rover {
             return self.give_back_at_rover(start, end, gap.start, gap.end, previous, next);
         }
         self.map.add_to_maximum(gap);
@@ -488,8 +500,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         }
     }
 
-    /// Does what [`give_back`](Self::give_back) does where the rover stands in the gap: moves it to the gap's start and holds
-    /// the gap.
+    /// Does what [`give_back`](Self::give_back) does where the rover stands in the gap: moves it to the gap's start and holds the gap.
     #[inline(never)]
     fn give_back_at_rover(
         &mut self,
@@ -505,7 +516,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         let before = self.rover.at;
         let previous = match left {
             Granules::ZERO => previous,
-            _ if before == gap.start => self.rover.previous,
+            _ if !P::ROVES || before == gap.start => self.rover.previous,
             _ => self.previous_gap(gap.start),
         };
         self.rover = Rover { at: gap.start, gap: gap.size(), previous, next };
@@ -516,7 +527,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
             self.remove_from_maximum(end, right);
         }
         self.region.write_free(gap.start, gap.size().minus(Granules::HEADER), next);
-        if left == Granules::ZERO {
+        if P::ROVES && left == Granules::ZERO {
             self.region.link(previous, gap.start);
         }
     }
@@ -560,7 +571,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
     /// Moves the end of a block back to `end`, into the gap after it.
     fn grow(&mut self, block: Gap, end: Offset, gap: Gap) {
         let rest = Gap { start: end, end: gap.end };
-        let is_held = P::ROVES && self.held() == gap.start;
+        let is_held = self.held() == gap.start;
         let (mut previous, mut next) = (Offset::NIL, Offset::NIL);
         if is_held {
             (previous, next) = (self.rover.previous, self.rover.next);

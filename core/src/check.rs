@@ -160,17 +160,19 @@ impl<P: Policy> Blocks<'_, P> {
     }
 
     fn check_rover(&self) -> Result<(), Violation> {
-        let rover = &self.rover;
+        let (rover, end) = (&self.rover, self.map.end());
         let wrong = Violation::Rover { address: self.region.address(rover.at) };
-        if !P::ROVES {
-            return demand(rover.gap == Granules::ZERO, wrong);
-        }
-        let holds = if rover.gap > Granules::ZERO {
-            self.map.gap_start(rover.at) == rover.at
-                && self.map.gap_at(rover.at).size() == rover.gap
-                && (self.previous_gap(rover.at), self.next_gap(rover.at)) == (rover.previous, rover.next)
+        let holds = if rover.gap == Granules::ZERO {
+            let is_at_end = rover.at == end && (P::ROVES || self.map.gap_start(end) == end);
+            is_at_end || P::ROVES && self.map.is_start(rover.at)
         } else {
-            rover.at == self.map.end() || self.map.is_start(rover.at)
+            let gap = self.map.gap_at(rover.at);
+            let is_told =
+                !P::ROVES || (self.previous_gap(rover.at), self.next_gap(rover.at)) == (rover.previous, rover.next);
+            self.map.gap_start(rover.at) == rover.at
+                && gap.size() == rover.gap
+                && is_told
+                && (P::ROVES || gap.end == end)
         };
         demand(holds, wrong)
     }

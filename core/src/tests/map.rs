@@ -134,7 +134,7 @@ fn every_step_agrees(end: u32, longest: u32, steps: usize) {
                 let (Some(found), Some((start, stop))) = (found, fits) else { continue };
                 let (from, to) = map.span(Offset::new(start), Offset::new(start + need)).unwrap();
                 map.occupy(from, to);
-                map.settle(found, gap(start + need, stop));
+                map.settle(found, gap(start + need, stop), Offset::NIL);
                 let index = model.blocks.partition_point(|block| block.0 < start);
                 model.blocks.insert(index, (start, start + need));
                 compare(&map, &model, &mut random);
