@@ -9,7 +9,7 @@
 //! Complexity: O(log) in the segment's size.
 
 use crate::bits::{self, BitTree, Boundaries, NO_BIT, Near, Place, Window};
-use crate::max_tree::{MOST, MaxTree, NO_CHUNK};
+use crate::max_tree::{MOST, MaxTree};
 use crate::memory::{ALIGNMENT, Bump};
 use crate::units::{Granules, Offset, Word};
 
@@ -288,37 +288,34 @@ impl<'a> BlockMap<'a> {
 
     /// Finds the first gap from `from` on of at least `size`, of those that are counted in a maximum.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(crate) fn first_fit(&self, from: Offset, size: Granules) -> Option<Gap> {
+    pub(crate) fn find_from(&self, from: Offset, size: Granules) -> Option<Found> {
         let chunk = from.chunk();
-        if self.maxima.get(chunk) >= size.count() {
-            let here = self.first_fit_in(chunk, bits::from_bit(from.bit()), size);
+        if self.maxima.get(chunk) >= size.count().min(MOST) {
+            let here = self.find_in(chunk, from.bit(), size);
             if here.is_some() {
                 return here;
             }
         }
-        match self.maxima.first(chunk.wrapping_add(1), size.count()) {
-            NO_CHUNK => None,
-            chunk => self.first_fit_in(chunk, Word::MAX, size),
-        }
+        self.find_in(self.maxima.first(chunk.wrapping_add(1), size.count()), 0, size)
     }
 
     /// Finds the first gap of all of at least `size`, of those that are counted in a maximum.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(crate) fn first_fit_of_all(&self, size: Granules) -> Option<Gap> {
-        let chunk = self.maxima.first_of_all(size.count());
-        self.first_fit_in(chunk, Word::MAX, size)
+    pub(crate) fn find_first(&self, size: Granules) -> Option<Found> {
+        self.find_in(self.maxima.first_of_all(size.count()), 0, size)
     }
 
-    /// Finds the first gap of all of at least `size`, and what [`settle`](Self::settle) needs of its chunk.
+    /// Finds the first gap of at least `size` that starts in a chunk, from its granule `from` on. At most half a word of
+    /// gaps is looked at.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(crate) fn find_first(&self, size: Granules) -> Option<Found> {
-        let chunk = self.maxima.first_of_all(size.count());
+    fn find_in(&self, chunk: u32, from: u32, size: Granules) -> Option<Found> {
         let window = self.boundaries.chunk(chunk);
         let (mut left, mut before) = (window.gaps(), Granules::ZERO);
         while left != 0 {
-            let gap = self.gap_in(chunk, window.starts, left.trailing_zeros());
+            let bit = left.trailing_zeros();
+            let gap = self.gap_in(chunk, window.starts, bit);
             left &= left.wrapping_sub(1);
-            if gap.size() >= size {
+            if gap.size() >= size && bit >= from {
                 return Some(Found { gap, chunk, starts: window.starts, before, later: left });
             }
             before = before.max(gap.size());
@@ -326,7 +323,8 @@ impl<'a> BlockMap<'a> {
         None
     }
 
-    /// Recomputes the maximum of a gap's chunk, if it was this gap. `rest` is what is left of the gap; the gap at `held` is not counted.
+    /// Recomputes the maximum of a gap's chunk, if it was this gap. `rest` is what is left of the gap; the gap at `held` is not
+    /// counted.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn settle(&mut self, found: Found, rest: Gap, held: Offset) {
         let Found { gap, chunk, starts, before, later } = found;
@@ -343,22 +341,6 @@ impl<'a> BlockMap<'a> {
         if !in_chunk {
             self.add_to_maximum(rest);
         }
-    }
-
-    /// Finds the first gap of at least `size` among those that start at the granules `among` of a chunk. At most half a word
-    /// of gaps is looked at.
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn first_fit_in(&self, chunk: u32, among: Word, size: Granules) -> Option<Gap> {
-        let window = self.boundaries.chunk(chunk);
-        let mut left = window.gaps() & among;
-        while left != 0 {
-            let gap = self.gap_in(chunk, window.starts, left.trailing_zeros());
-            if gap.size() >= size {
-                return Some(gap);
-            }
-            left &= left.wrapping_sub(1);
-        }
-        None
     }
 
     /// Returns the gap that starts at granule `bit` of a chunk whose starts are `starts`.

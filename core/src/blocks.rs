@@ -201,13 +201,17 @@ impl<'a, P: Policy> Blocks<'a, P> {
     /// Moves the rover to the gap that serves a request for `need` granules, which is not the one that it holds.
     #[inline(never)]
     fn move_rover(&mut self, need: Granules) -> Option<()> {
-        let after = self.map.first_fit(self.rover.at, need);
-        self.move_rover_to(after.or_else(|| self.map.first_fit_of_all(need))?);
+        let found = self.map.find_from(self.rover.at, need).or_else(|| self.map.find_first(need))?;
+        let gap = found.gap;
+        let (previous, next) = (self.previous_gap(gap.start), self.next_gap(gap.start));
+        // The gap that was held counts from here on.
+        self.map.settle(found, Gap { start: gap.end, end: gap.end }, Offset::NIL);
+        self.map.add_to_maximum(self.held_gap());
+        self.rover = Rover { at: gap.start, gap: gap.size(), previous, next };
         Some(())
     }
 
     /// Moves the rover to a gap and holds it; the gap that was held is counted in its chunk's maximum.
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn move_rover_to(&mut self, gap: Gap) {
         if gap.start == self.rover.at {
             return;
@@ -234,7 +238,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
 
     /// Finds the first gap from `from` on of at least `need`, the one that is held included.
     pub(crate) fn first_fit(&self, from: Offset, need: Granules) -> Option<Gap> {
-        let counted = self.map.first_fit(from, need);
+        let counted = self.map.find_from(from, need).map(|found| found.gap);
         if self.rover.gap >= need && self.rover.at >= from {
             let held = self.held_gap();
             return counted.filter(|gap| gap.start < held.start).or(Some(held));

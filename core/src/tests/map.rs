@@ -86,8 +86,12 @@ fn compare(map: &BlockMap<'_>, model: &Model, random: &mut Random) {
         let size = 1 + random.below(most) as u32;
         let mut fits = model.gaps().filter(|gap| gap.1 - gap.0 >= size).map(|(start, end)| gap(start, end));
         let first = fits.clone().find(|gap| gap.start >= offset);
-        assert_eq!(map.first_fit(offset, Granules::new(size)), first, "{size} from {at} of {end}");
-        assert_eq!(map.first_fit_of_all(Granules::new(size)), fits.next(), "{size} of {end}");
+        assert_eq!(
+            map.find_from(offset, Granules::new(size)).map(|found| found.gap),
+            first,
+            "{size} from {at} of {end}"
+        );
+        assert_eq!(map.find_first(Granules::new(size)).map(|found| found.gap), fits.next(), "{size} of {end}");
     }
     for (start, end) in model.gaps() {
         assert_eq!(map.gap_at(Offset::new(start)), gap(start, end));
@@ -341,9 +345,9 @@ fn a_segment_of_no_granules_has_no_blocks_and_no_gaps() {
     let empty = Blocks::<FirstFit>::EMPTY;
     for at in [Offset::ZERO, Offset::new(1), Offset::NIL] {
         assert!(!empty.map.is_start(at));
-        assert_eq!(empty.map.first_fit(at, Granules::MIN_BLOCK), None);
+        assert!(empty.map.find_from(at, Granules::MIN_BLOCK).is_none());
         assert!(empty.live(at).is_err() && empty.found(at).is_none());
     }
-    assert_eq!(empty.map.first_fit_of_all(Granules::MIN_BLOCK), None);
+    assert!(empty.map.find_first(Granules::MIN_BLOCK).is_none());
     assert_eq!((empty.previous_gap(Offset::ZERO), empty.next_gap(Offset::ZERO)), (Offset::NIL, Offset::NIL));
 }
