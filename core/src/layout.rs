@@ -151,7 +151,7 @@ pub(crate) fn lay_out<'a, P: Policy>(
     let (mut bump, first, second) =
         memory.divide(own, slab_segment, size.wrapping_sub(slab_segment)).ok_or(too_small)?;
     let base = first.start;
-    // Not reached: a failure, as the bookkeeping was compared with what is needed.
+    // Not reached: failures, as the bookkeeping was compared with what is needed.
     blocks.set_up(second, &mut bump).ok_or(too_small)?;
     slab.set_up(first, config.slab_size, &mut bump).ok_or(too_small)?;
     Ok(Bounds { base, slab_segment, size })
