@@ -290,7 +290,7 @@ impl<'a> BlockMap<'a> {
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn first_fit(&self, from: Offset, size: Granules) -> Option<Gap> {
         let chunk = from.chunk();
-        if self.maxima.get(chunk) >= size.count() {
+        if self.maxima.get(chunk) >= size.count().min(MOST) {
             let here = self.first_fit_in(chunk, bits::from_bit(from.bit()), size);
             if here.is_some() {
                 return here;
@@ -407,7 +407,8 @@ impl<'a> BlockMap<'a> {
     /// Takes the maximum of a chunk anew. `held` is the gap that no maximum counts.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn take_maximum(&mut self, chunk: u32, held: Offset) {
-        let largest = self.largest_in(chunk, held).count().min(MOST);
+        // What is larger than MOST is not less than any number.
+        let largest = self.largest_in(chunk, held).count();
         if largest < self.maxima.get(chunk) {
             self.maxima.lower(chunk, largest);
         }
