@@ -232,7 +232,6 @@ fn the_map_takes_what_it_says_and_no_less() {
     }
 }
 
-/// Makes a heap without slab of `bytes` zero bytes, of which few are touched.
 /// A segment of the largest size, which 32-bit addresses do not reach: 2^31 granules are the most that a maximum says.
 #[cfg(target_pointer_width = "64")]
 #[test]
@@ -260,6 +259,7 @@ fn gaps_that_no_maximum_can_count_are_found_taken_and_given_up() {
     });
 }
 
+/// Makes a heap without slab of `bytes` zero bytes, of which few are touched.
 fn with_heap<P: Policy>(bytes: usize, test: impl FnOnce(&Heap<'_, SpinLock, P>)) {
     let config = Config::without_slab();
     let mut zeros = vec![0u8; bytes + bookkeeping_size::<P>(bytes, config) + 2 * GRANULE];
