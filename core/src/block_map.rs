@@ -390,7 +390,8 @@ impl<'a> BlockMap<'a> {
     /// Recomputes the maximum of a chunk. `held` is the gap that no maximum counts.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn take_maximum(&mut self, chunk: u32, held: Offset) {
-        let largest = self.largest_in(chunk, held).count().min(MOST);
+        // What is larger than MOST is not less than any number.
+        let largest = self.largest_in(chunk, held).count();
         if largest < self.maxima.get(chunk) {
             self.maxima.lower(chunk, largest);
         }
