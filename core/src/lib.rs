@@ -134,7 +134,7 @@
 //! | no slab | 9.0% | 4.2% | 2.5% | 2.0% | 2.0% |
 //!
 //! On 32-bit targets without an operating system, whose granules are of 8 bytes, 4.6% of 16 KiB go there. The [`Heap`] itself
-//! is 576 bytes on 64-bit targets and 344 on 32-bit ones; a [`StaticArray`] has 640 bytes more than its array on the former
+//! is 576 bytes on 64-bit targets and 360 on 32-bit ones; a [`StaticArray`] has 640 bytes more than its array on the former
 //! and 384 on the latter. A block costs its header, a granule, and is two granules at least; a slot costs nothing.
 //! [`MIN_REGION`] is the least that makes a heap.
 //!
