@@ -1,6 +1,6 @@
 /* mem.h - libmem: heaps of a fixed size, one for the whole process and any number with handles.
  *
- * The first quarter of a heap is the slab segment: slots of slab_size bytes, side by side. The rest is the next-fit
+ * The first quarter of a heap is the slab segment: slots of slab_size bytes, side by side. The rest is the block
  * segment: blocks, each with a header in front. A request of exactly slab_size bytes is served from the slab segment,
  * or from the block segment once that is full; every other request from the block segment. A heap never grows.
  *
@@ -118,7 +118,7 @@ void *Mem_Realloc(void *ptr, int size);
  * error says what is wrong with ptr:
  *     SEGFAULT: Mem_Free(0x7f0123456789): outside the heap
  *     Mem_Free(0x7f0123456780): double free
- * The other faults are "misaligned", "not the start of a block", "never allocated", "header overwritten" (the
+ * The other faults are "misaligned", "not the start of an object", "never allocated", "header overwritten" (the
  * block's header is not what the library wrote; it stays live) and "called while this thread holds the lock" (from
  * a signal handler: EDEADLK). An address that was handed out again since is the start of a live object: freeing it
  * frees that. */

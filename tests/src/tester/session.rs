@@ -33,9 +33,9 @@ pub(crate) use fail;
 pub enum Server {
     /// A slot.
     Slab,
-    /// A next-fit block, although a slot has that size.
+    /// A block, although a slot has that size.
     Spilled,
-    /// A next-fit block.
+    /// A block.
     NextFit,
 }
 
