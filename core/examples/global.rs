@@ -48,7 +48,7 @@ fn main() {
 
     HEAP.check().expect("the heap is in order");
     let stats = HEAP.stats().expect("nobody is in the heap");
-    for (name, segment) in [("slab", stats.slab), ("next fit", stats.blocks)] {
+    for (name, segment) in [("slab", stats.slab), ("blocks", stats.blocks)] {
         println!(
             "{name:>8}: {} requests served, {} of {} bytes at most",
             segment.allocs, segment.peak_bytes, segment.size

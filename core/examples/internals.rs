@@ -2,25 +2,33 @@
 //!
 //! `cargo run -p slabfit --example internals -- core/INTERNALS.md`; without a file name it prints the parts.
 //!
-//! A test holds the file against what this generates, so that it cannot say what the heap does not do.
+//! A test compares the file with what this generates, so the page cannot say what the heap does not do.
 
 use std::fmt::Write;
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::{env, fs, io};
 
-use slabfit::{Block, Config, GRANULE, Heap, Memory, NoLock, RegionArray, Segment, State};
+use slabfit::{Block, Config, FirstFit, GRANULE, Heap, Memory, NextFit, NoLock, Policy, RegionArray, Segment, State};
 
-type OneThreadHeap<'a> = Heap<'a, NoLock>;
+type OneThreadHeap<'a, P = NextFit> = Heap<'a, NoLock, P>;
 
-/// Granules of a chunk, and numbers in a node of the max tree.
+/// Granules of a chunk, and numbers in a node of the max tree, on a 64-bit machine.
 const CHUNK: usize = 64;
 const FAN: usize = 16;
 
 /// A part of the document: the name in its markers, and what makes it.
 type Part = (&'static str, fn() -> String);
 
-const PARTS: [Part; 4] =
-    [("the-65th", the_65th), ("the-rover", the_rover), ("the-map", the_map), ("the-max-tree", the_max_tree)];
+const PARTS: [Part; 7] = [
+    ("the-65th", the_65th),
+    ("the-rover", the_rover),
+    ("the-map", the_map),
+    ("the-windows", the_windows),
+    ("next-fit-search", next_fit_search),
+    ("first-fit-search", first_fit_search),
+    ("the-slab", the_slab),
+];
 
 fn main() -> io::Result<()> {
     match env::args_os().nth(1) {
@@ -35,7 +43,7 @@ fn main() -> io::Result<()> {
     }
 }
 
-/// The document with every part generated anew.
+/// Returns the document with every part generated anew.
 pub fn with_parts(document: &str) -> String {
     PARTS.iter().fold(document.to_owned(), |document, (name, part)| {
         let (begin, end) = (format!("<!-- begin {name} -->\n"), format!("<!-- end {name} -->\n"));
@@ -46,7 +54,7 @@ pub fn with_parts(document: &str) -> String {
 }
 
 /// Runs `example` on a heap of exactly `size` bytes with slots of 64.
-fn on_a_heap(size: usize, example: impl FnOnce(&OneThreadHeap<'_>)) {
+fn on_a_heap<P: Policy>(size: usize, example: impl FnOnce(&OneThreadHeap<'_, P>)) {
     let (mut region, mut bookkeeping) = (RegionArray::<{ 32 << 10 }>::new(), RegionArray::<2048>::new());
     let memory = Memory::with_bookkeeping(&mut region.as_mut()[..size], bookkeeping.as_mut());
     let heap = Heap::from_memory(memory, Config::new(64)).expect("a region of this size makes a heap");
@@ -54,21 +62,32 @@ fn on_a_heap(size: usize, example: impl FnOnce(&OneThreadHeap<'_>)) {
     heap.check().expect("the heap is in order");
 }
 
-/// The rover's address.
+/// Frees an object that nobody uses.
+fn free<P: Policy>(heap: &OneThreadHeap<'_, P>, object: NonNull<u8>) {
+    // SAFETY: nobody uses the object.
+    unsafe { heap.free(object.as_ptr()) }.expect("the object is live");
+}
+
+/// Returns the rover's address.
 fn rover(heap: &OneThreadHeap<'_>) -> usize {
     heap.rover().ok().flatten().expect("the heap is initialised, and nobody is in it")
 }
 
-/// An address as the distance from the heap's first byte.
+/// Returns an address as the distance from the heap's first byte.
 fn offset(heap: &OneThreadHeap<'_>, address: usize) -> usize {
     address - heap.segment(Segment::Slab).start
 }
 
-fn free_blocks(heap: &OneThreadHeap<'_>) -> impl Iterator<Item = Block> {
+/// Returns the granule of the block segment at an address.
+fn granule<P: Policy>(heap: &OneThreadHeap<'_, P>, address: usize) -> usize {
+    (address - heap.segment(Segment::Blocks).start) / GRANULE
+}
+
+fn gaps<P: Policy>(heap: &OneThreadHeap<'_, P>) -> impl Iterator<Item = Block> {
     heap.blocks_in(Segment::Blocks).filter(|block| block.state == State::Free)
 }
 
-/// Runs operations and writes a line of a table for each: what was asked, the answer, the rover, the free blocks.
+/// Runs operations and writes a line of a table for each: what was asked, the answer, the rover, the gaps.
 struct Table<'h, 'r> {
     heap: &'h OneThreadHeap<'r>,
     objects: Vec<NonNull<u8>>,
@@ -78,13 +97,13 @@ struct Table<'h, 'r> {
 impl<'h, 'r> Table<'h, 'r> {
     fn new(heap: &'h OneThreadHeap<'r>) -> Self {
         let mut table = Self { heap, objects: Vec::new(), text: String::new() };
-        table.line(["operation", "answer", "rover", "free blocks: first byte + bytes"].map(str::to_owned));
-        table.line(["set up".to_owned(), String::new(), table.rover(), table.free_blocks()]);
+        table.line(["operation", "answer", "rover", "gaps: first byte + bytes"].map(str::to_owned));
+        table.line(["set up".to_owned(), String::new(), table.rover(), table.gaps()]);
         table
     }
 
-    fn line(&mut self, [operation, answer, rover, free]: [String; 4]) {
-        let line = format!("{operation:<22} {answer:>12} {rover:>6}  {free}");
+    fn line(&mut self, [operation, answer, rover, gaps]: [String; 4]) {
+        let line = format!("{operation:<22} {answer:>12} {rover:>6}  {gaps}");
         self.text += line.trim_end();
         self.text += "\n";
     }
@@ -93,10 +112,10 @@ impl<'h, 'r> Table<'h, 'r> {
         offset(self.heap, rover(self.heap)).to_string()
     }
 
-    fn free_blocks(&self) -> String {
-        let free = free_blocks(self.heap);
-        let free: Vec<_> = free.map(|block| format!("{}+{}", offset(self.heap, block.address), block.size)).collect();
-        if free.is_empty() { "none".to_owned() } else { free.join(", ") }
+    fn gaps(&self) -> String {
+        let gaps = gaps(self.heap);
+        let gaps: Vec<_> = gaps.map(|gap| format!("{}+{}", offset(self.heap, gap.address), gap.size)).collect();
+        if gaps.is_empty() { "none".to_owned() } else { gaps.join(", ") }
     }
 
     fn alloc(&mut self, size: usize) {
@@ -107,18 +126,18 @@ impl<'h, 'r> Table<'h, 'r> {
             }
             Err(_) => "NULL".to_owned(),
         };
-        self.line([format!("alloc({size})"), answer, self.rover(), self.free_blocks()]);
+        self.line([format!("alloc({size})"), answer, self.rover(), self.gaps()]);
     }
 
-    /// Serves requests until there are `count` objects, and shows the first two and the last two.
+    /// Serves requests until there are `count` objects, and shows the first and the last two.
     fn alloc_up_to(&mut self, count: usize, size: usize) {
         while self.objects.len() < count {
             let shown = self.text.len();
             self.alloc(size);
-            if (3..count - 1).contains(&self.objects.len()) {
+            if (2..count - 1).contains(&self.objects.len()) {
                 self.text.truncate(shown);
-                if self.objects.len() == 3 {
-                    writeln!(self.text, "  ... and so on, {} more ...", count - 4).expect("a String takes all");
+                if self.objects.len() == 2 {
+                    writeln!(self.text, "  ... and so on, {} more ...", count - 3).expect("a String takes all");
                 }
             }
         }
@@ -126,14 +145,13 @@ impl<'h, 'r> Table<'h, 'r> {
 
     fn free(&mut self, number: usize) {
         let object = self.objects[number - 1];
-        // SAFETY: nobody uses the object.
-        unsafe { self.heap.free(object.as_ptr()) }.expect("the object is live");
+        free(self.heap, object);
         let operation = format!("free(the {number}th: {})", offset(self.heap, object.addr().get()));
-        self.line([operation, String::new(), self.rover(), self.free_blocks()]);
+        self.line([operation, String::new(), self.rover(), self.gaps()]);
     }
 }
 
-/// The specified example, `Mem_Init(4096, 64)`: 64 requests of 32 bytes, and a hole for one of 55.
+/// The specified example, `Mem_Init(4096, 64)`: 64 requests of 32 bytes, and a gap for one of 55.
 fn the_65th() -> String {
     let mut text = String::new();
     on_a_heap(4096, |heap| {
@@ -148,7 +166,7 @@ fn the_65th() -> String {
     text
 }
 
-/// The same heap again: holes behind the rover are not looked at while there is room before it.
+/// The same heap again: gaps before the rover are not looked at while there is room from the rover on.
 fn the_rover() -> String {
     let mut text = String::new();
     on_a_heap(4096, |heap| {
@@ -162,88 +180,142 @@ fn the_rover() -> String {
     text
 }
 
-/// The two bits of every place between the granules of a next-fit segment, as their definitions have them: a block starts
-/// here; a block has ended here.
+/// Returns the two bits of every boundary of the block segment, as their definitions have them: a block starts here; a block
+/// ended here.
 fn bits(heap: &OneThreadHeap<'_>) -> (Vec<bool>, Vec<bool>) {
-    let segment = heap.segment(Segment::Blocks);
-    let end = segment.len() / GRANULE;
+    let end = heap.segment(Segment::Blocks).len() / GRANULE;
     let (mut starts, mut ends) = (vec![false; end + 1], vec![false; end + 1]);
     (ends[0], starts[end]) = (true, true);
     for block in heap.blocks_in(Segment::Blocks).filter(|block| block.state == State::Used) {
-        let first = (block.address - segment.start) / GRANULE;
+        let first = granule(heap, block.address);
         starts[first] = true;
         ends[first + block.size / GRANULE] = true;
     }
     (starts, ends)
 }
 
-/// A row of bits for all places, without the blanks at its end.
+/// Writes a row of bits, without the blanks at its end.
 fn row(name: &str, bits: impl Iterator<Item = bool>) -> String {
     let row: String = bits.map(|bit| if bit { '1' } else { ' ' }).collect();
     format!("{name:<10}{}\n", row.trim_end())
+}
+
+/// Writes the granules of the block segment as letters: a capital for a header, small ones for its payload, dots for gaps.
+fn granules(heap: &OneThreadHeap<'_>, objects: &[(char, NonNull<u8>)]) -> Vec<char> {
+    let mut granules = vec!['.'; heap.segment(Segment::Blocks).len() / GRANULE];
+    for &(name, object) in objects {
+        let first = granule(heap, object.addr().get());
+        let payload = heap.usable_size(object.as_ptr()).expect("the object is live") / GRANULE;
+        granules[first - 1] = name;
+        granules[first..first + payload].fill(name.to_ascii_lowercase());
+    }
+    granules
 }
 
 /// A segment of 24 granules: what a few operations do to the map.
 fn the_map() -> String {
     let mut text = String::new();
     on_a_heap(512, |heap| {
-        let mut objects: Vec<(char, NonNull<u8>)> = Vec::new();
-        let steps = [
-            ('A', Some(32)),
-            ('B', Some(16)),
-            ('C', Some(60)),
-            ('D', Some(40)),
-            ('B', None),
-            ('C', None),
-            ('E', Some(100)),
-            ('F', Some(24)),
-            ('A', None),
-            ('F', None),
-        ];
-        for (name, step) in steps {
-            if let Some(size) = step {
-                objects.push((name, heap.alloc(size).expect("there is room")));
-                write!(text, "{name} = alloc({size})").expect("a String takes all");
-            } else {
-                let place = objects.iter().position(|object| object.0 == name).expect("every object has a name");
-                let (_, object) = objects.swap_remove(place);
-                // SAFETY: nobody uses the object.
-                unsafe { heap.free(object.as_ptr()) }.expect("the object is live");
-                write!(text, "free({name})").expect("a String takes all");
-            }
-            text += &map_picture(heap, &objects);
+        let sizes = [('A', 32), ('B', 16), ('C', 60), ('D', 40)];
+        let mut objects = sizes.map(|(name, size)| (name, heap.alloc(size).expect("there is room"))).to_vec();
+        let requests = sizes.map(|(name, size)| format!("{name} = alloc({size})"));
+        text = requests.join(", ") + "\n" + &map_picture(heap, &objects);
+        for freed in ['B', 'C'] {
+            let at = objects.iter().position(|object| object.0 == freed).expect("every object has a name");
+            free(heap, objects.remove(at).1);
+            text += &format!("\nfree({freed})\n{}", map_picture(heap, &objects));
         }
     });
     text
 }
 
 fn map_picture(heap: &OneThreadHeap<'_>, objects: &[(char, NonNull<u8>)]) -> String {
-    let segment = heap.segment(Segment::Blocks);
-    let mut granules = vec!['.'; segment.len() / GRANULE];
-    for &(name, object) in objects {
-        let first = (object.addr().get() - segment.start) / GRANULE;
-        let payload = heap.usable_size(object.as_ptr()).expect("the object is live") / GRANULE;
-        granules[first - 1] = name;
-        granules[first..first + payload].fill(name.to_ascii_lowercase());
-    }
     let (starts, ends) = bits(heap);
-    let rover = (rover(heap) - segment.start) / GRANULE;
-    let mut picture = format!("\n{:<10}{}\n", "granules", granules.iter().collect::<String>());
+    let mut picture = format!("{:<10}{}\n", "granules", granules(heap, objects).iter().collect::<String>());
     picture += &row("starts", starts.iter().copied());
     picture += &row("ends", ends.iter().copied());
     picture += &row("gaps", ends.iter().zip(&starts).map(|(end, start)| *end && !start));
-    picture += &format!("{:<10}{}^\n\n", "rover", " ".repeat(rover));
     picture
 }
 
-/// For every chunk the size of the largest gap that starts in it, in granules, but for the rover's gap; and above the
-/// numbers the largest of every sixteen, up to a single node.
-fn max_tree(heap: &OneThreadHeap<'_>) -> Vec<Vec<usize>> {
-    let segment = heap.segment(Segment::Blocks);
-    let mut numbers = vec![0; segment.len() / GRANULE / CHUNK + 1];
-    let gaps = free_blocks(heap).filter(|block| block.address != rover(heap));
-    for gap in gaps {
-        let number = &mut numbers[(gap.address - segment.start) / GRANULE / CHUNK];
+/// A row of blocks across the end of a chunk: what the free of one sees in its windows.
+fn the_windows() -> String {
+    let mut text = String::new();
+    on_a_heap(4096, |heap| {
+        let names = ('A'..='M').map(|name| (name, heap.alloc(9 * GRANULE).expect("there is room")));
+        let mut objects: Vec<_> = names.collect();
+        for freed in [7, 5] {
+            free(heap, objects.remove(freed).1);
+        }
+        let (freed, at) = (objects.remove(5), 60);
+        objects.push(freed);
+        assert_eq!(granule(heap, freed.1.addr().get()), at + 1);
+        let (starts, ends) = bits(heap);
+        let shown = 40..100;
+        let scale: String = shown.clone().step_by(10).map(|boundary| format!("{boundary:<10}")).collect();
+        let letters: String = granules(heap, &objects)[shown.clone()].iter().collect();
+        text = format!("{:<10}{}\n{:<10}{letters}\n", "boundary", scale.trim_end(), "granules");
+        text += &row("starts", starts[shown.clone()].iter().copied());
+        text += &row("ends", ends[shown.clone()].iter().copied());
+
+        let ahead = at..(at / 8 * 8 + CHUNK);
+        let behind = (at / 8 + 1) * 8 - CHUNK..at + 1;
+        assert!([&ahead, &behind].into_iter().all(|window| window.len() >= CHUNK - 7));
+        text += &format!(
+            "\nfree({}), whose block starts at {at}: byte {} of each array, bit {}\n",
+            freed.0,
+            at / 8,
+            at % 8
+        );
+        text += &window("ahead", &ahead, &shown, &starts, &ends);
+        let end = first(&ends, at + 1);
+        let gap_end = first(&starts, end);
+        text += &format!(
+            "  the block ends at the first end after its start, {end}; the gap, at the next start, {gap_end}\n"
+        );
+        text += &window("behind", &behind, &shown, &starts, &ends);
+        let gap_start = (0..=at).rev().find(|&boundary| ends[boundary]).expect("there is an end at 0");
+        text += &format!("  the gap starts at the last end up to {at}, {gap_start}\n");
+
+        free(heap, freed.1);
+        let gap = gaps(heap).next().expect("the block is free");
+        assert_eq!((granule(heap, gap.address), gap.size / GRANULE), (gap_start, gap_end - gap_start));
+        text += &format!("two bits are flipped, and the gap is {gap_start}..{gap_end}\n");
+    });
+    text
+}
+
+fn first(bits: &[bool], from: usize) -> usize {
+    (from..bits.len()).find(|&boundary| bits[boundary]).expect("a start ends the segment")
+}
+
+/// Writes what a window shows of the two arrays, in the columns of the boundaries `shown`.
+fn window(name: &str, window: &Range<usize>, shown: &Range<usize>, starts: &[bool], ends: &[bool]) -> String {
+    let bit = |bits: &[bool], boundary: usize| match window.contains(&boundary) {
+        true => {
+            if bits[boundary] {
+                '1'
+            } else {
+                '0'
+            }
+        }
+        false => ' ',
+    };
+    let line = |what: &str, bits: &[bool]| {
+        let row: String = shown.clone().map(|boundary| bit(bits, boundary)).collect();
+        format!("{what:<10}{}\n", row.trim_end())
+    };
+    let (from, to) = (window.start, window.end - 1);
+    format!("{name}: boundaries {from} to {to}\n{}{}", line("starts", starts), line("ends", ends))
+}
+
+/// Returns for every chunk the size of the largest gap that starts in it, in granules, except for the gap at address `held`;
+/// above the numbers the largest of every sixteen, up to a single node.
+fn max_tree<P: Policy>(heap: &OneThreadHeap<'_, P>, held: Option<usize>) -> Vec<Vec<usize>> {
+    let granules = heap.segment(Segment::Blocks).len() / GRANULE;
+    let mut numbers = vec![0; granules / CHUNK + 1];
+    for gap in gaps(heap).filter(|block| Some(block.address) != held) {
+        let number = &mut numbers[granule(heap, gap.address) / CHUNK];
         *number = (*number).max(gap.size / GRANULE);
     }
     let mut levels = vec![numbers];
@@ -254,85 +326,174 @@ fn max_tree(heap: &OneThreadHeap<'_>) -> Vec<Vec<usize>> {
     levels
 }
 
-/// Finds the first chunk at or behind `chunk` whose number is at least `need`, and writes down every step.
+fn tree_picture(levels: &[Vec<usize>]) -> String {
+    let mut text = String::new();
+    for (level, numbers) in levels.iter().enumerate() {
+        for (node, numbers) in numbers.chunks(FAN).enumerate() {
+            let numbers: Vec<_> = numbers.iter().map(|number| format!("{number:>3}")).collect();
+            writeln!(text, "level {level}, node {node}: {}", numbers.join(" ")).expect("a String takes all");
+        }
+    }
+    text
+}
+
+/// Looks at the rest of a node, from number `index` of `level` on, and writes the step down.
+fn look(levels: &[Vec<usize>], level: usize, index: usize, need: usize, how: &str, text: &mut String) -> Option<usize> {
+    let numbers = &levels[level];
+    let end = ((index / FAN + 1) * FAN).min(numbers.len());
+    let found = (index..end).find(|&at| numbers[at] >= need);
+    let seen = found.map_or("none".to_owned(), |at| format!("{} at {at}", numbers[at]));
+    *text += &format!("  {how} at level {level}, node {}, from {index} on: {seen}\n", index / FAN);
+    found
+}
+
+/// Finds the first chunk from `chunk` on whose number is at least `need`: up from level 0, then down.
 fn search(levels: &[Vec<usize>], chunk: usize, need: usize, text: &mut String) -> Option<usize> {
     let mut index = chunk;
-    for (level, numbers) in levels.iter().enumerate() {
-        let node_end = (index / FAN + 1) * FAN;
-        let found = (index..node_end.min(numbers.len())).find(|&place| numbers[place] >= need);
-        let step = if level == 0 { "look" } else { "up: look" };
-        write!(text, "  {step} at level {level}, node {}, from {index} on: ", index / FAN).expect("a String takes all");
-        if let Some(place) = found {
-            *text += &format!("{} at {place}\n", numbers[place]);
-            return Some(descend(levels, level, place, need, text));
+    for level in 0..levels.len() {
+        let how = if level == 0 { "look" } else { "up: look" };
+        if let Some(at) = look(levels, level, index, need, how, text) {
+            return Some(descend(levels, level, at, need, text));
         }
-        *text += "none\n";
         index = index / FAN + 1;
     }
     None
 }
 
-fn descend(levels: &[Vec<usize>], level: usize, place: usize, need: usize, text: &mut String) -> usize {
-    (0..level).rev().fold(place, |node, level| {
-        let numbers = &levels[level];
-        let place = (node * FAN..numbers.len()).find(|&place| numbers[place] >= need).expect("its maximum says so");
-        *text += &format!("  down: look at level {level}, node {node}: {} at {place}\n", numbers[place]);
-        place
+/// Finds the first chunk of all whose number is at least `need`: the first nodes, from level 1 up, then down.
+fn search_all(levels: &[Vec<usize>], need: usize, text: &mut String) -> Option<usize> {
+    let lowest = 1.min(levels.len() - 1);
+    (lowest..levels.len()).find_map(|level| {
+        let at = look(levels, level, 0, need, "look", text)?;
+        Some(descend(levels, level, at, need, text))
     })
 }
 
+fn descend(levels: &[Vec<usize>], level: usize, at: usize, need: usize, text: &mut String) -> usize {
+    (0..level)
+        .rev()
+        .fold(at, |node, level| look(levels, level, node * FAN, need, "down: look", text).expect("its maximum says so"))
+}
+
 /// A segment of 25 chunks, full of blocks of 16 granules, of which some are freed.
-fn the_max_tree() -> String {
-    let mut text = String::new();
-    on_a_heap(32 << 10, |heap| {
-        let blocks: Vec<_> = (0..96).map(|_| heap.alloc(240).expect("there is room")).collect();
+fn on_a_full_heap<P: Policy>(example: impl FnOnce(&OneThreadHeap<'_, P>)) {
+    on_a_heap(32 << 10, |heap: &OneThreadHeap<'_, P>| {
+        let blocks: Vec<_> = (0..96).map(|_| heap.alloc(15 * GRANULE).expect("there is room")).collect();
         for freed in [5..6, 20..23, 40..48, 70..71, 80..82] {
-            for block in &blocks[freed] {
-                // SAFETY: nobody uses the object.
-                unsafe { heap.free(block.as_ptr()) }.expect("the object is live");
-            }
+            blocks[freed].iter().for_each(|block| free(heap, *block));
         }
-        for (level, numbers) in max_tree(heap).iter().enumerate() {
-            for (node, numbers) in numbers.chunks(FAN).enumerate() {
-                let numbers: Vec<_> = numbers.iter().map(|number| format!("{number:>3}")).collect();
-                writeln!(text, "level {level}, node {node}: {}", numbers.join(" ")).expect("a String takes all");
-            }
-        }
-        for granules in [16, 50, 78, 20, 60] {
-            text += &search_and_serve(heap, granules);
+        example(heap);
+    });
+}
+
+fn next_fit_search() -> String {
+    let mut text = String::new();
+    on_a_full_heap(|heap| {
+        text = tree_picture(&max_tree(heap, Some(rover(heap))));
+        for granules in [50, 20, 60] {
+            text += &next_fit_serves(heap, granules);
         }
     });
     text
 }
 
-/// Asks for a block of so many granules, having written down how it is to be found.
-fn search_and_serve(heap: &OneThreadHeap<'_>, need: usize) -> String {
-    let segment = heap.segment(Segment::Blocks);
-    let granule = |address: usize| (address - segment.start) / GRANULE;
-    let rover = granule(rover(heap));
-    let mut text = format!("\na block of {need} granules, the rover at {rover}, in chunk {}\n", rover / CHUNK);
-    let gaps = free_blocks(heap);
-    let in_chunk = gaps.filter(|gap| granule(gap.address) >= rover && granule(gap.address) / CHUNK == rover / CHUNK);
-    let near: Vec<_> = in_chunk.map(|gap| (granule(gap.address), gap.size / GRANULE)).collect();
-    text += &match near.first() {
-        Some(&(start, size)) if start == rover => format!("  the rover's own gap: {size}\n"),
-        _ => "  the rover has no gap of its own\n".to_owned(),
+/// Asks for a block of so many granules, having written down how next fit finds it.
+fn next_fit_serves(heap: &OneThreadHeap<'_>, need: usize) -> String {
+    let at = granule(heap, rover(heap));
+    let mut text = format!("\na block of {need} granules, the rover at {at}, in chunk {}\n", at / CHUNK);
+    let found = match held_gap(heap) {
+        Some(size) if size >= need => {
+            text += &format!("  the rover's gap: {size}\n");
+            Some(at / CHUNK)
+        }
+        held => {
+            text += &held.map_or(String::new(), |size| format!("  the rover's gap: {size}, too small\n"));
+            let levels = max_tree(heap, Some(rover(heap)));
+            search_from(heap, &levels, at, need, &mut text).or_else(|| {
+                text += "  wrap\n";
+                search_all(&levels, need, &mut text)
+            })
+        }
     };
-    let found = if near.iter().any(|&(_, size)| size >= need) {
-        Some(rover / CHUNK)
-    } else {
-        let levels = max_tree(heap);
-        text += "  none in the rover's chunk from the rover on\n";
-        search(&levels, rover / CHUNK + 1, need, &mut text).or_else(|| {
-            text += "  again from the start\n";
-            search(&levels, 0, need, &mut text)
-        })
-    };
-    let answer = heap.alloc((need - 1) * GRANULE).map(|object| granule(object.addr().get()) - 1);
+    text + &serve(heap, need, found)
+}
+
+/// Returns the size of the gap at the rover, in granules.
+fn held_gap(heap: &OneThreadHeap<'_>) -> Option<usize> {
+    gaps(heap).find(|gap| gap.address == rover(heap)).map(|gap| gap.size / GRANULE)
+}
+
+/// Finds the first chunk with a gap of `need` granules from granule `at` on: `at`'s own is looked at first.
+fn search_from(
+    heap: &OneThreadHeap<'_>,
+    levels: &[Vec<usize>],
+    at: usize,
+    need: usize,
+    text: &mut String,
+) -> Option<usize> {
+    let chunk = at / CHUNK;
+    if levels[0][chunk] >= need {
+        let first = |gap: &Block| granule(heap, gap.address);
+        let later = gaps(heap).filter(|gap| first(gap) >= at && first(gap) / CHUNK == chunk);
+        if later.into_iter().any(|gap| gap.size / GRANULE >= need) {
+            *text += "  a gap of the rover's chunk, from the rover on\n";
+            return Some(chunk);
+        }
+        *text += "  the rover's chunk has one, but before the rover\n";
+    }
+    search(levels, chunk + 1, need, text)
+}
+
+fn first_fit_search() -> String {
+    let mut text = String::new();
+    on_a_full_heap(|heap: &OneThreadHeap<'_, FirstFit>| {
+        let need = 20;
+        text += &format!("a block of {need} granules\n");
+        let found = search_all(&max_tree(heap, None), need, &mut text);
+        text += &serve(heap, need, found);
+    });
+    text
+}
+
+/// Asks for a block of so many granules, which the heap finds in chunk `found`.
+fn serve<P: Policy>(heap: &OneThreadHeap<'_, P>, need: usize, found: Option<usize>) -> String {
+    let answer = heap.alloc((need - 1) * GRANULE).map(|object| granule(heap, object.addr().get()) - 1);
     assert_eq!(answer.map(|start| start / CHUNK).ok(), found, "the heap has found another chunk");
-    text += &match answer {
+    match answer {
         Ok(start) => format!("  served at granule {start}, in chunk {}\n", start / CHUNK),
         Err(error) => format!("  NULL: {error}\n"),
-    };
+    }
+}
+
+/// A slab of 16 slots: what a few operations do to its field and its tree.
+fn the_slab() -> String {
+    let mut text = format!("{:<15}{:<19}{:<9}{}\n", "operation", "slots", "lowest", "tree");
+    on_a_heap(4096, |heap: &OneThreadHeap<'_>| {
+        let slots: Vec<_> = (0..6).map(|_| heap.alloc(64).expect("a slot is free")).collect();
+        text += &slab_line(heap, "6 x alloc(64)");
+        for slot in [3, 1, 4] {
+            free(heap, slots[slot]);
+            text += &slab_line(heap, &format!("free(slot {slot})"));
+        }
+        for _ in 0..2 {
+            let slot = (heap.alloc(64).expect("a slot is free").addr().get() - heap.segment(Segment::Slab).start) / 64;
+            text += &slab_line(heap, &format!("alloc: slot {slot}"));
+        }
+    });
     text
+}
+
+fn slab_line(heap: &OneThreadHeap<'_>, operation: &str) -> String {
+    let used = heap.stats().expect("nobody is in the heap").slab.peak_objects;
+    let states: Vec<_> = heap.blocks_in(Segment::Slab).map(|slot| slot.state).collect();
+    let letter = |(slot, state): (usize, &State)| match state {
+        State::Used => 'x',
+        State::Free if slot < used => 'o',
+        State::Free => '.',
+    };
+    let slots: String = states.iter().enumerate().map(letter).collect();
+    let lowest = states.iter().position(|state| *state == State::Free).expect("a slot is free");
+    let tree: Vec<_> = (lowest + 1..used).filter(|&slot| states[slot] == State::Free).collect();
+    let tree: Vec<_> = tree.iter().map(usize::to_string).collect();
+    format!("{operation:<15}{slots:<19}{lowest:<9}{}", tree.join(", ")).trim_end().to_owned() + "\n"
 }

@@ -56,7 +56,7 @@ impl Queue {
 }
 
 fn give_back(object: NonNull<u8>) -> Result<(), InvalidFree> {
-    // SAFETY: who calls this has unlinked the object, and uses it no more.
+    // SAFETY: the caller has unlinked the object and uses it no more.
     unsafe { HEAP.free(object.as_ptr()) }
 }
 

@@ -1,9 +1,9 @@
-//! Bits in native words: windows, which show a word's worth of bits from any place on, and summaries, in which the next set
-//! bit is found in a step for each level.
+//! Bits in native words: windows, which show almost a word of bits from any boundary on, and summaries, which find the next set
+//! bit in a step for each level.
 //!
-//! Bit `i` of an array is bit `i % 8` of byte `i / 8`: a word read at any byte shows the bits from there on, whatever words
-//! they lie in, and one shift brings bit `i` to its end. The arrays are padded by a word at both ends for that. (Where the
-//! processor has no unaligned loads, the compiler makes one of byte loads; two aligned words and a funnel shift take as many
+//! Bit `i` of an array is bit `i % 8` of byte `i / 8`. So an unaligned load of the word at byte `i / 8`, shifted right by `i % 8`,
+//! shows the bits from `i` on, whatever words they lie in. The arrays are padded at both ends so that every such load is in bounds.
+//! (Where the processor has no unaligned loads, the compiler uses byte loads; two aligned words and a funnel shift take as many
 //! instructions.)
 #![allow(unsafe_code)]
 
@@ -12,37 +12,37 @@ use core::ptr;
 use crate::memory::{Bump, Lent};
 use crate::units::{BITS, Offset, Word};
 
-/// The bits of a word from `bit` up.
+/// Returns the bits of a word from `bit` up.
 pub(crate) const fn from_bit(bit: u32) -> Word {
     Word::MAX.wrapping_shl(bit)
 }
 
-/// The bits of a word above `bit`.
+/// Returns the bits of a word above `bit`.
 pub(crate) const fn above_bit(bit: u32) -> Word {
     (Word::MAX - 1).wrapping_shl(bit)
 }
 
-/// The bits of a word up to `bit`.
+/// Returns the bits of a word up to `bit`.
 pub(crate) const fn up_to_bit(bit: u32) -> Word {
     !above_bit(bit)
 }
 
-/// The bits of a word below `bit`.
+/// Returns the bits of a word below `bit`.
 pub(crate) const fn below_bit(bit: u32) -> Word {
     !from_bit(bit)
 }
 
-/// The highest set bit of a word that is not zero.
+/// Returns the highest set bit of a word that is not zero.
 pub(crate) const fn highest(word: Word) -> u32 {
     (BITS - 1).wrapping_sub(word.leading_zeros())
 }
 
-/// The bits of a word from its lowest set bit up; none if it has none.
+/// Returns the bits of a word from its lowest set bit up; none if it has none.
 pub(crate) const fn from_lowest(word: Word) -> Word {
     word | word.wrapping_neg()
 }
 
-/// The bits of a word above its lowest set bit; none if it has none.
+/// Returns the bits of a word above its lowest set bit; none if it has none.
 pub(crate) const fn above_lowest(word: Word) -> Word {
     !(word ^ word.wrapping_sub(1))
 }
@@ -88,7 +88,7 @@ pub(crate) struct Place(u32);
 pub(crate) struct Near(u32);
 
 impl Window {
-    /// The gaps: where a block ends and none starts.
+    /// Returns the gaps: where a block ends and none starts.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn gaps(self) -> Word {
         self.ends & !self.starts
@@ -101,7 +101,7 @@ impl Place {
         Offset::new(self.0)
     }
 
-    /// The boundary of a window's lowest bit among `bits`, which the window at this place showed.
+    /// Returns the boundary of a window's lowest bit among `bits`, which the window at this place showed.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn lowest(self, bits: Word) -> Near {
         Near(self.0.wrapping_add(bits.trailing_zeros()))
@@ -125,7 +125,7 @@ impl<'a> Boundaries<'a> {
     pub(crate) const EMPTY: Self =
         Self { starts: ptr::null_mut(), ends: ptr::null_mut(), limit: 0, words: Lent::EMPTY };
 
-    /// Words that the boundaries of `chunks` chunks take.
+    /// Returns how many words the boundaries of `chunks` chunks take.
     pub(crate) const fn words(chunks: u32) -> usize {
         (chunks as usize).saturating_mul(2).saturating_add(3 * PADDING)
     }
@@ -141,13 +141,13 @@ impl<'a> Boundaries<'a> {
         Some(())
     }
 
-    /// The boundary at `at`, if it has bits.
+    /// Returns the boundary at `at`, if it has bits.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn place(&self, at: Offset) -> Option<Place> {
         ((at.index() as usize) < self.limit).then_some(Place(at.index()))
     }
 
-    /// The bits from a boundary on: at least `BITS - 7` of each kind, from bit 0 up.
+    /// Returns the bits from a boundary on: at least `BITS - 7` of each kind, from bit 0 up.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn ahead(&self, Place(at): Place) -> Window {
         let byte = (at / 8) as isize;
@@ -159,7 +159,7 @@ impl<'a> Boundaries<'a> {
         Window { starts: window(self.starts), ends: window(self.ends) }
     }
 
-    /// The bits up to a boundary: at least `BITS - 7` of each kind, from the highest bit down.
+    /// Returns the bits up to a boundary: at least `BITS - 7` of each kind, from the highest bit down.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn behind(&self, Place(at): Place) -> Window {
         let byte = ((at / 8) as isize).wrapping_sub((BITS / 8 - 1) as isize);
@@ -171,14 +171,14 @@ impl<'a> Boundaries<'a> {
         Window { starts: window(self.starts), ends: window(self.ends) }
     }
 
-    /// How many chunks there are.
+    /// Returns the number of chunks.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn count(&self) -> usize {
         const BITS: usize = Word::BITS as usize;
         self.limit / BITS
     }
 
-    /// The bits of a chunk; none if there is no such chunk.
+    /// Returns the bits of a chunk; none if there is no such chunk.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn chunk(&self, chunk: u32) -> Window {
         if chunk as usize >= self.count() {
@@ -187,7 +187,7 @@ impl<'a> Boundaries<'a> {
         self.around(Near(chunk.wrapping_mul(BITS)))
     }
 
-    /// The bits of a boundary's chunk.
+    /// Returns the bits of a boundary's chunk.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn around(&self, Near(at): Near) -> Window {
         let index = (at / BITS) as usize;
@@ -200,7 +200,7 @@ impl<'a> Boundaries<'a> {
         Window { starts: word(self.starts), ends: word(self.ends) }
     }
 
-    /// Turns the start bit of a boundary over, and returns the bits of its chunk.
+    /// Flips the start bit of a boundary and returns the bits of its chunk.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn flip_start(&mut self, at: Near) -> Window {
         let Window { starts, ends } = self.around(at);
@@ -212,7 +212,7 @@ impl<'a> Boundaries<'a> {
         Window { starts, ends }
     }
 
-    /// Turns the end bit of a boundary over, and returns the bits of its chunk.
+    /// Flips the end bit of a boundary and returns the bits of its chunk.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn flip_end(&mut self, at: Near) -> Window {
         let Window { starts, ends } = self.around(at);
@@ -224,12 +224,12 @@ impl<'a> Boundaries<'a> {
         Window { starts, ends }
     }
 
-    /// The bits of each chunk.
+    /// Returns the bits of each chunk.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = Window> + '_ {
         (0..self.count()).map(|chunk| self.chunk(chunk as u32))
     }
 
-    /// Whether the padding is clear.
+    /// Returns whether the padding is clear.
     pub(crate) fn padding_is_clear(&self) -> bool {
         let chunks = self.count();
         let arrays = [PADDING, chunks.wrapping_add(2 * PADDING)].map(|start| start..start.wrapping_add(chunks));
@@ -253,7 +253,7 @@ const fn bit(at: u32) -> Word {
     (1 as Word).wrapping_shl(at)
 }
 
-/// The word that begins at byte `byte` of `words`.
+/// Returns the word that begins at byte `byte` of `words`.
 ///
 /// # Safety
 /// Its bytes belong to the array or its padding.
@@ -265,14 +265,13 @@ unsafe fn read(words: *mut Word, byte: isize) -> Word {
     Word::from_le(unsafe { place.read_unaligned() })
 }
 
-/// 64^6 or 32^6 bits would do: the slots of a granule in the largest heap, and more than it has chunks. A power of two, so that a
-/// level is brought into bounds by a mask.
+/// Levels of the largest tree. Six suffice for the slots of the largest heap; a power of two lets a mask bring a level into bounds.
 const LEVELS: u32 = 8;
 
 /// Bits with summaries: the next or previous set bit is found in O(levels), O(log of the bits).
 ///
-/// Above the words of bits stand words of summary. (The bitmap version of van Emde Boas' idea, as in the ready lists of
-/// real-time schedulers.) The first two levels are handled in line: they find what is within a word of words.
+/// Above the words of bits stand words of summary, as in the ready lists of real-time schedulers. The first two levels are inline:
+/// they find what lies within a word of words.
 ///
 /// Invariants: bit `i` of level `k + 1` is set iff word `i` of level `k` is not zero. Each level ends with a word that is zero.
 #[derive(Debug)]
@@ -292,7 +291,7 @@ impl<'a> BitTree<'a> {
     /// A tree of no bits, all zeros.
     pub(crate) const EMPTY: Self = Self { words: Lent::EMPTY, starts: [0; LEVELS as usize], top: 0 };
 
-    /// Words that a tree of `bits` bits takes.
+    /// Returns how many words a tree of `bits` bits takes.
     pub(crate) const fn words(bits: u32) -> usize {
         let (mut words, mut below, mut level) = (0usize, bits, 0);
         loop {
@@ -333,7 +332,7 @@ impl<'a> BitTree<'a> {
         self.words.get(self.place(level, word))
     }
 
-    /// The word of bits that holds `bit`.
+    /// Returns the word of bits that holds `bit`.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn word_of(&self, bit: u32) -> Word {
         self.words.get((bit / BITS) as usize)
@@ -406,7 +405,7 @@ impl<'a> BitTree<'a> {
         }
     }
 
-    /// The first set bit from `from` on, or [`NO_BIT`].
+    /// Finds the first set bit from `from` on, or [`NO_BIT`].
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn next(&self, from: u32) -> u32 {
         match self.word_of(from) & from_bit(from) {
@@ -428,7 +427,7 @@ impl<'a> BitTree<'a> {
         NO_BIT
     }
 
-    /// The last set bit before `before`, which is a bit of the tree, or [`NO_BIT`].
+    /// Finds the last set bit before `before`, which is a bit of the tree, or [`NO_BIT`].
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn previous(&self, before: u32) -> u32 {
         match self.word_of(before) & below_bit(before) {
@@ -450,7 +449,7 @@ impl<'a> BitTree<'a> {
         NO_BIT
     }
 
-    /// From bit `at` of `level`, at least 1, down to the bit that `choose` chooses of each word.
+    /// Descends from bit `at` of `level`, at least 1, to a bit of level 0, by the bit that `choose` picks in each word.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn descend(&self, level: u32, at: u32, choose: impl Fn(Word) -> u32) -> u32 {
         let (mut level, mut at) = (level, at);
@@ -463,7 +462,7 @@ impl<'a> BitTree<'a> {
         }
     }
 
-    /// Words of a level, but for the zero word at its end.
+    /// Returns the number of words of a level, without the zero word at its end.
     fn words_in(&self, level: u32) -> u32 {
         let end = match level.checked_add(1).filter(|above| *above <= self.top) {
             Some(above) => self.place(above, 0),
@@ -472,7 +471,7 @@ impl<'a> BitTree<'a> {
         (end as u32).wrapping_sub(1).wrapping_sub(self.place(level, 0) as u32)
     }
 
-    /// Whether the invariants hold.
+    /// Returns whether the invariants hold.
     pub(crate) fn is_whole(&self) -> bool {
         if self.words.len() == 0 {
             return true;
@@ -512,12 +511,12 @@ fn clear_in(word: Option<&mut Word>, bit: u32) -> bool {
 /// What tests reach.
 #[cfg(test)]
 impl BitTree<'_> {
-    /// Levels, that of the bits included.
+    /// Returns the number of levels, that of the bits included.
     pub(crate) fn levels(&self) -> u32 {
         self.top + 1
     }
 
-    /// Where the words of a level stand, the zero word at its end included.
+    /// Returns where the words of a level stand, the zero word at its end included.
     pub(crate) fn places(&self, level: u32) -> core::ops::Range<usize> {
         let end = if level < self.top { self.place(level + 1, 0) } else { self.words.len() };
         self.place(level, 0)..end

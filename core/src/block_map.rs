@@ -1,11 +1,10 @@
 //! The block map: where allocated blocks start and end, in two bits for each granule boundary outside the segment.
 //!
-//! What lies between the end of a block and the next start is free: a gap. To free a block is to clear its two bits, and the
-//! gap is then as much longer: coalescing is no operation. Nothing here reads or writes a byte of the heap.
+//! Between the end of a block and the next start lies a gap. To free a block clears its two bits, and the gap grows by the block:
+//! coalescing is not an operation. Nothing here reads or writes a byte of the heap.
 //!
-//! A neighbour is mostly within [a window](crate::bits) of where it is looked for. What is further away is found by the summary
-//! of the chunks that have a boundary. The largest gap of each chunk stands in a tree of maxima, which finds the first gap that
-//! is large enough.
+//! Most neighbours are within [a window](crate::bits). A summary of the chunks that have a boundary finds those further away. A
+//! tree of maxima, of the largest gap that starts in each chunk, finds the first gap that is large enough.
 //!
 //! Complexity: O(log) in the segment's size.
 
@@ -28,7 +27,7 @@ impl Gap {
     }
 }
 
-/// A gap that serves a request, and its chunk.
+/// A gap that serves a request, and what the search learnt of its chunk.
 pub(crate) struct Found {
     pub(crate) gap: Gap,
     chunk: u32,
@@ -59,12 +58,12 @@ impl<'a> BlockMap<'a> {
     pub(crate) const EMPTY: Self =
         Self { boundaries: Boundaries::EMPTY, summary: BitTree::EMPTY, maxima: MaxTree::EMPTY, end: Offset::ZERO };
 
-    /// Chunks of a segment: one boundary more than granules.
+    /// Returns how many chunks a segment has: for one boundary more than granules.
     pub(crate) const fn chunks_of(granules: Granules) -> u32 {
         Offset::ZERO.plus(granules).chunk().wrapping_add(1)
     }
 
-    /// Bytes that the map of `granules` takes, with what aligning it costs.
+    /// Returns how many bytes the map of `granules` takes, alignment included.
     pub(crate) const fn footprint(granules: Granules) -> usize {
         let chunks = Self::chunks_of(granules);
         let words = Boundaries::words(chunks).saturating_add(BitTree::words(chunks));
@@ -89,18 +88,18 @@ impl<'a> BlockMap<'a> {
         Some(())
     }
 
-    /// The boundary after the last granule.
+    /// Returns the boundary after the last granule.
     pub(crate) fn end(&self) -> Offset {
         self.end
     }
 
-    /// The gaps that start in a chunk, a bit each.
+    /// Returns the gaps that start in a chunk, a bit each.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn gaps(&self, chunk: u32) -> Word {
         self.boundaries.chunk(chunk).gaps()
     }
 
-    /// What the windows at `at` show, from there on and up to there; nothing if it is no boundary.
+    /// Returns what the windows at `at` show, from there on and up to there; nothing if it is no boundary.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn ahead(&self, at: Offset) -> Window {
         self.boundaries.place(at).map_or(Window { starts: 0, ends: 0 }, |place| self.boundaries.ahead(place))
@@ -111,13 +110,14 @@ impl<'a> BlockMap<'a> {
         self.boundaries.place(at).map_or(Window { starts: 0, ends: 0 }, |place| self.boundaries.behind(place))
     }
 
-    /// The gaps that start at `at` or after it, as far as a window shows them, from bit 0 of the answer up.
+    /// Returns the gaps that start at `at` or after it, as far as a window shows them, from bit 0 of the answer up.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn gaps_ahead(&self, at: Offset) -> Word {
         self.ahead(at).gaps()
     }
 
-    /// The gaps that start at `at` or before it, as far as a window shows them, from the highest bit of the answer down.
+    /// Returns the gaps that start at `at` or before it, as far as a window shows them, from the highest bit of the answer
+    /// down.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn gaps_behind(&self, at: Offset) -> Word {
         self.behind(at).gaps()
@@ -131,7 +131,7 @@ impl<'a> BlockMap<'a> {
         self.set_end(end);
     }
 
-    /// Makes a block of granules in the midst of a gap.
+    /// Makes a block of granules inside a gap.
     pub(crate) fn occupy_inside(&mut self, start: Place, end: Near) {
         let now = self.boundaries.flip_start(start.near());
         if now.starts & now.starts.wrapping_sub(1) | now.ends == 0 {
@@ -166,13 +166,13 @@ impl<'a> BlockMap<'a> {
         self.clear_end(end);
     }
 
-    /// The boundaries of a block, if they are some.
+    /// Returns the boundaries of a block, if they have bits.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn span(&self, start: Offset, end: Offset) -> Option<(Place, Near)> {
         Some((self.boundaries.place(start)?, self.boundaries.place(end)?.near()))
     }
 
-    /// Two boundaries whose end bits can be turned over.
+    /// Returns two boundaries whose end bits can be flipped.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn ends(&self, from: Offset, to: Offset) -> Option<(Near, Near)> {
         Some((self.boundaries.place(from)?.near(), self.boundaries.place(to)?.near()))
@@ -192,13 +192,13 @@ impl<'a> BlockMap<'a> {
         if has_boundary { self.summary.set(chunk) } else { self.summary.clear(chunk) }
     }
 
-    /// Whether a block starts at `at`. None starts at the segment's end.
+    /// Returns whether a block starts at `at`. None starts at the segment's end.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn is_start(&self, at: Offset) -> bool {
         self.ahead(at).starts & 1 != 0 && at < self.end
     }
 
-    /// The end of the block that starts at `start`.
+    /// Returns the end of the block that starts at `start`.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn block_end(&self, start: Offset) -> Offset {
         match self.ahead(start).ends & !1 {
@@ -207,7 +207,7 @@ impl<'a> BlockMap<'a> {
         }
     }
 
-    /// The first start from `at` on, which is the end of a block or lies in a gap: where the gap ends.
+    /// Returns the first start from `at` on, which is the end of a block or lies in a gap: where the gap ends.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn gap_end(&self, at: Offset) -> Offset {
         match self.ahead(at).starts {
@@ -216,7 +216,7 @@ impl<'a> BlockMap<'a> {
         }
     }
 
-    /// The last end up to `at`, which is the start of a block or lies in a gap: where the gap starts.
+    /// Returns the last end up to `at`, which is the start of a block or lies in a gap: where the gap starts.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn gap_start(&self, at: Offset) -> Offset {
         match self.behind(at).ends {
@@ -225,28 +225,28 @@ impl<'a> BlockMap<'a> {
         }
     }
 
-    /// The gap that starts at `start`.
+    /// Returns the gap that starts at `start`.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn gap_at(&self, start: Offset) -> Gap {
         Gap { start, end: self.gap_end(start) }
     }
 
-    /// The first end after `start`, where a block starts: no other boundary comes before it.
+    /// Finds the first end after `start`, where a block starts: no other boundary comes before it.
     #[inline(never)]
     fn far_end(&self, start: Offset) -> Offset {
         let here = self.boundaries.chunk(start.chunk()).ends & bits::above_bit(start.bit());
         self.far(start.chunk(), here, |window| window.ends)
     }
 
-    /// The first start from `at` on, where no end comes before it but one at `at`.
+    /// Finds the first start from `at` on, where no end comes before it but one at `at`.
     #[inline(never)]
     fn far_start(&self, at: Offset) -> Offset {
         let here = self.boundaries.chunk(at.chunk()).starts & bits::from_bit(at.bit());
         self.far(at.chunk(), here, |window| window.starts)
     }
 
-    /// The lowest of the bits `here` in `chunk`; if there is none, of those that `choose` chooses in the next chunk that has a
-    /// boundary. The segment's end if there is no such chunk.
+    /// Returns the lowest of the bits `here` in `chunk`; if there is none, of those that `choose` chooses in the next chunk
+    /// that has a boundary. The segment's end if there is no such chunk.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn far(&self, chunk: u32, here: Word, choose: impl Fn(Window) -> Word) -> Offset {
         if here != 0 {
@@ -258,7 +258,7 @@ impl<'a> BlockMap<'a> {
         }
     }
 
-    /// The last end up to `at`, where no start comes after it but one at `at`.
+    /// Finds the last end up to `at`, where no start comes after it but one at `at`.
     #[inline(never)]
     fn far_end_before(&self, at: Offset) -> Offset {
         let here = self.boundaries.chunk(at.chunk()).ends & bits::up_to_bit(at.bit());
@@ -271,7 +271,7 @@ impl<'a> BlockMap<'a> {
         }
     }
 
-    /// Whether `at` lies in a block.
+    /// Returns whether `at` lies in a block.
     pub(crate) fn is_allocated(&self, at: Offset) -> bool {
         let Window { starts, ends } = self.boundaries.chunk(at.chunk());
         let upto = bits::up_to_bit(at.bit());
@@ -286,7 +286,7 @@ impl<'a> BlockMap<'a> {
         starts.leading_zeros() <= ends.leading_zeros()
     }
 
-    /// The first gap from `from` on of at least `size`, of those that are counted in a maximum.
+    /// Finds the first gap from `from` on of at least `size`, of those that are counted in a maximum.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn find_from(&self, from: Offset, size: Granules) -> Option<Found> {
         let chunk = from.chunk();
@@ -299,14 +299,14 @@ impl<'a> BlockMap<'a> {
         self.find_in(self.maxima.first(chunk.wrapping_add(1), size.count()), 0, size)
     }
 
-    /// The first gap of all of at least `size`, of those that are counted in a maximum.
+    /// Finds the first gap of all of at least `size`, of those that are counted in a maximum.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn find_first(&self, size: Granules) -> Option<Found> {
         self.find_in(self.maxima.first_of_all(size.count()), 0, size)
     }
 
-    /// The first gap of at least `size` that starts in a chunk, from its granule `from` on. At most half a word of gaps is looked
-    /// at.
+    /// Finds the first gap of at least `size` that starts in a chunk, from its granule `from` on. At most half a word of
+    /// gaps is looked at.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn find_in(&self, chunk: u32, from: u32, size: Granules) -> Option<Found> {
         let window = self.boundaries.chunk(chunk);
@@ -323,7 +323,8 @@ impl<'a> BlockMap<'a> {
         None
     }
 
-    /// Takes the maximum of a gap's chunk anew, if it was this gap. Of the gap there is `rest` left; the gap at `held` does not count.
+    /// Recomputes the maximum of a gap's chunk, if it was this gap. `rest` is what is left of the gap; the gap at `held` is not
+    /// counted.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn settle(&mut self, found: Found, rest: Gap, held: Offset) {
         let Found { gap, chunk, starts, before, later } = found;
@@ -342,7 +343,7 @@ impl<'a> BlockMap<'a> {
         }
     }
 
-    /// The gap that starts at granule `bit` of a chunk whose starts are `starts`.
+    /// Returns the gap that starts at granule `bit` of a chunk whose starts are `starts`.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn gap_in(&self, chunk: u32, starts: Word, bit: u32) -> Gap {
         let start = Offset::in_chunk(chunk, bit);
@@ -354,13 +355,13 @@ impl<'a> BlockMap<'a> {
         Gap { start, end }
     }
 
-    /// The first start in the chunks after `chunk`.
+    /// Finds the first start in the chunks after `chunk`.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn far_start_after(&self, chunk: u32) -> Offset {
         self.gap_end(Offset::in_chunk(chunk.wrapping_add(1), 0))
     }
 
-    /// The size of the largest gap that starts in `chunk`, but for the gap at `held`.
+    /// Returns the size of the largest gap that starts in `chunk`, but for the gap at `held`.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn largest_in(&self, chunk: u32, held: Offset) -> Granules {
         let window = self.boundaries.chunk(chunk);
@@ -380,16 +381,17 @@ impl<'a> BlockMap<'a> {
         self.maxima.raise(gap.start.chunk(), gap.size().count());
     }
 
-    /// Whether a gap that started at `start` and had `size` granules, not 0, may be its chunk's maximum.
+    /// Returns whether a gap that started at `start` and had `size` granules, not 0, may be its chunk's maximum.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn is_maximum(&self, start: Offset, size: Granules) -> bool {
         self.maxima.get(start.chunk()) == size.count().min(MOST)
     }
 
-    /// Takes the maximum of a chunk anew. `held` is the gap that no maximum counts.
+    /// Recomputes the maximum of a chunk. `held` is the gap that no maximum counts.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn take_maximum(&mut self, chunk: u32, held: Offset) {
-        let largest = self.largest_in(chunk, held).count().min(MOST);
+        // What is larger than MOST is not less than any number.
+        let largest = self.largest_in(chunk, held).count();
         if largest < self.maxima.get(chunk) {
             self.maxima.lower(chunk, largest);
         }

@@ -3,7 +3,7 @@
 //! [The block map](crate::block_map) says which blocks there are. What is added here: next fit's rover; headers and the list of
 //! gaps in the heap, which are written and never believed; and the counters.
 //!
-//! Complexity: alloc, free and realloc (beside its copying) are O(log) in the segment's size, whatever the number of blocks and
+//! Complexity: alloc, free and realloc (apart from its copy) are O(log) in the segment's size, whatever the number of blocks and
 //! the alignment.
 
 use core::marker::PhantomData;
@@ -19,15 +19,15 @@ use crate::region::Region;
 use crate::stats::{Counters, SegmentStats};
 use crate::units::{GRANULE, Granules, Offset, Resize, Word};
 
-/// Gaps that are large enough and are tried for an aligned payload, before one is taken that surely has one.
+/// Gaps of sufficient size that are tried for an aligned payload, before one is taken that is certain to have one.
 const CANDIDATES: u32 = 16;
 
-/// A place in the segment, and the gap that starts there, if one does: the gap that is held.
+/// A boundary of the segment, and the gap that starts there, if there is one. That gap is *held*.
 ///
-/// Under a policy that roves it is where the search begins. Under the others it is where the last gap starts if that reaches the
-/// segment's end, and the segment's end otherwise: what no earlier gap can serve comes from there.
+/// Under a policy that roves it is where the search begins. Under the others it is where the last gap starts, if that reaches the
+/// segment's end, and the segment's end otherwise: it serves what no earlier gap can.
 ///
-/// The gap is counted in no maximum of the map: an alloc from it changes two bits and no tree.
+/// No maximum of the map counts the held gap, so an alloc from it changes two bits and no tree.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rover {
     pub(crate) at: Offset,
@@ -163,8 +163,8 @@ impl<'a, P: Policy> Blocks<'a, P> {
         self.take(gap, at, need)
     }
 
-    /// The address from which on the memory is zeros, if it was lent as such: a gap's header may stand at the high-water mark,
-    /// none has ever stood after it.
+    /// Returns the address from which on the memory is zeros, if it was lent as such: a gap's header may stand at the
+    /// high-water mark, none has ever stood after it.
     pub(crate) fn zeros_from(&self) -> usize {
         self.region.zeros_from(self.high_water.plus(Granules::HEADER))
     }
@@ -186,13 +186,13 @@ impl<'a, P: Policy> Blocks<'a, P> {
         error
     }
 
-    /// The gap that the rover holds.
+    /// Returns the gap that the rover holds.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn held_gap(&self) -> Gap {
         Gap { start: self.rover.at, end: self.rover.at.plus(self.rover.gap) }
     }
 
-    /// Where the gap that the rover holds starts, or [`Offset::NIL`].
+    /// Returns where the gap that the rover holds starts, or [`Offset::NIL`].
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn held(&self) -> Offset {
         if self.rover.gap > Granules::ZERO { self.rover.at } else { Offset::NIL }
@@ -222,7 +222,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         self.remove_from_maximum(gap.start, gap.size());
     }
 
-    /// Takes a gap that was at `start` and had `size` granules out of its chunk's maximum: the maximum is taken anew if this was
+    /// Takes a gap that was at `start` and had `size` granules out of its chunk's maximum: recomputes the maximum if this was
     /// it. The bits no longer show the gap, or the rover holds it.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn remove_from_maximum(&mut self, start: Offset, size: Granules) {
@@ -236,7 +236,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         self.map.take_maximum(chunk, self.held());
     }
 
-    /// The first gap from `from` on of at least `need`, the one that is held included.
+    /// Finds the first gap from `from` on of at least `need`, the one that is held included.
     pub(crate) fn first_fit(&self, from: Offset, need: Granules) -> Option<Gap> {
         let counted = self.map.find_from(from, need).map(|found| found.gap);
         if self.rover.gap >= need && self.rover.at >= from {
@@ -246,8 +246,8 @@ impl<'a, P: Policy> Blocks<'a, P> {
         counted
     }
 
-    /// The gap that serves a request for `need` granules whose payload is aligned, and where the block starts in it. Where the
-    /// policy roves, the rover holds it then.
+    /// Finds the gap that serves a request for `need` granules whose payload is aligned, and where the block starts in it.
+    /// Where the policy roves, the rover holds it then.
     fn find_aligned(&mut self, need: Granules, alignment: usize) -> Option<(Gap, Offset)> {
         let origin = if P::ROVES { self.rover.at } else { Offset::ZERO };
         let found = self.first_aligned(origin, need, alignment).or_else(|| {
@@ -280,8 +280,8 @@ impl<'a, P: Policy> Blocks<'a, P> {
         None
     }
 
-    /// Where a block of `need` granules starts in `gap` so that its payload is aligned, and nothing or what can be a gap is left
-    /// before it.
+    /// Returns where a block of `need` granules starts in `gap` so that its payload is aligned, and nothing or what can be a
+    /// gap is left before it.
     fn aligned_in(&self, gap: Gap, need: Granules, alignment: usize) -> Option<Offset> {
         let first = self.region.address(gap.start).checked_add(GRANULE)?;
         let nearest = first.checked_next_multiple_of(alignment)?;
@@ -330,7 +330,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         self.rover.previous = lead.start;
     }
 
-    /// The first gap that starts after `at`, a gap or a block, or [`Offset::NIL`].
+    /// Finds the first gap that starts after `at`, a gap or a block, or [`Offset::NIL`].
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn next_gap(&self, at: Offset) -> Offset {
         match self.map.gaps_ahead(at) & !1 {
@@ -339,7 +339,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         }
     }
 
-    /// The last gap that starts before `at`, a gap or a block, or [`Offset::NIL`].
+    /// Finds the last gap that starts before `at`, a gap or a block, or [`Offset::NIL`].
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn previous_gap(&self, at: Offset) -> Offset {
         match self.map.gaps_behind(at) & (Word::MAX / 2) {
@@ -348,7 +348,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         }
     }
 
-    /// [`next_gap`](Self::next_gap) by the maxima: a chunk in which a gap starts has one, but for the gap that is held.
+    /// Does what [`next_gap`](Self::next_gap) does, by the maxima: a chunk in which a gap starts has one, except for the held gap.
     #[inline(never)]
     fn far_next_gap(&self, at: Offset) -> Offset {
         let chunk = at.chunk();
@@ -364,7 +364,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         if held > at { held.min(counted) } else { counted }
     }
 
-    /// [`previous_gap`](Self::previous_gap) by the maxima.
+    /// Does what [`previous_gap`](Self::previous_gap) does, by the maxima.
     #[inline(never)]
     fn far_previous_gap(&self, at: Offset) -> Offset {
         let chunk = at.chunk();
@@ -380,7 +380,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         if held < at && (counted == Offset::NIL || held > counted) { held } else { counted }
     }
 
-    /// The live block whose payload starts at `at`.
+    /// Finds the live block whose payload starts at `at`.
     #[inline]
     pub(crate) fn live(&self, at: Offset) -> Result<Gap, Reason> {
         // A payload at the segment's first byte has no header; the difference wraps to where no block starts.
@@ -391,7 +391,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         Ok(Gap { start, end: self.map.block_end(start) })
     }
 
-    /// What `at` is if it is no payload's start.
+    /// Says why `at` is no live payload's start.
     #[cold]
     #[inline(never)]
     fn reason(&self, at: Offset) -> Reason {
@@ -424,8 +424,8 @@ impl<'a, P: Policy> Blocks<'a, P> {
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn free_or_refuse(&mut self, at: Offset) -> Option<()> {
         let start = self.map.boundaries.place(at.minus(Granules::HEADER))?;
-        // All that is near is in this window: the block's end is the first end after its start, and the gap after it ends at
-        // the first start from there on.
+        // One window shows what is near: the block's end is the first end after its start, and the gap after it ends at the
+        // first start from there on.
         let ahead = self.map.boundaries.ahead(start);
         let later = ahead.ends & !1;
         let after = ahead.starts & bits::from_lowest(later);
@@ -462,7 +462,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         Some(())
     }
 
-    /// The end of the block that starts at `start`, and of the gap after it.
+    /// Returns the end of the block that starts at `start`, and of the gap after it.
     #[inline(never)]
     fn far_ends(&self, start: Place) -> Option<(Near, Offset)> {
         let end = self.map.block_end(start.offset());
@@ -470,7 +470,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         Some((near, self.gap_end(end)))
     }
 
-    /// Where the gap ends that starts at `start`, the one that is held included.
+    /// Returns where the gap ends that starts at `start`, the one that is held included.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn gap_end(&self, start: Offset) -> Offset {
         if start == self.rover.at { start.plus(self.rover.gap) } else { self.map.gap_end(start) }
@@ -504,7 +504,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         }
     }
 
-    /// [`give_back`](Self::give_back) where the rover stands in the gap: it moves to the gap's start and holds it.
+    /// Does what [`give_back`](Self::give_back) does where the rover stands in the gap: moves it to the gap's start and holds the gap.
     #[inline(never)]
     fn give_back_at_rover(
         &mut self,
@@ -617,7 +617,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
     }
 }
 
-/// The end of a block that was to end at `end`: a rest of one granule is too small for a gap and stays with the block.
+/// Moves a block's end from `end` to the gap's if one granule would be left: it is too small for a gap and stays with the block.
 #[cfg_attr(target_pointer_width = "64", inline(always))]
 fn without_sliver(end: Offset, gap_end: Offset) -> Offset {
     if end.up_to(gap_end) < Granules::MIN_BLOCK { gap_end } else { end }

@@ -1,6 +1,6 @@
 //! Consistency check and repair.
 //!
-//! `check` tests each invariant that is written at its type in the plainest way: it walks over the bits from front to back.
+//! `check` tests each invariant that its type states, in the plainest way: it walks over the bits from front to back.
 
 use core::error::Error;
 use core::fmt;
@@ -18,8 +18,8 @@ use crate::units::{Granules, Offset};
 
 /// An invariant of the heap that does not hold.
 ///
-/// Only [`Overwritten`](Self::Overwritten) can come about from inside the region; every other one says that the
-/// bookkeeping was written over, or that this crate is wrong.
+/// Only [`Overwritten`](Self::Overwritten) can come from a write into the two segments. Every other one means that the bookkeeping
+/// was overwritten, or that this crate has a bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Violation {

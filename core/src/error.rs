@@ -1,4 +1,4 @@
-//! What can go wrong, as types: each says what was wrong, and none of them is ever a panic.
+//! What can go wrong, as types. Nothing here is ever a panic.
 
 use core::error::Error;
 use core::fmt;
@@ -62,11 +62,11 @@ pub enum Reason {
     OutsideHeap,
     /// It is no multiple of [`GRANULE`](crate::GRANULE).
     Misaligned,
-    /// It lies inside a live block or slot, or behind the last slot, and is no payload's first byte.
+    /// It lies inside a live block or slot, or after the last slot, and is no object's first byte.
     NotAStart,
     /// It lies in memory that no block or slot has ever reached.
     NeverAllocated,
-    /// It lies in free memory that was handed out before.
+    /// It lies in free memory that was handed out before: freed twice, or part of what was freed.
     DoubleFree,
     /// It is a live block whose header is not what the allocator wrote. The block stays live.
     HeaderOverwritten,

@@ -17,15 +17,15 @@ impl<L: RawLock<Token = ()>, P: Policy> Heap<'_, L, P> {
     /// Waits until no other thread is in the heap, and keeps them out until the answer is dropped.
     ///
     /// `fork` copies the memory of a process, but of its threads only the caller. A heap that another thread is
-    /// in at that moment stays locked in the child for ever, and half changed. So hold it before the fork and drop
-    /// it after, in the parent and in the child.
+    /// in at that moment stays locked in the child for ever, and half changed. So call this before the fork, and drop
+    /// the guard after it, in the parent and in the child.
     ///
     /// Meanwhile the calling thread is in the heap itself: its calls are refused as [`Reentered`](crate::Reentered) by a
     /// lock that knows its owner, and wait for ever with one that does not. A lock that this thread has already, because it
     /// forks in a signal handler that interrupted the heap, is neither taken nor released.
     ///
-    /// Only locks whose tokens hold nothing can be held so: those that restore a state, as one that masks interrupts does,
-    /// must be given back in the order in which they were taken, which no value can promise.
+    /// Works with locks whose tokens are empty. A lock that restores a state, as one that masks interrupts does, must be released in
+    /// the reverse order of locking, which a value cannot promise.
     ///
     /// ```
     /// use slabfit::{AllocError, Config, Heap, NoLock, RegionArray};

@@ -1,7 +1,7 @@
 //! The C headers that lie in the heap, as `mem.h` declares them.
 //!
-//! They are written for C programs, debuggers and students that walk the heap from outside. The allocator itself reads one
-//! in one place: to refuse the free of a block whose header was overwritten.
+//! They are for C programs, debuggers and students that walk the heap from outside. The allocator itself reads only one: that of
+//! a live block, to refuse its free if the header was overwritten.
 
 use core::ffi::c_void;
 use core::mem::offset_of;
@@ -43,7 +43,7 @@ const_assert_eq!(offset_of!(AllocatedHeader, length), 0);
 const_assert_eq!(offset_of!(AllocatedHeader, magic), size_of::<usize>());
 
 impl AllocatedHeader {
-    /// The header of a block of `block` granules.
+    /// Makes the header of a block of `block` granules.
     pub(crate) const fn new(block: Granules) -> Self {
         Self { length: block.minus(Granules::HEADER).length(), magic: ptr::without_provenance_mut(MAGIC) }
     }

@@ -30,7 +30,7 @@ pub type DefaultLock = crate::lock::NoLock;
 /// [`realloc`](Self::realloc) refuse every address that is not a live object's start. It never panics, prints or
 /// allocates, and its calls end whatever was written into the region.
 ///
-/// Complexity: alloc, free and realloc are O(log) in the region's size (realloc beside its copying), whatever the alignment.
+/// Complexity: alloc, free and realloc are O(log) in the region's size (realloc apart from its copy), whatever the alignment.
 /// `stats` is O(log) too; `check`, `repair` and the walks are linear.
 ///
 /// ```
@@ -65,7 +65,7 @@ pub struct Heap<'a, L: RawLock = DefaultLock, P: Policy = NextFit> {
     blocks: Locked<L, Blocks<'a, P>>,
 }
 
-/// Where the heap lies: written once, by `init`, and read without a lock.
+/// The bounds of the heap: written once, by `init`, and read without a lock.
 ///
 /// Invariant: `size` is 0 before the others are set, and is set after them.
 #[cfg_attr(target_pointer_width = "64", repr(align(64)))]
@@ -109,7 +109,7 @@ impl<'a> Heap<'a> {
 }
 
 impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
-    /// A heap without memory, all zeros: every request fails with [`AllocError::NotInitialised`] until [`init`](Self::init).
+    /// Makes a heap without memory, all zeros: every request fails with [`AllocError::NotInitialised`] until [`init`](Self::init).
     pub const fn empty() -> Self {
         Self {
             bounds: Bounds {
@@ -151,20 +151,20 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         Ok(())
     }
 
-    /// The slab, locked.
+    /// Locks the slab.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn lock_slab(&self) -> Locking<'_, L, Slab<'a, P>> {
         self.slab.lock_unless_holding(&self.blocks)
     }
 
-    /// The blocks, locked.
+    /// Locks the blocks.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn lock_blocks(&self) -> Locking<'_, L, Blocks<'a, P>> {
         self.blocks.lock_unless_holding(&self.slab)
     }
 
-    /// Both, locked: the slab first, always. No call waits for one lock while it holds the other, so no order can end in a
-    /// deadlock but one between two callers of this.
+    /// Locks both, the slab first, always. Other calls wait for no lock while they hold one, so only two callers of this could
+    /// deadlock, and they take the locks in the same order.
     pub(crate) fn lock_both(&self) -> (Locking<'_, L, Slab<'a, P>>, Locking<'_, L, Blocks<'a, P>>) {
         (self.slab.lock(), self.blocks.lock())
     }
@@ -182,7 +182,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         }
     }
 
-    /// [`alloc`](Self::alloc) without a reason: an answer in a register.
+    /// Allocates as [`alloc`](Self::alloc) does, without a reason for a failure: the answer fits a register.
     #[inline]
     fn alloc_or_none(&self, size: usize) -> Option<NonNull<u8>> {
         if size == self.bounds.slab_size.load(Ordering::Relaxed) {
@@ -192,14 +192,13 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         }
     }
 
-    // A function each, as a path through one of the segments needs fewer registers than both.
+    // One function for each segment: each path alone needs fewer registers than both together.
     #[inline(never)]
     fn alloc_block(&self, size: usize) -> Option<NonNull<u8>> {
         self.lock_blocks().ok()?.alloc_or_none(size)
     }
 
-    /// Serves a request for a slot. What is not simple is the end of this function by another one: it needs few registers then,
-    /// and saves none.
+    /// Serves a request for a slot. The slow case is an out-of-line tail call, so that the fast path spills no registers.
     #[inline(never)]
     fn alloc_slot(&self, size: usize) -> Option<NonNull<u8>> {
         let mut slab = self.lock_slab().ok()?;
@@ -226,7 +225,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         Some(payload)
     }
 
-    /// Tries once more, and says why if that fails too. Meanwhile another thread may have freed something, or given a lock back
+    /// Tries once more, and says why if that fails too. In between another thread may have freed something, or released a lock
     /// that this one could not wait for.
     #[cold]
     #[inline(never)]
@@ -269,9 +268,9 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         self.lock_blocks()?.alloc_aligned(layout.size(), layout.align())
     }
 
-    /// Allocates zero bytes for `layout`, as fast as it can be: where the memory was lent as zeros
-    /// ([`Memory::assume_zeroed`]), bytes that no object has reached yet are not touched. What a write past an object's
-    /// end has left in them is then seen.
+    /// Allocates zero bytes for `layout`, and skips clearing where it can: where the memory was lent as zeros
+    /// ([`Memory::assume_zeroed`]), bytes that no object has reached yet are not touched. A write past an object's
+    /// end may have left something in them.
     ///
     /// # Errors
     /// As [`alloc`](Self::alloc).
@@ -335,7 +334,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         slab.free(at)
     }
 
-    /// Refuses an address that is no granule's, and counts it where it belongs, unless this thread is there.
+    /// Refuses an address that is not a granule's start, and counts it in its segment, unless this thread holds that lock.
     #[cold]
     #[inline(never)]
     fn refuse(&self, ptr: *const u8) -> Reason {
@@ -352,8 +351,8 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         reason
     }
 
-    /// Changes the size of the object at `ptr`: where it stands if it can, otherwise as alloc, copy and free. The bytes
-    /// up to the smaller size stay what they were.
+    /// Changes the size of the object at `ptr`: in place if possible, otherwise by alloc, copy and free. The bytes up to the
+    /// smaller size keep their values.
     ///
     /// A slot stays while it is large enough. A block that shrinks by two granules or more gives the rest back; one that
     /// grows takes what it needs of a free block after it.
@@ -425,7 +424,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         Ok(new)
     }
 
-    /// Bytes that the object at `ptr` can hold: those asked for, rounded up.
+    /// Returns how many bytes the object at `ptr` can hold: those asked for, rounded up.
     ///
     /// # Errors
     /// As [`free`](Self::free), but an overwritten header is not looked at.
@@ -442,7 +441,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         size.map_err(|reason| InvalidFree { address: ptr.addr(), reason })
     }
 
-    /// Which segment's granule an address is the first byte of.
+    /// Finds the segment and the granule that start at an address.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn locate(&self, ptr: *const u8) -> Place {
         let size = self.bounds.size.load(Ordering::Acquire);
@@ -458,29 +457,30 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         }
     }
 
-    /// What is wrong with an address that is no granule's.
+    /// Says what is wrong with an address that is not a granule's start.
     fn misplaced(&self, ptr: *const u8) -> Reason {
         if self.owns(ptr) { Reason::Misaligned } else { Reason::OutsideHeap }
     }
 
-    /// Whether an address lies in one of the segments.
+    /// Returns whether an address lies in one of the segments.
     pub fn owns(&self, ptr: *const u8) -> bool {
         let size = self.size();
         ptr.addr().wrapping_sub(self.bounds.base.load(Ordering::Relaxed).addr()) < size
     }
 
-    /// The heap's first byte, where the slab segment starts; `None` before `init`.
+    /// Returns the heap's first byte, where the slab segment starts; `None` before `init`.
     pub fn base(&self) -> Option<NonNull<u8>> {
         NonNull::new(self.bounds.base.load(Ordering::Acquire))
     }
 
-    /// Bytes of both segments together; 0 before `init`.
+    /// Returns the number of bytes of both segments together; 0 before `init`.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub fn size(&self) -> usize {
         self.bounds.size.load(Ordering::Acquire)
     }
 
-    /// Bytes of the requests that go to the slab; 0 if none do: before `init`, without a slab, or where it is `usize::MAX`.
+    /// Returns the size of the requests that go to the slab; 0 if none do: before `init`, without a slab, or where it is
+    /// `usize::MAX`.
     ///
     /// It is read without ordering: whatever it says, a request is served by one segment or the other under its lock.
     #[inline]
@@ -491,7 +491,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         }
     }
 
-    /// The addresses of a segment.
+    /// Returns the addresses of a segment.
     pub fn segment(&self, segment: Segment) -> Range<usize> {
         let size = self.size();
         let base = self.bounds.base.load(Ordering::Relaxed).addr();
@@ -502,7 +502,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         }
     }
 
-    /// The heap's figures.
+    /// Returns the heap's figures.
     ///
     /// # Errors
     /// [`Reentered`] if this thread is in the heap.
@@ -519,7 +519,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
 }
 
 impl<L: RawLock> Heap<'_, L, NextFit> {
-    /// The rover's address; `None` before `init`.
+    /// Returns the rover's address; `None` before `init`.
     ///
     /// # Errors
     /// [`Reentered`] if this thread is in the heap.

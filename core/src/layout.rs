@@ -45,7 +45,7 @@ const fn all_make_heaps(from: usize, to: usize) -> bool {
     true
 }
 
-/// What a heap is to be like.
+/// The size of a slot, and the share of the heap that is slab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Bytes of the requests that the slab serves. A slot is this rounded up to granules; if that is more than the slab
@@ -56,12 +56,12 @@ pub struct Config {
 }
 
 impl Config {
-    /// Slots of `slab_size` bytes, at least 1, in the first quarter of the heap.
+    /// Makes the first quarter of the heap a slab of slots of `slab_size` bytes, at least 1.
     pub const fn new(slab_size: usize) -> Self {
         Self { slab_size, slab_bytes: None }
     }
 
-    /// No slab segment: blocks serve every request.
+    /// Makes a heap without a slab segment: blocks serve every request.
     pub const fn without_slab() -> Self {
         Self { slab_size: 0, slab_bytes: Some(0) }
     }
@@ -72,12 +72,12 @@ impl Config {
         Self { slab_bytes: Some(bytes), ..self }
     }
 
-    /// Whether a heap can be made so: a slab has slots of some bytes.
+    /// Returns whether a heap can have this configuration: the slots of a slab are not empty.
     pub(crate) const fn is_valid(self) -> bool {
         self.slab_size > 0 || matches!(self.slab_bytes, Some(0))
     }
 
-    /// Bytes of the slab segment of a heap of `size` bytes.
+    /// Returns the bytes of the slab segment of a heap of `size` bytes.
     const fn slab_segment(self, size: usize) -> usize {
         let bytes = match self.slab_bytes {
             None => size / 4,
@@ -97,15 +97,15 @@ pub enum Segment {
     Blocks,
 }
 
-/// Bytes that a second piece of memory must have to hold the bookkeeping of a heap of `heap_size` bytes under policy `P`: about
-/// 2% of a large one. They may have any alignment.
+/// Returns how many bytes a second piece of memory must have to hold the bookkeeping of a heap of `heap_size` bytes under policy
+/// `P`: about 2% of a large heap. They may have any alignment.
 pub const fn bookkeeping_size<P: Policy>(heap_size: usize, config: Config) -> usize {
     let slab = config.slab_segment(heap_size);
     let blocks = Granules::from_bytes_floor(heap_size).minus(Granules::from_bytes_floor(slab));
     BlockMap::footprint(blocks).saturating_add(Slab::<P>::footprint(slab::slots_of(slab, config.slab_size)))
 }
 
-/// Bytes that the bookkeeping takes of a region of `region_size` bytes, with the guard after it.
+/// Returns how many bytes the bookkeeping takes of a region of `region_size` bytes, with the guard after it.
 const fn own_bookkeeping<P: Policy>(region_size: usize, config: Config) -> usize {
     bookkeeping_size::<P>(region_size, config).saturating_add(GUARD).next_multiple_of(GRANULE)
 }
@@ -118,7 +118,7 @@ pub(crate) struct Bounds {
     pub(crate) size: usize,
 }
 
-/// Divides the memory into bookkeeping and two segments, and sets both up, which are empty.
+/// Divides the memory into bookkeeping and two segments, and sets up both, which were empty.
 pub(crate) fn lay_out<'a, P: Policy>(
     memory: Memory<'a>,
     config: Config,
@@ -151,7 +151,7 @@ pub(crate) fn lay_out<'a, P: Policy>(
     let (mut bump, first, second) =
         memory.divide(own, slab_segment, size.wrapping_sub(slab_segment)).ok_or(too_small)?;
     let base = first.start;
-    // Not reached: a failure, as the bookkeeping was compared with what is needed.
+    // Not reached: failures, as the bookkeeping was compared with what is needed.
     blocks.set_up(second, &mut bump).ok_or(too_small)?;
     slab.set_up(first, config.slab_size, &mut bump).ok_or(too_small)?;
     Ok(Bounds { base, slab_segment, size })

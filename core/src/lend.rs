@@ -1,4 +1,4 @@
-//! Free bytes lent to the heap's owner for a moment, so that their pages can go back to where they came from.
+//! Lends free bytes to the heap's owner for a moment, so that their pages can go back to the system.
 
 use core::ops::Range;
 use core::ptr::NonNull;
@@ -13,8 +13,8 @@ use crate::policy::Policy;
 use crate::units::{GRANULE, Granules, Offset};
 
 impl<P: Policy> Blocks<'_, P> {
-    /// The first granules from `from` on, at least `least` side by side, that are free, no header, and not as they were when the
-    /// memory was lent: those that no block has ever reached have cost nothing yet, and may be promised to be zeros.
+    /// Finds the first granules from `from` on, at least `least` side by side, that are free, no header, and not as they were
+    /// when the memory was lent: those that no block has ever reached have cost nothing yet, and may be promised to be zeros.
     fn free_range(&self, from: Offset, least: Granules) -> Option<Gap> {
         // The last gap's header may stand there.
         let touched = self.high_water.plus(Granules::HEADER);
@@ -41,7 +41,7 @@ impl<L: RawLock, P: Policy> Heap<'_, L, P> {
     ///
     /// Nothing of the slab is lent: every free slot that was used begins with a header.
     ///
-    /// Complexity: O(log) in the region's size, beside `work`.
+    /// Complexity: O(log) in the region's size, plus `work`.
     ///
     /// # Errors
     /// [`Reentered`] if this thread is in the heap.

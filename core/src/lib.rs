@@ -1,85 +1,130 @@
 //! A heap in one region of memory that the caller lends: a slab for objects of one size, blocks for all others.
 //!
-//! It needs no operating system and no `std`, never asks anybody for more memory, and takes nothing on trust: what is
-//! allocated is known from a bitmap outside the heap's segments, so that an address that is wrong to free is refused,
-//! whatever it is, and no byte that is written over in a segment can lead the allocator astray.
+//! It needs no operating system and no `std`, and never asks for more memory. What is allocated is known from a map of bits
+//! outside the heap, so every wrong free is refused with its reason, and no byte that is overwritten in the heap leads the
+//! allocator astray.
 //!
+//! # Quick start
 //! ```
-//! use slabfit::{Config, Heap, RegionArray};
+//! use slabfit::{Config, Heap, Reason, RegionArray};
 //!
-//! let mut array = RegionArray::<16384>::new();
-//! let heap: Heap = Heap::new(&mut array, Config::new(64))?; // requests of 64 bytes go to the slab
-//! let object = heap.alloc(100)?;
-//! // SAFETY: nobody uses the object afterwards.
-//! unsafe { heap.free(object.as_ptr()) }?;
+//! let mut array = RegionArray::<16384>::new(); // or a slice of `MaybeUninit<u8>`
+//! let heap = Heap::new(&mut array, Config::new(64))?; // requests of exactly 64 bytes go to the slab
+//!
+//! let slot = heap.alloc(64)?.as_ptr();
+//! let block = heap.alloc(100)?.as_ptr();
+//! assert!(heap.usable_size(block)? >= 100);
+//!
+//! // SAFETY: nobody uses the slot afterwards. Any address may be passed.
+//! unsafe { heap.free(slot) }?;
+//! // SAFETY: as above.
+//! let again = unsafe { heap.free(slot) };
+//! assert_eq!(again.unwrap_err().reason, Reason::DoubleFree);
+//! heap.check()?; // every invariant and every header
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
-//! As a program's allocator, in a static array, with nothing to call first: [`StaticHeap`]. For memory that is mapped,
-//! on Linux, and for C programs: the crate `slabfit-linux` and the libraries beside it.
+//! As a program's global allocator, in a static array, with no call that sets it up:
 //!
-//! # A region, a block, the map
+//! ```
+//! use slabfit::{Config, StaticArray, StaticHeap};
+//!
+//! static ARRAY: StaticArray<{ 1 << 20 }> = StaticArray::new();
+//!
+//! #[global_allocator]
+//! static HEAP: StaticHeap = StaticHeap::new(&ARRAY, Config::new(64));
+//!
+//! fn main() {
+//!     let words = vec!["all", "of", "them", "in", "the", "array"];
+//!     assert!(HEAP.owns(words.as_ptr().cast()));
+//! }
+//! ```
+//!
+//! For mapped memory on Linux and for C programs there are the crate `slabfit-linux` and the libraries beside it.
+//!
+//! # Region, blocks, map
 //! ```text
 //!               base                                                                  base + size
 //! +-------------+------------------------+----------------------------------------------+
 //! | bookkeeping | slab segment: 1/4      | block segment: 3/4                           |   the region
 //! +-------------+------------------------+----------------------------------------------+
-//!   a guard of    slots, side by side:     blocks, header H (16 bytes) before payload:
-//!   64 bytes at   | used | free | used |   | H payload | H payload  | free    | H pay.. |
-//!   its end                                                         ^ rover
+//!   ends in a     slots, side by side:     blocks, a header H before each payload:
+//!   guard of 4    | used | free | used |   | H payload | H payload  | free    | H pay.. |
+//!   granules                                                        ^ rover
 //!
-//! granules of 16 bytes  | H  A  A | H  B | .  .  . | H  C  C  C |
-//! a block starts here     1  0  0   1  0   0  0  0   1  0  0  0     the block map: two bits for a granule,
-//! a block ended before    1  0  0   1  0   1  0  0   0  0  0  0     in the bookkeeping
+//! granules               | H  A  A | H  B | .  .  . | H  C  C  C |
+//! a block starts here      1  0  0   1  0   0  0  0   1  0  0  0    the block map: two bits for each boundary
+//! a block ended here       1  0  0   1  0   1  0  0   0  0  0  0    between granules, in the bookkeeping
 //! ```
-//! What lies between the end of a block and the next start is a free block, a gap. To free `B` is to clear its two bits,
-//! and the gap is then two granules longer: coalescing is not an operation. The bookkeeping also holds one bit for every
-//! slot, and the sizes of the largest gaps in a tree, which finds the first gap that is large enough.
-//! How all this works, with an example step by step, is told in [INTERNALS].
+//! Between the end of a block and the next start lies a gap, a free block. To free `B` clears its two bits, and the gap is
+//! two granules longer: coalescing is not an operation. The bookkeeping also has a bit for each slot, and a tree of the
+//! largest gaps, which finds the first gap that is large enough. [INTERNALS] explains it step by step.
 //!
-//! Headers in the heap say the same in the form of a C struct ([`AllocatedHeader`], [`FreeHeader`]), for C programs,
-//! debuggers and students who walk it. The allocator writes them, and reads one only to compare it: a live block whose
-//! header is not what was written is not freed, but reported.
+//! The headers in the heap ([`AllocatedHeader`], [`FreeHeader`]) are a copy, for C programs, debuggers and students. The
+//! allocator writes them and reads only one: it compares a live block's header before it frees the block.
 //!
 //! # Words
-//! | word | is |
+//! | word | means |
 //! |---|---|
 //! | region | the caller's bytes |
 //! | segment | the slab part or the block part of the region |
-//! | slot | a unit of the slab |
-//! | block | a unit of next fit or first fit, its header included |
+//! | slot | a unit of one fixed size, in the slab |
+//! | block | a unit of next fit or first fit, header included |
 //! | payload | the caller's part of a block |
-//! | granule | the unit of every size and offset: 16 bytes, and 8 on 32-bit targets without an operating system |
-//! | `length` | the field of the C headers, in bytes |
-//! | size | a `usize`, in bytes |
-//! | rover | next fit's moving pointer, at which the search for a free block begins |
+//! | object | what a request returns: a slot or a payload |
+//! | granule | the unit of sizes and offsets: 16 bytes, and 8 on 32-bit bare metal ([`GRANULE`]) |
+//! | chunk | the granules of one native word of bits: 64 or 32 |
+//! | gap | a free block |
+//! | rover | next fit's moving pointer, where the search begins |
 //! | block map | the bits that say where allocated blocks start and end |
-//! | gap | what lies between two blocks: a free block |
+//! | policy | how blocks are placed, a type |
+//! | invalid free | a free or realloc of an address that is no live object's start ([`InvalidFree`]) |
+//! | double free | an invalid free of an object that was freed |
+//! | header overwritten | a live block's header is not what the allocator wrote |
+//! | `length` | the field of the C headers, in bytes |
+//!
+//! # Which policy
+//! The type of a heap names its policy: `Heap<'_, L, P>`. A program holds the code of its own policy only.
+//!
+//! | policy | searches | in the heap | choose it for |
+//! |---|---|---|---|
+//! | [`NextFit`], the default | from the rover on, wrapping once | a list of gaps and of free slots, by address | memory to spare; `Mem_Alloc`; teaching |
+//! | [`FirstFit`] | from the segment's first byte | no list: every `next` is null | small heaps, and programs that run long: it fragments less |
+//!
+//! ```
+//! use slabfit::{Config, DefaultLock, FirstFit, Heap, RegionArray};
+//!
+//! let mut array = RegionArray::<16384>::new();
+//! let heap: Heap<'_, DefaultLock, FirstFit> = Heap::from_memory(&mut array, Config::without_slab())?;
+//! # assert!(heap.alloc(100).is_ok());
+//! # Ok::<(), slabfit::InitError>(())
+//! ```
 //!
 //! # What holds
-//! - An object is at a multiple of a granule, or of the alignment asked for, and nobody else's until it is freed.
-//! - A request that cannot be served is an error, and nothing has changed. The heap never grows.
-//! - [`free`](Heap::free) and [`realloc`](Heap::realloc) refuse every address that is not the first byte of a live
-//!   object, and say what is wrong with it ([`Reason`]): outside the heap, misaligned, inside a block, never allocated,
-//!   already free. An address that was freed and handed out again is live: no allocator can tell it from its new owner's.
-//! - No byte of the two segments, however it was overwritten, makes a call read or write outside them, loop, panic, or
-//!   hand memory out twice. [`check`](Heap::check) finds what was overwritten and [`repair`](Heap::repair) restores it.
-//! - Where the region is one piece, the bookkeeping lies below the segments, so that a write past an object's end moves
-//!   away from it. A wild write can still hit it: lend it a piece of its own where that matters
-//!   ([`Memory::with_bookkeeping`]), between guard pages where there are any.
-//! - Nothing allocates, panics, prints or calls out while a lock is held, but for [`with_free_ranges`](Heap::with_free_ranges), which
-//!   is there to.
-//! - Free blocks are always coalesced. When everything is freed, in any order, one block is left.
-//! - Which address a request gets is specified and reproducible: the lowest free slot; the first gap that fits, from the
-//!   rover on, or from the first byte ([`Policy`]).
+//! - An object lies at a multiple of [`GRANULE`], or of the alignment asked for, and is nobody else's until it is freed.
+//! - The address of each object is specified: the lowest free slot; else the first gap that fits, in the policy's order.
+//! - A failed request is an error and changes nothing. The heap never grows.
+//! - [`free`](Heap::free) and [`realloc`](Heap::realloc) refuse every address that is not a live object's start, and say
+//!   why ([`Reason`]). An address that was freed and handed out again is live: no allocator can tell its two owners apart.
+//! - Whatever is written over the bytes of the two segments, no call leaves them, loops, panics, or hands memory out twice.
+//!   [`check`](Heap::check) finds overwritten headers, and [`repair`](Heap::repair) rewrites them.
+//! - In a region of one piece the bookkeeping lies below the segments, so a write past an object's end moves away from it.
+//!   A wild write can still hit it: where that matters, lend it memory of its own ([`Memory::with_bookkeeping`]).
+//! - While a lock is held nothing allocates, panics, prints or runs foreign code, except what is passed to
+//!   [`with_free_ranges`](Heap::with_free_ranges).
+//! - Gaps are coalesced at once: when everything is freed, in any order, one gap is left.
 //!
 //! # What it costs
-//! | operation | steps |
+//! | call | time |
 //! |---|---|
-//! | `alloc`, `free`, `realloc` (beside its copying), `usable_size` | O(log) in the region's size, whatever the alignment and however many blocks |
-//! | `stats`; `with_free_ranges` (beside what it calls); a step of `blocks` or `overwritten` | O(log) |
-//! | `check`, `repair`, `dump` | linear |
-//! | set-up | the bookkeeping is cleared, if it is not zero already; no slot is touched |
+//! | `alloc`, `alloc_layout` (any alignment), `free`, `usable_size` | O(log) in the region's size, worst case |
+//! | `realloc` | O(log), and the copy if the object moves |
+//! | `alloc_zeroed`, `alloc_layout_zeroed` | O(log), and the bytes that are cleared |
+//! | `stats`, `rover` | O(1) |
+//! | `with_free_ranges` | O(log), and the work that is passed in |
+//! | a step of `blocks` or `overwritten` | O(log): a whole walk is linear in slots and blocks |
+//! | `check`, `repair`, `dump` | linear in the region, with a lock held in `check` and `repair` |
+//! | `new`, `init` | clears the bookkeeping, unless it is zeros already; touches no slot |
 //!
 //! A region of one piece loses to the bookkeeping, with its guard (64-bit targets; [`bookkeeping_size`] is exact):
 //!
@@ -93,29 +138,42 @@
 //! and 384 on the latter. A block costs its header, a granule, and is two granules at least; a slot costs nothing.
 //! [`MIN_REGION`] is the least that makes a heap.
 //!
-//! The two segments have a lock each, which are never held together. There are no caches per thread: threads that
-//! allocate all the time wait for each other.
+//! ```
+//! use slabfit::{Config, NextFit, bookkeeping_size};
+//!
+//! let per_mille = |size| (1000.0 * bookkeeping_size::<NextFit>(size, Config::new(64)) as f64 / size as f64).round();
+//! # #[cfg(target_pointer_width = "64")]
+//! assert_eq!([4 << 10, 64 << 10, 1 << 20].map(per_mille), [74.0, 20.0, 16.0]);
+//! ```
+//!
+//! The two segments have a lock each, and no call waits for one while it holds the other. Threads that allocate all the
+//! time wait for each other: there are no caches per thread.
 //!
 //! # Which lock
-//! The type of a heap names its lock: `Heap<'_, L>`.
-//!
 //! | where | lock |
 //! |---|---|
-//! | one thread | [`NoLock`]: the heap is not `Sync`, so that the compiler knows |
-//! | threads that have a core each and are not interrupted by handlers that allocate | [`SpinLock`] |
-//! | interrupt handlers that allocate; kernels; a single core without threads | `CriticalSectionLock` |
-//! | threads of a Linux program | `slabfit_linux::FutexLock`: sleeps, and refuses a signal handler |
-//! | a system that has a mutex of its own | `LockApi04`, `LockApi05`, or [`RawLock`] for it |
+//! | one thread | [`NoLock`]: the heap is not `Sync`, so the compiler checks it |
+//! | threads with a core each, and no handler that allocates | [`SpinLock`], the default |
+//! | interrupt handlers that allocate; kernels; one core without threads | `CriticalSectionLock` |
+//! | threads of a Linux program | `slabfit_linux::FutexLock`: sleeps, and refuses a signal handler that would wait for itself |
+//! | a system with a mutex of its own | `LockApi04`, `LockApi05`, or [`RawLock`] implemented for it |
 //!
-//! **A spin lock is wrong under interrupts.** A handler runs on the core that it interrupts. If the code it interrupts
-//! holds the lock, the handler spins until that code gives it back, and that code runs on when the handler is done:
-//! never. It is the same for a signal handler and its thread, and for a thread of higher priority that spins on the one
-//! core that the holder needs. Nor does it help that the heap holds its lock for nanoseconds only: that makes the hang
-//! rare, not impossible. Where handlers allocate, the lock must keep them out (mask interrupts) or know its owner and
-//! refuse.
+//! **A spin lock hangs under interrupts.** A handler runs on the core that it interrupts. If that code holds the lock, the
+//! handler spins for a lock that is released only after it returns. The same holds for a signal handler and its thread, and
+//! for a thread of higher priority that spins on the holder's core. That the heap holds a lock only briefly makes the hang
+//! rare, not impossible. Where handlers allocate, the lock must mask them, or know its owner and refuse.
+//!
+//! # Memory that is not zeroed
+//! A [`StaticArray`] relies on start-up code to zero it, as `.bss` is. For a section that is not zeroed (NOLOAD, CCM, external
+//! RAM) use a [`RegionArray`] and give it to a `static` heap made by [`Heap::empty`]: [`RegionArray`] shows how. Set-up then
+//! clears the bookkeeping itself.
+//!
+//! # Targets without compare-and-swap
+//! On these (thumbv6m, for one) there is no [`SpinLock`], and the default lock is [`NoLock`], which cannot be in a
+//! `static`. Name a lock in both types: `StaticArray<4096, CriticalSectionLock>` and `StaticHeap<CriticalSectionLock>`.
 //!
 //! # Features
-//! All off by default; without them the crate needs nothing but `core`.
+//! All are off by default. Without them the crate depends on `static_assertions` only, which is compile-time code.
 //!
 //! | feature | gives |
 //! |---|---|
@@ -126,7 +184,7 @@
 //! On nightly compilers std's `Vec::new_in(&heap)` works too: enable `allocator-api2-02` here and feature `nightly` of crate
 //! allocator-api2 0.2, whose `Allocator` is then std's.
 //!
-//! Rust 1.85 and later. On targets that have no atomic swap (thumbv6m) there is no [`SpinLock`]; name another lock.
+//! The oldest compiler is Rust 1.85.
 //!
 //! [INTERNALS]: internals
 #![no_std]
@@ -200,3 +258,7 @@ pub use walk::{Block, Overwritten, State, Walk};
 #[cfg(doc)]
 #[doc = include_str!("../INTERNALS.md")]
 pub mod internals {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

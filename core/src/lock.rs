@@ -1,4 +1,4 @@
-//! The lock that a heap asks for, and the value behind it.
+//! The lock that a heap needs, and the value that it guards.
 #![allow(unsafe_code)]
 
 use core::cell::Cell;
@@ -11,7 +11,7 @@ use crate::sync::{MutPtr, UnsafeCell};
 
 /// A mutual exclusion lock.
 ///
-/// Which one for which place: [`SpinLock`](crate::SpinLock) where every thread runs on a core of its own and no
+/// Which lock to choose: [`SpinLock`](crate::SpinLock) where every thread runs on a core of its own and no
 /// interrupt handler allocates; one that masks interrupts on a single core and in kernels (a spinning handler would wait
 /// for the code it interrupted, for ever); one that sleeps, as `slabfit_linux::FutexLock`, where threads outnumber cores;
 /// [`NoLock`] where there is one thread.
@@ -37,7 +37,7 @@ pub unsafe trait RawLock {
     /// signal or interrupt handler, and waiting would never end.
     fn lock(&self) -> Result<Self::Token, Reentered>;
 
-    /// The same, for a thread that must not wait while it holds `other`.
+    /// Takes the lock as [`lock`](Self::lock) does, for a thread that must not wait while it holds `other`.
     ///
     /// A heap has two locks and never waits for one while it holds the other, but a signal handler may interrupt it in
     /// one and wait for the other. Two threads that do so crosswise would wait for ever, so a lock that knows its owner
@@ -105,13 +105,13 @@ impl<L: RawLock, T> Locked<L, T> {
         Ok(self.guard(self.lock.lock()?))
     }
 
-    /// The same, for a thread that must not wait while it holds the lock of `other`.
+    /// Takes the lock as [`lock`](Self::lock) does, for a thread that must not wait while it holds the lock of `other`.
     #[inline(always)]
     pub(crate) fn lock_unless_holding<U>(&self, other: &Locked<L, U>) -> Result<Guard<'_, L, T>, Reentered> {
         Ok(self.guard(self.lock.lock_unless_holding(&other.lock)?))
     }
 
-    /// `token` is what this value's lock has just answered.
+    /// Makes the guard for the lock that was just taken; `token` is its token.
     #[inline(always)]
     fn guard(&self, token: L::Token) -> Guard<'_, L, T> {
         let hold = Hold { lock: &self.lock, token: ManuallyDrop::new(token), of_this_thread: PhantomData };

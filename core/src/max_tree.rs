@@ -1,5 +1,5 @@
-//! A number for each chunk, and the first chunk from a place on whose number is at least `n`: one step up and one down for each
-//! level.
+//! A number for each chunk. Finds the first chunk from another one on whose number is at least `n`, in one step up and one down for
+//! each level.
 //!
 //! Above the numbers stand maxima: each is the largest number of a node below, of 16 numbers on a 64-bit core (a cache line)
 //! and of 8 on others. (A segment tree with wide nodes.)
@@ -42,8 +42,8 @@ pub(crate) struct MaxTree<'a> {
     top: u32,
 }
 
-/// The place of the first number of a node, from `place` on, that is at least `n`; [`FAN`] or more if there is none. `n` is 1 to
-/// [`MOST`].
+/// Finds the place of the first number of a node, from `place` on, that is at least `n`; [`FAN`] or more if there is none.
+/// `n` is 1 to [`MOST`].
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
 #[cfg_attr(target_pointer_width = "64", inline(always))]
 fn first_in(node: &Node, place: u32, n: u32) -> u32 {
@@ -51,14 +51,14 @@ fn first_in(node: &Node, place: u32, n: u32) -> u32 {
     place.wrapping_add(later.take_while(|&&number| number < n).count() as u32)
 }
 
-/// The place of the last number of a node, before `place`, that is at least `n`; [`FAN`] or more if there is none.
+/// Finds the place of the last number of a node, before `place`, that is at least `n`; [`FAN`] or more if there is none.
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
 fn last_in(node: &Node, place: u32, n: u32) -> u32 {
     let before = (0..place).rev().zip(node.iter().take(place as usize).rev());
     before.filter(|&(_, &number)| number >= n).map(|(place, _)| place).next().unwrap_or(FAN)
 }
 
-/// The largest number of a node.
+/// Returns the largest number of a node.
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
 #[cfg_attr(target_pointer_width = "64", inline(always))]
 fn largest(node: &Node) -> u32 {
@@ -68,7 +68,7 @@ fn largest(node: &Node) -> u32 {
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 use sse2::{first_in, largest, last_in};
 
-/// A node as four vectors, which are there on every x86-64: compilers make two to four times as many instructions of the loops.
+/// A node as four SSE2 vectors, which every x86-64 has: of the loops compilers make two to four times as many instructions.
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 mod sse2 {
     use core::arch::x86_64::{
@@ -84,7 +84,7 @@ mod sse2 {
         unsafe { core::mem::transmute::<Node, [__m128i; 4]>(*node) }
     }
 
-    /// The numbers of a node that are at least `n`, a bit each.
+    /// Returns the numbers of a node that are at least `n`, a bit each.
     #[inline(always)]
     fn at_least(node: &Node, n: u32) -> u32 {
         #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one obligation, the same for each")]
@@ -99,21 +99,21 @@ mod sse2 {
         enough as u32
     }
 
-    /// The place of the first number of a node, from `place` on, that is at least `n`; 32 if there is none. `n` is 1 to
+    /// Finds the place of the first number of a node, from `place` on, that is at least `n`; 32 if there is none. `n` is 1 to
     /// [`MOST`](super::MOST).
     #[inline(always)]
     pub(super) fn first_in(node: &Node, place: u32, n: u32) -> u32 {
         (at_least(node, n) & u32::MAX.wrapping_shl(place)).trailing_zeros()
     }
 
-    /// The place of the last number of a node, before `place`, that is at least `n`; [`u32::MAX`] if there is none.
+    /// Finds the place of the last number of a node, before `place`, that is at least `n`; [`u32::MAX`] if there is none.
     #[inline(always)]
     pub(super) fn last_in(node: &Node, place: u32, n: u32) -> u32 {
         let before = at_least(node, n) & 1u32.wrapping_shl(place).wrapping_sub(1);
         31u32.wrapping_sub(before.leading_zeros())
     }
 
-    /// The largest number of a node.
+    /// Returns the largest number of a node.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(super) fn largest(node: &Node) -> u32 {
         let [a, b, c, d] = vectors(node);
@@ -127,7 +127,7 @@ mod sse2 {
         most as u32
     }
 
-    /// The larger of each two numbers.
+    /// Returns the larger number of each pair.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn larger(a: __m128i, b: __m128i) -> __m128i {
         #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one obligation, the same for each")]
@@ -143,7 +143,7 @@ impl<'a> MaxTree<'a> {
     /// A tree of no numbers, all zeros.
     pub(crate) const EMPTY: Self = Self { numbers: Lent::EMPTY, starts: [0; LEVELS as usize + 1], top: 0 };
 
-    /// Numbers that a tree of `chunks` chunks takes.
+    /// Returns how many numbers a tree of `chunks` chunks takes.
     pub(crate) const fn numbers(chunks: u32) -> usize {
         let mut numbers = 0usize;
         let mut below = chunks;
@@ -181,25 +181,26 @@ impl<'a> MaxTree<'a> {
         self.starts[(level & LEVELS) as usize]
     }
 
-    /// What `look` makes of the node of `level` that holds number `index`; `none` if there is no such node.
+    /// Returns what `look` makes of the node of `level` that holds number `index`; `none` if there is no such node.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn look_at(&self, level: u32, index: u32, none: u32, look: impl FnOnce(&Node) -> u32) -> u32 {
         self.numbers.look_at(self.start(level).wrapping_add(index & !(FAN - 1)) as usize, none, look)
     }
 
-    /// The place in its node of the first number, from `index` of `level` on, that is at least `n`; [`FAN`] or more if there is none.
+    /// Returns the place in its node of the first number, from `index` of `level` on, that is at least `n`; [`FAN`] or more
+    /// if there is none.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn first_from(&self, level: u32, index: u32, n: u32) -> u32 {
         self.look_at(level, index, FAN, |node| first_in(node, index % FAN, n))
     }
 
-    /// The number of `chunk`, 0 if there is no such chunk.
+    /// Returns the number of `chunk`, 0 if there is no such chunk.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn get(&self, chunk: u32) -> u32 {
         self.numbers.get(chunk as usize)
     }
 
-    /// The largest number of all.
+    /// Returns the largest number of all.
     pub(crate) fn root(&self) -> u32 {
         self.look_at(self.top, 0, 0, largest)
     }
@@ -210,7 +211,7 @@ impl<'a> MaxTree<'a> {
         let Some(number) = self.numbers.get_mut(chunk as usize) else { return };
         if *number < n {
             *number = n.min(MOST);
-            // The second level mostly has a larger one: no call for that.
+            // Levels 0 and 1 are inline: the second level mostly has a larger number, and nothing above changes then.
             let above = self.start(1).wrapping_add(chunk / FAN);
             if self.numbers.get(above as usize) < n {
                 self.raise_above(chunk, n.min(MOST));
@@ -230,7 +231,7 @@ impl<'a> MaxTree<'a> {
         }
     }
 
-    /// Makes the number of `chunk`, which is no less, `n`, and takes the maxima above anew, as far up as they change.
+    /// Lowers the number of `chunk` to `n`, and recomputes the maxima above, as far up as they change.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn lower(&mut self, chunk: u32, n: u32) {
         let Some(number) = self.numbers.get_mut(chunk as usize) else { return };
@@ -249,7 +250,7 @@ impl<'a> MaxTree<'a> {
         }
     }
 
-    /// The first chunk from `from` on whose number is at least `n`, or [`NO_CHUNK`].
+    /// Finds the first chunk from `from` on whose number is at least `n`, or [`NO_CHUNK`].
     #[inline(never)]
     pub(crate) fn first(&self, from: u32, n: u32) -> u32 {
         let (mut index, n) = (from, n.min(MOST));
@@ -266,8 +267,8 @@ impl<'a> MaxTree<'a> {
         NO_CHUNK
     }
 
-    /// The first chunk of all whose number is at least `n`, or [`NO_CHUNK`]. It looks at the first node of each level, from the
-    /// second level up: in a heap that is filled from its start the first chunks mostly have one.
+    /// Finds the first chunk of all whose number is at least `n`, or [`NO_CHUNK`]. It looks at the first node of each level,
+    /// from the second level up: in a heap that is filled from its start the first chunks mostly have one.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn first_of_all(&self, n: u32) -> u32 {
         let n = n.min(MOST);
@@ -284,7 +285,7 @@ impl<'a> MaxTree<'a> {
         }
     }
 
-    /// The last chunk before `before`, which is a chunk, whose number is at least `n`, or [`NO_CHUNK`].
+    /// Finds the last chunk before `before`, which is a chunk, whose number is at least `n`, or [`NO_CHUNK`].
     #[inline(never)]
     pub(crate) fn last(&self, before: u32, n: u32) -> u32 {
         let n = n.min(MOST);
@@ -307,7 +308,7 @@ impl<'a> MaxTree<'a> {
         index
     }
 
-    /// From number `index` of `level` down to the first chunk below it whose number is at least `n`.
+    /// Descends from number `index` of `level` to the first chunk below it whose number is at least `n`.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn descend(&self, level: u32, index: u32, n: u32) -> u32 {
         let (mut level, mut index) = (level, index);
@@ -319,7 +320,7 @@ impl<'a> MaxTree<'a> {
         index
     }
 
-    /// Whether the invariants hold.
+    /// Returns whether the invariants hold.
     pub(crate) fn is_whole(&self) -> bool {
         // No search finds a number above MOST.
         (0..self.numbers.len()).all(|place| self.numbers.get(place) <= MOST)
@@ -341,12 +342,12 @@ impl<'a> MaxTree<'a> {
 impl MaxTree<'_> {
     pub(crate) const FAN: u32 = FAN;
 
-    /// Levels, that of the chunks' numbers included.
+    /// Returns the number of levels, that of the chunks' numbers included.
     pub(crate) fn levels(&self) -> u32 {
         self.top + 1
     }
 
-    /// Where the numbers of a level stand, and what fills its last node.
+    /// Returns where the numbers of a level stand, and what fills its last node.
     pub(crate) fn places(&self, level: u32) -> core::ops::Range<usize> {
         self.start(level) as usize..self.start(level + 1) as usize
     }

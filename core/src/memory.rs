@@ -1,4 +1,4 @@
-//! The memory that a caller lends, and how it is handed out: to the bookkeeping piece by piece, to the segments as regions.
+//! The memory that a caller lends. It is handed out to the bookkeeping piece by piece, and to the segments as regions.
 #![allow(unsafe_code)]
 
 use core::marker::PhantomData;
@@ -12,8 +12,8 @@ pub(crate) const ALIGNMENT: usize = if usize::BITS == 64 { 64 } else { size_of::
 
 /// The memory that a caller lends to a heap: a region, and possibly a second piece that holds the bookkeeping.
 ///
-/// Of one piece (`Memory::from(&mut array)`) the bookkeeping takes the start, below the slab segment and apart from it by four
-/// guard granules, so that a write past a payload's end moves away from it.
+/// In a region of one piece (`Memory::from(&mut array)`) the bookkeeping takes the start, below the slab segment and four guard
+/// granules away from it, so that a write past a payload's end moves away from it.
 ///
 /// A region's start is rounded up to a multiple of [`GRANULE`] and its end down: up to `2 * GRANULE - 2` bytes are lost, and
 /// [`Heap::base`](crate::Heap::base) and [`Heap::size`](crate::Heap::size) say what is left.
@@ -35,8 +35,8 @@ impl<'a> From<&'a mut [MaybeUninit<u8>]> for Memory<'a> {
     }
 }
 
-/// For ever: at the end of a shorter loan, bytes that their owner believes to be initialised could hold what is not, such as
-/// an object's padding. Lend a slice of `MaybeUninit<u8>` for less.
+/// Lent for ever: after a shorter loan, bytes that their owner takes for initialised could be uninitialised, such as an object's
+/// padding. For a shorter loan lend a slice of `MaybeUninit<u8>`.
 impl From<&'static mut [u8]> for Memory<'static> {
     fn from(region: &'static mut [u8]) -> Self {
         // SAFETY: readable, writable and nobody else's from now on.
@@ -51,7 +51,7 @@ impl<'a, const N: usize> From<&'a mut RegionArray<N>> for Memory<'a> {
 }
 
 impl<'a> Memory<'a> {
-    /// A region that is the heap to its last granule, and `bookkeeping` of any alignment and of at least
+    /// Lends a region that is all heap, and `bookkeeping` of any alignment and of at least
     /// [`bookkeeping_size`](crate::bookkeeping_size) bytes.
     pub fn with_bookkeeping(region: &'a mut [MaybeUninit<u8>], bookkeeping: &'a mut [MaybeUninit<u8>]) -> Self {
         let size = bookkeeping.len();
@@ -59,7 +59,7 @@ impl<'a> Memory<'a> {
         Self { bookkeeping: Some((start, size)), ..Self::from(region) }
     }
 
-    /// A region of `size` bytes, whose start holds the bookkeeping.
+    /// Lends a region of `size` bytes, whose start holds the bookkeeping.
     ///
     /// A null pointer is taken as a region of no bytes, which no heap can be made of.
     ///
@@ -75,7 +75,7 @@ impl<'a> Memory<'a> {
         Self { region, size, bookkeeping: None, zeroed: false, lent: PhantomData }
     }
 
-    /// A region that is the heap to its last granule, and the bookkeeping apart from it.
+    /// Lends a region that is all heap, and bookkeeping apart from it.
     ///
     /// # Safety
     /// As for [`Self::from_raw`], for both pieces, which do not overlap.
@@ -86,8 +86,8 @@ impl<'a> Memory<'a> {
         Self { bookkeeping: Some(bookkeeping), ..memory }
     }
 
-    /// The same memory, said to be all zeros. Set-up then clears nothing and touches O(1) memory, whatever the size, and
-    /// a zeroed object in bytes that no object has reached yet needs no clearing.
+    /// Declares the memory to be all zeros. Set-up then clears nothing and touches O(1) memory, whatever the size, and a
+    /// zeroed object in bytes that no object has reached yet needs no clearing.
     ///
     /// # Safety
     /// Every byte of the region, and of the bookkeeping where it is apart, is 0.
@@ -95,12 +95,12 @@ impl<'a> Memory<'a> {
         Self { zeroed: true, ..self }
     }
 
-    /// Bytes of the region.
+    /// Returns the size of the region in bytes.
     pub(crate) fn size(&self) -> usize {
         self.size
     }
 
-    /// Bytes of the second piece, if there is one.
+    /// Returns the size of the second piece in bytes, if there is one.
     pub(crate) fn bookkeeping_size(&self) -> Option<usize> {
         self.bookkeeping.map(|(_, size)| size)
     }
@@ -156,7 +156,7 @@ impl<'a> Bump<'a> {
         Some(start)
     }
 
-    /// `count` zero values, or `None` if the memory is too small for them or not aligned.
+    /// Hands out `count` zero values, or `None` if the memory is too small for them or not aligned.
     pub(crate) fn slice<T: Plain>(&mut self, count: usize) -> Option<Lent<'a, T>> {
         let bytes = count.checked_mul(size_of::<T>())?;
         let start = self.advance(bytes)?.cast::<T>();
@@ -214,7 +214,7 @@ impl<T: Plain> Lent<'_, T> {
         self.len
     }
 
-    /// Value `index`, or zero if there is none.
+    /// Returns value `index`, or zero if there is none.
     #[inline(always)]
     pub(crate) fn get(&self, index: usize) -> T {
         if index >= self.len {
@@ -226,7 +226,7 @@ impl<T: Plain> Lent<'_, T> {
         unsafe { place.read() }
     }
 
-    /// Value `index`, to be changed.
+    /// Borrows value `index` to change it.
     #[inline(always)]
     pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
         if index >= self.len {
@@ -238,7 +238,7 @@ impl<T: Plain> Lent<'_, T> {
         Some(unsafe { &mut *place })
     }
 
-    /// What `look` makes of the `N` values from `index` on; `none` if there are not so many.
+    /// Returns what `look` makes of the `N` values from `index` on; `none` if there are not so many.
     #[inline(always)]
     pub(crate) fn look_at<const N: usize>(&self, index: usize, none: T, look: impl FnOnce(&[T; N]) -> T) -> T {
         if index >= self.len.saturating_sub(const { N - 1 }) {
@@ -250,13 +250,13 @@ impl<T: Plain> Lent<'_, T> {
         look(unsafe { &*place.cast::<[T; N]>() })
     }
 
-    /// The first value's address, and one that [`len`](Self::len) values follow.
+    /// Returns the first value's address, and one that [`len`](Self::len) values follow.
     pub(crate) fn start(&self) -> *mut T {
         self.start
     }
 }
 
-/// An array that a heap can live in, on the stack or in a `static`: as aligned as the bookkeeping likes it.
+/// An array that a heap can live in, on the stack or in a `static`, aligned for the bookkeeping.
 ///
 /// ```
 /// use slabfit::{Config, Heap, RegionArray};
@@ -266,8 +266,8 @@ impl<T: Plain> Lent<'_, T> {
 /// # Ok::<(), slabfit::InitError>(())
 /// ```
 ///
-/// Its bytes may hold anything. So it is the array for a section that start-up code does not zero (NOLOAD, CCM, external RAM),
-/// whose heap is a `static` of its own and is given the array when the memory is ready:
+/// Its bytes may hold anything. Use it for a section that start-up code does not zero (NOLOAD, CCM, external RAM): the
+/// heap is a `static` of its own, and gets the array when the memory is ready:
 ///
 /// ```
 /// use slabfit::{Config, Heap, RegionArray};
@@ -288,12 +288,12 @@ impl<T: Plain> Lent<'_, T> {
 pub struct RegionArray<const N: usize>([MaybeUninit<u8>; N]);
 
 impl<const N: usize> RegionArray<N> {
-    /// An array of `N` bytes, not initialised: in a `static` it costs nothing in the program file.
+    /// Makes an array of `N` bytes, not initialised: in a `static` it costs nothing in the program file.
     pub const fn new() -> Self {
         Self([MaybeUninit::uninit(); N])
     }
 
-    /// The bytes, to be lent to a heap beside bookkeeping of their own.
+    /// Returns the bytes, to lend them to a heap with bookkeeping elsewhere.
     pub const fn as_mut(&mut self) -> &mut [MaybeUninit<u8>] {
         &mut self.0
     }

@@ -1,4 +1,4 @@
-//! How blocks are placed: a policy is a type, so that a program holds the code of its own only.
+//! How blocks are placed. A policy is a type, so that a program holds the code of its own only.
 
 use core::fmt::Debug;
 

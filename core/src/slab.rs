@@ -1,8 +1,8 @@
 //! The slab: slots of one size, side by side, the lowest free one first.
 //!
-//! A slot is free if it was never used or was returned. The used ones are always the first few, as the lowest goes first, so a
-//! count says which they are. The returned ones stand in a bit tree, which is empty to begin with, so that set-up touches no
-//! slot; but for the lowest, which stands in a field: a program that frees and allocates in turn leaves the tree alone.
+//! A slot is free if it was never used or was returned. The lowest goes first, so the used ones are always the first few, and a
+//! count says how many. A bit tree has the returned ones; it is empty at first, so set-up touches no slot. The lowest returned
+//! slot is in a field instead: a program that frees and allocates in turn leaves the tree alone.
 //!
 //! Complexity of alloc and free: O(log) in the number of slots.
 
@@ -43,7 +43,7 @@ pub(crate) struct Slab<'a, P> {
     policy: PhantomData<P>,
 }
 
-/// How many slots of `slab_size` bytes a segment of `segment` bytes has.
+/// Returns how many slots of `slab_size` bytes a segment of `segment` bytes has.
 pub(crate) const fn slots_of(segment: usize, slab_size: usize) -> u32 {
     match Granules::from_bytes_floor(segment).count().checked_div(Granules::from_bytes_ceil(slab_size).count()) {
         Some(slots) => slots,
@@ -67,7 +67,7 @@ impl<'a, P: Policy> Slab<'a, P> {
         policy: PhantomData,
     };
 
-    /// Bytes of bookkeeping for `slots` slots.
+    /// Returns how many bytes of bookkeeping `slots` slots take.
     pub(crate) const fn footprint(slots: u32) -> usize {
         BitTree::words(slots).saturating_mul(size_of::<Word>())
     }
@@ -81,7 +81,7 @@ impl<'a, P: Policy> Slab<'a, P> {
         self.returned.set_up(self.slots, memory)
     }
 
-    /// The size of a slot.
+    /// Returns the size of a slot.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn stride(&self) -> Granules {
         Granules::new(self.by_stride.divisor())
@@ -92,7 +92,7 @@ impl<'a, P: Policy> Slab<'a, P> {
         Offset::new(slot.wrapping_mul(self.stride().count()))
     }
 
-    /// The slot that holds the granule at `at`. By a division: for what is no slot's start, and for walks.
+    /// Returns the slot that holds the granule at `at`, by a division: for what is no slot's start, and for walks.
     pub(crate) fn slot_at(&self, at: Offset) -> u32 {
         at.index().checked_div(self.stride().count()).unwrap_or(u32::MAX)
     }
@@ -119,16 +119,17 @@ impl<'a, P: Policy> Slab<'a, P> {
         }
         self.lowest = next;
         self.allocs = self.allocs.wrapping_add(1);
-        self.region.place(self.offset(slot))
+        self.region.granule(self.offset(slot))
     }
 
     /// Allocates the lowest free slot; `None` if all are live.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn alloc(&mut self) -> Option<NonNull<u8>> {
         let slot = self.lowest;
         if slot >= self.slots {
             return None;
         }
-        let payload = self.region.place(self.offset(slot))?;
+        let payload = self.region.granule(self.offset(slot))?;
         if slot == self.used {
             self.used = slot.wrapping_add(1);
             self.lowest = self.used;
@@ -144,18 +145,18 @@ impl<'a, P: Policy> Slab<'a, P> {
         Some(payload)
     }
 
-    /// Whether a slot below `used` is not live.
+    /// Returns whether a slot below `used` is not live.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn is_returned(&self, slot: u32) -> bool {
         slot == self.lowest || self.returned.contains(slot)
     }
 
-    /// The address from which on the memory is zeros, if it was lent as such. A slot holds nothing before it is used.
+    /// Returns the address from which on the memory is zeros, if it was lent as such. A slot holds nothing before it is used.
     pub(crate) fn zeros_from(&self) -> usize {
         self.region.zeros_from(self.offset(self.used))
     }
 
-    /// The live slot that starts at `at`.
+    /// Finds the live slot that starts at `at`.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn live(&self, at: Offset) -> Result<u32, Reason> {
         let Some(slot) = self.by_stride.divide(at.index()) else { return Err(self.reason(at)) };
@@ -165,7 +166,7 @@ impl<'a, P: Policy> Slab<'a, P> {
         Ok(slot)
     }
 
-    /// What `at` is if it is no live slot's start.
+    /// Says why `at` is no live slot's start.
     #[cold]
     #[inline(never)]
     fn reason(&self, at: Offset) -> Reason {
@@ -204,6 +205,7 @@ impl<'a, P: Policy> Slab<'a, P> {
     }
 
     /// Frees the live slot that starts at `at`.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn free(&mut self, at: Offset) -> Result<(), Reason> {
         let slot = match self.live(at) {
             Ok(slot) => slot,
@@ -234,7 +236,7 @@ impl<'a, P: Policy> Slab<'a, P> {
         reason
     }
 
-    /// The `next` of returned slot `slot`: where the next free slot is, or [`Offset::NIL`].
+    /// Returns the `next` of returned slot `slot`: where the next free slot is, or [`Offset::NIL`].
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn next_free(&self, slot: u32) -> Offset {
         if !P::ROVES {
@@ -247,7 +249,7 @@ impl<'a, P: Policy> Slab<'a, P> {
         self.free_offset(next)
     }
 
-    /// The last returned slot before `slot`, which is above `lowest`.
+    /// Finds the last returned slot before `slot`, which is above `lowest`.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn previous_free(&self, slot: u32) -> u32 {
         let previous = match self.returned.word_of(slot) & bits::below_bit(slot) {
@@ -257,21 +259,21 @@ impl<'a, P: Policy> Slab<'a, P> {
         if previous == NO_BIT { self.lowest } else { previous }
     }
 
-    /// Where free slot `next` is; if there is none, where the first slot that was never used is.
+    /// Returns where free slot `next` is; if there is none, where the first slot that was never used is.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn free_offset(&self, next: u32) -> Offset {
         let next = next.min(self.used);
         if next < self.slots { self.offset(next) } else { Offset::NIL }
     }
 
-    /// Whether the slot that starts at `at` can hold `size` bytes where it stands, if `stay`.
+    /// Returns whether the slot that starts at `at` can hold `size` bytes where it stands, if `stay`.
     pub(crate) fn resize(&mut self, at: Offset, size: usize, stay: bool) -> Result<Resize, Reason> {
         self.live(at).map_err(|reason| self.refused(reason))?;
         let slot = self.stride().bytes();
         Ok(if stay && size <= slot { Resize::InPlace } else { Resize::Move(slot) })
     }
 
-    /// Slots that are live now.
+    /// Returns the number of live slots.
     pub(crate) fn objects(&self) -> u32 {
         self.used.wrapping_sub(self.idle)
     }

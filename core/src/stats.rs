@@ -1,4 +1,4 @@
-//! The figures a heap keeps about itself, and the counters behind them.
+//! The figures that a heap keeps about itself, and the counters that they come from.
 
 use crate::error::Reason;
 use crate::units::Granules;
@@ -10,14 +10,14 @@ pub struct Stats {
     pub slab: SegmentStats,
     /// The block segment's figures. A request that no segment could serve counts as failed here.
     pub blocks: SegmentStats,
-    /// Requests of exactly `slab_size` bytes that blocks served because the slab was full.
+    /// Requests of exactly `slab_size` bytes that a block served because the slab was full.
     pub spilled: u64,
     /// Refused frees and reallocs of addresses that lie in neither segment.
     pub refused_outside: u64,
 }
 
-/// Figures of one segment. Counts of events wrap where a `usize` does. Sizes are in bytes and count whole slots, or whole blocks with their headers,
-/// so that `live_bytes + free_bytes` is all that the segment can hand out.
+/// Figures of one segment. Sizes are in bytes and count whole slots, or whole blocks with their headers, so `live_bytes +
+/// free_bytes` is all that the segment can hand out. Counts of events wrap where a `usize` does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SegmentStats {
     /// Bytes of the segment.
@@ -44,9 +44,9 @@ pub struct SegmentStats {
     pub failed_full: u64,
     /// Requests that failed although enough bytes were free.
     pub failed_fragmented: u64,
-    /// Frees and reallocs of wrong addresses in this segment.
+    /// Frees and reallocs of addresses in this segment that were refused.
     pub refused_frees: u64,
-    /// Those among them that found a live block's header overwritten.
+    /// Those of them that found a live block's header overwritten.
     pub corruptions: u64,
 }
 
@@ -152,8 +152,8 @@ impl Counters {
         reason
     }
 
-    /// The figures, with what the counters do not know: the segment's bytes, the granules it can hand out, its largest free
-    /// block or slot, and how many there are.
+    /// Returns the figures, with what the counters do not know: the segment's bytes, the granules it can hand out, its
+    /// largest free block or slot, and how many there are.
     pub(crate) fn figures(&self, size: usize, usable: Granules, largest: Granules, free_blocks: u32) -> SegmentStats {
         SegmentStats {
             size,

@@ -1,4 +1,4 @@
-//! What the threads of a program share: atomics, the cell behind a lock, and the pause of a thread that waits.
+//! What threads share: atomics, the cell that a lock guards, and the pause of a thread that waits.
 //!
 //! tests/loom builds this crate with a model checker's in their place. Its cfg is not `loom`: whoever checks a program of
 //! their own sets that one for every crate in it.

@@ -39,7 +39,7 @@ impl Offset {
         Self(index)
     }
 
-    /// The granule that holds byte `byte` of a segment, which has no more than [`MAX_HEAP`].
+    /// Returns the granule that holds byte `byte` of a segment, which has no more than [`MAX_HEAP`].
     pub(crate) const fn of_byte(byte: usize) -> Self {
         Self((byte / GRANULE) as u32)
     }
@@ -60,22 +60,22 @@ impl Offset {
         Self(self.0.wrapping_sub(count.0))
     }
 
-    /// The granules from here up to `end`, which is not before this offset.
+    /// Returns the granules from here up to `end`, which is not before this offset.
     pub(crate) const fn up_to(self, end: Self) -> Granules {
         Granules(end.0.wrapping_sub(self.0))
     }
 
-    /// The chunk that holds this granule.
+    /// Returns the chunk that holds this granule.
     pub(crate) const fn chunk(self) -> u32 {
         self.0 / BITS
     }
 
-    /// The granule's bit in its chunk.
+    /// Returns the granule's bit in its chunk.
     pub(crate) const fn bit(self) -> u32 {
         self.0 % BITS
     }
 
-    /// The granule of bit `bit` of `chunk`.
+    /// Returns the granule of bit `bit` of `chunk`.
     pub(crate) const fn in_chunk(chunk: u32, bit: u32) -> Self {
         Self(chunk.wrapping_mul(BITS).wrapping_add(bit))
     }
@@ -92,7 +92,8 @@ impl Granules {
         Self(count)
     }
 
-    /// The block that serves a request of `size` bytes: a header and `size` rounded up, at least [`Self::MIN_BLOCK`].
+    /// Returns the size of the block that serves a request of `size` bytes: a header and `size` rounded up, at least
+    /// [`Self::MIN_BLOCK`].
     /// `None` if no segment can have as many.
     #[inline(always)]
     pub(crate) fn of_block(size: usize) -> Option<Self> {
@@ -104,13 +105,13 @@ impl Granules {
         Some(Self(payload.wrapping_add(2)))
     }
 
-    /// The fewest granules that hold `bytes`; saturates.
+    /// Returns the fewest granules that hold `bytes`; saturates.
     pub(crate) const fn from_bytes_ceil(bytes: usize) -> Self {
         let count = bytes.div_ceil(GRANULE);
         if count > u32::MAX as usize { Self(u32::MAX) } else { Self(count as u32) }
     }
 
-    /// The whole granules in `bytes`; saturates.
+    /// Returns the whole granules in `bytes`; saturates.
     pub(crate) const fn from_bytes_floor(bytes: usize) -> Self {
         let count = bytes / GRANULE;
         if count > u32::MAX as usize { Self(u32::MAX) } else { Self(count as u32) }
@@ -124,12 +125,12 @@ impl Granules {
         (self.0 as usize).wrapping_mul(GRANULE)
     }
 
-    /// Bytes of payload in a block of this size.
+    /// Returns the size of the payload of a block of this size.
     pub(crate) const fn payload(self) -> usize {
         Self(self.0.saturating_sub(Self::HEADER.0)).bytes()
     }
 
-    /// What the C header's `length` says of this many granules: bytes, or `INT_MAX` if an `int` cannot hold them.
+    /// Returns what the C header's `length` says of this many granules: bytes, or `INT_MAX` if an `int` cannot hold them.
     pub(crate) const fn length(self) -> i32 {
         const MOST: u32 = i32::MAX as u32 / GRANULE as u32;
         if self.0 > MOST { i32::MAX } else { (self.0 as i32).wrapping_mul(GRANULE as i32) }
@@ -152,8 +153,8 @@ pub(crate) enum Resize {
     Move(usize),
 }
 
-/// Exact division by a number that is known at set-up, as a multiplication: a division instruction takes longer than the
-/// rest of a free.
+/// Divides by a number that is known at set-up, with a multiplication: a division instruction takes longer than the rest of a
+/// free.
 ///
 /// With `m = floor(2^32 / d) + 1 = 2^32 / d + f`, `0 < f <= 1`, a multiple `n = q * d` below 2^32 has
 /// `n * m / 2^32 = q + n * f / 2^32`, whose floor is `q`. What is not a multiple has a quotient that does not multiply back.
@@ -185,7 +186,7 @@ impl Reciprocal {
         self.divisor
     }
 
-    /// `n / divisor`, or `None` if that is not a whole number.
+    /// Returns `n / divisor`, or `None` if that is not a whole number.
     #[inline(always)]
     pub(crate) const fn divide(self, n: u32) -> Option<u32> {
         let quotient = (n as u64).wrapping_mul(self.multiplier).wrapping_shr(32) as u32;

@@ -1,4 +1,4 @@
-//! Walks over the heap: every slot and every block, by the map, with no lock held between two steps.
+//! Walks over the heap: every slot and every block, as the map has them. No lock is held between two steps.
 
 use crate::blocks::Blocks;
 use crate::heap::Heap;
@@ -56,7 +56,7 @@ pub struct Overwritten<'h, 'a, L: RawLock, P: Policy = NextFit> {
 }
 
 impl<P: Policy> Slab<'_, P> {
-    /// The slot that starts at `at`.
+    /// Returns the slot that starts at `at`.
     pub(crate) fn found(&self, at: Offset) -> Option<Found> {
         let slot = self.slot_at(at);
         if slot >= self.slots {
@@ -72,12 +72,12 @@ impl<P: Policy> Slab<'_, P> {
 }
 
 impl<P: Policy> Blocks<'_, P> {
-    /// What the `next` of the gap at `start` is: the next gap under a policy that keeps the list.
+    /// Returns what the `next` of the gap at `start` is: the next gap under a policy that keeps the list.
     pub(crate) fn link_of(&self, start: Offset) -> Offset {
         if P::ROVES { self.next_gap(start) } else { Offset::NIL }
     }
 
-    /// The block, free or not, that starts at `at`, or the next one if others have come to lie over it.
+    /// Returns the block, free or not, that starts at `at`, or the next one if others have come to lie over it.
     pub(crate) fn found(&self, at: Offset) -> Option<Found> {
         let start = self.boundary_from(at);
         if start >= self.map.end() {
@@ -102,7 +102,7 @@ impl<P: Policy> Blocks<'_, P> {
         Some(Found { block, intact, start, next })
     }
 
-    /// The first place from `at` on where a block, free or not, starts.
+    /// Returns the first place from `at` on where a block, free or not, starts.
     fn boundary_from(&self, at: Offset) -> Offset {
         if self.map.is_start(at) || self.map.gap_start(at) == at {
             at
@@ -170,8 +170,8 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         Walk { heap: self, segment, only: true, at: Offset::ZERO }
     }
 
-    /// The address of every header in the heap that is not what the allocator wrote, live or free, by a walk like
-    /// [`blocks`](Self::blocks). [`repair`](Self::repair) puts them right.
+    /// Walks over the addresses of all overwritten headers, of live and of free blocks, as [`blocks`](Self::blocks) does.
+    /// [`repair`](Self::repair) rewrites them.
     pub fn overwritten(&self) -> Overwritten<'_, 'a, L, P> {
         Overwritten { walk: self.blocks() }
     }

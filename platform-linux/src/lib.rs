@@ -51,3 +51,7 @@ pub use lineage::is_orphan;
 pub use mapping::{Mapping, SystemError};
 pub use output::Output;
 pub use placement::{Placed, Placement};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

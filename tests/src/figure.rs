@@ -1,4 +1,4 @@
-//! Figures: what a test has done, on a line `figure: what | how much`. `ci/figures` collects them for SECURITY.md, so that no
+//! Figures: what a test has done, on a line `figure: what | how much`. `ci/figures` collects them for ci/FIGURES.md, so that no
 //! figure there was typed by anybody.
 
 use std::fmt::{self, Display};

@@ -12,3 +12,7 @@ pub mod picture;
 pub mod program;
 pub mod scene;
 pub mod tester;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

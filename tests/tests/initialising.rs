@@ -342,6 +342,11 @@ mod a_heap_without_memory {
         assert!(matches!(heap.init(few.as_mut(), Config::new(64)), Err(InitError::TooSmall { .. })));
         // SAFETY: the arena outlives the heap, and no other heap has it.
         assert_eq!(heap.init(unsafe { arena.memory() }, Config::new(0)), Err(InitError::SlabSizeZero));
+        let needed = bookkeeping_size(4096, 64);
+        let apart = Arena::separate(4096, 0, needed - 1, 0);
+        let too_small = InitError::BookkeepingTooSmall { size: needed - 1, needed };
+        // SAFETY: as above.
+        assert_eq!(heap.init(unsafe { apart.memory() }, Config::new(64)), Err(too_small));
         assert_eq!(heap.alloc(1), Err(AllocError::NotInitialised));
         // SAFETY: as above.
         assert_eq!(heap.init(unsafe { arena.memory() }, Config::new(64)), Ok(()));

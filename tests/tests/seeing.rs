@@ -205,23 +205,23 @@ fn a_plot_has_the_figures_of_the_heap() {
     assert!(fragmentation[4].1 < fragmentation[3].1 - 20.0, "a hole beside the largest one is fragmentation");
 }
 
-// The README.
+// The tester's page.
 
-/// The pictures in the README are made by the commands that stand under them, byte by byte.
+/// The pictures on the tester's page are made by the commands that stand under them, byte by byte.
 #[test]
-fn the_pictures_of_the_readme_are_what_their_commands_make() {
+fn the_pictures_of_the_testers_page_are_what_their_commands_make() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
-    let readme = fs::read_to_string(root.join("README.md")).expect("there is a README");
-    let commands = readme.lines().filter_map(|line| line.strip_prefix("cargo run --release -- "));
+    let page = fs::read_to_string(root.join("tests/tester.md")).expect("there is a page");
+    let commands = page.lines().filter_map(|line| line.strip_prefix("cargo run --release -- "));
     let mut pictures = 0;
     for command in commands {
         let Some((arguments, picture)) = command.split_once(" -o tests/pictures/") else { continue };
         let kept = root.join("tests/pictures").join(picture);
         let arguments: Vec<_> = arguments.split_whitespace().collect();
-        let (svg, _) = made(&format!("readme-{picture}"), &arguments);
+        let (svg, _) = made(&format!("page-{picture}"), &arguments);
         let same = fs::read_to_string(&kept).is_ok_and(|kept| kept == svg);
         assert!(same, "{} is not what `cargo run --release -- {command}` makes", kept.display());
-        assert!(readme.contains(&format!("(tests/pictures/{picture})")), "{picture} is not shown");
+        assert!(page.contains(&format!("(pictures/{picture})")), "{picture} is not shown");
         pictures += 1;
     }
     let kept = fs::read_dir(root.join("tests/pictures")).expect("there are pictures").count();

@@ -11,8 +11,8 @@ use crate::lock::RawLock;
 use crate::policy::Policy;
 use crate::region;
 
-/// An object for `layout`, known to be zeros where `zeroed`. One of no bytes is no object: it takes no memory, and a free
-/// of it is none, as some collections count on.
+/// Allocates for `layout`, zeros if `zeroed`. A layout of no bytes takes no memory, and freeing it does nothing, which some
+/// collections rely on.
 #[inline]
 fn allocate<L: RawLock, P: Policy>(heap: &Heap<'_, L, P>, layout: Layout, zeroed: bool) -> Option<NonNull<[u8]>> {
     let object = match layout.size() {
@@ -20,11 +20,11 @@ fn allocate<L: RawLock, P: Policy>(heap: &Heap<'_, L, P>, layout: Layout, zeroed
         _ if zeroed => heap.alloc_layout_zeroed(layout).ok()?,
         _ => heap.alloc_layout(layout).ok()?,
     };
-    // As long as it was asked to be: what rounding adds is the heap's own affair.
+    // As long as it was asked to be, without what rounding adds.
     Some(NonNull::slice_from_raw_parts(object, layout.size()))
 }
 
-/// Frees an object of layout `layout`. A refusal is counted by the heap; there is nobody to be told to.
+/// Frees an object of layout `layout`. The heap counts a refusal; the trait has no way to report it.
 ///
 /// # Safety
 /// Nobody uses the object afterwards.
@@ -36,7 +36,7 @@ unsafe fn deallocate<L: RawLock, P: Policy>(heap: &Heap<'_, L, P>, object: NonNu
     }
 }
 
-/// Gives an object of layout `old` the layout `new`, with zeros behind the old size where `zeroed`.
+/// Gives an object of layout `old` the layout `new`, with zeros after the old size if `zeroed`.
 ///
 /// # Safety
 /// The object has the layout `old`. If this succeeds nobody uses it afterwards, but for what is returned.
@@ -61,7 +61,7 @@ unsafe fn resize<L: RawLock, P: Policy>(
     if zeroed && old.size() < new.size() {
         // SAFETY: in bounds: the object has the new size, which is more than the old one.
         let tail = unsafe { object.add(old.size()) };
-        // SAFETY: the bytes behind the old size belong to the object now, and nobody knows them yet.
+        // SAFETY: the bytes after the old size belong to the object now, and nobody knows them yet.
         unsafe { region::clear(tail, new.size().wrapping_sub(old.size()), usize::MAX) };
     }
     Some(NonNull::slice_from_raw_parts(object, new.size()))

@@ -1,4 +1,4 @@
-//! The program's own critical section as a heap's lock.
+//! The program's critical section as a heap's lock.
 #![allow(unsafe_code)]
 
 use core::sync::atomic::{AtomicBool, Ordering, compiler_fence};
@@ -9,20 +9,20 @@ use crate::adapter::without_unwinding;
 use crate::error::Reentered;
 use crate::lock::RawLock;
 
-/// The critical section that the program has chosen by the crate critical-section: on a single core it masks interrupts,
-/// so that a handler may allocate too.
+/// The critical section that the program provides for crate critical-section. On a single core it masks interrupts, so that a
+/// handler may allocate too.
 ///
-/// While the heap is in use interrupts wait: for the few steps of a request or a free, but all the way through
-/// [`check`](crate::Heap::check) and [`repair`](crate::Heap::repair), which look at everything.
+/// Interrupts wait while the heap is in use: for a few steps in a request or a free, but for the whole of
+/// [`check`](crate::Heap::check) and [`repair`](crate::Heap::repair), which are linear.
 ///
-/// What it does not mask, a non-maskable interrupt or a reason handler, is refused when it comes while the heap is in use.
+/// A handler that it does not mask (a non-maskable interrupt, a fault) is refused if it interrupts the heap.
 #[derive(Debug)]
 pub struct CriticalSectionLock {
     /// Critical sections nest, and a lock must not.
     held: AtomicBool,
 }
 
-// SAFETY: exclusion: inside the section nobody else runs but who cannot be kept out, and to him `held` says no; ordering:
+// SAFETY: exclusion: inside the section nothing else runs but a handler that is not masked, and `held` refuses that; ordering:
 // one section happens before the next; a section that panics ends the program.
 unsafe impl RawLock for CriticalSectionLock {
     const INIT: Self = Self { held: AtomicBool::new(false) };
@@ -39,7 +39,7 @@ unsafe impl RawLock for CriticalSectionLock {
             return Err(Reentered);
         }
         self.held.store(true, Ordering::Relaxed);
-        // Who cannot be kept out runs on this core: it is enough that the compiler leaves the heap's work behind this.
+        // A handler that is not masked runs on this core: it is enough that the compiler keeps the heap's work after this.
         compiler_fence(Ordering::SeqCst);
         Ok(restore)
     }

@@ -1,6 +1,6 @@
 //! The heap as a program's allocator.
 //!
-//! A refused free has nobody to be told to here; the heap counts it ([`Stats`](crate::Stats)) and stays as it was.
+//! The trait has no way to report a refused free: the heap counts it ([`Stats`](crate::Stats)) and stays as it was.
 #![allow(unsafe_code)]
 
 use core::alloc::{GlobalAlloc, Layout};

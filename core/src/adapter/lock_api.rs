@@ -1,4 +1,4 @@
-//! The locks of crate lock_api: whatever is a `RawMutex` can be a heap's lock.
+//! The locks of crate lock_api: any `RawMutex` can be a heap's lock.
 //!
 //! Its versions have different traits of that name, one feature each. In the first the mutex holds all its state, in the
 //! second `lock` leaves some with the caller, as ours does.
@@ -13,8 +13,8 @@ macro_rules! lock_api {
         /// A `RawMutex` of the crate lock_api as a heap's lock.
         ///
         /// It cannot tell that the calling thread holds it already: where a signal or interrupt handler may allocate,
-        /// take one that masks them. (Of two heaps whose locks mask interrupts, what `Heap::lock_all` has answered must be
-        /// dropped in the reverse order.) For a global allocator the mutex must not allocate: that of parking_lot does when
+        /// take one that masks them. (Of two heaps whose locks mask interrupts, drop the guards of `Heap::lock_all` in
+        /// the reverse order.) For a global allocator the mutex must not allocate: that of parking_lot does when
         /// threads wait for it.
         #[cfg(feature = $feature)]
         #[derive(Debug)]

@@ -1,7 +1,7 @@
-//! The heap behind other people's traits, and other people's locks behind the heap.
+//! The heap as others' traits, and others' locks for the heap.
 //!
-//! Whatever is here is a contract met and nothing more: what an allocator does stands in `Heap` alone. Everything that
-//! needs another crate is a feature of its own, off by default.
+//! Each file meets a contract and does nothing more: what an allocator does is in `Heap` alone. Everything that needs another crate
+//! is a feature of its own, off by default.
 
 #[cfg(any(feature = "allocator-api2-02", feature = "allocator-api2-03", feature = "allocator-api2-04"))]
 mod allocator;
@@ -20,8 +20,8 @@ pub use self::lock_api::LockApi04;
 pub use self::lock_api::LockApi05;
 pub use self::static_heap::{StaticArray, StaticHeap};
 
-/// Runs `work`, which belongs to others: should it panic, the program ends here, as no panic leaves a C function. A heap's
-/// lock must not unwind, for a global allocator must not.
+/// Runs `work`, the code of another crate. A panic in it aborts: it cannot unwind through `extern "C"`, and a global allocator's
+/// lock must not unwind.
 #[cfg(any(feature = "critical-section", feature = "lock-api-04", feature = "lock-api-05"))]
 #[inline]
 extern "C" fn without_unwinding<R>(work: impl FnOnce() -> R) -> R {

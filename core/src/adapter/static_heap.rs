@@ -22,9 +22,9 @@ use crate::policy::{NextFit, Policy};
 
 /// `N` bytes for a `static` and the state of the heap that will have them: no `static mut`, no `unsafe`.
 ///
-/// The bytes are lent once, for ever: to the heap of a [`StaticHeap`], or to the first caller of [`take`](Self::take). All of
-/// it begins as zeros, costs nothing in the program file and relies on start-up code to be zeros: a section that is not zeroed
-/// (NOLOAD, CCM or external RAM) is for a [`RegionArray`](crate::RegionArray), which a [`Heap::empty`] is given later.
+/// The bytes are lent once, for ever: to the heap of a [`StaticHeap`], or to the first caller of [`take`](Self::take). All of it is
+/// zeros at first, which start-up code must see to, and costs nothing in the program file. For a section that is not zeroed (NOLOAD,
+/// CCM, external RAM) use a [`RegionArray`](crate::RegionArray), and give it to a [`Heap::empty`].
 ///
 /// The compiler takes some 40 ms and 4 MB for every MiB: where there is an operating system, have it map hundreds of them.
 pub struct StaticArray<const N: usize, L: RawLock + 'static = DefaultLock, P: Policy = NextFit>(
@@ -53,7 +53,7 @@ const_assert_eq!(align_of::<Lendable<NoLock, NextFit, [MaybeUninit<u8>; 1]>>() %
 unsafe impl<L: RawLock + Sync, P: Policy, B: ?Sized + Send> Sync for Lendable<L, P, B> {}
 
 impl<L: RawLock, P: Policy> Lendable<L, P, [MaybeUninit<u8>]> {
-    /// The bytes, if nobody has them; `lent` is the flag, whose lock is held.
+    /// Borrows the bytes, if nobody has them; `lent` is the flag, whose lock is held.
     #[expect(clippy::mut_from_ref, reason = "the first caller gets it, and no other")]
     fn bytes(&'static self, lent: bool) -> Option<&'static mut [MaybeUninit<u8>]> {
         // SAFETY: exclusive: `lent` is false and its lock held; for ever: the caller sets it if it keeps them.
@@ -62,7 +62,7 @@ impl<L: RawLock, P: Policy> Lendable<L, P, [MaybeUninit<u8>]> {
 }
 
 impl<const N: usize, L: RawLock, P: Policy> StaticArray<N, L, P> {
-    /// `N` zero bytes that nobody has yet.
+    /// Makes an array of `N` zero bytes that nobody has yet.
     pub const fn new() -> Self {
         let bytes = Aligned(UnsafeCell::new([MaybeUninit::zeroed(); N]));
         Self(Lendable { heap: Heap::empty(), lent: Locked::new(false), bytes })
@@ -111,7 +111,7 @@ impl<const N: usize, L: RawLock, P: Policy> fmt::Debug for StaticArray<N, L, P> 
 ///
 /// Two handles of one array are one heap, made as the first of them to be used says.
 ///
-/// If there is no heap to be made, every request fails; [`set_up`](Self::set_up) says why.
+/// If no heap can be made, every request fails; [`set_up`](Self::set_up) says why.
 ///
 /// ```
 /// use slabfit::{Config, StaticArray, StaticHeap};
@@ -133,7 +133,7 @@ pub struct StaticHeap<L: RawLock + 'static = DefaultLock, P: Policy = NextFit> {
 }
 
 impl<L: RawLock + 'static, P: Policy> StaticHeap<L, P> {
-    /// A heap that will have the array. In a `static`, an array too small for any heap does not compile, nor does a
+    /// Makes a heap that will have the array. In a `static`, an array too small for any heap does not compile, nor does a
     /// configuration that no heap can have:
     ///
     /// ```compile_fail,E0080
@@ -155,8 +155,8 @@ impl<L: RawLock + 'static, P: Policy> StaticHeap<L, P> {
         Self { array: &array.0, config }
     }
 
-    /// Takes the memory now, where that was not done yet. The first use does the same: call this to have it done early, or
-    /// to learn why every request fails.
+    /// Takes the memory now, if that was not done yet. The first use does so too: call this to do it early, or to learn why
+    /// every request fails.
     ///
     /// # Errors
     /// What is wrong with the array. An array whose bytes were taken counts as one of 0 bytes.
@@ -205,7 +205,7 @@ impl<L: RawLock + 'static, P: Policy> StaticHeap<L, P> {
         unsafe { (**self).realloc(ptr, size) }
     }
 
-    /// The heap as it is, for calls that make no sense before the first request.
+    /// Returns the heap as it is, for calls that make no sense before the first request.
     pub(super) fn as_is(&self) -> &Heap<'static, L, P> {
         &self.array.heap
     }

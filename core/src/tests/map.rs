@@ -236,6 +236,36 @@ fn the_map_takes_what_it_says_and_no_less() {
     }
 }
 
+/// A segment of the largest size, which 32-bit addresses do not reach: 2^31 granules are the most that a maximum says.
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn gaps_that_no_maximum_can_count_are_found_taken_and_given_up() {
+    let end = u32::MAX - 1;
+    with_bookkeeping(BlockMap::footprint(Granules::new(end)), |memory| {
+        let mut map = BlockMap::EMPTY;
+        map.set_up(Granules::new(end), memory).unwrap();
+        map.add_to_maximum(gap(0, end));
+        for taken in [0, 4, 8] {
+            assert_eq!(map.maxima.get(0), MOST);
+            assert!(map.is_maximum(Offset::new(taken), Granules::new(end - taken)), "the gap is its maximum");
+            let all = Granules::new(end - taken);
+            let found = map.find_first(all).unwrap();
+            assert_eq!(
+                [Some(found.gap), map.find_from(Offset::ZERO, all).map(|found| found.gap)],
+                [Some(gap(taken, end)); 2]
+            );
+            assert!(map.find_first(Granules::new(end - taken + 1)).is_none());
+            let (start, stop) = map.span(Offset::new(taken), Offset::new(taken + 4)).unwrap();
+            map.occupy(start, stop);
+            map.settle(found, gap(taken + 4, end), Offset::NIL);
+        }
+        map.take_maximum(0, Offset::NIL);
+        assert_eq!(map.maxima.get(0), MOST);
+        map.take_maximum(0, Offset::new(12));
+        assert_eq!((map.maxima.get(0), map.maxima.root()), (0, 0));
+    });
+}
+
 /// Makes a heap without slab of `bytes` zero bytes, of which few are touched.
 fn with_heap<P: Policy>(bytes: usize, test: impl FnOnce(&Heap<'_, SpinLock, P>)) {
     let config = Config::without_slab();
