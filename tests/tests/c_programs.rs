@@ -258,7 +258,9 @@ fn a_released_libmem_has_nothing_that_panics() {
     let strong = imports.lines().filter_map(|line| line.split_once(" U")).map(|(name, _)| name);
     let names: Vec<_> = strong.map(|name| name.split('@').next().unwrap_or(name)).collect();
     let known = ["memcpy", "memmove", "memset", "memcmp", "bcmp", "__errno_location", "__register_atfork"];
-    assert!(names.iter().all(|name| known.contains(name)), "{names:?}");
+    // Of libc's list of open files, which a fork takes before the heap.
+    let of_files = ["_IO_list_lock", "_IO_list_unlock", "_IO_list_resetlock"];
+    assert!(names.iter().all(|name| known.contains(name) || of_files.contains(name)), "{names:?}");
 }
 
 #[test]
