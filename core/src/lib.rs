@@ -134,7 +134,7 @@
 //! | no slab | 9.0% | 4.2% | 2.5% | 2.0% | 2.0% |
 //!
 //! On 32-bit bare metal, with granules of 8 bytes, it is 4.6% of 16 KiB. The [`Heap`] itself is 576 bytes on 64-bit targets
-//! and 344 on 32-bit ones; a [`StaticArray`] has 640 bytes more than its array on the former and 384 on the latter. A block
+//! and 360 on 32-bit ones; a [`StaticArray`] has 640 bytes more than its array on the former and 384 on the latter. A block
 //! takes a header of one granule and is two granules at least; a slot has no header. [`MIN_REGION`] is the smallest region
 //! that makes a heap.
 //!
