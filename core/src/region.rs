@@ -69,7 +69,7 @@ impl<'a> Region<'a> {
 
     /// Returns a pointer to the granule at `at`, if the region has it.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(crate) fn place(&self, at: Offset) -> Option<NonNull<u8>> {
+    pub(crate) fn granule(&self, at: Offset) -> Option<NonNull<u8>> {
         if at.index() >= self.granules.count() {
             return None;
         }
@@ -82,7 +82,7 @@ impl<'a> Region<'a> {
     /// Returns what the `next` field says of a successor at `next`: null where there is none.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn link_to(&self, next: Offset) -> *mut FreeHeader {
-        self.place(next).map_or(ptr::null_mut(), |place| place.cast().as_ptr())
+        self.granule(next).map_or(ptr::null_mut(), |place| place.cast().as_ptr())
     }
 
     /// Writes the header of a free block: `length` granules, and the next one.
@@ -95,7 +95,7 @@ impl<'a> Region<'a> {
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn write_free_slot(&mut self, at: Offset, length: i32, next: Offset) {
         let header = FreeHeader { length, next: self.link_to(next) };
-        if let Some(place) = self.place(at) {
+        if let Some(place) = self.granule(at) {
             // SAFETY: valid for writes: a granule of the region, which nobody else may touch while it is free; aligned:
             // region and offset are multiples of a granule.
             unsafe { place.cast::<FreeHeader>().write(header) };
@@ -106,7 +106,7 @@ impl<'a> Region<'a> {
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn link(&mut self, at: Offset, next: Offset) {
         let next = self.link_to(next);
-        if let Some(place) = self.place(at) {
+        if let Some(place) = self.granule(at) {
             let header = place.cast::<FreeHeader>().as_ptr();
             // SAFETY: in bounds: a granule of the region; a place, not a value, is computed.
             let field = unsafe { &raw mut (*header).next };
@@ -117,7 +117,7 @@ impl<'a> Region<'a> {
 
     /// Sets the length of the free header at `at`, if there is one, and leaves its link.
     pub(crate) fn set_length(&mut self, at: Offset, length: Granules) {
-        if let Some(place) = self.place(at) {
+        if let Some(place) = self.granule(at) {
             // SAFETY: valid for writes and aligned: the header's first field, in the region at a granule.
             unsafe { place.cast::<i32>().write(length.length()) };
         }
@@ -170,7 +170,7 @@ impl<'a> Region<'a> {
     /// program that assigns the struct may leave anything in it.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn allocated_is_intact(&self, at: Offset, block: Granules) -> bool {
-        self.place(at).is_some_and(|place| {
+        self.granule(at).is_some_and(|place| {
             let header = place.cast::<AllocatedHeader>().as_ptr();
             // SAFETY: in bounds: a granule of the region; a place, not a value, is computed.
             let field = unsafe { &raw const (*header).magic };
@@ -185,7 +185,7 @@ impl<'a> Region<'a> {
 
     /// Returns whether the header of a free block or slot is as it was written.
     pub(crate) fn free_is_intact(&self, at: Offset, length: Granules, next: Offset) -> bool {
-        self.place(at).is_some_and(|place| {
+        self.granule(at).is_some_and(|place| {
             let header = place.cast::<FreeHeader>().as_ptr();
             // SAFETY: in bounds: a granule of the region; a place, not a value, is computed.
             let field = unsafe { &raw const (*header).next };

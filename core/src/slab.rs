@@ -119,16 +119,17 @@ impl<'a, P: Policy> Slab<'a, P> {
         }
         self.lowest = next;
         self.allocs = self.allocs.wrapping_add(1);
-        self.region.place(self.offset(slot))
+        self.region.granule(self.offset(slot))
     }
 
     /// Allocates the lowest free slot; `None` if all are live.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn alloc(&mut self) -> Option<NonNull<u8>> {
         let slot = self.lowest;
         if slot >= self.slots {
             return None;
         }
-        let payload = self.region.place(self.offset(slot))?;
+        let payload = self.region.granule(self.offset(slot))?;
         if slot == self.used {
             self.used = slot.wrapping_add(1);
             self.lowest = self.used;
@@ -204,6 +205,7 @@ impl<'a, P: Policy> Slab<'a, P> {
     }
 
     /// Frees the live slot that starts at `at`.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn free(&mut self, at: Offset) -> Result<(), Reason> {
         let slot = match self.live(at) {
             Ok(slot) => slot,

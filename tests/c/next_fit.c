@@ -1,4 +1,4 @@
-/* Every other size comes from the next-fit segment, searched from where the last search ended, and then around. */
+/* Every other size comes from the block segment, searched from where the last search ended, and then around. */
 #include "check.h"
 #include "mem.h"
 

@@ -29,7 +29,7 @@ int main(void)
 
     CHECK(base != NULL);
     CHECK((size_t)base % PAGE == 0);
-    /* The largest request is the next-fit segment without a header. */
+    /* The largest request is the block segment without a header. */
     CHECK(Mem_Alloc(PAGE - SLAB_SEGMENT - HEADER + 1) == NULL);
     whole = Mem_Alloc(PAGE - SLAB_SEGMENT - HEADER);
     CHECK(whole == base + SLAB_SEGMENT + HEADER);

@@ -1,4 +1,4 @@
-/* The worked example: 64 requests of 32 bytes fill the next-fit segment, and two neighbours freed serve 55 bytes. */
+/* The worked example: 64 requests of 32 bytes fill the block segment, and two neighbours freed serve 55 bytes. */
 #include "check.h"
 #include "mem.h"
 

@@ -171,7 +171,7 @@ fn a_suite_can_be_run_by_itself() {
 
 // Libraries.
 
-/// What every broken library has that is not its fault: a heap of up to 64 KiB, whose next-fit segment `take` serves
+/// What every broken library has that is not its fault: a heap of up to 64 KiB, whose block segment `take` serves
 /// once from its first byte to its last.
 const BASICS: &str = r#"
     #include <stddef.h>

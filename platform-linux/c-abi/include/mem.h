@@ -1,8 +1,8 @@
 /* mem.h - libmem: heaps of a fixed size, one for the whole process and any number with handles.
  *
- * The first quarter of a heap is the slab segment: slots of slab_size bytes, side by side. The rest is the next-fit
+ * The first quarter of a heap is the slab segment: slots of slab_size bytes, side by side. The rest is the block
  * segment: blocks, each with a header in front. A request of exactly slab_size bytes is served from the slab segment,
- * or from the next-fit segment once that is full; every other request from the next-fit segment. A heap never grows.
+ * or from the block segment once that is full; every other request from the block segment. A heap never grows.
  *
  * All functions may be called from any thread, and from a signal handler: there, where the thread was interrupted
  * inside the same heap and would have to wait, they fail at once, with EDEADLK. Inside of them a thread must not be
@@ -117,8 +117,8 @@ void *Mem_Realloc(void *ptr, int size);
  * Returns 0; -1 if ptr is not the start of a live object (EINVAL). Then nothing has changed, and one line on standard
  * error says what is wrong with ptr:
  *     SEGFAULT: Mem_Free(0x7f0123456789): outside the heap
- *     Mem_Free(0x7f0123456780): already free
- * The other faults are "misaligned", "not the start of a block", "never allocated", "header overwritten" (the
+ *     Mem_Free(0x7f0123456780): double free
+ * The other faults are "misaligned", "not the start of an object", "never allocated", "header overwritten" (the
  * block's header is not what the library wrote; it stays live) and "called while this thread holds the lock" (from
  * a signal handler: EDEADLK). An address that was handed out again since is the start of a live object: freeing it
  * frees that. */

@@ -24,7 +24,7 @@ const FILLERS: [usize; 7] = [1 << 20, 1 << 16, 4096, 1024, 256, 64, SMALL];
 /// A subject that walks its list is stopped after this long.
 const PATIENCE: Duration = Duration::from_millis(400);
 
-/// Bytes of a heap whose next-fit segment holds the scene in blocks with headers, with room to spare.
+/// Bytes of a heap whose block segment holds the scene in blocks with headers, with room to spare.
 pub fn heap(holes: usize) -> usize {
     let segment = holes * 2 * (16 + SMALL) + 4 * REQUEST;
     (segment.div_ceil(3) * 4).next_multiple_of(1 << 16)

@@ -113,7 +113,7 @@ fn fits(table: &Table) -> Verdict {
     });
     let rivals: Vec<_> = trace::NAMES.iter().filter_map(|program| least(program)).collect();
     let rivals: Vec<_> = rivals.iter().map(|line| format!("{} {:.3}", line.subject, line.spread.value)).collect();
-    let target = "first fit at or below every no_std peer (next-fit segment and its map over the peak)";
+    let target = "first fit at or below every no_std peer (block segment and its map over the peak)";
     Verdict { row: fit::NAME.to_owned(), target: target.to_owned(), ours, rivals: rivals.join(", ") }
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Sample {
     asked: u64,
     /// Bytes of the slots and blocks that serve them, headers included.
     in_use: u64,
-    /// Percent of the next-fit segment's free bytes that are not in its largest hole.
+    /// Percent of the block segment's free bytes that are not in its largest hole.
     fragmentation: f64,
 }
 

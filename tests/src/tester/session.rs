@@ -33,9 +33,9 @@ pub(crate) use fail;
 pub enum Server {
     /// A slot.
     Slab,
-    /// A next-fit block, although a slot has that size.
+    /// A block, although a slot has that size.
     Spilled,
-    /// A next-fit block.
+    /// A block.
     NextFit,
 }
 
@@ -133,13 +133,13 @@ impl<'a> Session<'a> {
         self.slab_size
     }
 
-    /// Offset of the next-fit segment's first byte: the first quarter is the slab's.
+    /// Offset of the block segment's first byte: the first quarter is the slab's.
     #[must_use]
     pub fn next_fit_start(&self) -> usize {
         self.size() / 4 / GRANULE * GRANULE
     }
 
-    /// The largest request that an empty next-fit segment serves.
+    /// The largest request that an empty block segment serves.
     #[must_use]
     pub fn largest_request(&self) -> usize {
         self.size() - self.next_fit_start() - GRANULE
@@ -249,7 +249,7 @@ impl<'a> Session<'a> {
         self.allocator.check().map_err(|what| Failure(format!("the heap's own check finds: {what}")))
     }
 
-    /// The slab and the next-fit segment with `objects` live, drawn in at most `width` characters each.
+    /// The slab and the block segment with `objects` live, drawn in at most `width` characters each.
     #[must_use]
     pub fn draw(&self, objects: impl IntoIterator<Item = Object>, width: usize) -> Picture {
         Picture::draw(objects, self.next_fit_start(), self.size(), width)

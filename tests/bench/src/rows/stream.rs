@@ -51,7 +51,7 @@ const SLAB: u32 = 64;
 const SMALL: Sizes = Sizes::Between(4, 200);
 const SEED: u64 = 0x0005_1AB0;
 
-/// Bytes that a request takes in slabfit's next-fit segment.
+/// Bytes that a request takes in slabfit's block segment.
 fn block(size: u32) -> usize {
     16 + (size as usize).next_multiple_of(16).max(16)
 }
@@ -162,7 +162,7 @@ pub fn all() -> Vec<Spec> {
             16 * MIB,
             NO_SLAB,
         ),
-        spec("tight", "the next-fit segment of 1 MiB filled to 90%: free one, allocate one", tight),
+        spec("tight", "the block segment of 1 MiB filled to 90%: free one, allocate one", tight),
         spec("big-heap", "4 to 400 bytes, 100,000 live in 64 MiB", big_heap),
         vectors("realloc-one", "one vector that doubles from 16 bytes to 64 KiB", 1, 1 << 16, MIB),
         vectors("realloc-many", "64 vectors that double from 16 bytes to 4 KiB, in random turns", 64, 1 << 12, MIB),
