@@ -126,25 +126,17 @@
 //! | `check`, `repair`, `dump` | linear in the region, with a lock held in `check` and `repair` |
 //! | `new`, `init` | clears the bookkeeping, unless it is zeros already; touches no slot |
 //!
-//! A region of one piece loses to the bookkeeping, with its guard (64-bit targets; [`bookkeeping_size`] is exact):
+//! Bookkeeping and guard take this share of a region of one piece (on 64-bit targets; [`bookkeeping_size`] is exact):
 //!
 //! | | 4 KiB | 16 KiB | 64 KiB | 1 MiB | 64 MiB |
 //! |---|---|---|---|---|---|
 //! | slots of 64 bytes in a quarter | 9.0% | 3.1% | 2.1% | 1.6% | 1.5% |
 //! | no slab | 9.0% | 4.2% | 2.5% | 2.0% | 2.0% |
 //!
-//! On 32-bit targets without an operating system, whose granules are of 8 bytes, 4.6% of 16 KiB go there. The [`Heap`] itself
-//! is 576 bytes on 64-bit targets and 360 on 32-bit ones; a [`StaticArray`] has 640 bytes more than its array on the former
-//! and 384 on the latter. A block costs its header, a granule, and is two granules at least; a slot costs nothing.
-//! [`MIN_REGION`] is the least that makes a heap.
-//!
-//! ```
-//! use slabfit::{Config, NextFit, bookkeeping_size};
-//!
-//! let per_mille = |size| (1000.0 * bookkeeping_size::<NextFit>(size, Config::new(64)) as f64 / size as f64).round();
-//! # #[cfg(target_pointer_width = "64")]
-//! assert_eq!([4 << 10, 64 << 10, 1 << 20].map(per_mille), [74.0, 20.0, 16.0]);
-//! ```
+//! On 32-bit bare metal, with granules of 8 bytes, it is 4.6% of 16 KiB. The [`Heap`] itself is 576 bytes on 64-bit targets
+//! and 360 on 32-bit ones; a [`StaticArray`] has 640 bytes more than its array on the former and 384 on the latter. A block
+//! takes a header of one granule and is two granules at least; a slot has no header. [`MIN_REGION`] is the smallest region
+//! that makes a heap.
 //!
 //! The two segments have a lock each, and no call waits for one while it holds the other. Threads that allocate all the
 //! time wait for each other: there are no caches per thread.
