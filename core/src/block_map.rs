@@ -231,40 +231,33 @@ impl<'a> BlockMap<'a> {
         Gap { start, end: self.gap_end(start) }
     }
 
-    /// Finds the first end after `start`, where a block starts: no other boundary comes before it.
+    /// The first end in the chunks after that of `start`, where a block starts: no other boundary comes before it. A window shows
+    /// the rest of a chunk.
     #[inline(never)]
     fn far_end(&self, start: Offset) -> Offset {
-        let here = self.boundaries.chunk(start.chunk()).ends & bits::above_bit(start.bit());
-        self.far(start.chunk(), here, |window| window.ends)
+        self.far(start.chunk(), |window| window.ends)
     }
 
-    /// Finds the first start from `at` on, where no end comes before it but one at `at`.
+    /// The first start in the chunks after that of `at`, where no end comes before it but one at `at`.
     #[inline(never)]
     fn far_start(&self, at: Offset) -> Offset {
-        let here = self.boundaries.chunk(at.chunk()).starts & bits::from_bit(at.bit());
-        self.far(at.chunk(), here, |window| window.starts)
+        self.far(at.chunk(), |window| window.starts)
     }
 
-    /// Returns the lowest of the bits `here` in `chunk`; if there is none, of those that `choose` chooses in the next chunk
-    /// that has a boundary. The segment's end if there is no such chunk.
+    /// The lowest of the bits that `choose` chooses in the next chunk after `chunk` that has a boundary; the segment's end if there
+    /// is no such chunk.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn far(&self, chunk: u32, here: Word, choose: impl Fn(Window) -> Word) -> Offset {
-        if here != 0 {
-            return Offset::in_chunk(chunk, here.trailing_zeros());
-        }
+    fn far(&self, chunk: u32, choose: impl Fn(Window) -> Word) -> Offset {
         match self.summary.next(chunk.wrapping_add(1)) {
             NO_BIT => self.end,
             chunk => Offset::in_chunk(chunk, choose(self.boundaries.chunk(chunk)).trailing_zeros()),
         }
     }
 
-    /// Finds the last end up to `at`, where no start comes after it but one at `at`.
+    /// The last end in the chunks before that of `at`, where no start comes after it but one at `at`. A window shows the chunk up to
+    /// `at`.
     #[inline(never)]
     fn far_end_before(&self, at: Offset) -> Offset {
-        let here = self.boundaries.chunk(at.chunk()).ends & bits::up_to_bit(at.bit());
-        if here != 0 {
-            return Offset::in_chunk(at.chunk(), bits::highest(here));
-        }
         match self.summary.previous(at.chunk()) {
             NO_BIT => Offset::ZERO,
             chunk => Offset::in_chunk(chunk, bits::highest(self.boundaries.chunk(chunk).ends)),

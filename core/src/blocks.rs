@@ -364,15 +364,10 @@ impl<'a, P: Policy> Blocks<'a, P> {
         if held > at { held.min(counted) } else { counted }
     }
 
-    /// Does what [`previous_gap`](Self::previous_gap) does, by the maxima.
+    /// [`previous_gap`](Self::previous_gap) by the maxima: the window at `at` shows none in its chunk.
     #[inline(never)]
     fn far_previous_gap(&self, at: Offset) -> Offset {
-        let chunk = at.chunk();
-        let here = self.map.gaps(chunk) & bits::below_bit(at.bit());
-        if here != 0 {
-            return Offset::in_chunk(chunk, bits::highest(here));
-        }
-        let counted = match self.map.maxima.last(chunk, 1) {
+        let counted = match self.map.maxima.last(at.chunk(), 1) {
             NO_CHUNK => Offset::NIL,
             chunk => Offset::in_chunk(chunk, bits::highest(self.map.gaps(chunk))),
         };

@@ -209,7 +209,7 @@ impl<P: Policy> Blocks<'_, P> {
 }
 
 impl<P: Policy> Slab<'_, P> {
-    fn check(&self) -> Result<(), Violation> {
+    pub(crate) fn check(&self) -> Result<(), Violation> {
         demand(self.returned.is_whole(), Violation::Summary)?;
         demand(self.lowest <= self.used && self.used <= self.slots, Violation::Returned)?;
         let is_lowest_returned = self.lowest < self.used;

@@ -243,6 +243,7 @@ impl<'a> MaxTree<'a> {
                 return;
             }
             let most = self.look_at(level, index, 0, largest);
+            // Not reached: a maximum that is not there; it was just read.
             if let Some(number) = self.numbers.get_mut(above) {
                 *number = most;
             }

@@ -214,12 +214,21 @@ pub(crate) unsafe fn clear(object: NonNull<u8>, bytes: usize, zeros_from: usize)
 /// Both lie in the heap's region with at least `count` granules each, at multiples of a granule. They may overlap: what is
 /// copied then is anybody's, as only a free of the old object by another thread makes them.
 pub(crate) unsafe fn copy(from: NonNull<u8>, to: NonNull<u8>, count: Granules) {
-    if !cfg!(target_os = "none") {
-        // SAFETY: valid for reads and writes: as the caller promises; overlap is allowed; alignment of u8 is 1.
-        return unsafe { from.copy_to(to, count.bytes()) };
+    // Not reached: the loop, but without an operating system, where it is smaller than the 700 bytes of memmove.
+    if cfg!(target_os = "none") {
+        // Not reached: as above. SAFETY: as the caller promises.
+        return unsafe { copy_words(from.cast(), to.cast(), count) };
     }
-    // Without an operating system a loop over words is smaller than the 700 bytes of memmove.
-    let (from, to) = (from.cast::<MaybeUninit<usize>>(), to.cast::<MaybeUninit<usize>>());
+    // SAFETY: valid for reads and writes: as the caller promises; overlap is allowed; alignment of u8 is 1.
+    unsafe { from.copy_to(to, count.bytes()) }
+}
+
+/// [`copy`] by words.
+///
+/// # Safety
+/// As for [`copy`].
+// Not reached: by targets with an operating system.
+unsafe fn copy_words(from: NonNull<MaybeUninit<usize>>, to: NonNull<MaybeUninit<usize>>, count: Granules) {
     const WORD: usize = size_of::<usize>();
     for at in 0..count.bytes() / WORD {
         // SAFETY: in bounds: both have `count` granules.

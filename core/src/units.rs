@@ -176,6 +176,7 @@ impl Reciprocal {
         // a 32-bit core.
         let quotient = match u32::MAX.checked_div(divisor) {
             Some(quotient) => quotient,
+            // Not reached: a divisor of 0.
             None => 0,
         };
         let exact = divisor.is_power_of_two() as u64;

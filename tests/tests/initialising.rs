@@ -173,6 +173,11 @@ mod a_region {
             let made = Heap::new(memory, Config::new(64));
             assert_eq!(made.err(), Some(InitError::TooLarge { size: size.saturating_mul(2) }));
         }
+        // One of 64 GiB is not too large: what it lacks is bookkeeping.
+        // SAFETY: as above.
+        let memory = unsafe { Memory::from_raw_parts(nowhere, MAX_HEAP, nowhere, 0) };
+        let needed = bookkeeping_size(MAX_HEAP, 64);
+        assert_eq!(Heap::new(memory, Config::new(64)).err(), Some(InitError::BookkeepingTooSmall { size: 0, needed }));
     }
 
     #[test]
@@ -343,8 +348,8 @@ mod a_heap_without_memory {
         // SAFETY: the arena outlives the heap, and no other heap has it.
         assert_eq!(heap.init(unsafe { arena.memory() }, Config::new(0)), Err(InitError::SlabSizeZero));
         let needed = bookkeeping_size(4096, 64);
-        let apart = Arena::separate(4096, 0, needed - 1, 0);
-        let too_small = InitError::BookkeepingTooSmall { size: needed - 1, needed };
+        let apart = Arena::separate(4096, 0, needed / 2, 0);
+        let too_small = InitError::BookkeepingTooSmall { size: needed / 2, needed };
         // SAFETY: as above.
         assert_eq!(heap.init(unsafe { apart.memory() }, Config::new(64)), Err(too_small));
         assert_eq!(heap.alloc(1), Err(AllocError::NotInitialised));

@@ -11,7 +11,9 @@ use crate::heap::Heap;
 use crate::layout::Config;
 use crate::memory::RegionArray;
 use crate::policy::{FirstFit, NextFit, Policy};
+use crate::slab::Slab;
 use crate::spin::SpinLock;
+use crate::units::{GRANULE, Offset};
 
 const SLOT: usize = 32;
 
@@ -98,4 +100,47 @@ fn every_step_leaves_large_objects_and_their_heap_whole() {
 fn every_step_leaves_slots_and_their_slab_whole() {
     every_step_leaves_it_whole::<NextFit>(20_000, SLOT, 3000);
     every_step_leaves_it_whole::<FirstFit>(20_000, SLOT, 3000);
+}
+
+/// A slab whose segment has `tail` bytes that no slot has: what `simple` answers and leaves is what the plain ways do, which
+/// serve whatever is asked of them.
+fn the_plain_ways_serve_as_the_simple_ones<P: Policy>(tail: usize) {
+    let mut arrays = [(); 2].map(|()| Box::new(RegionArray::<20_000>::new()));
+    let heaps = arrays.each_mut().map(|array| -> Heap<'_, SpinLock, P> {
+        let config = Config::new(SLOT).slab_bytes(200 * SLOT + tail);
+        Heap::from_memory(array.as_mut(), config).unwrap()
+    });
+    let [mut simple, mut plain] = heaps.each_ref().map(|heap| heap.lock_slab().unwrap());
+    let (mut random, mut live) = (Random(9), Vec::new());
+    for step in 0..5000 {
+        // Up to all slots and down to none, in turn.
+        let grow = random.below(8) < if step / 500 % 2 == 0 { 7 } else { 1 };
+        if grow || live.is_empty() {
+            let near = simple.alloc_near();
+            let slots = [near.or_else(|| simple.alloc()), plain.alloc()];
+            let bases = [&simple, &plain].map(|slab| slab.region.address(Offset::ZERO));
+            let offsets = [0, 1].map(|nth: usize| slots[nth].map(|slot| slot.addr().get() - bases[nth]));
+            assert_eq!(offsets[0], offsets[1], "step {step}");
+            assert_eq!(offsets[0].is_none(), live.len() == 200, "step {step}");
+            live.extend(offsets[0].map(Offset::of_byte));
+        } else {
+            let at = live.swap_remove(random.below(live.len()));
+            simple.free_near(at).map_or_else(|| simple.free(at), Ok).unwrap();
+            plain.free(at).unwrap();
+        }
+        let state = |slab: &Slab<'_, P>| (slab.lowest, slab.used, slab.idle, slab.objects());
+        assert_eq!(state(&simple), state(&plain), "step {step}");
+        assert_eq!(plain.objects() as usize, live.len(), "step {step}");
+        if step % 50 == 0 {
+            assert_eq!([&simple, &plain].map(|slab| slab.check()), [Ok(()); 2], "step {step}");
+        }
+    }
+}
+
+#[test]
+fn the_plain_ways_to_serve_slots_do_what_the_simple_ones_do() {
+    for tail in [0, GRANULE] {
+        the_plain_ways_serve_as_the_simple_ones::<NextFit>(tail);
+        the_plain_ways_serve_as_the_simple_ones::<FirstFit>(tail);
+    }
 }
