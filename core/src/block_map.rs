@@ -374,10 +374,12 @@ impl<'a> BlockMap<'a> {
         self.maxima.raise(gap.start.chunk(), gap.size().count());
     }
 
-    /// Returns whether a gap that started at `start` and had `size` granules, not 0, may be its chunk's maximum.
+    /// Returns whether a gap that started at `start` and had `size` granules may be its chunk's maximum. One of 0 granules is not.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn is_maximum(&self, start: Offset, size: Granules) -> bool {
-        self.maxima.get(start.chunk()) == size.count().min(MOST)
+        // Whether there is a gap cannot be predicted, so it is no branch: 0 becomes a number that no chunk has.
+        let none = u32::from(size == Granules::ZERO).wrapping_neg();
+        self.maxima.get(start.chunk()) == size.count().min(MOST) | none
     }
 
     /// Recomputes the maximum of a chunk. `held` is the gap that no maximum counts.

@@ -226,7 +226,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
     /// it. The bits no longer show the gap, or the rover holds it.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn remove_from_maximum(&mut self, start: Offset, size: Granules) {
-        if size > Granules::ZERO && self.map.is_maximum(start, size) {
+        if self.map.is_maximum(start, size) {
             self.take_maximum(start.chunk());
         }
     }

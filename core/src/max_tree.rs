@@ -208,14 +208,13 @@ impl<'a> MaxTree<'a> {
     /// Makes the number of `chunk` at least `n`, and the maxima above, as far up as they are lower.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn raise(&mut self, chunk: u32, n: u32) {
+        let n = n.min(MOST);
         let Some(number) = self.numbers.get_mut(chunk as usize) else { return };
-        if *number < n {
-            *number = n.min(MOST);
-            // Levels 0 and 1 are inline: the second level mostly has a larger number, and nothing above changes then.
-            let above = self.start(1).wrapping_add(chunk / FAN);
-            if self.numbers.get(above as usize) < n {
-                self.raise_above(chunk, n.min(MOST));
-            }
+        // Whether the number rises cannot be predicted, so it is no branch; that the second level has a larger one can.
+        *number = n.max(*number);
+        let above = self.start(1).wrapping_add(chunk / FAN);
+        if self.numbers.get(above as usize) < n {
+            self.raise_above(chunk, n);
         }
     }
 
