@@ -84,6 +84,12 @@ fn the_bookkeeping_does_not_hand_out_more_than_it_has() {
     assert_eq!(bump.slice::<u32>(0).unwrap().len(), 0);
 }
 
+/// A search looks at a node of the maxima on each level: at one cache line, where there are any.
+#[test]
+fn the_bookkeeping_starts_where_a_cache_line_does() {
+    assert_eq!(ALIGNMENT, if usize::BITS == 64 { 64 } else { WORD });
+}
+
 #[test]
 fn the_bookkeeping_is_not_handed_out_where_it_is_not_aligned() {
     let mut region = RegionArray::<SIZE>::new();
