@@ -8,7 +8,7 @@ use std::boxed::Box;
 
 use super::{fill, with_bookkeeping};
 use crate::heap::Heap;
-use crate::layout::Config;
+use crate::layout::{Config, Segment, bookkeeping_size};
 use crate::memory::{ALIGNMENT, Bump, Lent, Memory, Piece, RegionArray};
 use crate::policy::{FirstFit, NextFit, Policy};
 use crate::region::Region;
@@ -65,6 +65,20 @@ fn the_segments_follow_the_bookkeeping_and_each_other() {
     assert_eq!((slab.start.addr().get(), blocks.start.addr().get()), (start, start + SLAB));
     let words: Lent<'_, Word> = bump.slice(1).unwrap();
     assert_eq!(words.start().addr(), (&raw const apart).addr());
+}
+
+#[test]
+fn four_granules_lie_between_the_bookkeeping_and_the_slots_and_three_are_left_to_blocks() {
+    for slab_size in [1, GRANULE, 100] {
+        let mut array = RegionArray::<SIZE>::new();
+        let start = (&raw const array).addr();
+        let config = Config::new(slab_size).slab_bytes(usize::MAX);
+        let heap: Heap<'_> = Heap::from_memory(&mut array, config).unwrap();
+        let before = heap.base().unwrap().addr().get() - start;
+        let left = before - bookkeeping_size::<NextFit>(SIZE, config);
+        assert!((4 * GRANULE..5 * GRANULE).contains(&left), "{left} bytes");
+        assert_eq!(heap.segment(Segment::Blocks).len(), 3 * GRANULE);
+    }
 }
 
 #[test]
