@@ -544,6 +544,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         if P::ROVES {
             (previous, next) = (self.previous_gap(block.start), self.next_gap(block.end));
         }
+        // Not reached: the end of a live block that is no boundary, which only a destroyed map has.
         let Some((from, to)) = self.map.ends(block.end, end) else { return };
         self.region.write_allocated(block.start, block.start.up_to(end));
         self.map.move_end(from, to);
