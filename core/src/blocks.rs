@@ -562,6 +562,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         } else if P::ROVES {
             (previous, next) = (self.previous_gap(gap.start), self.next_gap(gap.start));
         }
+        // Not reached: as in `shrink`, but by chance.
         let Some((from, to)) = self.map.ends(block.end, end) else { return };
         self.region.write_allocated(block.start, block.start.up_to(end));
         self.map.move_end(from, to);
