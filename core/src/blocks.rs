@@ -560,6 +560,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         if P::ROVES {
             (previous, next) = (self.previous_gap(block.start), self.next_gap(block.end));
         }
+        // Not reached: the end of a live block that is no boundary, which only a destroyed map has.
         let Some((from, to)) = self.map.ends(block.end, end) else { return };
         self.region.write_allocated(block.start, block.start.up_to(end));
         self.map.move_end(from, to);
@@ -577,6 +578,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         } else if P::ROVES {
             (previous, next) = (self.previous_gap(gap.start), self.next_gap(gap.start));
         }
+        // Not reached: as in `shrink`, but by chance.
         let Some((from, to)) = self.map.ends(block.end, end) else { return };
         self.region.write_allocated(block.start, block.start.up_to(end));
         self.map.move_end(from, to);

@@ -76,6 +76,7 @@ impl<L: RawLock, P: Policy> Heap<'_, L, P> {
         let (_slab, blocks) = (slab?, blocks?);
         let Some(free) = blocks.free_range(from, least) else { return Ok(None) };
         let count = free.size().min(most);
+        // Not reached: a gap beyond the segment, which only a destroyed map has.
         let Some(first) = blocks.region.pointer(free.start, count) else { return Ok(None) };
         let addresses = first.addr().get()..first.addr().get().saturating_add(count.bytes());
         Ok(Some((addresses, work(NonNull::slice_from_raw_parts(first, count.bytes())))))

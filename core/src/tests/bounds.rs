@@ -8,7 +8,7 @@ use std::boxed::Box;
 
 use super::{fill, with_bookkeeping};
 use crate::heap::Heap;
-use crate::layout::Config;
+use crate::layout::{Config, Segment, bookkeeping_size};
 use crate::memory::{ALIGNMENT, Bump, Lent, Memory, Piece, RegionArray};
 use crate::policy::{FirstFit, NextFit, Policy};
 use crate::region::Region;
@@ -68,6 +68,20 @@ fn the_segments_follow_the_bookkeeping_and_each_other() {
 }
 
 #[test]
+fn four_granules_lie_between_the_bookkeeping_and_the_slots_and_three_are_left_to_blocks() {
+    for slab_size in [1, GRANULE, 100] {
+        let mut array = RegionArray::<SIZE>::new();
+        let start = (&raw const array).addr();
+        let config = Config::new(slab_size).slab_bytes(usize::MAX);
+        let heap: Heap<'_> = Heap::from_memory(&mut array, config).unwrap();
+        let before = heap.base().unwrap().addr().get() - start;
+        let left = before - bookkeeping_size::<NextFit>(SIZE, config);
+        assert!((4 * GRANULE..5 * GRANULE).contains(&left), "{left} bytes");
+        assert_eq!(heap.segment(Segment::Blocks).len(), 3 * GRANULE);
+    }
+}
+
+#[test]
 fn the_bookkeeping_does_not_hand_out_more_than_it_has() {
     let mut array = RegionArray::new();
     let (mut bump, ..) = divide(&mut array, OWN, SLAB, BLOCKS).unwrap();
@@ -82,6 +96,12 @@ fn the_bookkeeping_does_not_hand_out_more_than_it_has() {
     assert_eq!(bump.slice::<u32>(left).unwrap().len(), left);
     assert!(bump.slice::<u32>(1).is_none());
     assert_eq!(bump.slice::<u32>(0).unwrap().len(), 0);
+}
+
+/// A search looks at a node of the maxima on each level: at one cache line, where there are any.
+#[test]
+fn the_bookkeeping_starts_where_a_cache_line_does() {
+    assert_eq!(ALIGNMENT, if usize::BITS == 64 { 64 } else { WORD });
 }
 
 #[test]

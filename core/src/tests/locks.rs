@@ -4,7 +4,7 @@ use core::alloc::Layout;
 use core::cell::Cell;
 use std::boxed::Box;
 
-use crate::error::{AllocError, Reason, Reentered};
+use crate::error::{AllocError, InvalidFree, ReallocError, Reason, Reentered};
 use crate::heap::Heap;
 use crate::layout::{Config, Segment};
 use crate::lock::{NoLock, RawLock};
@@ -101,6 +101,75 @@ fn a_call_into_a_segment_that_this_thread_is_in_is_refused_as_reentered() {
     let stats = heap.stats().unwrap();
     let failed = (stats.blocks.failed_full, stats.blocks.failed_fragmented, stats.spilled);
     assert_eq!(failed, (0, 0, 0), "a refused call counts as nothing");
+}
+
+std::thread_local! {
+    /// How many locks this thread gets before one is refused.
+    static BEFORE_REFUSAL: Cell<u32> = const { Cell::new(u32::MAX) };
+}
+
+/// A lock that is refused once, as if this thread had been in the heap.
+struct RefusedOnce(NoLock);
+
+// SAFETY: what is not refused is the other lock's.
+unsafe impl RawLock for RefusedOnce {
+    const INIT: Self = Self(NoLock::INIT);
+
+    type Token = ();
+
+    fn lock(&self) -> Result<(), Reentered> {
+        match BEFORE_REFUSAL.replace(BEFORE_REFUSAL.get().wrapping_sub(1)) {
+            0 => Err(Reentered),
+            _ => self.0.lock(),
+        }
+    }
+
+    unsafe fn unlock(&self, (): ()) {
+        // SAFETY: as the caller promises.
+        unsafe { self.0.unlock(()) };
+    }
+}
+
+#[test]
+fn a_request_for_a_slot_is_served_by_the_slab_when_its_lock_can_be_had_again() {
+    let mut region = Box::new(Region::new());
+    let heap: Heap<'_, RefusedOnce> = Heap::from_memory(region.as_mut(), Config::new(SLOT)).unwrap();
+    BEFORE_REFUSAL.set(0);
+    let slot = heap.alloc(SLOT).unwrap();
+    assert!(heap.segment(Segment::Slab).contains(&slot.addr().get()));
+    assert_eq!(heap.stats().unwrap().spilled, 0);
+}
+
+/// The object that is to move can be copied and not be freed: as if another thread had freed it meanwhile.
+#[test]
+fn a_realloc_that_cannot_free_the_old_object_leaves_no_new_one() {
+    let mut region = Box::new(Region::new());
+    let heap: Heap<'_, RefusedOnce> = Heap::from_memory(region.as_mut(), Config::new(SLOT)).unwrap();
+    let [object, _] = [(); 2].map(|()| heap.alloc(100).unwrap().as_ptr());
+    let before: std::vec::Vec<_> = heap.blocks().collect();
+    // One lock to look at the old object, and one to allocate a new one.
+    BEFORE_REFUSAL.set(2);
+    // SAFETY: nobody uses the object.
+    let moved = unsafe { heap.realloc(object, 5000) };
+    let address = object.addr();
+    assert_eq!(moved, Err(ReallocError::InvalidFree(InvalidFree { address, reason: Reason::Reentered })));
+    assert_eq!(heap.blocks().collect::<std::vec::Vec<_>>(), before);
+    assert_eq!((heap.check(), heap.usable_size(object)), (Ok(()), Ok(112)));
+}
+
+#[test]
+fn a_wrong_address_in_a_segment_that_this_thread_is_in_is_refused_and_not_counted() {
+    let mut region = Box::new(Region::new());
+    let heap: Heap<'_, NoLock> = Heap::from_memory(region.as_mut(), Config::new(SLOT)).unwrap();
+    let objects = [SLOT, SLOT + 1].map(|size| heap.alloc(size).unwrap().as_ptr().wrapping_add(1));
+    let locked = heap.lock_all();
+    for object in objects {
+        // SAFETY: it is no object's start.
+        assert_eq!(unsafe { heap.free(object) }.unwrap_err().reason, Reason::Misaligned);
+    }
+    drop(locked);
+    let stats = heap.stats().unwrap();
+    assert_eq!((stats.slab.refused_frees, stats.blocks.refused_frees), (0, 0));
 }
 
 /// Under Miri: what a guard shows twice is shared, and neither view ends the other.

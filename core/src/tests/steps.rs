@@ -8,7 +8,7 @@ use std::vec::Vec;
 
 use super::Random;
 use crate::heap::Heap;
-use crate::layout::Config;
+use crate::layout::{Config, Segment};
 use crate::memory::RegionArray;
 use crate::policy::{FirstFit, NextFit, Policy};
 use crate::slab::Slab;
@@ -143,4 +143,16 @@ fn the_plain_ways_to_serve_slots_do_what_the_simple_ones_do() {
         the_plain_ways_serve_as_the_simple_ones::<NextFit>(tail);
         the_plain_ways_serve_as_the_simple_ones::<FirstFit>(tail);
     }
+}
+
+#[test]
+fn a_walk_over_one_segment_ends_with_it() {
+    let mut array = Box::new(RegionArray::<20_000>::new());
+    let heap: Heap<'_, SpinLock> = Heap::from_memory(array.as_mut(), Config::new(SLOT)).unwrap();
+    let objects = [SLOT, 100, SLOT, 200].map(|size| heap.alloc(size).unwrap());
+    let [slots, blocks] = [Segment::Slab, Segment::Blocks].map(|segment| heap.blocks_in(segment).collect::<Vec<_>>());
+    assert_eq!((slots.len(), blocks.len()), (heap.segment(Segment::Slab).len() / SLOT, 3));
+    assert!(slots.iter().all(|slot| slot.segment == Segment::Slab && slot.size == SLOT));
+    assert_eq!(blocks[1].address + GRANULE, objects[3].addr().get());
+    assert!(heap.blocks().eq(slots.into_iter().chain(blocks)));
 }
