@@ -9,7 +9,7 @@
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use crate::bits::{self, BitTree, NO_BIT};
+use crate::bits::{BitTree, NO_BIT};
 use crate::error::Reason;
 use crate::memory::{Bump, Piece};
 use crate::policy::Policy;
@@ -242,24 +242,17 @@ impl<'a, P: Policy> Slab<'a, P> {
         if !P::ROVES {
             return Offset::NIL;
         }
-        let next = match self.returned.word_of(slot) & bits::above_bit(slot) {
-            0 => self.returned.next(slot.wrapping_add(1)),
-            word => slot & !(BITS - 1) | word.trailing_zeros(),
-        };
-        self.free_offset(next)
+        self.free_offset(self.returned.next(slot.wrapping_add(1)))
     }
 
     /// Finds the last returned slot before `slot`, which is above `lowest`.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn previous_free(&self, slot: u32) -> u32 {
-        let previous = match self.returned.word_of(slot) & bits::below_bit(slot) {
-            0 => self.returned.previous(slot & !(BITS - 1)),
-            word => slot & !(BITS - 1) | bits::highest(word),
-        };
+        let previous = self.returned.previous(slot);
         if previous == NO_BIT { self.lowest } else { previous }
     }
 
-    /// Returns where free slot `next` is; if there is none, where the first slot that was never used is.
+    /// Returns the offset of free slot `next` or, if `next` is not one, that of the first slot that was never used.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn free_offset(&self, next: u32) -> Offset {
         let next = next.min(self.used);
