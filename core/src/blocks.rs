@@ -226,7 +226,9 @@ impl<'a, P: Policy> Blocks<'a, P> {
     /// it. The bits no longer show the gap, or the rover holds it.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn remove_from_maximum(&mut self, start: Offset, size: Granules) {
-        if self.map.is_maximum(start, size) {
+        // On a Cortex-M a branch costs less than the chunk's maximum.
+        let look = cfg!(target_pointer_width = "64") || size > Granules::ZERO;
+        if look && self.map.is_maximum(start, size) {
             self.take_maximum(start.chunk());
         }
     }

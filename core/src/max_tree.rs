@@ -42,8 +42,8 @@ pub(crate) struct MaxTree<'a> {
     top: u32,
 }
 
-/// Finds the place of the first number of a node, from `place` on, that is at least `n`; [`FAN`] or more if there is none.
-/// `n` is 1 to [`MOST`].
+/// Finds the first number of a node, from `place` on, that is at least `n`, and returns its place; without one [`FAN`] or
+/// more. `n` is 1 to [`MOST`].
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
 #[cfg_attr(target_pointer_width = "64", inline(always))]
 fn first_in(node: &Node, place: u32, n: u32) -> u32 {
@@ -51,7 +51,7 @@ fn first_in(node: &Node, place: u32, n: u32) -> u32 {
     place.wrapping_add(later.take_while(|&&number| number < n).count() as u32)
 }
 
-/// Finds the place of the last number of a node, before `place`, that is at least `n`; [`FAN`] or more if there is none.
+/// Finds the last number of a node, before `place`, that is at least `n`, and returns its place; without one [`FAN`] or more.
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
 fn last_in(node: &Node, place: u32, n: u32) -> u32 {
     let before = (0..place).rev().zip(node.iter().take(place as usize).rev());
@@ -99,14 +99,14 @@ mod sse2 {
         enough as u32
     }
 
-    /// Finds the place of the first number of a node, from `place` on, that is at least `n`; 32 if there is none. `n` is 1 to
-    /// [`MOST`](super::MOST).
+    /// Finds the first number of a node, from `place` on, that is at least `n`, and returns its place; without one 32. `n` is
+    /// 1 to [`MOST`](super::MOST).
     #[inline(always)]
     pub(super) fn first_in(node: &Node, place: u32, n: u32) -> u32 {
         (at_least(node, n) & u32::MAX.wrapping_shl(place)).trailing_zeros()
     }
 
-    /// Finds the place of the last number of a node, before `place`, that is at least `n`; [`u32::MAX`] if there is none.
+    /// Finds the last number of a node, before `place`, that is at least `n`, and returns its place; without one [`u32::MAX`].
     #[inline(always)]
     pub(super) fn last_in(node: &Node, place: u32, n: u32) -> u32 {
         let before = at_least(node, n) & 1u32.wrapping_shl(place).wrapping_sub(1);
@@ -208,8 +208,12 @@ impl<'a> MaxTree<'a> {
     /// Makes the number of `chunk` at least `n`, and the maxima above, as far up as they are lower.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn raise(&mut self, chunk: u32, n: u32) {
-        let n = n.min(MOST);
         let Some(number) = self.numbers.get_mut(chunk as usize) else { return };
+        // On a Cortex-M a branch costs less than the look at the second level.
+        if cfg!(target_pointer_width = "32") && *number >= n {
+            return;
+        }
+        let n = n.min(MOST);
         // Whether the number rises cannot be predicted, so it is no branch; that the second level has a larger one can.
         *number = n.max(*number);
         let above = self.start(1).wrapping_add(chunk / FAN);
