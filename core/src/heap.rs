@@ -13,7 +13,7 @@ use crate::memory::Memory;
 use crate::policy::{NextFit, Policy};
 use crate::region;
 use crate::slab::Slab;
-use crate::stats::Stats;
+use crate::stats::{CLASSES, ClassStats, Stats};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 use crate::units::{GRANULE, Granules, Offset, Resize};
 
@@ -502,6 +502,15 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         }
     }
 
+    /// Gives all magazines of the size classes back, so that runs without a live slot become free memory again. Without size classes it
+    /// does nothing.
+    ///
+    /// # Errors
+    /// [`Reentered`] if this thread is in the heap.
+    pub fn empty_magazines(&self) -> Result<(), Reentered> {
+        self.lock_blocks().map(drop)
+    }
+
     /// Returns the heap's figures.
     ///
     /// # Errors
@@ -512,6 +521,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         Ok(Stats {
             slab,
             blocks: blocks.stats(),
+            classes: [ClassStats::default(); CLASSES],
             spilled: blocks.spilled as u64,
             refused_outside: blocks.refused_outside as u64,
         })

@@ -240,12 +240,12 @@ pub use heap::{DefaultLock, Heap};
 pub use layout::{Config, MIN_HEAP, MIN_REGION, Segment, bookkeeping_size};
 pub use lock::{NoLock, RawLock};
 pub use memory::{Memory, RegionArray};
-pub use policy::{FirstFit, NextFit, Policy};
+pub use policy::{FirstFit, General, NextFit, Policy};
 #[cfg(target_has_atomic = "8")]
 pub use spin::SpinLock;
-pub use stats::{SegmentStats, Stats};
+pub use stats::{CLASSES, ClassStats, SegmentStats, Stats};
 pub use units::{GRANULE, MAX_HEAP};
-pub use walk::{Block, Overwritten, State, Walk};
+pub use walk::{Block, Kind, Overwritten, State, Walk};
 
 #[cfg(doc)]
 #[doc = include_str!("../INTERNALS.md")]

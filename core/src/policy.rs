@@ -2,7 +2,7 @@
 
 use core::fmt::Debug;
 
-/// The order in which a heap looks for a gap: [`NextFit`] or [`FirstFit`].
+/// How a heap places objects: [`NextFit`], [`FirstFit`] or [`General`].
 pub trait Policy: sealed::Sealed + Debug + Send + Sync + 'static {
     /// Whether the search begins at a rover, and whether the `next` fields of the free headers link the gaps and the free
     /// slots by address. Without it the search begins at the segment's first byte and every `next` is null.
@@ -23,6 +23,14 @@ pub struct NextFit;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FirstFit;
 
+/// Size classes for requests of up to 512 bytes, and [`FirstFit`] for the rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct General;
+
+impl Policy for General {
+    const ROVES: bool = false;
+}
+
 impl Policy for NextFit {
     const ROVES: bool = true;
 }
@@ -35,4 +43,5 @@ mod sealed {
     pub trait Sealed {}
     impl Sealed for super::NextFit {}
     impl Sealed for super::FirstFit {}
+    impl Sealed for super::General {}
 }

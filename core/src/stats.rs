@@ -10,7 +10,9 @@ pub struct Stats {
     pub slab: SegmentStats,
     /// The block segment's figures. A request that no segment could serve counts as failed here.
     pub blocks: SegmentStats,
-    /// Requests of exactly `slab_size` bytes that a block served because the slab was full.
+    /// The figures of each size class, by slot size; all 0 under a policy without classes.
+    pub classes: [ClassStats; CLASSES],
+    /// Requests for a slot that were passed on because none was free: by the slab, and by a size class to a block.
     pub spilled: u64,
     /// Refused frees and reallocs of addresses that lie in neither segment.
     pub refused_outside: u64,
@@ -48,6 +50,29 @@ pub struct SegmentStats {
     pub refused_frees: u64,
     /// Those of them that found a live block's header overwritten.
     pub corruptions: u64,
+}
+
+/// The number of size classes.
+pub const CLASSES: usize = 16;
+
+/// Figures of one size class under [`General`](crate::General). A run counts as one live block in the block segment's figures; its
+/// slots are counted here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClassStats {
+    /// Bytes of a slot; 0 if the heap is too small for the class.
+    pub slot_size: usize,
+    /// Runs that the class has now.
+    pub runs: usize,
+    /// Slots in these runs.
+    pub slots: usize,
+    /// Slots that are allocated now.
+    pub live_objects: usize,
+    /// The most slots that were ever allocated at once.
+    pub peak_objects: usize,
+    /// Requests that were served.
+    pub allocs: u64,
+    /// Frees that were accepted.
+    pub frees: u64,
 }
 
 /// What a segment counts as it works; everything else in [`SegmentStats`] is derived from it or from the map.

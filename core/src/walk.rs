@@ -17,7 +17,16 @@ pub enum State {
     Free,
 }
 
-/// A slot of the slab, or a block with its header.
+/// Whether there is a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A slot of the slab or of a run: no header while it is in use.
+    Slot,
+    /// A block, free or not, that starts with a header.
+    Block,
+}
+
+/// A slot, or a block with its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block {
     /// Address of its first byte: a slot's payload, a block's header.
@@ -26,8 +35,10 @@ pub struct Block {
     pub size: usize,
     /// Whether it is in use.
     pub state: State,
-    /// The segment it lies in.
+    /// The segment it lies in. Runs of slots lie in the block segment.
     pub segment: Segment,
+    /// Whether it is a slot or a block.
+    pub kind: Kind,
 }
 
 /// A block on the way, and whether the header that lies in it is as it was written.
@@ -66,7 +77,7 @@ impl<P: Policy> Slab<'_, P> {
         let state = if slot < self.used && !returned { State::Used } else { State::Free };
         let intact = !returned || self.region.free_is_intact(at, self.stride(), self.next_free(slot));
         let (address, size) = (self.region.address(at), self.stride().bytes());
-        let block = Block { address, size, state, segment: Segment::Slab };
+        let block = Block { address, size, state, segment: Segment::Slab, kind: Kind::Slot };
         Some(Found { block, intact, start: at, next: at.plus(self.stride()) })
     }
 }
@@ -98,7 +109,7 @@ impl<P: Policy> Blocks<'_, P> {
         // A destroyed map may say anything; the walk goes forward all the same.
         let next = end.max(start.plus(Granules::HEADER));
         let (address, size) = (self.region.address(start), start.up_to(end).bytes());
-        let block = Block { address, size, state, segment: Segment::Blocks };
+        let block = Block { address, size, state, segment: Segment::Blocks, kind: Kind::Block };
         Some(Found { block, intact, start, next })
     }
 

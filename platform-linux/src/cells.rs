@@ -3,7 +3,7 @@
 use core::iter;
 use core::ops::Range;
 
-use slabfit::{Block, GRANULE, Heap, Policy, RawLock, Segment, SegmentStats, State};
+use slabfit::{Block, GRANULE, Heap, Kind, Policy, RawLock, Segment, SegmentStats, State};
 
 /// What lies in one share of a segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,6 +111,7 @@ pub fn slots<L: RawLock, P: Policy>(heap: &Heap<'_, L, P>, stats: &SegmentStats)
         size: slots.saturating_sub(met).saturating_mul(stride),
         state: State::Free,
         segment: Segment::Slab,
+        kind: Kind::Slot,
     };
     let walked = heap.blocks().take(met).take_while(|block| block.segment == Segment::Slab);
     walked.chain(iter::once(rest).filter(|rest| rest.size > 0))
