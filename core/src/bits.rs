@@ -7,7 +7,7 @@
 //! instructions.)
 #![allow(unsafe_code)]
 
-use core::ptr;
+use core::{iter, ptr};
 
 use crate::memory::{Bump, Lent};
 use crate::units::{BITS, Offset, Word};
@@ -460,6 +460,12 @@ impl<'a> BitTree<'a> {
                 return at;
             }
         }
+    }
+
+    /// Returns the set bits in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        let from = |first| Some(self.next(first)).filter(|bit| *bit != NO_BIT);
+        iter::successors(from(0), move |bit| from(bit.wrapping_add(1)))
     }
 
     /// Returns the number of words of a level, without the zero word at its end.

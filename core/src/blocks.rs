@@ -6,11 +6,11 @@
 //! Complexity: alloc, free and realloc (apart from its copy) are O(log) in the segment's size, whatever the number of blocks and
 //! the alignment.
 
-use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use crate::bits::{self, Near, Place};
 use crate::block_map::{BlockMap, Found, Gap};
+use crate::classes::MayHave;
 use crate::error::{AllocError, Reason};
 use crate::max_tree::NO_CHUNK;
 use crate::memory::{Bump, Piece};
@@ -58,7 +58,7 @@ struct Freed {
 ///   user has written over them.
 /// - No block has ever reached the granules from `high_water` on.
 #[derive(Debug)]
-pub(crate) struct Blocks<'a, P> {
+pub(crate) struct Blocks<'a, P: Policy> {
     pub(crate) region: Region<'a>,
     pub(crate) map: BlockMap<'a>,
     pub(crate) rover: Rover,
@@ -69,7 +69,8 @@ pub(crate) struct Blocks<'a, P> {
     pub(crate) spilled: usize,
     /// Refused frees of addresses in neither segment: they are counted here, as no segment has them.
     pub(crate) refused_outside: usize,
-    policy: PhantomData<P>,
+    /// The size classes, if the policy has any.
+    pub(crate) classes: P::Classes<'a>,
 }
 
 impl<'a, P: Policy> Blocks<'a, P> {
@@ -83,7 +84,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         counters: Counters::ZERO,
         spilled: 0,
         refused_outside: 0,
-        policy: PhantomData,
+        classes: P::Classes::EMPTY,
     };
 
     /// Makes an empty segment one gap. In place, as a value of this size is moved by a call of memcpy.
@@ -94,7 +95,10 @@ impl<'a, P: Policy> Blocks<'a, P> {
         self.rover = Rover { at: Offset::ZERO, gap: size, previous: Offset::NIL, next: Offset::NIL };
         self.gaps = 1;
         self.region.write_free(Offset::ZERO, size.minus(Granules::HEADER), Offset::NIL);
-        Some(())
+        match self.classes.get_mut() {
+            Some(classes) => classes.set_up(self.region.address(Offset::ZERO), size, memory),
+            None => Some(()),
+        }
     }
 
     /// Allocates a payload of `size` bytes; `None` if no gap is large enough, and nothing is counted then.
@@ -157,9 +161,9 @@ impl<'a, P: Policy> Blocks<'a, P> {
         payload.ok_or_else(|| self.failed(size))
     }
 
-    fn alloc_aligned_or_none(&mut self, size: usize, alignment: usize) -> Option<NonNull<u8>> {
+    pub(crate) fn alloc_aligned_or_none(&mut self, size: usize, alignment: usize) -> Option<NonNull<u8>> {
         let need = Granules::of_block(size)?;
-        let (gap, at) = self.find_aligned(need, alignment)?;
+        let (gap, at) = self.find_aligned(need, alignment, Granules::HEADER)?;
         self.take(gap, at, need)
     }
 
@@ -248,15 +252,20 @@ impl<'a, P: Policy> Blocks<'a, P> {
         counted
     }
 
-    /// Finds the gap that serves a request for `need` granules whose payload is aligned, and where the block starts in it.
-    /// Where the policy roves, the rover holds it then.
-    fn find_aligned(&mut self, need: Granules, alignment: usize) -> Option<(Gap, Offset)> {
+    /// Finds the gap that serves a request for `need` granules, of which the first is aligned after the `header`, and where the block
+    /// starts in it. Where the policy roves, the rover holds the gap then.
+    pub(crate) fn find_aligned(
+        &mut self,
+        need: Granules,
+        alignment: usize,
+        header: Granules,
+    ) -> Option<(Gap, Offset)> {
         let origin = if P::ROVES { self.rover.at } else { Offset::ZERO };
-        let found = self.first_aligned(origin, need, alignment).or_else(|| {
+        let found = self.first_aligned(origin, need, alignment, header).or_else(|| {
             let room = u32::try_from(alignment / GRANULE).ok()?.checked_add(Granules::MIN_BLOCK.count())?;
             let certain = Granules::new(need.count().checked_add(room)?);
             let gap = self.first_fit(origin, certain).or_else(|| self.first_fit(Offset::ZERO, certain))?;
-            Some((gap, self.aligned_in(gap, need, alignment)?))
+            Some((gap, self.aligned_in(gap, need, alignment, header)?))
         })?;
         if P::ROVES {
             self.move_rover_to(found.0);
@@ -264,8 +273,14 @@ impl<'a, P: Policy> Blocks<'a, P> {
         Some(found)
     }
 
-    /// Tries the first gaps of at least `need` for an aligned payload, from `origin` on and wrapping once.
-    fn first_aligned(&self, origin: Offset, need: Granules, alignment: usize) -> Option<(Gap, Offset)> {
+    /// Tries the first gaps of at least `need`, from `origin` on and wrapping once.
+    fn first_aligned(
+        &self,
+        origin: Offset,
+        need: Granules,
+        alignment: usize,
+        header: Granules,
+    ) -> Option<(Gap, Offset)> {
         let (mut from, mut wrapped) = (origin, false);
         for _ in 0..CANDIDATES {
             let mut found = self.first_fit(from, need);
@@ -274,7 +289,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
                 found = self.first_fit(Offset::ZERO, need);
             }
             let gap = found.filter(|gap| !wrapped || gap.start < origin)?;
-            if let Some(at) = self.aligned_in(gap, need, alignment) {
+            if let Some(at) = self.aligned_in(gap, need, alignment, header) {
                 return Some((gap, at));
             }
             from = gap.start.plus(Granules::HEADER);
@@ -282,13 +297,13 @@ impl<'a, P: Policy> Blocks<'a, P> {
         None
     }
 
-    /// Returns where a block of `need` granules starts in `gap` so that its payload is aligned, and nothing or what can be a
-    /// gap is left before it.
-    fn aligned_in(&self, gap: Gap, need: Granules, alignment: usize) -> Option<Offset> {
-        let first = self.region.address(gap.start).checked_add(GRANULE)?;
+    /// Returns where a block of `need` granules starts in `gap` so that what follows its `header` is aligned, and nothing or what can
+    /// be a gap is left before it.
+    fn aligned_in(&self, gap: Gap, need: Granules, alignment: usize, header: Granules) -> Option<Offset> {
+        let first = self.region.address(gap.start).checked_add(header.bytes())?;
         let nearest = first.checked_next_multiple_of(alignment)?;
-        let payload = if nearest.wrapping_sub(first) == GRANULE { nearest.checked_add(alignment)? } else { nearest };
-        let lead = Granules::from_bytes_floor(payload.wrapping_sub(first));
+        let aligned = if nearest.wrapping_sub(first) == GRANULE { nearest.checked_add(alignment)? } else { nearest };
+        let lead = Granules::from_bytes_floor(aligned.wrapping_sub(first));
         let whole = lead.count().checked_add(need.count())?;
         (whole <= gap.size().count()).then_some(gap.start.plus(lead))
     }
@@ -298,11 +313,32 @@ impl<'a, P: Policy> Blocks<'a, P> {
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn take(&mut self, gap: Gap, at: Offset, need: Granules) -> Option<NonNull<u8>> {
         let end = without_sliver(at.plus(need), gap.end);
-        let rest = Gap { start: end, end: gap.end };
         let next = if P::ROVES { self.rover.next } else { Offset::NIL };
         // These steps fail if the map was destroyed; nothing has changed before them.
         let (start, stop) = self.map.span(at, end)?;
         let payload = self.region.write_split(at, end, gap.end, next)?;
+        self.occupy(gap, start, stop);
+        Some(payload)
+    }
+
+    /// Takes a run, which has no header, as [`take`](Self::take) takes a block.
+    pub(crate) fn take_without_header(&mut self, gap: Gap, at: Offset, need: Granules) -> Option<()> {
+        let end = without_sliver(at.plus(need), gap.end);
+        let (start, stop) = self.map.span(at, end)?;
+        let rest = end.up_to(gap.end);
+        if rest > Granules::ZERO {
+            self.region.write_free(end, rest.minus(Granules::HEADER), Offset::NIL);
+        }
+        self.occupy(gap, start, stop);
+        Some(())
+    }
+
+    /// Makes a block of a gap's granules from `start` up to `stop`, and counts what is left of the gap.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    fn occupy(&mut self, gap: Gap, start: Place, stop: Near) {
+        let (at, end) = (start.offset(), stop.offset());
+        let rest = Gap { start: end, end: gap.end };
+        let next = if P::ROVES { self.rover.next } else { Offset::NIL };
         if at == gap.start {
             self.map.occupy(start, stop);
         } else {
@@ -319,7 +355,6 @@ impl<'a, P: Policy> Blocks<'a, P> {
             self.map.add_to_maximum(rest);
         }
         self.count(at, end, gap.end);
-        Some(payload)
     }
 
     /// Makes a gap of its own of what is left before an aligned block.
@@ -459,6 +494,18 @@ impl<'a, P: Policy> Blocks<'a, P> {
         Some(())
     }
 
+    /// Frees the run that starts at `at`, a block without a header.
+    pub(crate) fn free_run(&mut self, at: Offset) {
+        // Not reached: a run that is no block, which only destroyed bookkeeping has.
+        let Some(start) = self.map.boundaries.place(at).filter(|_| self.map.is_start(at)) else { return };
+        let Some((end, gap_end)) = self.far_ends(start) else { return };
+        let gap = Gap { start: self.map.gap_start(at), end: gap_end };
+        self.map.vacate(start, end);
+        let end = end.offset();
+        self.counters.freed(at.up_to(end));
+        self.give_back(Freed { start: at, end, gap, previous: Offset::NIL, next: Offset::NIL });
+    }
+
     /// Returns the end of the block that starts at `start`, and of the gap after it.
     #[inline(never)]
     fn far_ends(&self, start: Place) -> Option<(Near, Offset)> {
@@ -533,13 +580,19 @@ impl<'a, P: Policy> Blocks<'a, P> {
         }
     }
 
+    /// Finds the live block whose payload starts at `at`, and refuses it if its header was overwritten.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    pub(crate) fn intact(&mut self, at: Offset) -> Result<Gap, Reason> {
+        match self.live(at) {
+            Ok(block) if self.region.allocated_is_intact(block.start, block.size()) => Ok(block),
+            _ => Err(self.refuse(at)),
+        }
+    }
+
     /// Gives the block whose payload starts at `at` a size of `size` bytes, where it stands if `stay` and if it can.
     #[inline(never)]
     pub(crate) fn resize(&mut self, at: Offset, size: usize, stay: bool) -> Result<Resize, Reason> {
-        let block = match self.live(at) {
-            Ok(block) if self.region.allocated_is_intact(block.start, block.size()) => block,
-            _ => return Err(self.refuse(at)),
-        };
+        let block = self.intact(at)?;
         let gap = Gap { start: block.end, end: self.gap_end(block.end) };
         match Granules::of_block(size) {
             Some(need) if stay && need <= block.start.up_to(gap.end) => {

@@ -8,12 +8,14 @@ use core::fmt;
 use crate::bits::{NO_BIT, Window};
 use crate::block_map::{BlockMap, Gap};
 use crate::blocks::Blocks;
+use crate::classes::{Classes, MayHave, RunSlots};
 use crate::error::Reentered;
 use crate::heap::Heap;
 use crate::lock::RawLock;
 use crate::max_tree::{MOST, NO_CHUNK};
 use crate::policy::Policy;
 use crate::slab::Slab;
+use crate::stats::{CLASSES, ClassStats};
 use crate::units::{Granules, Offset};
 
 /// An invariant of the heap that does not hold.
@@ -48,6 +50,16 @@ pub enum Violation {
     HighWater,
     /// A slot was returned that was never used.
     Returned,
+    /// A run of slots, or what is known of it, is not as a run must be.
+    Run {
+        /// Address of its first byte.
+        address: usize,
+    },
+    /// A magazine holds what it must not, or too much.
+    Magazine {
+        /// Bytes of a slot of its class.
+        slot_size: usize,
+    },
     /// The call came while this thread was inside the heap.
     Reentered,
 }
@@ -63,6 +75,8 @@ impl fmt::Display for Violation {
             Self::Count => f.write_str("a count is wrong"),
             Self::HighWater => f.write_str("a block lies above the high-water mark"),
             Self::Returned => f.write_str("a slot was returned that was never used"),
+            Self::Run { address } => write!(f, "{address:#x}: a run of slots is wrong"),
+            Self::Magazine { slot_size } => write!(f, "the magazine of {slot_size} bytes is wrong"),
             Self::Reentered => Reentered.fmt(f),
         }
     }
@@ -156,7 +170,51 @@ impl<P: Policy> Blocks<'_, P> {
         let is_below = counters.peak >= census.live.count() && counters.peak_objects >= census.objects;
         demand(is_below, Violation::Count)?;
         demand(census.last_end <= self.high_water, Violation::HighWater)?;
+        self.classes.get().map_or(Ok(()), |classes| self.check_classes(classes))?;
         self.first_overwritten()
+    }
+
+    /// Compares what is known of each run and each magazine with the marks and with the map.
+    fn check_classes(&self, classes: &Classes<'_>) -> Result<(), Violation> {
+        demand(classes.open.is_whole(), Violation::Summary)?;
+        let mut census = [ClassStats::default(); CLASSES];
+        let (mut kib, mut open) = (0, 0u32);
+        while kib < classes.kibs() {
+            let Some(run) = classes.run_at(kib) else {
+                demand(classes.is_unused(kib), Violation::Run { address: self.region.address(classes.start(kib)) })?;
+                kib = kib.wrapping_add(1);
+                continue;
+            };
+            let wrong = Violation::Run { address: self.region.address(classes.start(kib)) };
+            demand(run.is_whole && self.is_run_block(classes.start(kib), run.class), wrong)?;
+            let RunSlots { all, live, held } = run.slots;
+            let is_open = all & !live & !held != 0;
+            demand(live & !all == 0 && held & !all == 0 && live & held == 0, wrong)?;
+            demand(run.is_open == is_open && live | held != 0, wrong)?;
+            open = open.wrapping_add(u32::from(is_open));
+            if let Some(counted) = census.get_mut(run.class) {
+                counted.runs = counted.runs.wrapping_add(1);
+                counted.live_objects = counted.live_objects.wrapping_add(live.count_ones() as usize);
+                counted.slots = counted.slots.wrapping_add(held.count_ones() as usize);
+            }
+            kib = kib.wrapping_add(run.kibs);
+        }
+        demand(classes.open.iter().count() as u32 == open, Violation::Summary)?;
+        for (class, (counted, told)) in census.iter().zip(classes.stats()).enumerate() {
+            let is_told = (counted.runs, counted.live_objects) == (told.runs, told.live_objects);
+            demand(is_told && told.peak_objects >= told.live_objects, Violation::Count)?;
+            // Each slot in the magazine is a different one of a run.
+            let magazine = Violation::Magazine { slot_size: told.slot_size };
+            demand(classes.count_of(class) == counted.slots, magazine)?;
+        }
+        Ok(())
+    }
+
+    /// Returns whether the map has a block that is a run of `class` from `start` on.
+    fn is_run_block(&self, start: Offset, class: usize) -> bool {
+        let length = start.up_to(self.map.block_end(start));
+        let longer = length.count().wrapping_sub(Classes::run_length(class).count());
+        self.map.is_start(start) && longer <= Granules::HEADER.count()
     }
 
     fn check_rover(&self) -> Result<(), Violation> {

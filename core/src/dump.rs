@@ -6,18 +6,19 @@ use crate::heap::Heap;
 use crate::layout::Segment;
 use crate::lock::RawLock;
 use crate::policy::Policy;
-use crate::walk::{Block, State};
+use crate::walk::{Block, Kind, State};
 
 /// Slots or blocks side by side that are alike: a slab of thousands of free slots is one line.
-struct Run {
+struct Alike {
     first: Block,
     count: usize,
 }
 
-impl Run {
+impl Alike {
     fn takes(&self, block: &Block) -> bool {
-        let Block { size, state, segment, .. } = self.first;
-        segment == Segment::Slab && block.segment == segment && block.state == state && block.size == size
+        let Block { size, state, segment, kind, .. } = self.first;
+        let next = self.first.address.wrapping_add(size.wrapping_mul(self.count));
+        kind == Kind::Slot && *block == Block { address: next, size, state, segment, kind }
     }
 
     fn write(&self, out: &mut impl Write) -> fmt::Result {
@@ -26,6 +27,9 @@ impl Run {
             State::Free => "free",
         };
         write!(out, "  {:#x} {:>10} {state}", self.first.address, self.first.size)?;
+        if (self.first.segment, self.first.kind) == (Segment::Blocks, Kind::Slot) {
+            out.write_str(" slot")?;
+        }
         if self.count > 1 {
             write!(out, " x {}", self.count)?;
         }
@@ -48,7 +52,7 @@ fn heading<L: RawLock, P: Policy>(heap: &Heap<'_, L, P>, segment: Segment, out: 
 }
 
 impl<L: RawLock, P: Policy> Heap<'_, L, P> {
-    /// Writes both segments as text: a line for every block and for every run of like slots, with address, bytes and
+    /// Writes both segments as text: a line for every block and for every row of like slots, with address, bytes and
     /// state. No lock is held while `out` is written to, and what it shows comes from the map alone, so that it ends
     /// whatever lies in the heap. Complexity: linear in slots and blocks.
     ///
@@ -57,23 +61,23 @@ impl<L: RawLock, P: Policy> Heap<'_, L, P> {
     pub fn dump(&self, out: &mut impl Write) -> fmt::Result {
         heading(self, Segment::Slab, out)?;
         let mut in_slab = true;
-        let mut run: Option<Run> = None;
+        let mut alike: Option<Alike> = None;
         for block in self.blocks() {
-            match &mut run {
-                Some(run) if run.takes(&block) => {
-                    run.count = run.count.wrapping_add(1);
+            match &mut alike {
+                Some(alike) if alike.takes(&block) => {
+                    alike.count = alike.count.wrapping_add(1);
                     continue;
                 }
-                Some(run) => run.write(out)?,
+                Some(alike) => alike.write(out)?,
                 None => {}
             }
             if in_slab && block.segment == Segment::Blocks {
                 in_slab = false;
                 heading(self, Segment::Blocks, out)?;
             }
-            run = Some(Run { first: block, count: 1 });
+            alike = Some(Alike { first: block, count: 1 });
         }
-        run.map_or(Ok(()), |run| run.write(out))
+        alike.map_or(Ok(()), |alike| alike.write(out))
     }
 }
 

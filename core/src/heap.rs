@@ -6,6 +6,7 @@ use core::ops::Range;
 use core::ptr::{self, NonNull};
 
 use crate::blocks::Blocks;
+use crate::classes::{Classes, MayHave};
 use crate::error::{AllocError, InitError, InvalidFree, ReallocError, Reason, Reentered};
 use crate::layout::{Config, Segment, lay_out};
 use crate::lock::{Guard, Locked, RawLock};
@@ -13,7 +14,7 @@ use crate::memory::Memory;
 use crate::policy::{NextFit, Policy};
 use crate::region;
 use crate::slab::Slab;
-use crate::stats::{CLASSES, ClassStats, Stats};
+use crate::stats::Stats;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 use crate::units::{GRANULE, Granules, Offset, Resize};
 
@@ -195,7 +196,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     // One function for each segment: each path alone needs fewer registers than both together.
     #[inline(never)]
     fn alloc_block(&self, size: usize) -> Option<NonNull<u8>> {
-        self.lock_blocks().ok()?.alloc_or_none(size)
+        self.lock_blocks().ok()?.serve(size)
     }
 
     /// Serves a request for a slot. The slow case is an out-of-line tail call, so that the fast path spills no registers.
@@ -220,7 +221,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     #[inline(never)]
     fn spill(&self, size: usize) -> Option<NonNull<u8>> {
         let mut blocks = self.lock_blocks().ok()?;
-        let payload = blocks.alloc_or_none(size)?;
+        let payload = blocks.serve(size)?;
         blocks.spilled = blocks.spilled.wrapping_add(1);
         Some(payload)
     }
@@ -239,7 +240,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
             }
         }
         let mut blocks = self.lock_blocks()?;
-        let payload = blocks.alloc_or_none(size).ok_or_else(|| blocks.failed(size))?;
+        let payload = blocks.serve(size).ok_or_else(|| blocks.failed(size))?;
         blocks.spilled = blocks.spilled.wrapping_add(usize::from(for_slab));
         Ok(payload)
     }
@@ -262,10 +263,15 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     /// As [`alloc`](Self::alloc).
     #[inline]
     pub fn alloc_layout(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
-        if layout.align() <= GRANULE {
-            return self.alloc(layout.size());
+        self.alloc_at(layout.size(), layout.align())
+    }
+
+    #[inline]
+    fn alloc_at(&self, size: usize, alignment: usize) -> Result<NonNull<u8>, AllocError> {
+        if alignment <= GRANULE {
+            return self.alloc(size);
         }
-        self.lock_blocks()?.alloc_aligned(layout.size(), layout.align())
+        self.lock_blocks()?.serve_aligned(size, alignment)
     }
 
     /// Allocates zero bytes for `layout`, and skips clearing where it can: where the memory was lent as zeros
@@ -289,7 +295,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         }
         let mut blocks = self.lock_blocks()?;
         let zeros_from = blocks.zeros_from();
-        let payload = blocks.alloc_aligned(size, alignment)?;
+        let payload = blocks.serve_aligned(size, alignment)?;
         blocks.spilled = blocks.spilled.wrapping_add(usize::from(for_slab));
         drop(blocks);
         // SAFETY: just handed out, of the layout's size, and known to nobody yet.
@@ -317,7 +323,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
 
     #[inline(never)]
     fn free_block(&self, at: Offset) -> Result<(), Reason> {
-        self.lock_blocks()?.free(at)
+        self.lock_blocks()?.free_object(at)
     }
 
     #[inline(never)]
@@ -399,16 +405,23 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         let invalid = |reason| InvalidFree { address: ptr.addr(), reason };
         let stay = ptr.addr() & alignment.wrapping_sub(1) == 0;
         let resized = match self.locate(ptr) {
-            Place::Blocks(at) => self.lock_blocks().map_err(Reason::from).and_then(|mut it| it.resize(at, size, stay)),
+            Place::Blocks(at) => {
+                self.lock_blocks().map_err(Reason::from).and_then(|mut it| it.resize_object(at, size, alignment, stay))
+            }
             Place::Slab(at) => self.lock_slab().map_err(Reason::from).and_then(|mut it| it.resize(at, size, stay)),
             Place::Nowhere => Err(self.refuse(ptr)),
         };
-        let old_size = resized.map_err(invalid)?;
+        let resized = resized.map_err(invalid)?;
         let old = NonNull::new(ptr).ok_or(invalid(Reason::OutsideHeap))?;
-        let Resize::Move(old_size) = old_size else { return Ok(old) };
-        let new = match alignment > GRANULE {
-            true => self.lock_blocks().map_err(AllocError::from)?.alloc_aligned(size, alignment)?,
-            false => self.alloc(size)?,
+        let (new, old_size) = match resized {
+            Resize::InPlace => return Ok(old),
+            Resize::To(new, old_size) => (new, old_size),
+            Resize::Move(old_size) => match self.alloc_at(size, alignment) {
+                Ok(new) => (new, old_size),
+                // A slot of a larger class.
+                Err(_) if stay && size <= old_size => return Ok(old),
+                Err(error) => return Err(error.into()),
+            },
         };
         let count = Granules::from_bytes_ceil(old_size.min(size));
         // SAFETY: both lie in the region, whole granules each: the old one was live with `old_size` bytes when the lock was
@@ -431,7 +444,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     pub fn usable_size(&self, ptr: *const u8) -> Result<usize, InvalidFree> {
         let size = match self.locate(ptr) {
             Place::Blocks(at) => {
-                self.lock_blocks().map_err(Reason::from).and_then(|it| it.live(at).map(|block| block.size().payload()))
+                self.lock_blocks().map_err(Reason::from).and_then(|it| it.object_size(at))
             }
             Place::Slab(at) => {
                 self.lock_slab().map_err(Reason::from).and_then(|it| it.live(at).map(|_| it.stride().bytes()))
@@ -508,7 +521,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     /// # Errors
     /// [`Reentered`] if this thread is in the heap.
     pub fn empty_magazines(&self) -> Result<(), Reentered> {
-        self.lock_blocks().map(drop)
+        self.lock_blocks().map(|mut blocks| blocks.empty_magazines())
     }
 
     /// Returns the heap's figures.
@@ -521,7 +534,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         Ok(Stats {
             slab,
             blocks: blocks.stats(),
-            classes: [ClassStats::default(); CLASSES],
+            classes: blocks.classes.get().map_or_else(Default::default, Classes::stats),
             spilled: blocks.spilled as u64,
             refused_outside: blocks.refused_outside as u64,
         })

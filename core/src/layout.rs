@@ -6,6 +6,7 @@ use static_assertions::const_assert;
 
 use crate::block_map::BlockMap;
 use crate::blocks::Blocks;
+use crate::classes::Classes;
 use crate::error::InitError;
 use crate::memory::Memory;
 use crate::policy::{NextFit, Policy};
@@ -103,7 +104,9 @@ pub enum Segment {
 pub const fn bookkeeping_size<P: Policy>(heap_size: usize, config: Config) -> usize {
     let slab = config.slab_segment(heap_size);
     let blocks = Granules::from_bytes_floor(heap_size).minus(Granules::from_bytes_floor(slab));
-    BlockMap::footprint(blocks).saturating_add(Slab::<P>::footprint(slab::slots_of(slab, config.slab_size)))
+    let classes = if P::CLASSES { Classes::footprint(blocks) } else { 0 };
+    let blocks = BlockMap::footprint(blocks).saturating_add(classes);
+    blocks.saturating_add(Slab::<P>::footprint(slab::slots_of(slab, config.slab_size)))
 }
 
 /// Returns how many bytes the bookkeeping takes of a region of `region_size` bytes, with the guard after it.

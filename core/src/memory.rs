@@ -184,6 +184,10 @@ pub(crate) unsafe trait Plain: Copy + PartialEq {
     const ZERO: Self;
 }
 // SAFETY: an integer.
+unsafe impl Plain for u8 {
+    const ZERO: Self = 0;
+}
+// SAFETY: an integer.
 unsafe impl Plain for u32 {
     const ZERO: Self = 0;
 }

@@ -4,6 +4,8 @@
 //! checked, and through conversions that saturate; what comes out of the map is compared with the bounds of the segment by
 //! [`Region`](crate::region::Region) before a pointer is made of it, so a wrapped offset is refused there.
 
+use core::ptr::NonNull;
+
 use static_assertions::{const_assert, const_assert_eq};
 
 /// Bytes in a granule: the unit of every size and offset, and the alignment of every payload. 16, and 8 on 32-bit targets
@@ -151,6 +153,8 @@ pub(crate) enum Resize {
     InPlace,
     /// It must move; it has this many bytes.
     Move(usize),
+    /// It must move to this slot, which was allocated for it; it has this many bytes.
+    To(NonNull<u8>, usize),
 }
 
 /// Divides by a number that is known at set-up, with a multiplication: a division instruction takes longer than the rest of a

@@ -1,6 +1,7 @@
 //! Walks over the heap: every slot and every block, as the map has them. No lock is held between two steps.
 
 use crate::blocks::Blocks;
+use crate::classes::{InRun, MayHave};
 use crate::heap::Heap;
 use crate::layout::Segment;
 use crate::lock::RawLock;
@@ -90,6 +91,15 @@ impl<P: Policy> Blocks<'_, P> {
 
     /// Returns the block, free or not, that starts at `at`, or the next one if others have come to lie over it.
     pub(crate) fn found(&self, at: Offset) -> Option<Found> {
+        let mut at = at;
+        while let Some(found) = self.classes.get().and_then(|classes| classes.find(at)) {
+            let (run, slot) = self.first_slot(found)?;
+            if slot.is_some() {
+                return slot;
+            }
+            // After the last slot. A destroyed map may say anything; the walk goes forward all the same.
+            at = self.map.block_end(run).max(at.plus(Granules::HEADER));
+        }
         let start = self.boundary_from(at);
         if start >= self.map.end() {
             return None;
@@ -111,6 +121,20 @@ impl<P: Policy> Blocks<'_, P> {
         let (address, size) = (self.region.address(start), start.up_to(end).bytes());
         let block = Block { address, size, state, segment: Segment::Blocks, kind: Kind::Block };
         Some(Found { block, intact, start, next })
+    }
+
+    /// Returns where a run starts, and the first of its slots from `found` on.
+    fn first_slot(&self, found: InRun) -> Option<(Offset, Option<Found>)> {
+        let classes = self.classes.get()?;
+        let run = classes.start(found.run);
+        let found = found.or_next();
+        let slot = classes.place(&found).map(|(start, stride)| {
+            let state = if classes.is_live(&found) { State::Used } else { State::Free };
+            let (address, size) = (self.region.address(start), stride.bytes());
+            let block = Block { address, size, state, segment: Segment::Blocks, kind: Kind::Slot };
+            Found { block, intact: true, start, next: start.plus(stride) }
+        });
+        Some((run, slot))
     }
 
     /// Returns the first place from `at` on where a block, free or not, starts.

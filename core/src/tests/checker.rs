@@ -59,6 +59,8 @@ enum Kind {
     Count,
     HighWater,
     Returned,
+    Run,
+    Magazine,
 }
 
 fn kind(violation: Violation) -> Kind {
@@ -71,6 +73,8 @@ fn kind(violation: Violation) -> Kind {
         Violation::Count => Kind::Count,
         Violation::HighWater => Kind::HighWater,
         Violation::Returned => Kind::Returned,
+        Violation::Run { .. } => Kind::Run,
+        Violation::Magazine { .. } => Kind::Magazine,
         Violation::Reentered => unreachable!(),
     }
 }

@@ -9,6 +9,7 @@ use crate::memory::{ALIGNMENT, Bump, Memory, RegionArray};
 
 mod bounds;
 mod checker;
+mod classes;
 mod lend;
 mod locks;
 mod map;

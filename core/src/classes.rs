@@ -1,0 +1,593 @@
+//! Size classes: slots of sixteen sizes, in runs that lie in the block segment. All that is known of them is here, outside the heap:
+//! no byte of a run is read or written.
+//!
+//! A *run* is 1, 2, 4 or 8 KiB at an address that is a multiple of its length, cut into slots of one size. Each slot has a mark that
+//! says whether it is live. A *magazine* for each class is a stack of free slots at hand, as in Bonwick and Adams, "Magazines and Vmem"
+//! (2001): without one, a run would become full and not full at every second operation.
+//!
+//! Runs are named by their first KiB, counted from the segment's origin: its first byte, rounded down to the longest run.
+//!
+//! Complexity: O(1) while the magazine has slots, or room; O(log) in the segment's size otherwise.
+
+use core::fmt::Debug;
+
+use crate::bits::{BitTree, NO_BIT};
+use crate::error::Reason;
+use crate::memory::{ALIGNMENT, Bump, Lent, Plain};
+use crate::stats::{CLASSES, ClassStats};
+use crate::units::{BITS, GRANULE, Granules, Offset, Reciprocal, Word};
+
+/// Bytes in a KiB, and granules.
+const KIB: usize = 1024;
+const PER_KIB: u32 = (KIB / GRANULE) as u32;
+
+/// The largest request that a class serves, in bytes.
+const LARGEST: usize = 512;
+
+/// Classes with runs of one length. There are four lengths.
+const GROUP: usize = 4;
+
+/// Slots of a run, at most: a slot is named by its run and this many less one.
+const MOST_SLOTS: u32 = 64;
+
+/// Words of marks for each KiB.
+const MARKS: usize = (MOST_SLOTS / BITS) as usize;
+
+/// A class exists where its run is at most this share of the segment.
+const SHARE: usize = 32;
+
+/// Slots that a magazine holds, and those that it gives back when it is full.
+const MAGAZINE: usize = 32;
+pub(crate) const HALF: usize = MAGAZINE / 2;
+
+/// What is the same for all slots of a class.
+#[derive(Clone, Copy, Debug)]
+struct Class {
+    by_stride: Reciprocal,
+    /// KiB of a run, less one.
+    mask: u32,
+    /// Slots of a run.
+    slots: u32,
+}
+
+/// The classes, from the smallest slots to the largest.
+static TABLE: [Class; CLASSES] = table();
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const fn table() -> [Class; CLASSES] {
+    let mut table = [Class { by_stride: Reciprocal::ZERO, mask: 0, slots: 0 }; CLASSES];
+    let mut class = 0;
+    while class < CLASSES {
+        let size = slot_size(class);
+        let run = KIB.wrapping_shl((class / GROUP) as u32);
+        let slots = (run / size) as u32;
+        assert!(slots >= 16 && slots <= MOST_SLOTS && size % GRANULE == 0);
+        let by_stride = Reciprocal::new((size / GRANULE) as u32);
+        table[class] = Class { by_stride, mask: (run / KIB) as u32 - 1, slots };
+        class = class.wrapping_add(1);
+    }
+    table
+}
+
+/// Returns the bytes of a class's slot: 16, 32, .. 128, then four to a doubling.
+pub(crate) const fn slot_size(class: usize) -> usize {
+    let class = class as u32;
+    match class.wrapping_add(1) {
+        linear @ 0..=8 => (linear as usize).wrapping_mul(16),
+        above => (above.wrapping_sub(1) % 4).wrapping_add(5).wrapping_shl(above.wrapping_sub(1) / 4 + 3) as usize,
+    }
+}
+
+/// The class for a request of each number of 16 bytes, less one.
+static CLASS_OF_SIZE: [u8; LARGEST / 16] = class_of_size();
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const fn class_of_size() -> [u8; LARGEST / 16] {
+    let mut of_size = [0; LARGEST / 16];
+    let (mut class, mut index) = (0, 0);
+    while index < of_size.len() {
+        if index.wrapping_mul(16) >= slot_size(class) {
+            class = class.wrapping_add(1);
+        }
+        of_size[index] = class as u8;
+        index = index.wrapping_add(1);
+    }
+    assert!(slot_size(CLASSES - 1) == LARGEST && class == CLASSES - 1);
+    of_size
+}
+
+/// A stack of free slots of one class, and what the class counts.
+///
+/// Invariants: the first `count` of `slots` are different slots of runs of the class, none live; `count <= MAGAZINE`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C)]
+pub(crate) struct Magazine {
+    count: u32,
+    /// How many fewer slots are live now than were at most.
+    objects_below: u32,
+    /// Requests that were served.
+    allocs: usize,
+    peak_objects: u32,
+    /// Runs of the class.
+    runs: u32,
+    /// Slots, from the oldest to the newest.
+    slots: [Slot; MAGAZINE],
+}
+
+// SAFETY: integers.
+#[expect(unsafe_code, reason = "that every bit pattern is a value")]
+unsafe impl Plain for Magazine {
+    const ZERO: Self =
+        Self { count: 0, objects_below: 0, allocs: 0, peak_objects: 0, runs: 0, slots: [Slot(0); MAGAZINE] };
+}
+
+/// A slot: its run's first KiB, and its number in the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+struct Slot(u32);
+
+impl Slot {
+    const fn new(run: u32, number: u32) -> Self {
+        Self(run.wrapping_mul(MOST_SLOTS) | number)
+    }
+
+    const fn run(self) -> u32 {
+        self.0 / MOST_SLOTS
+    }
+
+    const fn number(self) -> u32 {
+        self.0 % MOST_SLOTS
+    }
+}
+
+/// An address in a run.
+pub(crate) struct InRun {
+    pub(crate) class: usize,
+    /// The run's first KiB.
+    pub(crate) run: u32,
+    /// The slot that it lies in, or one behind the last.
+    pub(crate) slot: u32,
+    /// Whether it is the slot's first byte.
+    is_start: bool,
+}
+
+impl InRun {
+    /// Returns the slot that starts here, or the next one.
+    pub(crate) fn or_next(self) -> Self {
+        let slot = self.slot.wrapping_add(u32::from(!self.is_start));
+        Self { slot, is_start: true, ..self }
+    }
+}
+
+/// The size classes of a heap.
+///
+/// Invariants:
+/// - `class_of` has the class, plus one, of each KiB that lies in a run, and 0 for the others.
+/// - Each run is a block of the block map; the block is the run, or one granule longer.
+/// - A mark is set iff its slot is live. Marks that are no slot's are clear.
+/// - A run is in `open` iff it has a slot that is neither live nor in the magazine.
+/// - A run without a live slot has a slot in the magazine.
+#[derive(Debug)]
+pub struct Classes<'a> {
+    class_of: Lent<'a, u8>,
+    /// [`MARKS`] words for each KiB, of which those of a run's first are in use.
+    marks: Lent<'a, Word>,
+    /// One for each class that exists.
+    magazines: Lent<'a, Magazine>,
+    /// A bit for each class and run. Those of the classes lie one after the other.
+    pub(crate) open: BitTree<'a>,
+    /// Granules from the origin to the segment's first byte.
+    skew: Granules,
+}
+
+/// What a policy with size classes has, and others do not.
+pub trait MayHave<T>: Debug + Send + Sync {
+    const EMPTY: Self;
+    fn get(&self) -> Option<&T>;
+    fn get_mut(&mut self) -> Option<&mut T>;
+}
+
+impl<'a> MayHave<Classes<'a>> for Classes<'a> {
+    const EMPTY: Self = Self::EMPTY;
+
+    #[inline(always)]
+    fn get(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    #[inline(always)]
+    fn get_mut(&mut self) -> Option<&mut Self> {
+        Some(self)
+    }
+}
+
+impl<T> MayHave<T> for () {
+    const EMPTY: Self = ();
+
+    #[inline(always)]
+    fn get(&self) -> Option<&T> {
+        None
+    }
+
+    #[inline(always)]
+    fn get_mut(&mut self) -> Option<&mut T> {
+        None
+    }
+}
+
+/// Returns how many classes a segment of `granules` has: those whose run is at most a 32nd of it.
+const fn classes_of(granules: Granules) -> usize {
+    let (mut classes, mut least) = (0, KIB * SHARE);
+    while classes < CLASSES && least <= granules.bytes() {
+        classes = classes.wrapping_add(GROUP);
+        least = least.wrapping_mul(2);
+    }
+    classes
+}
+
+/// Returns how many KiB the longest run of `classes` classes has; 0 if there are none.
+const fn longest_run(classes: usize) -> u32 {
+    1u32.wrapping_shl((classes / GROUP) as u32) / 2
+}
+
+/// Returns how many KiB, from the origin on, a segment of `granules` may lie in, wherever it starts; a multiple of 8.
+const fn kibs_of(granules: Granules) -> u32 {
+    match longest_run(classes_of(granules)) {
+        0 => 0,
+        longest => (granules.count() / PER_KIB).wrapping_add(longest).wrapping_add(1).next_multiple_of(8),
+    }
+}
+
+/// Returns the first bit in `open` of the classes from `class` on, where there are so many KiB.
+const fn first_bit(class: usize, kibs: u32) -> u32 {
+    let group = class / GROUP;
+    let (mut bits, mut before) = (0u32, 0);
+    while before < group {
+        bits = bits.wrapping_add(kibs.wrapping_shr(before as u32).wrapping_mul(GROUP as u32));
+        before = before.wrapping_add(1);
+    }
+    bits.wrapping_add(kibs.wrapping_shr(group as u32).wrapping_mul((class % GROUP) as u32))
+}
+
+impl<'a> Classes<'a> {
+    /// No classes, all zeros.
+    pub(crate) const EMPTY: Self = Self {
+        class_of: Lent::EMPTY,
+        marks: Lent::EMPTY,
+        magazines: Lent::EMPTY,
+        open: BitTree::EMPTY,
+        skew: Granules::ZERO,
+    };
+
+    /// Returns how many bytes the classes of a segment of `granules` take, alignment included.
+    pub(crate) const fn footprint(granules: Granules) -> usize {
+        let (classes, kibs) = (classes_of(granules), kibs_of(granules) as usize);
+        if classes == 0 {
+            return 0;
+        }
+        let words = kibs.saturating_mul(MARKS).saturating_add(BitTree::words(first_bit(classes, kibs as u32)));
+        (ALIGNMENT - 1)
+            .saturating_add(classes.saturating_mul(size_of::<Magazine>()))
+            .saturating_add(words.saturating_mul(size_of::<Word>()))
+            .saturating_add(kibs)
+    }
+
+    /// Makes empty classes those of a segment of `granules` at `address`.
+    pub(crate) fn set_up(&mut self, address: usize, granules: Granules, memory: &mut Bump<'a>) -> Option<()> {
+        let (classes, kibs) = (classes_of(granules), kibs_of(granules));
+        if classes == 0 {
+            return Some(());
+        }
+        self.skew = Granules::from_bytes_floor(address % (longest_run(classes) as usize).wrapping_mul(KIB));
+        memory.align();
+        self.magazines = memory.slice(classes)?;
+        self.marks = memory.slice((kibs as usize).wrapping_mul(MARKS))?;
+        self.open.set_up(first_bit(classes, kibs), memory)?;
+        self.class_of = memory.slice(kibs as usize)?;
+        Some(())
+    }
+
+    /// Returns the class that serves requests of `size` bytes at multiples of `alignment`, a power of two.
+    #[inline(always)]
+    pub(crate) fn serving(&self, size: usize, alignment: usize) -> Option<usize> {
+        let class = class_for(size)?;
+        let aligned = alignment <= GRANULE || slot_size(class) & alignment.wrapping_sub(1) == 0;
+        (aligned && class < self.magazines.len()).then_some(class)
+    }
+
+    /// Takes a slot from the top of a class's magazine, and returns where it starts.
+    #[inline(always)]
+    pub(crate) fn pop(&mut self, class: usize) -> Option<Offset> {
+        let magazine = self.magazines.get_mut(class)?;
+        let top = magazine.count.wrapping_sub(1);
+        let slot = *magazine.slots.get(top as usize)?;
+        let mark = self.marks.get_mut(word_of(slot))?;
+        *mark |= bit_of(slot);
+        magazine.count = top;
+        magazine.allocs = magazine.allocs.wrapping_add(1);
+        let at_peak;
+        (magazine.objects_below, at_peak) = magazine.objects_below.overflowing_sub(1);
+        if at_peak {
+            magazine.objects_below = 0;
+            magazine.peak_objects = magazine.peak_objects.wrapping_add(1);
+        }
+        Some(self.offset(slot, TABLE.get(class)?))
+    }
+
+    #[inline(always)]
+    fn offset(&self, slot: Slot, class: &Class) -> Offset {
+        let first = slot.run().wrapping_mul(PER_KIB);
+        let within = slot.number().wrapping_mul(class.by_stride.divisor());
+        Offset::new(first.wrapping_add(within)).minus(self.skew)
+    }
+
+    /// Finds the live slot that starts at `at`, and frees it if that is simple: its magazine has room. `None` otherwise, and nothing
+    /// has changed.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, at: Offset) -> Option<()> {
+        let place = at.plus(self.skew).index();
+        let kib = place / PER_KIB;
+        let class = usize::from(self.class_of.get(kib as usize)).wrapping_sub(1);
+        let Class { by_stride, mask, .. } = TABLE.get(class)?;
+        let run = kib & !mask;
+        let slot = Slot::new(run, by_stride.divide(place.wrapping_sub(run.wrapping_mul(PER_KIB)))?);
+        let mark = self.marks.get_mut(word_of(slot))?;
+        let magazine = self.magazines.get_mut(class)?;
+        let free = magazine.slots.get_mut(magazine.count as usize)?;
+        if *mark & bit_of(slot) == 0 {
+            return None;
+        }
+        *mark ^= bit_of(slot);
+        *free = slot;
+        magazine.count = magazine.count.wrapping_add(1);
+        magazine.objects_below = magazine.objects_below.wrapping_add(1);
+        Some(())
+    }
+
+    /// Returns what lies at `at`, if that is in a run.
+    pub(crate) fn find(&self, at: Offset) -> Option<InRun> {
+        let place = at.plus(self.skew).index();
+        let kib = place / PER_KIB;
+        let class = usize::from(self.class_of.get(kib as usize)).wrapping_sub(1);
+        let Class { by_stride, mask, .. } = TABLE.get(class)?;
+        let run = kib & !mask;
+        let within = place.wrapping_sub(run.wrapping_mul(PER_KIB));
+        let slot = within.checked_div(by_stride.divisor())?;
+        Some(InRun { class, run, slot, is_start: slot.wrapping_mul(by_stride.divisor()) == within })
+    }
+
+    /// Says why `found` is no live slot's start, if it is none.
+    pub(crate) fn live(&self, found: &InRun) -> Result<(), Reason> {
+        if found.slot >= TABLE.get(found.class).map_or(0, |class| class.slots) {
+            Err(Reason::NotAStart)
+        } else if !self.is_live(found) {
+            Err(Reason::DoubleFree)
+        } else if !found.is_start {
+            Err(Reason::NotAStart)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Returns whether a slot is live.
+    pub(crate) fn is_live(&self, found: &InRun) -> bool {
+        let slot = Slot::new(found.run, found.slot);
+        self.marks.get(word_of(slot)) & bit_of(slot) != 0
+    }
+
+    /// Returns where a slot starts, and its granules; `None` if the run has no such slot.
+    pub(crate) fn place(&self, found: &InRun) -> Option<(Offset, Granules)> {
+        let class = TABLE.get(found.class).filter(|class| found.slot < class.slots)?;
+        Some((self.offset(Slot::new(found.run, found.slot), class), Granules::new(class.by_stride.divisor())))
+    }
+
+    /// Returns where a KiB starts.
+    pub(crate) fn start(&self, kib: u32) -> Offset {
+        Offset::new(kib.wrapping_mul(PER_KIB)).minus(self.skew)
+    }
+
+    /// Returns the length of a class's run.
+    pub(crate) fn run_length(class: usize) -> Granules {
+        Granules::new(TABLE.get(class).map_or(0, |class| class.mask.wrapping_add(1).wrapping_mul(PER_KIB)))
+    }
+
+    /// Finds the run of lowest address that has a slot neither live nor in the magazine, and fills the class's magazine, which is
+    /// empty, from it.
+    pub(crate) fn refill(&mut self, class: usize) -> Option<()> {
+        let kibs = self.class_of.len() as u32;
+        let first = first_bit(class, kibs);
+        let bit = self.open.next(first);
+        if bit == NO_BIT || bit >= first_bit(class.wrapping_add(1), kibs) {
+            return None;
+        }
+        self.fill(class, bit.wrapping_sub(first).wrapping_shl((class / GROUP) as u32))
+    }
+
+    /// Fills a class's magazine, which is empty, with the lowest slots of a run that are not live, the lowest on top.
+    fn fill(&mut self, class: usize, run: u32) -> Option<()> {
+        let slots = TABLE.get(class)?.slots;
+        let live = self.live_slots(run);
+        let magazine = self.magazines.get_mut(class)?;
+        let mut free = all_of(slots) & !live;
+        let count = (free.count_ones() as usize).min(MAGAZINE);
+        for place in magazine.slots.iter_mut().take(count).rev() {
+            *place = Slot::new(run, free.trailing_zeros());
+            free &= free.wrapping_sub(1);
+        }
+        magazine.count = count as u32;
+        let bit = self.bit_in_open(class, run);
+        if free == 0 { self.open.clear(bit) } else { self.open.set(bit) }
+        Some(())
+    }
+
+    /// Returns the live slots of a run, a bit each.
+    fn live_slots(&self, run: u32) -> u64 {
+        let first = (run as usize).wrapping_mul(MARKS);
+        (0..MARKS).fold(0, |slots, word| {
+            let marks = self.marks.get(first.wrapping_add(word)) as u64;
+            slots | marks.wrapping_shl(BITS.wrapping_mul(word as u32))
+        })
+    }
+
+    fn bit_in_open(&self, class: usize, run: u32) -> u32 {
+        first_bit(class, self.class_of.len() as u32).wrapping_add(run.wrapping_shr((class / GROUP) as u32))
+    }
+
+    /// Makes a block that starts at `at` a run of a class whose magazine is empty, and fills that.
+    pub(crate) fn open(&mut self, class: usize, at: Offset) -> Option<()> {
+        let run = at.plus(self.skew).index() / PER_KIB;
+        self.set_class(run, class, class.wrapping_add(1) as u8)?;
+        let magazine = self.magazines.get_mut(class)?;
+        magazine.runs = magazine.runs.wrapping_add(1);
+        self.fill(class, run)
+    }
+
+    /// Sets the class of each KiB of a run, which is one of `class`.
+    fn set_class(&mut self, run: u32, class: usize, to: u8) -> Option<()> {
+        for kib in run..=run | TABLE.get(class)?.mask {
+            *self.class_of.get_mut(kib as usize)? = to;
+        }
+        Some(())
+    }
+
+    /// Returns how many slots a class's magazine holds.
+    pub(crate) fn held(&self, class: usize) -> usize {
+        (self.magazines.get(class).count as usize).min(MAGAZINE)
+    }
+
+    /// Gives slot `index` of a class's magazine back to its run, where it stays until [`drop_oldest`](Self::drop_oldest). Returns the
+    /// run's start if no slot of it is live: it is no run any more, and its block is to be freed.
+    pub(crate) fn give_back(&mut self, class: usize, index: usize) -> Option<Offset> {
+        let run = self.magazines.get(class).slots.get(index)?.run();
+        if !self.is_run(run, class) {
+            return None;
+        }
+        let bit = self.bit_in_open(class, run);
+        if self.live_slots(run) != 0 {
+            self.open.set(bit);
+            return None;
+        }
+        self.open.clear(bit);
+        self.set_class(run, class, 0)?;
+        let magazine = self.magazines.get_mut(class)?;
+        magazine.runs = magazine.runs.wrapping_sub(1);
+        Some(self.start(run))
+    }
+
+    /// Returns whether a run of `class` starts at a KiB.
+    fn is_run(&self, run: u32, class: usize) -> bool {
+        usize::from(self.class_of.get(run as usize)) == class.wrapping_add(1)
+    }
+
+    /// Takes the `count` oldest slots off a class's magazine, and those whose run is none any more.
+    pub(crate) fn drop_oldest(&mut self, class: usize, count: usize) -> Option<()> {
+        let (slots, held) = (self.magazines.get(class).slots, self.held(class));
+        let mut kept = 0u32;
+        for slot in slots.get(count..held)? {
+            if self.is_run(slot.run(), class) {
+                *self.magazines.get_mut(class)?.slots.get_mut(kept as usize)? = *slot;
+                kept = kept.wrapping_add(1);
+            }
+        }
+        self.magazines.get_mut(class)?.count = kept;
+        Some(())
+    }
+
+    /// Returns the number of classes that exist.
+    pub(crate) fn count(&self) -> usize {
+        self.magazines.len()
+    }
+
+    /// Returns the figures of each class.
+    pub(crate) fn stats(&self) -> [ClassStats; CLASSES] {
+        let mut stats = [ClassStats::default(); CLASSES];
+        for (class, figures) in stats.iter_mut().enumerate().take(self.magazines.len()) {
+            let magazine = self.magazines.get(class);
+            let live = magazine.peak_objects.wrapping_sub(magazine.objects_below) as usize;
+            let slots = TABLE.get(class).map_or(0, |class| class.slots);
+            *figures = ClassStats {
+                slot_size: slot_size(class),
+                runs: magazine.runs as usize,
+                slots: magazine.runs.wrapping_mul(slots) as usize,
+                live_objects: live,
+                peak_objects: magazine.peak_objects as usize,
+                allocs: magazine.allocs as u64,
+                frees: magazine.allocs.wrapping_sub(live) as u64,
+            };
+        }
+        stats
+    }
+}
+
+/// What is known of a run, for the checker.
+pub(crate) struct Run {
+    pub(crate) class: usize,
+    pub(crate) kibs: u32,
+    /// Whether it begins here, each of its KiB has its class, and only the first has marks.
+    pub(crate) is_whole: bool,
+    pub(crate) is_open: bool,
+    pub(crate) slots: RunSlots,
+}
+
+/// The slots of a run, a bit each.
+pub(crate) struct RunSlots {
+    pub(crate) all: u64,
+    pub(crate) live: u64,
+    /// Those in the magazine.
+    pub(crate) held: u64,
+}
+
+impl Classes<'_> {
+    /// Returns the number of KiB from the origin on.
+    pub(crate) fn kibs(&self) -> u32 {
+        self.class_of.len() as u32
+    }
+
+    /// Returns whether a KiB that is in no run has no marks.
+    pub(crate) fn is_unused(&self, kib: u32) -> bool {
+        self.live_slots(kib) == 0
+    }
+
+    /// Returns the run of which a KiB is the first.
+    pub(crate) fn run_at(&self, kib: u32) -> Option<Run> {
+        let class = usize::from(self.class_of.get(kib as usize)).checked_sub(1)?;
+        let Class { mask, slots, .. } = *TABLE.get(class)?;
+        let mut rest = kib.wrapping_add(1)..=kib | mask;
+        let is_whole = kib & mask == 0 && rest.all(|kib| self.is_run(kib, class) && self.is_unused(kib));
+        let magazine = self.magazines.get(class);
+        let in_run = magazine.slots.iter().take(self.held(class)).filter(|slot| slot.run() == kib);
+        let held = in_run.fold(0, |held, slot| held | 1u64.wrapping_shl(slot.number()));
+        let slots = RunSlots { all: all_of(slots), live: self.live_slots(kib), held };
+        let is_open = self.open.contains(self.bit_in_open(class, kib));
+        Some(Run { class, kibs: mask.wrapping_add(1), is_whole, is_open, slots })
+    }
+
+    /// Returns how many slots a class's magazine claims to hold.
+    pub(crate) fn count_of(&self, class: usize) -> usize {
+        self.magazines.get(class).count as usize
+    }
+}
+
+/// Returns the class for requests of `size` bytes, where 0 counts as 1, whether it exists or not.
+#[inline(always)]
+fn class_for(size: usize) -> Option<usize> {
+    CLASS_OF_SIZE.get(size.max(1).wrapping_sub(1) / 16).map(|class| usize::from(*class))
+}
+
+/// Returns `slots` slots, a bit each.
+const fn all_of(slots: u32) -> u64 {
+    u64::MAX.wrapping_shr(MOST_SLOTS.wrapping_sub(slots))
+}
+
+/// Returns the index of the word that holds a slot's mark.
+#[inline(always)]
+const fn word_of(slot: Slot) -> usize {
+    let first = (slot.run() as usize).wrapping_mul(MARKS);
+    if MARKS == 1 { first } else { first.wrapping_add((slot.number() / BITS) as usize) }
+}
+
+/// Returns a slot's mark in that word.
+#[inline(always)]
+const fn bit_of(slot: Slot) -> Word {
+    (1 as Word).wrapping_shl(slot.number())
+}

@@ -1,0 +1,163 @@
+//! The block segment's objects: slots of [size classes](crate::classes) for small requests, where the policy has them, and blocks for
+//! all others. Runs are taken out of the segment's free space and given back to it here.
+
+use core::ptr::NonNull;
+
+use crate::blocks::Blocks;
+use crate::classes::{Classes, HALF, InRun, MayHave, slot_size};
+use crate::error::{AllocError, Reason};
+use crate::policy::Policy;
+use crate::units::{GRANULE, Granules, Offset, Resize};
+
+impl<'a, P: Policy> Blocks<'a, P> {
+    /// Allocates `size` bytes: a slot if a class serves the size, a block otherwise. `None` if there is no memory, and no failure is
+    /// counted then.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    pub(crate) fn serve(&mut self, size: usize) -> Option<NonNull<u8>> {
+        let Some(classes) = self.classes.get_mut() else { return self.alloc_or_none(size) };
+        if let Some(class) = classes.serving(size, 1) {
+            if let Some(at) = classes.pop(class) {
+                return self.region.granule(at);
+            }
+        }
+        self.serve_slowly(size, 1)
+    }
+
+    /// Allocates `size` bytes at a multiple of `alignment`, a power of two.
+    pub(crate) fn serve_aligned(&mut self, size: usize, alignment: usize) -> Result<NonNull<u8>, AllocError> {
+        if P::CLASSES {
+            self.serve_slowly(size, alignment).ok_or_else(|| self.failed(size))
+        } else {
+            self.alloc_aligned(size, alignment)
+        }
+    }
+
+    /// Serves a request by a slot or, as that cannot be had, by a block. Before it fails, what lies in the magazines is given back.
+    #[inline(never)]
+    fn serve_slowly(&mut self, size: usize, alignment: usize) -> Option<NonNull<u8>> {
+        let class = self.classes.get().and_then(|classes| classes.serving(size, alignment));
+        if let Some(slot) = class.and_then(|class| self.alloc_slot(class)) {
+            return Some(slot);
+        }
+        let block = match self.alloc_block(size, alignment) {
+            Some(block) => block,
+            None => {
+                self.empty_magazines();
+                self.alloc_block(size, alignment)?
+            }
+        };
+        self.spilled = self.spilled.wrapping_add(usize::from(class.is_some()));
+        Some(block)
+    }
+
+    fn alloc_block(&mut self, size: usize, alignment: usize) -> Option<NonNull<u8>> {
+        if alignment > GRANULE { self.alloc_aligned_or_none(size, alignment) } else { self.alloc_or_none(size) }
+    }
+
+    /// Allocates a slot: the top of the class's magazine, which is filled first if it is empty.
+    fn alloc_slot(&mut self, class: usize) -> Option<NonNull<u8>> {
+        let classes = self.classes.get_mut()?;
+        let mut at = classes.pop(class);
+        if at.is_none() && classes.refill(class).is_some() {
+            at = classes.pop(class);
+        }
+        if at.is_none() {
+            let run = self.take_run(Classes::run_length(class))?;
+            let classes = self.classes.get_mut()?;
+            classes.open(class, run)?;
+            at = classes.pop(class);
+        }
+        self.region.granule(at?)
+    }
+
+    /// Takes a run out of the first gap that has room for one.
+    fn take_run(&mut self, length: Granules) -> Option<Offset> {
+        let (gap, at) = self.find_aligned(length, length.bytes(), Granules::ZERO)?;
+        self.take_without_header(gap, at, length)?;
+        Some(at)
+    }
+
+    /// Gives the `count` oldest slots of a class's magazine back to their runs, and frees each run that has no live slot.
+    fn give_back_slots(&mut self, class: usize, count: usize) {
+        for index in 0..count {
+            let run = self.classes.get_mut().and_then(|classes| classes.give_back(class, index));
+            if let Some(run) = run {
+                self.free_run(run);
+            }
+        }
+        if let Some(classes) = self.classes.get_mut() {
+            classes.drop_oldest(class, count);
+        }
+    }
+
+    /// Gives all magazines back, so that runs without a live slot become free memory.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn empty_magazines(&mut self) {
+        for class in 0..self.classes.get().map_or(0, Classes::count) {
+            let held = self.classes.get().map_or(0, |classes| classes.held(class));
+            self.give_back_slots(class, held);
+        }
+    }
+
+    /// Frees the object that starts at `at`.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    pub(crate) fn free_object(&mut self, at: Offset) -> Result<(), Reason> {
+        let Some(classes) = self.classes.get_mut() else { return self.free(at) };
+        match classes.push(at) {
+            Some(()) => Ok(()),
+            None => self.free_slowly(at),
+        }
+    }
+
+    #[inline(never)]
+    fn free_slowly(&mut self, at: Offset) -> Result<(), Reason> {
+        let Some(slot) = self.live_slot(at) else { return self.free(at) };
+        let class = slot.map_err(|reason| self.counters.refused(reason))?.class;
+        // The magazine is full. The slot is live still, so that its run stays.
+        self.give_back_slots(class, HALF);
+        // Not reached: a failure, which only destroyed bookkeeping has.
+        self.classes.get_mut().and_then(|classes| classes.push(at)).ok_or(Reason::NotAStart)
+    }
+
+    /// Finds the live slot that starts at `at`; `None` if that lies in no run.
+    fn live_slot(&self, at: Offset) -> Option<Result<InRun, Reason>> {
+        let classes = self.classes.get()?;
+        let found = classes.find(at)?;
+        Some(classes.live(&found).map(|()| found))
+    }
+
+    /// Gives the object that starts at `at` a size of `size` bytes, where it stands if `stay` and if it can. A slot stays if the same class
+    /// serves the new size; a block moves to a slot if a class serves that and has one.
+    #[inline(never)]
+    pub(crate) fn resize_object(
+        &mut self,
+        at: Offset,
+        size: usize,
+        alignment: usize,
+        stay: bool,
+    ) -> Result<Resize, Reason> {
+        let Some(classes) = self.classes.get() else { return self.resize(at, size, stay) };
+        let class = classes.serving(size, alignment);
+        if let Some(slot) = self.live_slot(at) {
+            let slot = slot.map_err(|reason| self.counters.refused(reason))?;
+            let stays = stay && class == Some(slot.class);
+            return Ok(if stays { Resize::InPlace } else { Resize::Move(slot_size(slot.class)) });
+        }
+        if let Some(class) = class {
+            let size = self.intact(at)?.size().payload();
+            if let Some(slot) = self.alloc_slot(class) {
+                return Ok(Resize::To(slot, size));
+            }
+        }
+        self.resize(at, size, stay)
+    }
+
+    /// Returns how many bytes the object that starts at `at` can hold.
+    pub(crate) fn object_size(&self, at: Offset) -> Result<usize, Reason> {
+        match self.live_slot(at) {
+            Some(slot) => slot.map(|slot| slot_size(slot.class)),
+            None => self.live(at).map(|block| block.size().payload()),
+        }
+    }
+}
