@@ -151,16 +151,8 @@ impl<'a, P: Policy> Blocks<'a, P> {
         self.counters.allocated(at.up_to(end));
     }
 
-    /// Allocates a payload of `size` bytes at a multiple of `alignment`, a power of two.
+    /// Allocates a payload of `size` bytes at a multiple of `alignment`, a power of two; `None` as above.
     #[inline(never)]
-    pub(crate) fn alloc_aligned(&mut self, size: usize, alignment: usize) -> Result<NonNull<u8>, AllocError> {
-        let payload = match alignment > GRANULE {
-            true => self.alloc_aligned_or_none(size, alignment),
-            false => self.alloc_or_none(size),
-        };
-        payload.ok_or_else(|| self.failed(size))
-    }
-
     pub(crate) fn alloc_aligned_or_none(&mut self, size: usize, alignment: usize) -> Option<NonNull<u8>> {
         let need = Granules::of_block(size)?;
         let (gap, at) = self.find_aligned(need, alignment, Granules::HEADER)?;
@@ -447,14 +439,15 @@ impl<'a, P: Policy> Blocks<'a, P> {
     /// Frees the block whose payload starts at `at`.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn free(&mut self, at: Offset) -> Result<(), Reason> {
-        match self.free_or_refuse(at) {
+        match self.free_or_none(at) {
             Some(()) => Ok(()),
             None => Err(self.refuse(at)),
         }
     }
 
+    /// Frees the block whose payload starts at `at`; `None` if there is none or its header was overwritten, and nothing has changed.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn free_or_refuse(&mut self, at: Offset) -> Option<()> {
+    fn free_or_none(&mut self, at: Offset) -> Option<()> {
         let start = self.map.boundaries.place(at.minus(Granules::HEADER))?;
         // One window shows what is near: the block's end is the first end after its start, and the gap after it ends at the
         // first start from there on.

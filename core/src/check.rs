@@ -181,7 +181,6 @@ impl<P: Policy> Blocks<'_, P> {
         let (mut kib, mut open) = (0, 0u32);
         while kib < classes.kibs() {
             let Some(run) = classes.run_at(kib) else {
-                demand(classes.is_unused(kib), Violation::Run { address: self.region.address(classes.start(kib)) })?;
                 kib = kib.wrapping_add(1);
                 continue;
             };
@@ -189,7 +188,7 @@ impl<P: Policy> Blocks<'_, P> {
             demand(run.is_whole && self.is_run_block(classes.start(kib), run.class), wrong)?;
             let RunSlots { all, live, held } = run.slots;
             let is_open = all & !live & !held != 0;
-            demand(live & !all == 0 && held & !all == 0 && live & held == 0, wrong)?;
+            demand(held & !all == 0 && live & held == 0, wrong)?;
             demand(run.is_open == is_open && live | held != 0, wrong)?;
             open = open.wrapping_add(u32::from(is_open));
             if let Some(counted) = census.get_mut(run.class) {
@@ -200,6 +199,9 @@ impl<P: Policy> Blocks<'_, P> {
             kib = kib.wrapping_add(run.kibs);
         }
         demand(classes.open.iter().count() as u32 == open, Violation::Summary)?;
+        // Nothing but the live slots is marked.
+        let live = census.iter().map(|counted| counted.live_objects).sum();
+        demand(classes.marked() == live, Violation::Count)?;
         for (class, (counted, told)) in census.iter().zip(classes.stats()).enumerate() {
             let is_told = (counted.runs, counted.live_objects) == (told.runs, told.live_objects);
             demand(is_told && told.peak_objects >= told.live_objects, Violation::Count)?;

@@ -11,11 +11,11 @@
 
 use core::fmt::Debug;
 
-use crate::bits::{BitTree, NO_BIT};
+use crate::bits::{BitTree, NO_BIT, below_bit, from_bit};
 use crate::error::Reason;
 use crate::memory::{ALIGNMENT, Bump, Lent, Plain};
 use crate::stats::{CLASSES, ClassStats};
-use crate::units::{BITS, GRANULE, Granules, Offset, Reciprocal, Word};
+use crate::units::{BITS, GRANULE, Granules, Offset, Word};
 
 /// Bytes in a KiB, and granules.
 const KIB: usize = 1024;
@@ -27,11 +27,8 @@ const LARGEST: usize = 512;
 /// Classes with runs of one length. There are four lengths.
 const GROUP: usize = 4;
 
-/// Slots of a run, at most: a slot is named by its run and this many less one.
+/// Slots of a run, at most.
 const MOST_SLOTS: u32 = 64;
-
-/// Words of marks for each KiB.
-const MARKS: usize = (MOST_SLOTS / BITS) as usize;
 
 /// A class exists where its run is at most this share of the segment.
 const SHARE: usize = 32;
@@ -43,11 +40,12 @@ pub(crate) const HALF: usize = MAGAZINE / 2;
 /// What is the same for all slots of a class.
 #[derive(Clone, Copy, Debug)]
 struct Class {
-    by_stride: Reciprocal,
-    /// KiB of a run, less one.
-    mask: u32,
+    /// The size of a slot.
+    stride: Granules,
     /// Slots of a run.
     slots: u32,
+    /// KiB of a run, less one.
+    mask: u32,
 }
 
 /// The classes, from the smallest slots to the largest.
@@ -55,15 +53,14 @@ static TABLE: [Class; CLASSES] = table();
 
 #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
 const fn table() -> [Class; CLASSES] {
-    let mut table = [Class { by_stride: Reciprocal::ZERO, mask: 0, slots: 0 }; CLASSES];
+    let mut table = [Class { stride: Granules::ZERO, slots: 0, mask: 0 }; CLASSES];
     let mut class = 0;
     while class < CLASSES {
         let size = slot_size(class);
         let run = KIB.wrapping_shl((class / GROUP) as u32);
         let slots = (run / size) as u32;
         assert!(slots >= 16 && slots <= MOST_SLOTS && size % GRANULE == 0);
-        let by_stride = Reciprocal::new((size / GRANULE) as u32);
-        table[class] = Class { by_stride, mask: (run / KIB) as u32 - 1, slots };
+        table[class] = Class { stride: Granules::from_bytes_floor(size), slots, mask: (run / KIB) as u32 - 1 };
         class = class.wrapping_add(1);
     }
     table
@@ -78,15 +75,15 @@ pub(crate) const fn slot_size(class: usize) -> usize {
     }
 }
 
-/// The class for a request of each number of 16 bytes, less one.
-static CLASS_OF_SIZE: [u8; LARGEST / 16] = class_of_size();
+/// The class for a request of each number of 16 bytes.
+static CLASS_OF_SIZE: [u8; LARGEST / 16 + 1] = class_of_size();
 
 #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-const fn class_of_size() -> [u8; LARGEST / 16] {
-    let mut of_size = [0; LARGEST / 16];
+const fn class_of_size() -> [u8; LARGEST / 16 + 1] {
+    let mut of_size = [0; LARGEST / 16 + 1];
     let (mut class, mut index) = (0, 0);
     while index < of_size.len() {
-        if index.wrapping_mul(16) >= slot_size(class) {
+        if index.wrapping_mul(16) > slot_size(class) {
             class = class.wrapping_add(1);
         }
         of_size[index] = class as u8;
@@ -110,34 +107,14 @@ pub(crate) struct Magazine {
     peak_objects: u32,
     /// Runs of the class.
     runs: u32,
-    /// Slots, from the oldest to the newest.
-    slots: [Slot; MAGAZINE],
+    /// Where the slots start, from the oldest to the newest.
+    slots: [u32; MAGAZINE],
 }
 
 // SAFETY: integers.
 #[expect(unsafe_code, reason = "that every bit pattern is a value")]
 unsafe impl Plain for Magazine {
-    const ZERO: Self =
-        Self { count: 0, objects_below: 0, allocs: 0, peak_objects: 0, runs: 0, slots: [Slot(0); MAGAZINE] };
-}
-
-/// A slot: its run's first KiB, and its number in the run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(transparent)]
-struct Slot(u32);
-
-impl Slot {
-    const fn new(run: u32, number: u32) -> Self {
-        Self(run.wrapping_mul(MOST_SLOTS) | number)
-    }
-
-    const fn run(self) -> u32 {
-        self.0 / MOST_SLOTS
-    }
-
-    const fn number(self) -> u32 {
-        self.0 % MOST_SLOTS
-    }
+    const ZERO: Self = Self { count: 0, objects_below: 0, allocs: 0, peak_objects: 0, runs: 0, slots: [0; MAGAZINE] };
 }
 
 /// An address in a run.
@@ -157,20 +134,28 @@ impl InRun {
         let slot = self.slot.wrapping_add(u32::from(!self.is_start));
         Self { slot, is_start: true, ..self }
     }
+
+    /// Returns the slot as a bit.
+    const fn bit(&self) -> u64 {
+        1u64.wrapping_shl(self.slot)
+    }
 }
 
 /// The size classes of a heap.
 ///
+/// A mark stands at the granule where a live slot starts, and nowhere else. So an address is a live slot's start iff it has a mark:
+/// that takes no division by the slot's size.
+///
 /// Invariants:
 /// - `class_of` has the class, plus one, of each KiB that lies in a run, and 0 for the others.
 /// - Each run is a block of the block map; the block is the run, or one granule longer.
-/// - A mark is set iff its slot is live. Marks that are no slot's are clear.
+/// - A mark is set iff a live slot starts at its granule.
 /// - A run is in `open` iff it has a slot that is neither live nor in the magazine.
 /// - A run without a live slot has a slot in the magazine.
 #[derive(Debug)]
 pub struct Classes<'a> {
     class_of: Lent<'a, u8>,
-    /// [`MARKS`] words for each KiB, of which those of a run's first are in use.
+    /// A bit for each granule of the segment.
     marks: Lent<'a, Word>,
     /// One for each class that exists.
     magazines: Lent<'a, Magazine>,
@@ -238,6 +223,11 @@ const fn kibs_of(granules: Granules) -> u32 {
     }
 }
 
+/// Returns how many words of marks a segment of `granules` has.
+const fn words_of(granules: Granules) -> usize {
+    granules.count().div_ceil(BITS) as usize
+}
+
 /// Returns the first bit in `open` of the classes from `class` on, where there are so many KiB.
 const fn first_bit(class: usize, kibs: u32) -> u32 {
     let group = class / GROUP;
@@ -265,7 +255,7 @@ impl<'a> Classes<'a> {
         if classes == 0 {
             return 0;
         }
-        let words = kibs.saturating_mul(MARKS).saturating_add(BitTree::words(first_bit(classes, kibs as u32)));
+        let words = words_of(granules).saturating_add(BitTree::words(first_bit(classes, kibs as u32)));
         (ALIGNMENT - 1)
             .saturating_add(classes.saturating_mul(size_of::<Magazine>()))
             .saturating_add(words.saturating_mul(size_of::<Word>()))
@@ -281,7 +271,7 @@ impl<'a> Classes<'a> {
         self.skew = Granules::from_bytes_floor(address % (longest_run(classes) as usize).wrapping_mul(KIB));
         memory.align();
         self.magazines = memory.slice(classes)?;
-        self.marks = memory.slice((kibs as usize).wrapping_mul(MARKS))?;
+        self.marks = memory.slice(words_of(granules))?;
         self.open.set_up(first_bit(classes, kibs), memory)?;
         self.class_of = memory.slice(kibs as usize)?;
         Some(())
@@ -300,9 +290,8 @@ impl<'a> Classes<'a> {
     pub(crate) fn pop(&mut self, class: usize) -> Option<Offset> {
         let magazine = self.magazines.get_mut(class)?;
         let top = magazine.count.wrapping_sub(1);
-        let slot = *magazine.slots.get(top as usize)?;
-        let mark = self.marks.get_mut(word_of(slot))?;
-        *mark |= bit_of(slot);
+        let at = Offset::new(*magazine.slots.get(top as usize)?);
+        *self.marks.get_mut(at.chunk() as usize)? |= bit_of(at);
         magazine.count = top;
         magazine.allocs = magazine.allocs.wrapping_add(1);
         let at_peak;
@@ -311,74 +300,76 @@ impl<'a> Classes<'a> {
             magazine.objects_below = 0;
             magazine.peak_objects = magazine.peak_objects.wrapping_add(1);
         }
-        Some(self.offset(slot, TABLE.get(class)?))
+        Some(at)
     }
 
-    #[inline(always)]
-    fn offset(&self, slot: Slot, class: &Class) -> Offset {
-        let first = slot.run().wrapping_mul(PER_KIB);
-        let within = slot.number().wrapping_mul(class.by_stride.divisor());
-        Offset::new(first.wrapping_add(within)).minus(self.skew)
-    }
-
-    /// Finds the live slot that starts at `at`, and frees it if that is simple: its magazine has room. `None` otherwise, and nothing
-    /// has changed.
+    /// Frees the live slot that starts at `at`, if there is one and its magazine has room. `None` otherwise, and nothing has changed.
     #[inline(always)]
     pub(crate) fn push(&mut self, at: Offset) -> Option<()> {
-        let place = at.plus(self.skew).index();
-        let kib = place / PER_KIB;
-        let class = usize::from(self.class_of.get(kib as usize)).wrapping_sub(1);
-        let Class { by_stride, mask, .. } = TABLE.get(class)?;
-        let run = kib & !mask;
-        let slot = Slot::new(run, by_stride.divide(place.wrapping_sub(run.wrapping_mul(PER_KIB)))?);
-        let mark = self.marks.get_mut(word_of(slot))?;
+        let class = self.class_at(at);
+        let mark = self.marks.get_mut(at.chunk() as usize)?;
         let magazine = self.magazines.get_mut(class)?;
         let free = magazine.slots.get_mut(magazine.count as usize)?;
-        if *mark & bit_of(slot) == 0 {
+        if *mark & bit_of(at) == 0 {
             return None;
         }
-        *mark ^= bit_of(slot);
-        *free = slot;
+        *mark ^= bit_of(at);
+        *free = at.index();
         magazine.count = magazine.count.wrapping_add(1);
         magazine.objects_below = magazine.objects_below.wrapping_add(1);
         Some(())
     }
 
+    /// Returns the KiB that `at` lies in. In bytes of a word: the sum may not fit an offset.
+    #[inline(always)]
+    fn kib(&self, at: Offset) -> usize {
+        (at.index() as usize).wrapping_add(self.skew.count() as usize) / PER_KIB as usize
+    }
+
+    /// Returns the class of the run that `at` lies in, or a number that no class has.
+    #[inline(always)]
+    fn class_at(&self, at: Offset) -> usize {
+        usize::from(self.class_of.get(self.kib(at))).wrapping_sub(1)
+    }
+
+    fn is_marked(&self, at: Offset) -> bool {
+        self.marks.get(at.chunk() as usize) & bit_of(at) != 0
+    }
+
     /// Returns what lies at `at`, if that is in a run.
     pub(crate) fn find(&self, at: Offset) -> Option<InRun> {
-        let place = at.plus(self.skew).index();
-        let kib = place / PER_KIB;
-        let class = usize::from(self.class_of.get(kib as usize)).wrapping_sub(1);
-        let Class { by_stride, mask, .. } = TABLE.get(class)?;
-        let run = kib & !mask;
-        let within = place.wrapping_sub(run.wrapping_mul(PER_KIB));
-        let slot = within.checked_div(by_stride.divisor())?;
-        Some(InRun { class, run, slot, is_start: slot.wrapping_mul(by_stride.divisor()) == within })
+        let class = self.class_at(at);
+        let Class { stride, mask, .. } = TABLE.get(class)?;
+        let run = self.kib(at) as u32 & !mask;
+        let within = self.start(run).up_to(at).count();
+        let slot = within.checked_div(stride.count())?;
+        Some(InRun { class, run, slot, is_start: slot.wrapping_mul(stride.count()) == within })
     }
 
     /// Says why `found` is no live slot's start, if it is none.
     pub(crate) fn live(&self, found: &InRun) -> Result<(), Reason> {
-        if found.slot >= TABLE.get(found.class).map_or(0, |class| class.slots) {
-            Err(Reason::NotAStart)
-        } else if !self.is_live(found) {
-            Err(Reason::DoubleFree)
-        } else if !found.is_start {
-            Err(Reason::NotAStart)
-        } else {
-            Ok(())
+        match self.place(found) {
+            None => Err(Reason::NotAStart),
+            Some((start, _)) if !self.is_marked(start) => Err(Reason::DoubleFree),
+            Some(_) if !found.is_start => Err(Reason::NotAStart),
+            Some(_) => Ok(()),
         }
     }
 
     /// Returns whether a slot is live.
     pub(crate) fn is_live(&self, found: &InRun) -> bool {
-        let slot = Slot::new(found.run, found.slot);
-        self.marks.get(word_of(slot)) & bit_of(slot) != 0
+        self.place(found).is_some_and(|(start, _)| self.is_marked(start))
     }
 
     /// Returns where a slot starts, and its granules; `None` if the run has no such slot.
     pub(crate) fn place(&self, found: &InRun) -> Option<(Offset, Granules)> {
         let class = TABLE.get(found.class).filter(|class| found.slot < class.slots)?;
-        Some((self.offset(Slot::new(found.run, found.slot), class), Granules::new(class.by_stride.divisor())))
+        Some((self.slot(found.run, found.slot, class), class.stride))
+    }
+
+    /// Returns where a slot of a run starts.
+    fn slot(&self, run: u32, slot: u32, class: &Class) -> Offset {
+        self.start(run).plus(Granules::new(slot.wrapping_mul(class.stride.count())))
     }
 
     /// Returns where a KiB starts.
@@ -405,27 +396,36 @@ impl<'a> Classes<'a> {
 
     /// Fills a class's magazine, which is empty, with the lowest slots of a run that are not live, the lowest on top.
     fn fill(&mut self, class: usize, run: u32) -> Option<()> {
-        let slots = TABLE.get(class)?.slots;
-        let live = self.live_slots(run);
-        let magazine = self.magazines.get_mut(class)?;
-        let mut free = all_of(slots) & !live;
-        let count = (free.count_ones() as usize).min(MAGAZINE);
-        for place in magazine.slots.iter_mut().take(count).rev() {
-            *place = Slot::new(run, free.trailing_zeros());
-            free &= free.wrapping_sub(1);
+        let Class { stride, slots, .. } = *TABLE.get(class)?;
+        let mut free = [0; MAGAZINE];
+        let (mut at, mut count, mut left) = (self.start(run), 0, false);
+        for _ in 0..slots {
+            if !self.is_marked(at) {
+                let Some(place) = free.get_mut(count) else {
+                    left = true;
+                    break;
+                };
+                *place = at.index();
+                count = count.wrapping_add(1);
+            }
+            at = at.plus(stride);
         }
-        magazine.count = count as u32;
+        free.get_mut(..count)?.reverse();
+        let magazine = self.magazines.get_mut(class)?;
+        (magazine.slots, magazine.count) = (free, count as u32);
         let bit = self.bit_in_open(class, run);
-        if free == 0 { self.open.clear(bit) } else { self.open.set(bit) }
+        if left { self.open.set(bit) } else { self.open.clear(bit) }
         Some(())
     }
 
-    /// Returns the live slots of a run, a bit each.
-    fn live_slots(&self, run: u32) -> u64 {
-        let first = (run as usize).wrapping_mul(MARKS);
-        (0..MARKS).fold(0, |slots, word| {
-            let marks = self.marks.get(first.wrapping_add(word)) as u64;
-            slots | marks.wrapping_shl(BITS.wrapping_mul(word as u32))
+    /// Returns whether a run has a live slot.
+    fn has_live(&self, class: usize, run: u32) -> bool {
+        let start = self.start(run);
+        let end = start.plus(Self::run_length(class));
+        (start.chunk()..=end.chunk()).any(|chunk| {
+            let below = if chunk == start.chunk() { below_bit(start.bit()) } else { 0 };
+            let above = if chunk == end.chunk() { from_bit(end.bit()) } else { 0 };
+            self.marks.get(chunk as usize) & !below & !above != 0
         })
     }
 
@@ -435,7 +435,7 @@ impl<'a> Classes<'a> {
 
     /// Makes a block that starts at `at` a run of a class whose magazine is empty, and fills that.
     pub(crate) fn open(&mut self, class: usize, at: Offset) -> Option<()> {
-        let run = at.plus(self.skew).index() / PER_KIB;
+        let run = self.kib(at) as u32;
         self.set_class(run, class, class.wrapping_add(1) as u8)?;
         let magazine = self.magazines.get_mut(class)?;
         magazine.runs = magazine.runs.wrapping_add(1);
@@ -458,12 +458,10 @@ impl<'a> Classes<'a> {
     /// Gives slot `index` of a class's magazine back to its run, where it stays until [`drop_oldest`](Self::drop_oldest). Returns the
     /// run's start if no slot of it is live: it is no run any more, and its block is to be freed.
     pub(crate) fn give_back(&mut self, class: usize, index: usize) -> Option<Offset> {
-        let run = self.magazines.get(class).slots.get(index)?.run();
-        if !self.is_run(run, class) {
-            return None;
-        }
+        let at = Offset::new(*self.magazines.get(class).slots.get(index)?);
+        let run = self.run(at, class)?;
         let bit = self.bit_in_open(class, run);
-        if self.live_slots(run) != 0 {
+        if self.has_live(class, run) {
             self.open.set(bit);
             return None;
         }
@@ -474,9 +472,10 @@ impl<'a> Classes<'a> {
         Some(self.start(run))
     }
 
-    /// Returns whether a run of `class` starts at a KiB.
-    fn is_run(&self, run: u32, class: usize) -> bool {
-        usize::from(self.class_of.get(run as usize)) == class.wrapping_add(1)
+    /// Returns the run of `class` that `at` lies in.
+    fn run(&self, at: Offset, class: usize) -> Option<u32> {
+        let mask = TABLE.get(class)?.mask;
+        (self.class_at(at) == class).then_some(self.kib(at) as u32 & !mask)
     }
 
     /// Takes the `count` oldest slots off a class's magazine, and those whose run is none any more.
@@ -484,7 +483,7 @@ impl<'a> Classes<'a> {
         let (slots, held) = (self.magazines.get(class).slots, self.held(class));
         let mut kept = 0u32;
         for slot in slots.get(count..held)? {
-            if self.is_run(slot.run(), class) {
+            if self.class_at(Offset::new(*slot)) == class {
                 *self.magazines.get_mut(class)?.slots.get_mut(kept as usize)? = *slot;
                 kept = kept.wrapping_add(1);
             }
@@ -523,7 +522,7 @@ impl<'a> Classes<'a> {
 pub(crate) struct Run {
     pub(crate) class: usize,
     pub(crate) kibs: u32,
-    /// Whether it begins here, each of its KiB has its class, and only the first has marks.
+    /// Whether it begins here, and each of its KiB has its class.
     pub(crate) is_whole: bool,
     pub(crate) is_open: bool,
     pub(crate) slots: RunSlots,
@@ -543,21 +542,24 @@ impl Classes<'_> {
         self.class_of.len() as u32
     }
 
-    /// Returns whether a KiB that is in no run has no marks.
-    pub(crate) fn is_unused(&self, kib: u32) -> bool {
-        self.live_slots(kib) == 0
+    /// Returns the number of marks that are set.
+    pub(crate) fn marked(&self) -> usize {
+        (0..self.marks.len()).map(|word| self.marks.get(word).count_ones() as usize).sum()
     }
 
     /// Returns the run of which a KiB is the first.
     pub(crate) fn run_at(&self, kib: u32) -> Option<Run> {
         let class = usize::from(self.class_of.get(kib as usize)).checked_sub(1)?;
-        let Class { mask, slots, .. } = *TABLE.get(class)?;
-        let mut rest = kib.wrapping_add(1)..=kib | mask;
-        let is_whole = kib & mask == 0 && rest.all(|kib| self.is_run(kib, class) && self.is_unused(kib));
+        let Class { mask, slots, .. } = TABLE.get(class)?;
+        let has_class = |kib: u32| usize::from(self.class_of.get(kib as usize)) == class.wrapping_add(1);
+        let is_whole = kib & mask == 0 && (kib..=kib | mask).all(has_class);
+        let each = (0..*slots).map(|slot| InRun { class, run: kib, slot, is_start: true });
+        let live = each.filter(|slot| self.is_live(slot)).fold(0, |live, slot| live | slot.bit());
         let magazine = self.magazines.get(class);
-        let in_run = magazine.slots.iter().take(self.held(class)).filter(|slot| slot.run() == kib);
-        let held = in_run.fold(0, |held, slot| held | 1u64.wrapping_shl(slot.number()));
-        let slots = RunSlots { all: all_of(slots), live: self.live_slots(kib), held };
+        let in_magazine = magazine.slots.iter().take(self.held(class)).filter_map(|at| self.find(Offset::new(*at)));
+        let in_run = in_magazine.filter(|slot| slot.run == kib && slot.is_start);
+        let held = in_run.fold(0, |held, slot| held | slot.bit());
+        let slots = RunSlots { all: all_of(*slots), live, held };
         let is_open = self.open.contains(self.bit_in_open(class, kib));
         Some(Run { class, kibs: mask.wrapping_add(1), is_whole, is_open, slots })
     }
@@ -570,8 +572,11 @@ impl Classes<'_> {
 
 /// Returns the class for requests of `size` bytes, where 0 counts as 1, whether it exists or not.
 #[inline(always)]
-fn class_for(size: usize) -> Option<usize> {
-    CLASS_OF_SIZE.get(size.max(1).wrapping_sub(1) / 16).map(|class| usize::from(*class))
+pub(crate) fn class_for(size: usize) -> Option<usize> {
+    if size > LARGEST {
+        return None;
+    }
+    CLASS_OF_SIZE.get(size.wrapping_add(15) / 16).map(|class| usize::from(*class))
 }
 
 /// Returns `slots` slots, a bit each.
@@ -579,15 +584,8 @@ const fn all_of(slots: u32) -> u64 {
     u64::MAX.wrapping_shr(MOST_SLOTS.wrapping_sub(slots))
 }
 
-/// Returns the index of the word that holds a slot's mark.
+/// Returns the mark of a granule, in its chunk's word.
 #[inline(always)]
-const fn word_of(slot: Slot) -> usize {
-    let first = (slot.run() as usize).wrapping_mul(MARKS);
-    if MARKS == 1 { first } else { first.wrapping_add((slot.number() / BITS) as usize) }
-}
-
-/// Returns a slot's mark in that word.
-#[inline(always)]
-const fn bit_of(slot: Slot) -> Word {
-    (1 as Word).wrapping_shl(slot.number())
+const fn bit_of(at: Offset) -> Word {
+    (1 as Word).wrapping_shl(at.bit())
 }

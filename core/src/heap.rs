@@ -5,6 +5,8 @@ use core::alloc::Layout;
 use core::ops::Range;
 use core::ptr::{self, NonNull};
 
+use static_assertions::const_assert;
+
 use crate::blocks::Blocks;
 use crate::classes::{Classes, MayHave};
 use crate::error::{AllocError, InitError, InvalidFree, ReallocError, Reason, Reentered};
@@ -98,6 +100,40 @@ enum Place {
     Nowhere,
 }
 
+/// An object, or why there is none, in one register: the address of a reason is below every object's.
+#[derive(Clone, Copy)]
+struct Served(NonNull<u8>);
+
+impl Served {
+    /// The reasons, as declared.
+    const REASONS: [AllocError; 4] =
+        [AllocError::NotInitialised, AllocError::Full, AllocError::Fragmented, AllocError::Reentered];
+
+    fn because(error: AllocError) -> Self {
+        let address = (error as usize).wrapping_add(1);
+        // Not reached: null.
+        Self(NonNull::new(ptr::without_provenance_mut(address)).unwrap_or(NonNull::dangling()))
+    }
+
+    #[inline(always)]
+    fn result(self) -> Result<NonNull<u8>, AllocError> {
+        let address = self.0.addr().get();
+        if address >= GRANULE {
+            return Ok(self.0);
+        }
+        // Not reached: an address of no reason.
+        Err(*Self::REASONS.get(address.wrapping_sub(1)).unwrap_or(&AllocError::Full))
+    }
+}
+
+impl From<Result<NonNull<u8>, AllocError>> for Served {
+    fn from(result: Result<NonNull<u8>, AllocError>) -> Self {
+        result.map_or_else(Self::because, Self)
+    }
+}
+
+const_assert!(Served::REASONS.len() < GRANULE);
+
 impl<'a> Heap<'a> {
     /// Makes a heap in `memory`, with the default lock and policy: `memory` is a slice of bytes, a
     /// [`RegionArray`](crate::RegionArray), or a [`Memory`]. [`from_memory`](Self::from_memory) makes one of any type.
@@ -170,79 +206,67 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         (self.slab.lock(), self.blocks.lock())
     }
 
-    /// Allocates `size` bytes at a multiple of [`GRANULE`]: a slot if `size` is exactly the slab size and one is free, a block
-    /// otherwise. A size of 0 counts as 1.
+    /// Allocates `size` bytes at a multiple of [`GRANULE`]: a slot if `size` is exactly the slab size and one is free; otherwise, under
+    /// [`General`](crate::General), a slot of the size class that serves `size`; otherwise a block. A size of 0 counts as 1.
     ///
     /// # Errors
     /// [`AllocError::Full`] or [`AllocError::Fragmented`]; nothing has changed.
     #[inline]
     pub fn alloc(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
-        match self.alloc_or_none(size) {
-            Some(object) => Ok(object),
-            None => self.alloc_or_why(size),
-        }
-    }
-
-    /// Allocates as [`alloc`](Self::alloc) does, without a reason for a failure: the answer fits a register.
-    #[inline]
-    fn alloc_or_none(&self, size: usize) -> Option<NonNull<u8>> {
         if size == self.bounds.slab_size.load(Ordering::Relaxed) {
-            self.alloc_slot(size)
+            self.alloc_slot(size).result()
         } else {
-            self.alloc_block(size)
+            self.alloc_block(size).result()
         }
     }
 
-    // One function for each segment: each path alone needs fewer registers than both together.
+    // One function for each segment, and the slow cases as out-of-line tail calls: each path alone needs fewer registers than all
+    // together.
     #[inline(never)]
-    fn alloc_block(&self, size: usize) -> Option<NonNull<u8>> {
-        self.lock_blocks().ok()?.serve(size)
+    fn alloc_block(&self, size: usize) -> Served {
+        let Ok(mut blocks) = self.lock_blocks() else { return Served::because(AllocError::Reentered) };
+        let object = blocks.alloc_near(size);
+        drop(blocks);
+        match object {
+            Some(object) => Served(object),
+            None => self.alloc_any_block(size),
+        }
     }
 
-    /// Serves a request for a slot. The slow case is an out-of-line tail call, so that the fast path spills no registers.
     #[inline(never)]
-    fn alloc_slot(&self, size: usize) -> Option<NonNull<u8>> {
-        let mut slab = self.lock_slab().ok()?;
+    fn alloc_any_block(&self, size: usize) -> Served {
+        let Ok(mut blocks) = self.lock_blocks() else { return Served::because(AllocError::Reentered) };
+        blocks.alloc_object(size, GRANULE).into()
+    }
+
+    /// Serves a request for a slot of the slab.
+    #[inline(never)]
+    fn alloc_slot(&self, size: usize) -> Served {
+        let Ok(mut slab) = self.lock_slab() else { return Served::because(AllocError::Reentered) };
         match slab.alloc_near() {
-            Some(slot) => Some(slot),
+            Some(slot) => Served(slot),
             None => self.alloc_any_slot(slab, size),
         }
     }
 
     #[inline(never)]
-    fn alloc_any_slot(&self, mut slab: Guard<'_, L, Slab<'a, P>>, size: usize) -> Option<NonNull<u8>> {
+    fn alloc_any_slot(&self, mut slab: Guard<'_, L, Slab<'a, P>>, size: usize) -> Served {
         let slot = slab.alloc();
         drop(slab);
-        if slot.is_some() { slot } else { self.spill(size) }
-    }
-
-    /// Serves a request for a slot by a block, as no slot is free.
-    #[cold]
-    #[inline(never)]
-    fn spill(&self, size: usize) -> Option<NonNull<u8>> {
-        let mut blocks = self.lock_blocks().ok()?;
-        let payload = blocks.serve(size)?;
-        blocks.spilled = blocks.spilled.wrapping_add(1);
-        Some(payload)
-    }
-
-    /// Tries once more, and says why if that fails too. In between another thread may have freed something, or released a lock
-    /// that this one could not wait for.
-    #[cold]
-    #[inline(never)]
-    fn alloc_or_why(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
-        let for_slab = size == self.bounds.slab_size.load(Ordering::Relaxed);
-        if for_slab {
-            // A statement of its own, at whose end the lock is given back.
-            let slot = self.lock_slab()?.alloc();
-            if let Some(slot) = slot {
-                return Ok(slot);
-            }
+        match slot {
+            Some(slot) => Served(slot),
+            None => self.spill(size),
         }
-        let mut blocks = self.lock_blocks()?;
-        let payload = blocks.serve(size).ok_or_else(|| blocks.failed(size))?;
-        blocks.spilled = blocks.spilled.wrapping_add(usize::from(for_slab));
-        Ok(payload)
+    }
+
+    /// Serves a request for a slot of the slab, none of which is free, as one of another size.
+    #[cold]
+    #[inline(never)]
+    fn spill(&self, size: usize) -> Served {
+        let Ok(mut blocks) = self.lock_blocks() else { return Served::because(AllocError::Reentered) };
+        let served = blocks.alloc_object(size, GRANULE);
+        blocks.spilled = blocks.spilled.wrapping_add(usize::from(served.is_ok()));
+        served.into()
     }
 
     /// Allocates `size` zero bytes. Every one of them is written, so that nothing in the heap can change this.
@@ -271,7 +295,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         if alignment <= GRANULE {
             return self.alloc(size);
         }
-        self.lock_blocks()?.serve_aligned(size, alignment)
+        self.lock_blocks()?.alloc_object(size, alignment)
     }
 
     /// Allocates zero bytes for `layout`, and skips clearing where it can: where the memory was lent as zeros
@@ -295,12 +319,12 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         }
         let mut blocks = self.lock_blocks()?;
         let zeros_from = blocks.zeros_from();
-        let payload = blocks.serve_aligned(size, alignment)?;
+        let object = blocks.alloc_object(size, alignment)?;
         blocks.spilled = blocks.spilled.wrapping_add(usize::from(for_slab));
         drop(blocks);
         // SAFETY: just handed out, of the layout's size, and known to nobody yet.
-        unsafe { region::clear(payload, size, zeros_from) };
-        Ok(payload)
+        unsafe { region::clear(object, size, zeros_from) };
+        Ok(object)
     }
 
     /// Frees the object at `ptr`. Any address may be passed: one that is not the start of a live object is refused.
@@ -323,6 +347,18 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
 
     #[inline(never)]
     fn free_block(&self, at: Offset) -> Result<(), Reason> {
+        if !P::CLASSES {
+            return self.lock_blocks()?.free(at);
+        }
+        let freed = self.lock_blocks()?.free_slot(at);
+        match freed {
+            Some(()) => Ok(()),
+            None => self.free_any_block(at),
+        }
+    }
+
+    #[inline(never)]
+    fn free_any_block(&self, at: Offset) -> Result<(), Reason> {
         self.lock_blocks()?.free_object(at)
     }
 

@@ -4,50 +4,36 @@
 use core::ptr::NonNull;
 
 use crate::blocks::Blocks;
-use crate::classes::{Classes, HALF, InRun, MayHave, slot_size};
+use crate::classes::{Classes, HALF, InRun, MayHave, class_for, slot_size};
 use crate::error::{AllocError, Reason};
 use crate::policy::Policy;
 use crate::units::{GRANULE, Granules, Offset, Resize};
 
 impl<'a, P: Policy> Blocks<'a, P> {
-    /// Allocates `size` bytes: a slot if a class serves the size, a block otherwise. `None` if there is no memory, and no failure is
-    /// counted then.
+    /// Allocates `size` bytes, if that is simple: the magazine of the class that serves them has a slot. Without classes, a block.
+    /// `None` otherwise, and nothing has changed.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(crate) fn serve(&mut self, size: usize) -> Option<NonNull<u8>> {
+    pub(crate) fn alloc_near(&mut self, size: usize) -> Option<NonNull<u8>> {
         let Some(classes) = self.classes.get_mut() else { return self.alloc_or_none(size) };
-        if let Some(class) = classes.serving(size, 1) {
-            if let Some(at) = classes.pop(class) {
-                return self.region.granule(at);
-            }
-        }
-        self.serve_slowly(size, 1)
+        let at = classes.pop(class_for(size)?)?;
+        self.region.granule(at)
     }
 
-    /// Allocates `size` bytes at a multiple of `alignment`, a power of two.
-    pub(crate) fn serve_aligned(&mut self, size: usize, alignment: usize) -> Result<NonNull<u8>, AllocError> {
-        if P::CLASSES {
-            self.serve_slowly(size, alignment).ok_or_else(|| self.failed(size))
-        } else {
-            self.alloc_aligned(size, alignment)
-        }
-    }
-
-    /// Serves a request by a slot or, as that cannot be had, by a block. Before it fails, what lies in the magazines is given back.
-    #[inline(never)]
-    fn serve_slowly(&mut self, size: usize, alignment: usize) -> Option<NonNull<u8>> {
+    /// Allocates `size` bytes at a multiple of `alignment`, a power of two: a slot if a class serves them and one can be had, or a
+    /// block. Before it fails, the magazines are given back.
+    pub(crate) fn alloc_object(&mut self, size: usize, alignment: usize) -> Result<NonNull<u8>, AllocError> {
         let class = self.classes.get().and_then(|classes| classes.serving(size, alignment));
         if let Some(slot) = class.and_then(|class| self.alloc_slot(class)) {
-            return Some(slot);
+            return Ok(slot);
         }
-        let block = match self.alloc_block(size, alignment) {
-            Some(block) => block,
-            None => {
-                self.empty_magazines();
-                self.alloc_block(size, alignment)?
-            }
-        };
+        let mut block = self.alloc_block(size, alignment);
+        if P::CLASSES && block.is_none() {
+            self.empty_magazines();
+            block = self.alloc_block(size, alignment);
+        }
+        let block = block.ok_or_else(|| self.failed(size))?;
         self.spilled = self.spilled.wrapping_add(usize::from(class.is_some()));
-        Some(block)
+        Ok(block)
     }
 
     fn alloc_block(&mut self, size: usize, alignment: usize) -> Option<NonNull<u8>> {
@@ -100,18 +86,15 @@ impl<'a, P: Policy> Blocks<'a, P> {
         }
     }
 
-    /// Frees the object that starts at `at`.
+    /// Frees the object that starts at `at`, if that is simple: it is a slot, and its magazine has room. `None` otherwise, and nothing
+    /// has changed.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(crate) fn free_object(&mut self, at: Offset) -> Result<(), Reason> {
-        let Some(classes) = self.classes.get_mut() else { return self.free(at) };
-        match classes.push(at) {
-            Some(()) => Ok(()),
-            None => self.free_slowly(at),
-        }
+    pub(crate) fn free_slot(&mut self, at: Offset) -> Option<()> {
+        self.classes.get_mut()?.push(at)
     }
 
-    #[inline(never)]
-    fn free_slowly(&mut self, at: Offset) -> Result<(), Reason> {
+    /// Frees the object that starts at `at`.
+    pub(crate) fn free_object(&mut self, at: Offset) -> Result<(), Reason> {
         let Some(slot) = self.live_slot(at) else { return self.free(at) };
         let class = slot.map_err(|reason| self.counters.refused(reason))?.class;
         // The magazine is full. The slot is live still, so that its run stays.

@@ -131,10 +131,11 @@ unsafe impl RawLock for RefusedOnce {
 }
 
 #[test]
-fn a_request_for_a_slot_is_served_by_the_slab_when_its_lock_can_be_had_again() {
+fn a_request_that_is_refused_the_slabs_lock_does_not_take_a_block_instead() {
     let mut region = Box::new(Region::new());
     let heap: Heap<'_, RefusedOnce> = Heap::from_memory(region.as_mut(), Config::new(SLOT)).unwrap();
     BEFORE_REFUSAL.set(0);
+    assert_eq!(heap.alloc(SLOT), Err(AllocError::Reentered));
     let slot = heap.alloc(SLOT).unwrap();
     assert!(heap.segment(Segment::Slab).contains(&slot.addr().get()));
     assert_eq!(heap.stats().unwrap().spilled, 0);

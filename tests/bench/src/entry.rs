@@ -12,7 +12,7 @@ use crate::subjects::ours::Slabfit;
 use crate::subjects::system::{Glibc, Jemalloc, Mimalloc, Snmalloc};
 use crate::subjects::textbook::Textbook;
 use crate::threads;
-use slabfit::{FirstFit, NextFit, RawLock, SpinLock};
+use slabfit::{FirstFit, General, NextFit, RawLock, SpinLock};
 
 /// A subject without its type. The drivers are reached through one indirect call a repetition; inside, all is static.
 #[derive(Clone, Copy)]
@@ -58,9 +58,13 @@ impl Entry {
     }
 }
 
-/// Both columns of slabfit, then the peers that manage a region, all under lock `L`.
+/// The columns of slabfit, then the peers that manage a region, all under lock `L`.
 fn bounded<L: RawLock + Send + Sync + 'static>() -> Vec<Entry> {
-    let mut entries = vec![Entry::of::<Slabfit<L, NextFit>>(), Entry::of::<Slabfit<L, FirstFit>>()];
+    let mut entries = vec![
+        Entry::of::<Slabfit<L, NextFit>>(),
+        Entry::of::<Slabfit<L, FirstFit>>(),
+        Entry::of::<Slabfit<L, General>>(),
+    ];
     entries.extend(peers::<L>());
     entries
 }

@@ -1,7 +1,7 @@
 //! slabfit, as a Rust program uses it.
 
 use crate::subject::{Kind, Setup, Subject, bookkeeping_of};
-use slabfit::{Config, FirstFit, Heap, Memory, NextFit, Policy, RawLock};
+use slabfit::{Config, FirstFit, General, Heap, Memory, NextFit, Policy, RawLock};
 use std::alloc::Layout;
 use std::process::abort;
 use std::ptr::{self, NonNull};
@@ -13,6 +13,14 @@ pub struct Slabfit<L: RawLock, P: Named>(Heap<'static, L, P>);
 pub trait Named: Policy {
     /// The column's title.
     const NAME: &'static str;
+
+    /// Whether it is given what a peer is given, one piece that holds the bookkeeping too, and has no slab.
+    const IN_ONE_PIECE: bool = false;
+}
+
+impl Named for General {
+    const NAME: &'static str = "slabfit general";
+    const IN_ONE_PIECE: bool = true;
 }
 
 impl Named for NextFit {
@@ -28,17 +36,16 @@ impl<L: RawLock + Send + Sync + 'static, P: Named> Subject for Slabfit<L, P> {
     const KIND: Kind = Kind::Ours;
 
     unsafe fn over(setup: &Setup<'_>) -> Box<Self> {
-        let (map, size) = (setup.region.base(), setup.heap);
-        let map_size = bookkeeping_of::<P>(size, setup.slab_size);
-        // SAFETY: the region holds the bookkeeping and the heap, and is this subject's, so the caller says.
-        let base = unsafe { map.add(map_size) };
-        // SAFETY: two disjoint pieces of the region that outlive the subject.
-        let memory = unsafe { Memory::from_raw_parts(base, size, map, map_size) };
+        // SAFETY: the region is this subject's, so the caller says.
+        let (memory, config) = match P::IN_ONE_PIECE {
+            true => (unsafe { one_piece(setup) }, Config::without_slab()),
+            false => (unsafe { two_pieces::<P>(setup) }, Config::new(setup.slab_size)),
+        };
         // SAFETY: a fresh region is all zero.
         let memory = if setup.fresh { unsafe { memory.assume_zeroed() } } else { memory };
         let heap = Box::new(Self(Heap::empty()));
-        let started = heap.0.init(memory, Config::new(setup.slab_size));
-        assert!(started.is_ok(), "slabfit refused {size} bytes: {started:?}");
+        let started = heap.0.init(memory, config);
+        assert!(started.is_ok(), "slabfit refused {} bytes: {started:?}", setup.heap);
         heap
     }
 
@@ -61,4 +68,26 @@ impl<L: RawLock + Send + Sync + 'static, P: Named> Subject for Slabfit<L, P> {
         let new = unsafe { self.0.realloc_layout(ptr, layout, size) };
         new.map_or(ptr::null_mut(), NonNull::as_ptr)
     }
+}
+
+/// The memory that a peer is given.
+///
+/// # Safety
+/// Nobody else uses the region.
+unsafe fn one_piece(setup: &Setup<'_>) -> Memory<'static> {
+    // SAFETY: the region holds a peer's bytes, and outlives the subject.
+    unsafe { Memory::from_raw(setup.region.base(), setup.peer) }
+}
+
+/// A heap of exactly the setup's size, and the bookkeeping before it.
+///
+/// # Safety
+/// As for [`one_piece`].
+unsafe fn two_pieces<P: Policy>(setup: &Setup<'_>) -> Memory<'static> {
+    let (map, size) = (setup.region.base(), setup.heap);
+    let map_size = bookkeeping_of::<P>(size, setup.slab_size);
+    // SAFETY: the region holds the bookkeeping and the heap.
+    let base = unsafe { map.add(map_size) };
+    // SAFETY: two disjoint pieces of the region that outlive the subject.
+    unsafe { Memory::from_raw_parts(base, size, map, map_size) }
 }
