@@ -452,13 +452,13 @@ impl<'a> Classes<'a> {
 
     /// Returns how many slots a class's magazine holds.
     pub(crate) fn held(&self, class: usize) -> usize {
-        (self.magazines.get(class).count as usize).min(MAGAZINE)
+        self.magazines.get_ref(class).map_or(0, |magazine| magazine.count as usize).min(MAGAZINE)
     }
 
     /// Gives slot `index` of a class's magazine back to its run, where it stays until [`drop_oldest`](Self::drop_oldest). Returns the
     /// run's start if no slot of it is live: it is no run any more, and its block is to be freed.
     pub(crate) fn give_back(&mut self, class: usize, index: usize) -> Option<Offset> {
-        let at = Offset::new(*self.magazines.get(class).slots.get(index)?);
+        let at = Offset::new(*self.magazines.get_ref(class)?.slots.get(index)?);
         let run = self.run(at, class)?;
         let bit = self.bit_in_open(class, run);
         if self.has_live(class, run) {
@@ -480,7 +480,7 @@ impl<'a> Classes<'a> {
 
     /// Takes the `count` oldest slots off a class's magazine, and those whose run is none any more.
     pub(crate) fn drop_oldest(&mut self, class: usize, count: usize) -> Option<()> {
-        let (slots, held) = (self.magazines.get(class).slots, self.held(class));
+        let (slots, held) = (self.magazines.get_ref(class)?.slots, self.held(class));
         let mut kept = 0u32;
         for slot in slots.get(count..held)? {
             if self.class_at(Offset::new(*slot)) == class {
@@ -500,8 +500,8 @@ impl<'a> Classes<'a> {
     /// Returns the figures of each class.
     pub(crate) fn stats(&self) -> [ClassStats; CLASSES] {
         let mut stats = [ClassStats::default(); CLASSES];
-        for (class, figures) in stats.iter_mut().enumerate().take(self.magazines.len()) {
-            let magazine = self.magazines.get(class);
+        for (class, figures) in stats.iter_mut().enumerate() {
+            let Some(magazine) = self.magazines.get_ref(class) else { break };
             let live = magazine.peak_objects.wrapping_sub(magazine.objects_below) as usize;
             let slots = TABLE.get(class).map_or(0, |class| class.slots);
             *figures = ClassStats {
@@ -555,7 +555,7 @@ impl Classes<'_> {
         let is_whole = kib & mask == 0 && (kib..=kib | mask).all(has_class);
         let each = (0..*slots).map(|slot| InRun { class, run: kib, slot, is_start: true });
         let live = each.filter(|slot| self.is_live(slot)).fold(0, |live, slot| live | slot.bit());
-        let magazine = self.magazines.get(class);
+        let magazine = self.magazines.get_ref(class)?;
         let in_magazine = magazine.slots.iter().take(self.held(class)).filter_map(|at| self.find(Offset::new(*at)));
         let in_run = in_magazine.filter(|slot| slot.run == kib && slot.is_start);
         let held = in_run.fold(0, |held, slot| held | slot.bit());
@@ -566,7 +566,7 @@ impl Classes<'_> {
 
     /// Returns how many slots a class's magazine claims to hold.
     pub(crate) fn count_of(&self, class: usize) -> usize {
-        self.magazines.get(class).count as usize
+        self.magazines.get_ref(class).map_or(0, |magazine| magazine.count as usize)
     }
 }
 

@@ -230,6 +230,18 @@ impl<T: Plain> Lent<'_, T> {
         unsafe { place.read() }
     }
 
+    /// Borrows value `index`.
+    #[inline(always)]
+    pub(crate) fn get_ref(&self, index: usize) -> Option<&T> {
+        if index >= self.len {
+            return None;
+        }
+        // SAFETY: in bounds: just compared.
+        let place = unsafe { self.start.add(index) };
+        // SAFETY: valid, aligned, initialised, and not written to while `self` is borrowed: by the invariant.
+        Some(unsafe { &*place })
+    }
+
     /// Borrows value `index` to change it.
     #[inline(always)]
     pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
