@@ -246,12 +246,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
 
     /// Finds the gap that serves a request for `need` granules, of which the first is aligned after the `header`, and where the block
     /// starts in it. Where the policy roves, the rover holds the gap then.
-    pub(crate) fn find_aligned(
-        &mut self,
-        need: Granules,
-        alignment: usize,
-        header: Granules,
-    ) -> Option<(Gap, Offset)> {
+    pub(crate) fn find_aligned(&mut self, need: Granules, alignment: usize, header: Granules) -> Option<(Gap, Offset)> {
         let origin = if P::ROVES { self.rover.at } else { Offset::ZERO };
         let found = self.first_aligned(origin, need, alignment, header).or_else(|| {
             let room = u32::try_from(alignment / GRANULE).ok()?.checked_add(Granules::MIN_BLOCK.count())?;

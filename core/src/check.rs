@@ -180,11 +180,12 @@ impl<P: Policy> Blocks<'_, P> {
         let mut census = [ClassStats::default(); CLASSES];
         let (mut kib, mut open) = (0, 0u32);
         while kib < classes.kibs() {
-            let Some(run) = classes.run_at(kib) else {
+            if !classes.is_in_run(kib) {
                 kib = kib.wrapping_add(1);
                 continue;
-            };
+            }
             let wrong = Violation::Run { address: self.region.address(classes.start(kib)) };
+            let run = classes.run_at(kib).ok_or(wrong)?;
             demand(run.is_whole && self.is_run_block(classes.start(kib), run.class), wrong)?;
             let RunSlots { all, live, held } = run.slots;
             let is_open = all & !live & !held != 0;

@@ -19,10 +19,7 @@ use crate::units::{BITS, GRANULE, Granules, Offset, Word};
 
 /// Bytes in a KiB, and granules.
 const KIB: usize = 1024;
-const PER_KIB: u32 = (KIB / GRANULE) as u32;
-
-/// The largest request that a class serves, in bytes.
-const LARGEST: usize = 512;
+const PER_KIB: usize = KIB / GRANULE;
 
 /// Classes with runs of one length. There are four lengths.
 const GROUP: usize = 4;
@@ -48,49 +45,52 @@ struct Class {
     mask: u32,
 }
 
-/// The classes, from the smallest slots to the largest.
-static TABLE: [Class; CLASSES] = table();
-
-#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-const fn table() -> [Class; CLASSES] {
-    let mut table = [Class { stride: Granules::ZERO, slots: 0, mask: 0 }; CLASSES];
-    let mut class = 0;
-    while class < CLASSES {
-        let size = slot_size(class);
-        let run = KIB.wrapping_shl((class / GROUP) as u32);
-        let slots = (run / size) as u32;
-        assert!(slots >= 16 && slots <= MOST_SLOTS && size % GRANULE == 0);
-        table[class] = Class { stride: Granules::from_bytes_floor(size), slots, mask: (run / KIB) as u32 - 1 };
-        class = class.wrapping_add(1);
-    }
-    table
-}
-
-/// Returns the bytes of a class's slot: 16, 32, .. 128, then four to a doubling.
-pub(crate) const fn slot_size(class: usize) -> usize {
-    let class = class as u32;
-    match class.wrapping_add(1) {
-        linear @ 0..=8 => (linear as usize).wrapping_mul(16),
-        above => (above.wrapping_sub(1) % 4).wrapping_add(5).wrapping_shl(above.wrapping_sub(1) / 4 + 3) as usize,
+impl Class {
+    /// The class of slots of `size` bytes, with runs of `run` bytes.
+    const fn new(size: usize, run: usize) -> Self {
+        assert!(size % GRANULE == 0 && run % KIB == 0 && run.is_power_of_two());
+        let slots = match run.checked_div(size) {
+            Some(slots) => slots as u32,
+            None => 0,
+        };
+        // A power of two of fewer KiB would hold fewer than 16.
+        assert!(slots >= 16 && slots <= MOST_SLOTS && (run == KIB || run < size.wrapping_mul(32)));
+        Self { stride: Granules::from_bytes_floor(size), slots, mask: (run / KIB).wrapping_sub(1) as u32 }
     }
 }
+
+/// The classes: a size for each 16 bytes up to 128, then four to a doubling.
+static TABLE: [Class; CLASSES] = [
+    Class::new(16, KIB),
+    Class::new(32, KIB),
+    Class::new(48, KIB),
+    Class::new(64, KIB),
+    Class::new(80, 2 * KIB),
+    Class::new(96, 2 * KIB),
+    Class::new(112, 2 * KIB),
+    Class::new(128, 2 * KIB),
+    Class::new(160, 4 * KIB),
+    Class::new(192, 4 * KIB),
+    Class::new(224, 4 * KIB),
+    Class::new(256, 4 * KIB),
+    Class::new(320, 8 * KIB),
+    Class::new(384, 8 * KIB),
+    Class::new(448, 8 * KIB),
+    Class::new(512, 8 * KIB),
+];
+
+/// The largest request that a class serves, in bytes.
+const LARGEST: usize = 512;
 
 /// The class for a request of each number of 16 bytes.
-static CLASS_OF_SIZE: [u8; LARGEST / 16 + 1] = class_of_size();
+static CLASS_OF_SIZE: [u8; LARGEST / 16 + 1] = [
+    0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 12, 12, 13, 13, 13, 13, 14, 14, 14, 14, 15, 15, 15,
+    15,
+];
 
-#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-const fn class_of_size() -> [u8; LARGEST / 16 + 1] {
-    let mut of_size = [0; LARGEST / 16 + 1];
-    let (mut class, mut index) = (0, 0);
-    while index < of_size.len() {
-        if index.wrapping_mul(16) > slot_size(class) {
-            class = class.wrapping_add(1);
-        }
-        of_size[index] = class as u8;
-        index = index.wrapping_add(1);
-    }
-    assert!(slot_size(CLASSES - 1) == LARGEST && class == CLASSES - 1);
-    of_size
+/// Returns the bytes of a class's slot; 0 if there is no such class.
+pub(crate) fn slot_size(class: usize) -> usize {
+    TABLE.get(class).map_or(0, |class| class.stride.bytes())
 }
 
 /// A stack of free slots of one class, and what the class counts.
@@ -105,8 +105,9 @@ pub(crate) struct Magazine {
     /// Requests that were served.
     allocs: usize,
     peak_objects: u32,
-    /// Runs of the class.
+    /// Runs of the class, and those that there ever were.
     runs: u32,
+    opened: usize,
     /// Where the slots start, from the oldest to the newest.
     slots: [u32; MAGAZINE],
 }
@@ -114,7 +115,8 @@ pub(crate) struct Magazine {
 // SAFETY: integers.
 #[expect(unsafe_code, reason = "that every bit pattern is a value")]
 unsafe impl Plain for Magazine {
-    const ZERO: Self = Self { count: 0, objects_below: 0, allocs: 0, peak_objects: 0, runs: 0, slots: [0; MAGAZINE] };
+    const ZERO: Self =
+        Self { count: 0, objects_below: 0, allocs: 0, peak_objects: 0, runs: 0, opened: 0, slots: [0; MAGAZINE] };
 }
 
 /// An address in a run.
@@ -219,7 +221,7 @@ const fn longest_run(classes: usize) -> u32 {
 const fn kibs_of(granules: Granules) -> u32 {
     match longest_run(classes_of(granules)) {
         0 => 0,
-        longest => (granules.count() / PER_KIB).wrapping_add(longest).wrapping_add(1).next_multiple_of(8),
+        longest => ((granules.bytes() / KIB) as u32).wrapping_add(longest).wrapping_add(1).next_multiple_of(8),
     }
 }
 
@@ -268,7 +270,8 @@ impl<'a> Classes<'a> {
         if classes == 0 {
             return Some(());
         }
-        self.skew = Granules::from_bytes_floor(address % (longest_run(classes) as usize).wrapping_mul(KIB));
+        let longest = (longest_run(classes) as usize).wrapping_mul(KIB);
+        self.skew = Granules::from_bytes_floor(address & longest.wrapping_sub(1));
         memory.align();
         self.magazines = memory.slice(classes)?;
         self.marks = memory.slice(words_of(granules))?;
@@ -323,7 +326,7 @@ impl<'a> Classes<'a> {
     /// Returns the KiB that `at` lies in. In bytes of a word: the sum may not fit an offset.
     #[inline(always)]
     fn kib(&self, at: Offset) -> usize {
-        (at.index() as usize).wrapping_add(self.skew.count() as usize) / PER_KIB as usize
+        (at.index() as usize).wrapping_add(self.skew.count() as usize) / PER_KIB
     }
 
     /// Returns the class of the run that `at` lies in, or a number that no class has.
@@ -374,12 +377,12 @@ impl<'a> Classes<'a> {
 
     /// Returns where a KiB starts.
     pub(crate) fn start(&self, kib: u32) -> Offset {
-        Offset::new(kib.wrapping_mul(PER_KIB)).minus(self.skew)
+        Offset::new(kib.wrapping_mul(PER_KIB as u32)).minus(self.skew)
     }
 
     /// Returns the length of a class's run.
     pub(crate) fn run_length(class: usize) -> Granules {
-        Granules::new(TABLE.get(class).map_or(0, |class| class.mask.wrapping_add(1).wrapping_mul(PER_KIB)))
+        Granules::new(TABLE.get(class).map_or(0, |class| class.mask.wrapping_add(1).wrapping_mul(PER_KIB as u32)))
     }
 
     /// Finds the run of lowest address that has a slot neither live nor in the magazine, and fills the class's magazine, which is
@@ -414,7 +417,11 @@ impl<'a> Classes<'a> {
         let magazine = self.magazines.get_mut(class)?;
         (magazine.slots, magazine.count) = (free, count as u32);
         let bit = self.bit_in_open(class, run);
-        if left { self.open.set(bit) } else { self.open.clear(bit) }
+        if left {
+            self.open.set(bit)
+        } else {
+            self.open.clear(bit)
+        }
         Some(())
     }
 
@@ -439,6 +446,7 @@ impl<'a> Classes<'a> {
         self.set_class(run, class, class.wrapping_add(1) as u8)?;
         let magazine = self.magazines.get_mut(class)?;
         magazine.runs = magazine.runs.wrapping_add(1);
+        magazine.opened = magazine.opened.wrapping_add(1);
         self.fill(class, run)
     }
 
@@ -507,6 +515,7 @@ impl<'a> Classes<'a> {
             *figures = ClassStats {
                 slot_size: slot_size(class),
                 runs: magazine.runs as usize,
+                opened: magazine.opened as u64,
                 slots: magazine.runs.wrapping_mul(slots) as usize,
                 live_objects: live,
                 peak_objects: magazine.peak_objects as usize,
@@ -545,6 +554,11 @@ impl Classes<'_> {
     /// Returns the number of marks that are set.
     pub(crate) fn marked(&self) -> usize {
         (0..self.marks.len()).map(|word| self.marks.get(word).count_ones() as usize).sum()
+    }
+
+    /// Returns whether a KiB lies in a run.
+    pub(crate) fn is_in_run(&self, kib: u32) -> bool {
+        self.class_of.get(kib as usize) != 0
     }
 
     /// Returns the run of which a KiB is the first.
@@ -588,4 +602,33 @@ const fn all_of(slots: u32) -> u64 {
 #[inline(always)]
 const fn bit_of(at: Offset) -> Word {
     (1 as Word).wrapping_shl(at.bit())
+}
+
+/// What tests reach.
+#[cfg(test)]
+impl<'a> Classes<'a> {
+    /// Returns what says of each KiB which class it has.
+    pub(crate) fn class_of_mut(&mut self) -> &mut Lent<'a, u8> {
+        &mut self.class_of
+    }
+
+    /// Returns the words of marks.
+    pub(crate) fn marks_mut(&mut self) -> &mut Lent<'a, Word> {
+        &mut self.marks
+    }
+
+    pub(crate) fn magazine_mut(&mut self, class: usize) -> Option<&mut Magazine> {
+        self.magazines.get_mut(class)
+    }
+}
+
+#[cfg(test)]
+impl Magazine {
+    pub(crate) const SLOTS: usize = MAGAZINE;
+
+    /// Returns a field by its number: the count, the figures, then the slots.
+    pub(crate) fn field_mut(&mut self, field: usize) -> Option<&mut u32> {
+        let figures = [&mut self.count, &mut self.objects_below, &mut self.peak_objects, &mut self.runs];
+        figures.into_iter().chain(&mut self.slots).nth(field)
+    }
 }

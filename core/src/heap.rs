@@ -479,9 +479,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     /// As [`free`](Self::free), but an overwritten header is not looked at.
     pub fn usable_size(&self, ptr: *const u8) -> Result<usize, InvalidFree> {
         let size = match self.locate(ptr) {
-            Place::Blocks(at) => {
-                self.lock_blocks().map_err(Reason::from).and_then(|it| it.object_size(at))
-            }
+            Place::Blocks(at) => self.lock_blocks().map_err(Reason::from).and_then(|it| it.object_size(at)),
             Place::Slab(at) => {
                 self.lock_slab().map_err(Reason::from).and_then(|it| it.live(at).map(|_| it.stride().bytes()))
             }

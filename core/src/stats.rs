@@ -63,6 +63,8 @@ pub struct ClassStats {
     pub slot_size: usize,
     /// Runs that the class has now.
     pub runs: usize,
+    /// Runs that the class ever had. Each counts as a request in the block segment's `allocs`.
+    pub opened: u64,
     /// Slots in these runs.
     pub slots: usize,
     /// Slots that are allocated now.

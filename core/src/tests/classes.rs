@@ -1,23 +1,103 @@
-//! Size classes: what is handed out, by the rules and by a plain record of what is live.
+//! Size classes: the table as the contract has it, what is handed out beside a plain record of what is live, and the checker against one
+//! break at a time.
 
 use core::alloc::Layout;
+use core::ops::Range;
 use std::boxed::Box;
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
 use super::{Random, fill};
-use crate::classes::{Classes, slot_size};
-use crate::error::{AllocError, Reason};
+use crate::bookkeeping_size;
+use crate::check::Violation;
+use crate::classes::{Classes, Magazine, MayHave, class_for, slot_size};
+use crate::error::{InitError, Reason};
 use crate::heap::Heap;
 use crate::layout::{Config, Segment};
 use crate::lock::NoLock;
-use crate::memory::RegionArray;
+use crate::memory::{Memory, RegionArray};
 use crate::policy::General;
 use crate::stats::CLASSES;
-use crate::units::{GRANULE, Granules};
+use crate::units::{BITS, GRANULE};
 use crate::walk::{Kind, State};
 
-type Heap1<'a> = Heap<'a, NoLock, General>;
+type GeneralHeap<'a> = Heap<'a, NoLock, General>;
+
+/// The sizes of slots, in bytes.
+const SIZES: [usize; CLASSES] = [16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512];
+
+#[test]
+fn a_class_serves_what_no_smaller_one_can_hold() {
+    for (class, size) in SIZES.into_iter().enumerate() {
+        assert_eq!(slot_size(class), size);
+    }
+    for size in 0..=512 {
+        assert_eq!(class_for(size), SIZES.iter().position(|slot| *slot >= size), "{size} bytes");
+    }
+    for size in [513, 1 << 20, usize::MAX - 15, usize::MAX - 14, usize::MAX] {
+        assert_eq!(class_for(size), None, "{size} bytes");
+    }
+    assert_eq!(slot_size(CLASSES), 0);
+}
+
+#[test]
+fn a_run_is_the_smallest_power_of_two_of_kib_with_16_slots() {
+    for (class, size) in SIZES.into_iter().enumerate() {
+        let smallest = (0..).map(|doubling| 1024 << doubling).find(|run| run / size >= 16);
+        assert_eq!(Some(Classes::run_length(class).bytes()), smallest, "slots of {size} bytes");
+    }
+}
+
+/// Leaks nothing: the heap goes before its memory does.
+fn with_heap(size: usize, config: Config, test: impl FnOnce(&GeneralHeap<'_>)) {
+    let mut region = Box::new(RegionArray::<1_000_000>::new());
+    fill(&mut region, 0xA5);
+    let heap = GeneralHeap::from_memory((*region).as_mut().split_at_mut(size).0, config).unwrap();
+    test(&heap);
+}
+
+#[test]
+fn a_class_exists_where_its_run_is_at_most_a_32nd_of_the_segment() {
+    for (kib, classes) in [(31, 0), (32, 4), (63, 4), (64, 8), (127, 8), (128, 12), (255, 12), (256, 16), (900, 16)] {
+        for fewer in [0, GRANULE] {
+            let mut region = Box::new(RegionArray::<1_000_000>::new());
+            let size = kib * 1024 - fewer;
+            let mut own =
+                std::vec![core::mem::MaybeUninit::uninit(); bookkeeping_size::<General>(size, Config::without_slab())];
+            let memory = Memory::with_bookkeeping((*region).as_mut().split_at_mut(size).0, &mut own);
+            let heap = GeneralHeap::from_memory(memory, Config::without_slab()).unwrap();
+            let exist = heap.stats().unwrap().classes.iter().filter(|class| class.slot_size > 0).count();
+            let fewer = if fewer > 0 && kib.is_power_of_two() { 4 } else { 0 };
+            assert_eq!(exist, classes - fewer.min(classes), "{size} bytes");
+        }
+    }
+}
+
+#[test]
+fn the_bookkeeping_that_is_asked_for_suffices_wherever_it_lies_and_no_less_does() {
+    let mut random = Random(7);
+    for kib in [4, 31, 32, 33, 64, 65, 127, 128, 200, 256, 700] {
+        let mut region = Box::new(RegionArray::<1_000_000>::new());
+        fill(&mut region, 0);
+        for _ in 0..20 {
+            let (size, skip) = (kib * 1024 + random.below(70) * GRANULE, random.below(600) * GRANULE);
+            let config = if random.below(2) == 0 { Config::without_slab() } else { Config::new(64) };
+            let needed = bookkeeping_size::<General>(size, config);
+            let mut own = std::vec![0xA5; needed + 64];
+            let (start, at) = ((*region).as_mut().as_mut_ptr().cast::<u8>().wrapping_add(skip), random.below(64));
+            for given in [needed - 1, needed] {
+                // SAFETY: both are lent to one heap at a time.
+                let memory = unsafe { Memory::from_raw_parts(start, size, own.as_mut_ptr().wrapping_add(at), given) };
+                let made = GeneralHeap::from_memory(memory, config);
+                if given < needed {
+                    assert_eq!(made.err(), Some(InitError::BookkeepingTooSmall { size: given, needed }));
+                } else {
+                    assert_eq!(made.unwrap().check(), Ok(()));
+                }
+            }
+        }
+    }
+}
 
 /// Live objects: the start of each, and its bytes.
 #[derive(Default)]
@@ -40,53 +120,52 @@ impl Record {
     }
 }
 
-fn object(heap: &Heap1<'_>, address: usize) -> *mut u8 {
+fn pointer(heap: &GeneralHeap<'_>, address: usize) -> *mut u8 {
     heap.base().unwrap().as_ptr().with_addr(address)
 }
 
-fn step(heap: &Heap1<'_>, record: &mut Record, random: &mut Random, growing: usize) {
+fn freed(heap: &GeneralHeap<'_>, address: usize) -> Result<(), Reason> {
+    // SAFETY: nobody uses what lies there.
+    unsafe { heap.free(pointer(heap, address)) }.map_err(|invalid| invalid.reason)
+}
+
+fn step(heap: &GeneralHeap<'_>, record: &mut Record, random: &mut Random, growing: usize) {
     let size = if random.below(10) == 0 { random.below(3000) } else { random.below(560) };
     let align = if random.below(4) == 0 { 1 << random.below(10) } else { 1 };
+    let usable = |object: *mut u8| heap.usable_size(object).unwrap();
     match random.below(100) {
         0..4 => {
             let address = heap.base().unwrap().addr().get() + random.below(heap.size());
             if !record.0.contains_key(&address) {
-                // SAFETY: it is no object's start.
-                assert!(unsafe { heap.free(object(heap, address)) }.is_err(), "{address:#x}");
+                freed(heap, address).unwrap_err();
             }
         }
         4..20 => {
             let Some(old) = record.any(random) else { return };
             // SAFETY: nobody uses the object.
-            if let Ok(new) = unsafe { heap.realloc(object(heap, old), size) } {
+            if let Ok(new) = unsafe { heap.realloc(pointer(heap, old), size) } {
                 record.0.remove(&old);
-                record.add(new.addr().get(), heap.usable_size(new.as_ptr()).unwrap());
-                assert!(heap.usable_size(new.as_ptr()).unwrap() >= size);
+                assert!(usable(new.as_ptr()) >= size);
+                record.add(new.addr().get(), usable(new.as_ptr()));
             }
         }
         at if at < 20 + growing => {
             let layout = Layout::from_size_align(size, align).unwrap();
             if let Ok(new) = heap.alloc_layout(layout) {
                 assert_eq!(new.addr().get() % align, 0);
-                record.add(new.addr().get(), heap.usable_size(new.as_ptr()).unwrap());
+                record.add(new.addr().get(), usable(new.as_ptr()));
             }
         }
         _ => {
             let Some(old) = record.any(random) else { return };
             record.0.remove(&old);
-            // SAFETY: nobody uses the object.
-            unsafe { heap.free(object(heap, old)) }.unwrap();
-            // SAFETY: as above.
-            assert!(unsafe { heap.free(object(heap, old)) }.is_err());
+            freed(heap, old).unwrap();
+            assert!(freed(heap, old).is_err());
         }
     }
 }
 
-fn live_objects(heap: &Heap1<'_>) -> usize {
-    heap.blocks().filter(|block| block.state == State::Used).count()
-}
-
-fn one_gap_is_left(heap: &Heap1<'_>) {
+fn one_gap_is_left(heap: &GeneralHeap<'_>) {
     heap.empty_magazines().unwrap();
     heap.check().unwrap();
     assert_eq!(heap.blocks_in(Segment::Blocks).count(), 1);
@@ -96,27 +175,147 @@ fn one_gap_is_left(heap: &Heap1<'_>) {
 #[test]
 fn objects_never_overlap_and_every_invariant_holds_after_each_of_many_requests() {
     for (seed, size) in [(1, 24_000), (2, 34_000), (3, 70_000), (4, 140_000), (5, 300_000), (6, 1_000_000)] {
-        let mut region = Box::new(RegionArray::<1_000_000>::new());
-        fill(&mut region, 0xA5);
-        let mut random = Random(seed);
         let config = if seed % 2 == 0 { Config::without_slab() } else { Config::new(48) };
-        let heap = Heap1::from_memory((*region).as_mut().split_at_mut(size).0, config).unwrap();
-        let mut record = Record::default();
-        for round in 0..8 {
-            let growing = [60, 30, 79, 20][round % 4];
-            for _ in 0..500 {
-                step(&heap, &mut record, &mut random, growing);
-                if size < 100_000 || random.below(20) == 0 {
-                    heap.check().unwrap();
+        with_heap(size, config, |heap| {
+            let (mut random, mut record) = (Random(seed), Record::default());
+            for round in 0..8 {
+                let growing = [60, 30, 79, 20][round % 4];
+                for _ in 0..500 {
+                    step(heap, &mut record, &mut random, growing);
+                    if size < 100_000 || random.below(20) == 0 {
+                        heap.check().unwrap();
+                    }
+                }
+                let live = heap.blocks().filter(|block| block.state == State::Used).count();
+                assert_eq!(live, record.0.len());
+            }
+            let slots: u64 = heap.stats().unwrap().classes.iter().map(|class| class.allocs).sum();
+            assert!(size < 100_000 || slots > 500, "only {slots} slots were served");
+            for start in record.0.keys() {
+                freed(heap, *start).unwrap();
+            }
+            one_gap_is_left(heap);
+        });
+    }
+}
+
+#[test]
+fn a_slot_has_the_alignment_of_its_size() {
+    with_heap(1_000_000, Config::without_slab(), |heap| {
+        for size in SIZES {
+            let own = 1 << size.trailing_zeros();
+            for _ in 0..70 {
+                let slot = heap.alloc_layout(Layout::from_size_align(size, own).unwrap()).unwrap();
+                assert_eq!((slot.addr().get() % own, heap.usable_size(slot.as_ptr())), (0, Ok(size)));
+            }
+            let block = heap.alloc_layout(Layout::from_size_align(size, 2 * own).unwrap()).unwrap();
+            let found = heap.blocks().find(|it| it.address + GRANULE == block.addr().get()).map(|it| it.kind);
+            assert_eq!(found, if own == GRANULE / 2 { None } else { Some(Kind::Block) }, "twice {own}");
+        }
+        heap.check().unwrap();
+    });
+}
+
+/// Fills a heap and frees every third object: runs full and not full, and magazines with some slots.
+fn with_busy_heap(test: impl FnOnce(&GeneralHeap<'_>)) {
+    with_heap(300_000, Config::without_slab(), |heap| {
+        let objects: Vec<_> = (0..900).map(|n| heap.alloc(1 + n * 7 % 300).unwrap().addr().get()).collect();
+        objects.into_iter().step_by(3).for_each(|object| freed(heap, object).unwrap());
+        heap.check().unwrap();
+        test(heap);
+    });
+}
+
+/// Changes something in the classes, which must be reported, and back.
+fn reports(heap: &GeneralHeap<'_>, what: &str, change: impl Fn(&mut Classes<'_>)) {
+    let turn = || change(heap.lock_blocks().unwrap().classes.get_mut().unwrap());
+    turn();
+    let found = heap.check();
+    assert!(!matches!(found, Ok(()) | Err(Violation::Reentered)), "{what}: {found:?}");
+    turn();
+    assert_eq!(heap.check(), Ok(()), "{what}, put right");
+}
+
+fn classes<R>(heap: &GeneralHeap<'_>, look: impl FnOnce(&mut Classes<'_>) -> R) -> R {
+    look(heap.lock_blocks().unwrap().classes.get_mut().unwrap())
+}
+
+#[test]
+fn every_class_of_a_kib_that_is_changed_is_reported() {
+    with_busy_heap(|heap| {
+        for kib in 0..classes(heap, |classes| classes.class_of_mut().len()) {
+            for change in [1, 2, 3, 5, 16, 255] {
+                reports(heap, &std::format!("KiB {kib}, {change}"), |classes| {
+                    *classes.class_of_mut().get_mut(kib).unwrap() ^= change;
+                });
+            }
+        }
+    });
+}
+
+#[test]
+fn every_mark_that_is_flipped_is_reported() {
+    with_busy_heap(|heap| {
+        for word in 0..classes(heap, |classes| classes.marks_mut().len()) {
+            for bit in (0..BITS).filter(|bit| bit % 4 == 0 || word % 7 == 0) {
+                reports(heap, &std::format!("mark {bit} of word {word}"), |classes| {
+                    *classes.marks_mut().get_mut(word).unwrap() ^= 1 << bit;
+                });
+            }
+        }
+    });
+}
+
+#[test]
+fn every_bit_of_the_open_runs_that_is_flipped_is_reported() {
+    with_busy_heap(|heap| {
+        let places: Vec<Range<usize>> =
+            classes(heap, |classes| (0..classes.open.levels()).map(|level| classes.open.places(level)).collect());
+        for place in places.into_iter().flatten() {
+            for bit in 0..BITS {
+                reports(heap, &std::format!("bit {bit} of word {place}"), |classes| {
+                    *classes.open.word_mut(place).unwrap() ^= 1 << bit;
+                });
+            }
+        }
+    });
+}
+
+#[test]
+fn every_field_of_a_magazine_that_is_changed_is_reported() {
+    with_busy_heap(|heap| {
+        for class in 0..classes(heap, |classes| classes.count()) {
+            let held = classes(heap, |classes| classes.held(class));
+            // The count, the distance from the peak, the runs, and each slot that is held. (A count that is a little off may make
+            // another magazine that is whole.)
+            for field in [0, 1, 3].into_iter().chain(4..4 + held) {
+                for change in [if field == 0 { 64 } else { 1 }, 1 << 31] {
+                    reports(heap, &std::format!("field {field} of class {class}, {change}"), |classes| {
+                        *classes.magazine_mut(class).unwrap().field_mut(field).unwrap() ^= change;
+                    });
                 }
             }
-            assert_eq!(live_objects(&heap), record.0.len());
+            // What is above the count is nobody's.
+            for field in 4 + held..4 + Magazine::SLOTS {
+                classes(heap, |classes| *classes.magazine_mut(class).unwrap().field_mut(field).unwrap() ^= 1);
+                assert_eq!(heap.check(), Ok(()));
+            }
         }
-        let starts: Vec<usize> = record.0.keys().copied().collect();
-        for start in starts {
-            // SAFETY: nobody uses the object.
-            unsafe { heap.free(object(&heap, start)) }.unwrap();
+    });
+}
+
+#[test]
+fn two_slots_of_a_magazine_that_are_the_same_are_reported() {
+    with_busy_heap(|heap| {
+        let mut tried = 0;
+        for class in (0..CLASSES).filter(|class| classes(heap, |classes| classes.held(*class)) > 1) {
+            tried += 1;
+            let first = classes(heap, |classes| *classes.magazine_mut(class).unwrap().field_mut(4).unwrap());
+            let second = classes(heap, |classes| *classes.magazine_mut(class).unwrap().field_mut(5).unwrap());
+            reports(heap, "twice", |classes| {
+                *classes.magazine_mut(class).unwrap().field_mut(5).unwrap() ^= first ^ second;
+            });
         }
-        one_gap_is_left(&heap);
-    }
+        assert!(tried > 8, "{tried} classes");
+    });
 }
