@@ -205,7 +205,7 @@ impl<P: Policy> Blocks<'_, P> {
         demand(classes.marked() == live, Violation::Count)?;
         for (class, (counted, told)) in census.iter().zip(classes.stats()).enumerate() {
             let is_told = (counted.runs, counted.live_objects) == (told.runs, told.live_objects);
-            demand(is_told && told.peak_objects >= told.live_objects, Violation::Count)?;
+            demand(is_told && told.peak_runs >= told.runs, Violation::Count)?;
             // Each slot in the magazine is a different one of a run.
             let magazine = Violation::Magazine { slot_size: told.slot_size };
             demand(classes.count_of(class) == counted.slots, magazine)?;

@@ -95,18 +95,19 @@ pub(crate) fn slot_size(class: usize) -> usize {
 
 /// A stack of free slots of one class, and what the class counts.
 ///
-/// Invariants: the first `count` of `slots` are different slots of runs of the class, none live; `count <= MAGAZINE`.
+/// Invariants: the first `count` of `slots` are different slots of runs of the class, none live; `count <= MAGAZINE`. The other slots
+/// of the runs are live, or free and not in the magazine; the live ones are `out - count`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C)]
 pub(crate) struct Magazine {
     count: u32,
-    /// How many fewer slots are live now than were at most.
-    objects_below: u32,
+    /// Slots that are live or in the magazine.
+    out: u32,
     /// Requests that were served.
     allocs: usize,
-    peak_objects: u32,
-    /// Runs of the class, and those that there ever were.
+    /// Runs of the class, the most at once, and those that there ever were.
     runs: u32,
+    peak_runs: u32,
     opened: usize,
     /// Where the slots start, from the oldest to the newest.
     slots: [u32; MAGAZINE],
@@ -115,8 +116,7 @@ pub(crate) struct Magazine {
 // SAFETY: integers.
 #[expect(unsafe_code, reason = "that every bit pattern is a value")]
 unsafe impl Plain for Magazine {
-    const ZERO: Self =
-        Self { count: 0, objects_below: 0, allocs: 0, peak_objects: 0, runs: 0, opened: 0, slots: [0; MAGAZINE] };
+    const ZERO: Self = Self { count: 0, out: 0, allocs: 0, runs: 0, peak_runs: 0, opened: 0, slots: [0; MAGAZINE] };
 }
 
 /// An address in a run.
@@ -297,12 +297,6 @@ impl<'a> Classes<'a> {
         *self.marks.get_mut(at.chunk() as usize)? |= bit_of(at);
         magazine.count = top;
         magazine.allocs = magazine.allocs.wrapping_add(1);
-        let at_peak;
-        (magazine.objects_below, at_peak) = magazine.objects_below.overflowing_sub(1);
-        if at_peak {
-            magazine.objects_below = 0;
-            magazine.peak_objects = magazine.peak_objects.wrapping_add(1);
-        }
         Some(at)
     }
 
@@ -319,7 +313,6 @@ impl<'a> Classes<'a> {
         *mark ^= bit_of(at);
         *free = at.index();
         magazine.count = magazine.count.wrapping_add(1);
-        magazine.objects_below = magazine.objects_below.wrapping_add(1);
         Some(())
     }
 
@@ -337,6 +330,11 @@ impl<'a> Classes<'a> {
 
     fn is_marked(&self, at: Offset) -> bool {
         self.marks.get(at.chunk() as usize) & bit_of(at) != 0
+    }
+
+    /// Returns the class of the live slot that starts at `at`.
+    pub(crate) fn live_class(&self, at: Offset) -> Option<usize> {
+        self.is_marked(at).then(|| self.class_at(at))
     }
 
     /// Returns what lies at `at`, if that is in a run.
@@ -416,6 +414,7 @@ impl<'a> Classes<'a> {
         free.get_mut(..count)?.reverse();
         let magazine = self.magazines.get_mut(class)?;
         (magazine.slots, magazine.count) = (free, count as u32);
+        magazine.out = magazine.out.wrapping_add(count as u32);
         let bit = self.bit_in_open(class, run);
         if left {
             self.open.set(bit)
@@ -446,6 +445,7 @@ impl<'a> Classes<'a> {
         self.set_class(run, class, class.wrapping_add(1) as u8)?;
         let magazine = self.magazines.get_mut(class)?;
         magazine.runs = magazine.runs.wrapping_add(1);
+        magazine.peak_runs = magazine.peak_runs.max(magazine.runs);
         magazine.opened = magazine.opened.wrapping_add(1);
         self.fill(class, run)
     }
@@ -461,6 +461,11 @@ impl<'a> Classes<'a> {
     /// Returns how many slots a class's magazine holds.
     pub(crate) fn held(&self, class: usize) -> usize {
         self.magazines.get_ref(class).map_or(0, |magazine| magazine.count as usize).min(MAGAZINE)
+    }
+
+    /// Returns whether a class's magazine has no room for another slot.
+    pub(crate) fn is_full(&self, class: usize) -> bool {
+        self.held(class) == MAGAZINE
     }
 
     /// Gives slot `index` of a class's magazine back to its run, where it stays until [`drop_oldest`](Self::drop_oldest). Returns the
@@ -496,7 +501,9 @@ impl<'a> Classes<'a> {
                 kept = kept.wrapping_add(1);
             }
         }
-        self.magazines.get_mut(class)?.count = kept;
+        let magazine = self.magazines.get_mut(class)?;
+        magazine.count = kept;
+        magazine.out = magazine.out.wrapping_sub(held as u32).wrapping_add(kept);
         Some(())
     }
 
@@ -510,15 +517,15 @@ impl<'a> Classes<'a> {
         let mut stats = [ClassStats::default(); CLASSES];
         for (class, figures) in stats.iter_mut().enumerate() {
             let Some(magazine) = self.magazines.get_ref(class) else { break };
-            let live = magazine.peak_objects.wrapping_sub(magazine.objects_below) as usize;
+            let live = magazine.out.wrapping_sub(magazine.count) as usize;
             let slots = TABLE.get(class).map_or(0, |class| class.slots);
             *figures = ClassStats {
                 slot_size: slot_size(class),
                 runs: magazine.runs as usize,
+                peak_runs: magazine.peak_runs as usize,
                 opened: magazine.opened as u64,
                 slots: magazine.runs.wrapping_mul(slots) as usize,
                 live_objects: live,
-                peak_objects: magazine.peak_objects as usize,
                 allocs: magazine.allocs as u64,
                 frees: magazine.allocs.wrapping_sub(live) as u64,
             };
@@ -628,7 +635,7 @@ impl Magazine {
 
     /// Returns a field by its number: the count, the figures, then the slots.
     pub(crate) fn field_mut(&mut self, field: usize) -> Option<&mut u32> {
-        let figures = [&mut self.count, &mut self.objects_below, &mut self.peak_objects, &mut self.runs];
+        let figures = [&mut self.count, &mut self.out, &mut self.runs, &mut self.peak_runs];
         figures.into_iter().chain(&mut self.slots).nth(field)
     }
 }

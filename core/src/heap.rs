@@ -451,7 +451,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         let old = NonNull::new(ptr).ok_or(invalid(Reason::OutsideHeap))?;
         let (new, old_size) = match resized {
             Resize::InPlace => return Ok(old),
-            Resize::To(new, old_size) => (new, old_size),
+            Resize::To(new) => return Ok(new),
             Resize::Move(old_size) => match self.alloc_at(size, alignment) {
                 Ok(new) => (new, old_size),
                 // A slot of a larger class.

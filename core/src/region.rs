@@ -79,6 +79,15 @@ impl<'a> Region<'a> {
         Some(unsafe { NonNull::new_unchecked(place) })
     }
 
+    /// Copies `count` granules from `from` to a place in the region, if the region has both.
+    pub(crate) fn copy(&mut self, from: Offset, to: NonNull<u8>, count: Granules) {
+        let to = Offset::of_byte(to.addr().get().wrapping_sub(self.base.addr()));
+        if let (Some(from), Some(to)) = (self.pointer(from, count), self.pointer(to, count)) {
+            // SAFETY: in the region with `count` granules each: `pointer` has compared that.
+            unsafe { copy(from, to, count) };
+        }
+    }
+
     /// Returns what the `next` field says of a successor at `next`: null where there is none.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn link_to(&self, next: Offset) -> *mut FreeHeader {

@@ -97,8 +97,10 @@ impl<'a, P: Policy> Blocks<'a, P> {
     pub(crate) fn free_object(&mut self, at: Offset) -> Result<(), Reason> {
         let Some(slot) = self.live_slot(at) else { return self.free(at) };
         let class = slot.map_err(|reason| self.counters.refused(reason))?.class;
-        // The magazine is full. The slot is live still, so that its run stays.
-        self.give_back_slots(class, HALF);
+        if self.classes.get().is_some_and(|classes| classes.is_full(class)) {
+            // The slot is live still, so that its run stays.
+            self.give_back_slots(class, HALF);
+        }
         // Not reached: a failure, which only destroyed bookkeeping has.
         self.classes.get_mut().and_then(|classes| classes.push(at)).ok_or(Reason::NotAStart)
     }
@@ -112,6 +114,8 @@ impl<'a, P: Policy> Blocks<'a, P> {
 
     /// Gives the object that starts at `at` a size of `size` bytes, where it stands if `stay` and if it can. A slot stays if the same class
     /// serves the new size; a block moves to a slot if a class serves that and has one.
+    ///
+    /// A move from or to a slot is done here, under the lock: at most a slot's bytes are copied.
     #[inline(never)]
     pub(crate) fn resize_object(
         &mut self,
@@ -122,18 +126,39 @@ impl<'a, P: Policy> Blocks<'a, P> {
     ) -> Result<Resize, Reason> {
         let Some(classes) = self.classes.get() else { return self.resize(at, size, stay) };
         let class = classes.serving(size, alignment);
+        if let Some(old_class) = classes.live_class(at) {
+            if stay && class == Some(old_class) {
+                return Ok(Resize::InPlace);
+            }
+            let old_size = slot_size(old_class);
+            let new = match class {
+                Some(class) => self.alloc_slot(class),
+                None => self.alloc_block(size, alignment),
+            };
+            return match new {
+                Some(new) => self.move_to(at, new, old_size.min(size)),
+                None => Ok(Resize::Move(old_size)),
+            };
+        }
         if let Some(slot) = self.live_slot(at) {
-            let slot = slot.map_err(|reason| self.counters.refused(reason))?;
-            let stays = stay && class == Some(slot.class);
-            return Ok(if stays { Resize::InPlace } else { Resize::Move(slot_size(slot.class)) });
+            slot.map_err(|reason| self.counters.refused(reason))?;
         }
         if let Some(class) = class {
-            let size = self.intact(at)?.size().payload();
-            if let Some(slot) = self.alloc_slot(class) {
-                return Ok(Resize::To(slot, size));
+            let old_size = self.intact(at)?.size().payload();
+            if let Some(new) = self.alloc_slot(class) {
+                return self.move_to(at, new, old_size.min(size));
             }
         }
         self.resize(at, size, stay)
+    }
+
+    /// Copies `bytes` of the live object at `at` to a new one, and frees the old one.
+    fn move_to(&mut self, at: Offset, new: NonNull<u8>, bytes: usize) -> Result<Resize, Reason> {
+        self.region.copy(at, new, Granules::from_bytes_ceil(bytes));
+        if self.free_slot(at).is_none() {
+            self.free_object(at)?;
+        }
+        Ok(Resize::To(new))
     }
 
     /// Returns how many bytes the object that starts at `at` can hold.

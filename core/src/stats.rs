@@ -63,14 +63,14 @@ pub struct ClassStats {
     pub slot_size: usize,
     /// Runs that the class has now.
     pub runs: usize,
+    /// The most runs that it ever had at once.
+    pub peak_runs: usize,
     /// Runs that the class ever had. Each counts as a request in the block segment's `allocs`.
     pub opened: u64,
     /// Slots in these runs.
     pub slots: usize,
     /// Slots that are allocated now.
     pub live_objects: usize,
-    /// The most slots that were ever allocated at once.
-    pub peak_objects: usize,
     /// Requests that were served.
     pub allocs: u64,
     /// Frees that were accepted.

@@ -153,8 +153,8 @@ pub(crate) enum Resize {
     InPlace,
     /// It must move; it has this many bytes.
     Move(usize),
-    /// It must move to this slot, which was allocated for it; it has this many bytes.
-    To(NonNull<u8>, usize),
+    /// It has moved here.
+    To(NonNull<u8>),
 }
 
 /// Divides by a number that is known at set-up, with a multiplication: a division instruction takes longer than the rest of a

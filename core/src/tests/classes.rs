@@ -286,9 +286,9 @@ fn every_field_of_a_magazine_that_is_changed_is_reported() {
     with_busy_heap(|heap| {
         for class in 0..classes(heap, |classes| classes.count()) {
             let held = classes(heap, |classes| classes.held(class));
-            // The count, the distance from the peak, the runs, and each slot that is held. (A count that is a little off may make
+            // The count, what is out, the runs, and each slot that is held. (A count that is a little off may make
             // another magazine that is whole.)
-            for field in [0, 1, 3].into_iter().chain(4..4 + held) {
+            for field in (0..3).chain(4..4 + held) {
                 for change in [if field == 0 { 64 } else { 1 }, 1 << 31] {
                     reports(heap, &std::format!("field {field} of class {class}, {change}"), |classes| {
                         *classes.magazine_mut(class).unwrap().field_mut(field).unwrap() ^= change;
