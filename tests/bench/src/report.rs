@@ -28,7 +28,8 @@ How it is measured:
   live, over all bytes of the region. \"Resident\": what became resident in a fresh process by the row's work.
 - Instructions are callgrind's and do not depend on the machine's load; its mispredicted branches are those of a simple
   model of a predictor. A run does not count them anew: `cargo run --release -p slabfit-bench -- --counts` does.
-- System allocators (glibc, mimalloc, jemalloc, snmalloc) have no limit to keep and mostly take no lock.
+- System allocators (glibc, mimalloc, jemalloc, snmalloc, rpmalloc, scudo) have no limit to keep and mostly take no
+  lock. scudo comes without a realloc: it allocates, copies and frees.
 ";
 
 /// Columns of a row's table: the figure's name and its title.
