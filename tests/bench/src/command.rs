@@ -7,6 +7,12 @@ slabfit-bench [--row NAME]... [--quick] [--counts] [--results FOLDER] [--report 
     Measures all rows, or those whose names begin with NAME, and writes the results (CSV, SVG: tests/bench/results) and
     the report (BENCHMARKS.md). --quick does a little of everything, as a test, and writes below the temporary folder
     unless told where. --counts counts instructions with callgrind (for rows that are sequences) instead of time.
+slabfit-bench --programs [--preload FILE] [--root FOLDER] [--placement WORD]... [--only NAME]... [--rounds N] [--short]
+                         [--results FOLDER] [--report FILE]
+    Runs real programs under glibc's malloc, jemalloc, mimalloc and libmem_preload.so (FILE, or the one beside this
+    program) in turn, N rounds, and compares what they print and take. --placement adds a column with that
+    SLABFIT_PLACEMENT. FOLDER, laid out as / is, has programs and libraries that are not installed. --short does a little,
+    as a test, and writes no results.
 slabfit-bench --profile ROW SUBJECT [LAPS]
     Runs a row's work on one subject, for perf and the like. Subjects: \"slabfit next fit\", talc, glibc, ...
 slabfit-bench --once ROW SUBJECT
@@ -19,6 +25,8 @@ slabfit-bench --growth-op HOLES SUBJECT [PAIRS]
 pub enum Command {
     /// A run of the benchmark.
     Run(Run),
+    /// Real programs.
+    Programs(Programs),
     /// One figure, for the process that started this one.
     Child(Child),
 }
@@ -30,6 +38,25 @@ pub struct Run {
     pub quick: bool,
     /// Instructions, not time.
     pub counts: bool,
+    /// Where the CSV and SVG files are.
+    pub results: PathBuf,
+    /// The report's file.
+    pub report: PathBuf,
+}
+
+/// A run of real programs.
+pub struct Programs {
+    only: Vec<String>,
+    /// The preload library, if it is not beside this program.
+    pub preload: Option<PathBuf>,
+    /// Where more programs and libraries are.
+    pub root: Option<PathBuf>,
+    /// Placements that have a column, beside the library's default.
+    pub placements: Vec<String>,
+    /// How often each program is run under each allocator.
+    pub rounds: usize,
+    /// A little of everything.
+    pub short: bool,
     /// Where the CSV and SVG files are.
     pub results: PathBuf,
     /// The report's file.
@@ -81,9 +108,19 @@ impl Run {
     }
 }
 
+impl Programs {
+    /// Whether a program was asked for.
+    pub fn wants(&self, program: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|wanted| program.starts_with(wanted.as_str()))
+    }
+}
+
 /// What the arguments ask for, or how it is asked.
 pub fn parse(arguments: &[String]) -> Result<Command, String> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if let ["--programs", words @ ..] = words.as_slice() {
+        return programs(words).map(Command::Programs);
+    }
     child(&words).map_or_else(|| run(&words).map(Command::Run), |child| Ok(Command::Child(child)))
 }
 
@@ -133,6 +170,44 @@ fn run(words: &[&str]) -> Result<Run, String> {
     Ok(Run { rows, quick, counts, results: results.unwrap_or(results_at), report: report.unwrap_or(report_at) })
 }
 
+fn programs(words: &[&str]) -> Result<Programs, String> {
+    /// Rounds of a run whose figures count.
+    const ROUNDS: usize = 7;
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut options = Programs {
+        only: Vec::new(),
+        preload: None,
+        root: None,
+        placements: Vec::new(),
+        rounds: 0,
+        short: false,
+        results: package.join("results"),
+        report: package.join("../../BENCHMARKS.md"),
+    };
+    let mut words = words.iter();
+    while let Some(&word) = words.next() {
+        let mut value = || words.next().map(|word| String::from(*word)).ok_or(format!("{word} needs a value\n{USAGE}"));
+        match word {
+            "--only" => options.only.push(value()?),
+            "--preload" => options.preload = Some(value()?.into()),
+            "--root" => options.root = Some(value()?.into()),
+            "--placement" => options.placements.push(value()?),
+            "--results" => options.results = value()?.into(),
+            "--report" => options.report = value()?.into(),
+            "--rounds" => {
+                let rounds = value()?.parse().ok().filter(|&rounds| rounds > 0);
+                options.rounds = rounds.ok_or(format!("--rounds needs a number\n{USAGE}"))?;
+            }
+            "--short" => options.short = true,
+            _ => return Err(USAGE.to_owned()),
+        }
+    }
+    if options.rounds == 0 {
+        options.rounds = if options.short { 1 } else { ROUNDS };
+    }
+    Ok(options)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +228,17 @@ mod tests {
         let Ok(Command::Run(run)) = parse_words(&["--quick"]) else { panic!("a run") };
         assert!(run.results.starts_with(std::env::temp_dir()));
         assert!(run.report.starts_with(std::env::temp_dir()));
+    }
+
+    #[test]
+    fn programs_are_run_often_enough_and_those_that_are_named() {
+        let Ok(Command::Programs(all)) = parse_words(&["--programs"]) else { panic!("programs") };
+        assert!(all.rounds >= 7 && !all.short && all.wants("perl"));
+        let words = ["--programs", "--short", "--only", "git", "--placement", "next", "--preload", "/lib.so"];
+        let Ok(Command::Programs(short)) = parse_words(&words) else { panic!("programs") };
+        assert!(short.rounds == 1 && short.wants("git log") && !short.wants("perl"));
+        assert_eq!((short.placements, short.preload), (vec!["next".to_owned()], Some("/lib.so".into())));
+        assert!(parse_words(&["--programs", "--rounds", "0"]).is_err_and(|error| error.contains("a number")));
     }
 
     #[test]

@@ -141,6 +141,7 @@ pub fn lap<S: Subject>(setup: &Setup<'_>, stream: &Stream) -> Lap {
 /// One thread's part of a common work on `subject`: `start` and `end` are called around the measured operations.
 pub fn part<S: Subject>(subject: &S, stream: &Stream, start: impl FnOnce(), end: impl FnOnce()) {
     let mut slots = vec![VACANT; stream.slots];
+    subject.enter();
     run(subject, &stream.warm, &mut slots);
     start();
     run(subject, &stream.ops, &mut slots);

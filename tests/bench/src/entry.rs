@@ -7,9 +7,9 @@ use crate::ops::Stream;
 use crate::subject::{Kind, Setup, Subject};
 use crate::subjects::Arena;
 use crate::subjects::floor::{Empty, LockPair, NodeList};
-use crate::subjects::no_std::{Buddy, Dlmalloc, Good, LinkedList, Rlsf, Talc};
+use crate::subjects::no_std::{Buddy, Dlmalloc, Good, LinkedList, Pico, Rlsf, Talc};
 use crate::subjects::ours::Slabfit;
-use crate::subjects::system::{Glibc, Jemalloc, Mimalloc, Snmalloc};
+use crate::subjects::system::{Glibc, Jemalloc, Mimalloc, Rpmalloc, Scudo, Snmalloc};
 use crate::subjects::textbook::Textbook;
 use crate::threads;
 use slabfit::{FirstFit, General, NextFit, RawLock, SpinLock};
@@ -69,11 +69,12 @@ fn bounded<L: RawLock + Send + Sync + 'static>() -> Vec<Entry> {
     entries
 }
 
-fn peers<L: RawLock + Send + Sync + 'static>() -> [Entry; 7] {
+fn peers<L: RawLock + Send + Sync + 'static>() -> [Entry; 8] {
     [
         Entry::of::<Arena<L, Talc>>(),
         Entry::of::<Arena<L, Rlsf>>(),
         Entry::of::<Arena<L, Dlmalloc>>(),
+        Entry::of::<Arena<L, Pico>>(),
         Entry::of::<Arena<L, Good>>(),
         Entry::of::<Arena<L, Buddy>>(),
         Entry::of::<Arena<L, LinkedList>>(),
@@ -81,8 +82,16 @@ fn peers<L: RawLock + Send + Sync + 'static>() -> [Entry; 7] {
     ]
 }
 
-fn systems() -> [Entry; 4] {
-    [Entry::of::<Glibc>(), Entry::of::<Mimalloc>(), Entry::of::<Jemalloc>(), Entry::of::<Snmalloc>()]
+/// The allocators of hosted programs. All of them build from their crates' sources, with cc and c++.
+fn systems() -> [Entry; 6] {
+    [
+        Entry::of::<Glibc>(),
+        Entry::of::<Mimalloc>(),
+        Entry::of::<Jemalloc>(),
+        Entry::of::<Snmalloc>(),
+        Entry::of::<Rpmalloc>(),
+        Entry::of::<Scudo>(),
+    ]
 }
 
 /// Every subject, under the spin lock where it needs one. The empty one comes first.

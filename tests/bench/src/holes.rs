@@ -30,6 +30,12 @@ pub fn heap(holes: usize) -> usize {
     (segment.div_ceil(3) * 4).next_multiple_of(1 << 16)
 }
 
+/// Bytes of a peer's arena that holds the scene, whatever peer it is: the most that one takes for a small object is 64
+/// (picoalloc). What others have left is filled.
+pub fn arena(holes: usize) -> usize {
+    heap(holes).max((holes * 2 * 64 + 4 * REQUEST).next_multiple_of(1 << 16))
+}
+
 /// Ticks of single operations: of the pairs, the allocs and the frees.
 #[derive(Default)]
 pub struct Ticks {

@@ -1,7 +1,8 @@
 //! slabfit beside its peers: one process, one lock type, one sequence of operations.
 //!
 //! Every figure in the README and the docs comes from here. `--help` says how it is used; `rows` what is measured,
-//! `subjects` who; `drive` is the loop around them and `entry` the list of all its compiled copies.
+//! `subjects` who; `drive` is the loop around them and `entry` the list of all its compiled copies. `programs` is apart from
+//! these: real programs as processes, each under one allocator after the other.
 
 mod callgrind;
 mod clock;
@@ -13,6 +14,7 @@ mod lock;
 mod numbers;
 mod ops;
 mod plot;
+mod programs;
 mod region;
 mod report;
 mod resident;
@@ -24,8 +26,8 @@ mod targets;
 mod threads;
 mod trace;
 
-use command::{Child, Command, Run};
-use rows::{Effort, counts, growth, start_up};
+use command::{Child, Command, Programs, Run};
+use rows::{Effort, Row, counts, growth, start_up};
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
@@ -34,13 +36,8 @@ use table::Table;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match command::parse(&arguments) {
-        Ok(Command::Run(options)) => match run(&options) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("slabfit-bench: {error}");
-                ExitCode::FAILURE
-            }
-        },
+        Ok(Command::Run(options)) => exit(run(&options)),
+        Ok(Command::Programs(options)) => exit(run_programs(&options)),
         Ok(Command::Child(child)) => be(&child).map_or(ExitCode::FAILURE, |answer| {
             println!("{answer}");
             ExitCode::SUCCESS
@@ -52,12 +49,22 @@ fn main() -> ExitCode {
     }
 }
 
+/// The exit status of a run, whose error is said.
+fn exit(result: io::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("slabfit-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Measures the rows that were asked for, adds them to those measured before, and writes the report of all.
 fn run(options: &Run) -> io::Result<()> {
     let rows = rows::all();
     let effort = Effort { quick: options.quick };
-    let names: Vec<String> = rows.iter().map(|row| row.name.clone()).collect();
-    let mut table = Table::load(&options.results, &names);
+    let mut table = load(&rows, &options.results);
     for row in rows.iter().filter(|row| options.wants(&row.name)) {
         println!("\n{}: {}", row.name, row.about);
         let newer = if options.counts { counts::run(&row.name, effort) } else { (row.run)(effort) };
@@ -66,11 +73,33 @@ fn run(options: &Run) -> io::Result<()> {
         table.save(&options.results)?;
     }
     plot::all(&table, &rows, &options.results)?;
-    let text = report::markdown(&table, &rows);
-    std::fs::write(&options.report, text)?;
+    publish(&table, &rows, &options.results, &options.report)?;
     println!("\n{}", report::summary(&table));
     println!("{} and {} are up to date", options.report.display(), shown(&options.results));
     Ok(())
+}
+
+/// Runs real programs, and adds a full run to the report.
+fn run_programs(options: &Programs) -> io::Result<()> {
+    if !programs::run(options)? {
+        return Ok(());
+    }
+    let rows = rows::all();
+    publish(&load(&rows, &options.results), &rows, &options.results, &options.report)?;
+    println!("{} is up to date", options.report.display());
+    Ok(())
+}
+
+/// What was measured before.
+fn load(rows: &[Row], results: &Path) -> Table {
+    let names: Vec<String> = rows.iter().map(|row| row.name.clone()).collect();
+    Table::load(results, &names)
+}
+
+/// Writes the report of all rows, and of the programs as far as they were run.
+fn publish(table: &Table, rows: &[Row], results: &Path, report: &Path) -> io::Result<()> {
+    let programs = Table::load(results, &[programs::NAME.to_owned()]);
+    std::fs::write(report, report::markdown(table, rows, &programs))
 }
 
 fn shown(folder: &Path) -> String {

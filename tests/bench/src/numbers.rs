@@ -1,13 +1,13 @@
 //! Medians and percentiles.
 
-/// A median with the quartiles around it: half of all repetitions lie between `low` and `high`.
+/// A median with the quartiles around it (half of all repetitions lie between `low` and `high`) or with the extremes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
     /// The median.
     pub value: f64,
-    /// The lower quartile.
+    /// The lower quartile, or the least.
     pub low: f64,
-    /// The upper quartile.
+    /// The upper quartile, or the most.
     pub high: f64,
 }
 
@@ -22,6 +22,13 @@ impl Spread {
         samples.sort_by(f64::total_cmp);
         let at = |share| percentile(&samples, share);
         Self { value: at(0.5), low: at(0.25), high: at(0.75) }
+    }
+
+    /// Of all `samples`, of which there must be some, with the least and the most of them.
+    pub fn extremes(mut samples: Vec<f64>) -> Self {
+        samples.sort_by(f64::total_cmp);
+        let at = |share| percentile(&samples, share);
+        Self { value: at(0.5), low: at(0.0), high: at(1.0) }
     }
 
     /// All three less `amount`.
@@ -44,5 +51,6 @@ mod tests {
         let spread = Spread::of(vec![5.0, 1.0, 4.0, 2.0, 3.0]);
         assert_eq!(spread, Spread { value: 3.0, low: 2.0, high: 4.0 });
         assert_eq!(spread.less(1.0), Spread { value: 2.0, low: 1.0, high: 3.0 });
+        assert_eq!(Spread::extremes(vec![5.0, 1.0, 4.0]), Spread { value: 4.0, low: 1.0, high: 5.0 });
     }
 }

@@ -9,8 +9,10 @@ use plotters::prelude::*;
 use std::io;
 use std::path::Path;
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Outcome = Result<(), Box<dyn std::error::Error>>;
+/// A picture, or a part of it.
+pub type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+/// Whether it was drawn.
+pub type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 const BAR: i32 = 22;
 const TITLE: i32 = 40;
@@ -99,7 +101,8 @@ fn bar(root: &Area<'_>, top: i32, name: &str, line: &Line, length: &impl Fn(f64)
     text(root, (end, top + 2), 12, &format!("{value:.2}"))
 }
 
-fn text(root: &Area<'_>, at: (i32, i32), size: i32, words: &str) -> Outcome {
+/// Writes words; `at` is their upper left corner.
+pub fn text(root: &Area<'_>, at: (i32, i32), size: i32, words: &str) -> Outcome {
     root.draw(&Text::new(words.to_owned(), at, (FONT, size).into_font()))?;
     Ok(())
 }

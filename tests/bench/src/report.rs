@@ -1,5 +1,6 @@
 //! The figures as text.
 
+use crate::programs::ratios;
 use crate::rows::Row;
 use crate::subject::Kind;
 use crate::table::Table;
@@ -28,7 +29,18 @@ How it is measured:
   live, over all bytes of the region. \"Resident\": what became resident in a fresh process by the row's work.
 - Instructions are callgrind's and do not depend on the machine's load; its mispredicted branches are those of a simple
   model of a predictor. A run does not count them anew: `cargo run --release -p slabfit-bench -- --counts` does.
-- System allocators (glibc, mimalloc, jemalloc, snmalloc) have no limit to keep and mostly take no lock.
+- System allocators (glibc, mimalloc, jemalloc, snmalloc, rpmalloc, scudo) have no limit to keep and mostly take no
+  lock. scudo comes without a realloc: it allocates, copies and frees.
+";
+
+const PROGRAMS: &str = "
+## programs
+Real programs of Debian as processes of their own, under one allocator after the other, which is preloaded in place of their
+own, round after round; what they print is compared byte by byte. slabfit is `libmem_preload.so` with a heap of 1 GiB, by its default
+placement or by the one that is named. Time is the processor's, user and system, of the program and its children; of redis the
+server's, which `redis-benchmark` keeps busy. A ratio is of two runs of one round. `SLABFIT_MEASURE=1 ci/46-programs` measures it.
+
+![programs](tests/bench/results/programs.svg)
 ";
 
 /// Columns of a row's table: the figure's name and its title.
@@ -105,12 +117,16 @@ fn number(value: f64) -> String {
     }
 }
 
-/// The whole report.
-pub fn markdown(table: &Table, rows: &[Row]) -> String {
+/// The whole report; `programs` is the table of real programs, or is empty.
+pub fn markdown(table: &Table, rows: &[Row], programs: &Table) -> String {
     let mut text = format!("{INTRODUCTION}\nThis machine: {}.\n\n## Targets\n\n{}", machine(), summary(table));
     for Row { name, about, .. } in rows.iter().filter(|row| !table.subjects(&row.name).is_empty()) {
         let _ = write!(text, "\n## {name}\n{about}.\n\n![{name}](tests/bench/results/{name}.svg)\n\n");
         text += &columns(table, name);
+    }
+    if !programs.lines.is_empty() {
+        text += PROGRAMS;
+        text += &ratios::markdown(programs);
     }
     text
 }

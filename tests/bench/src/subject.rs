@@ -99,6 +99,9 @@ pub trait Subject: Sync + Sized + 'static {
     /// Nobody else may use the region's bytes while the subject is used.
     unsafe fn over(setup: &Setup<'_>) -> Box<Self>;
 
+    /// Makes the calling thread known, where it is another than the one that called [`over`](Self::over).
+    fn enter(&self) {}
+
     /// Memory for `layout`, or null.
     fn alloc(&self, layout: Layout) -> *mut u8;
 

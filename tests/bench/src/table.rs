@@ -94,15 +94,20 @@ impl Table {
     pub fn save(&self, folder: &Path) -> io::Result<()> {
         std::fs::create_dir_all(folder)?;
         for row in self.rows() {
-            let mut text = format!("{HEADER}\n");
-            for Line { subject, kind, metric, spread, .. } in self.lines.iter().filter(|line| line.row == row) {
-                let Spread { value, low, high } = spread;
-                let kind = kind.name();
-                let _ = writeln!(text, "{subject},{kind},{metric},{value:.3},{low:.3},{high:.3}");
-            }
-            std::fs::write(folder.join(format!("{row}.csv")), text)?;
+            std::fs::write(folder.join(format!("{row}.csv")), self.csv(row, HEADER))?;
         }
         Ok(())
+    }
+
+    /// The file of one row, below `header`.
+    pub fn csv(&self, row: &str, header: &str) -> String {
+        let mut text = format!("{header}\n");
+        for Line { subject, kind, metric, spread, .. } in self.lines.iter().filter(|line| line.row == row) {
+            let Spread { value, low, high } = spread;
+            let kind = kind.name();
+            let _ = writeln!(text, "{subject},{kind},{metric},{value:.3},{low:.3},{high:.3}");
+        }
+        text
     }
 
     /// Reads the files of `rows` that are there.

@@ -14,15 +14,15 @@ pub const NAME: &str = "worst-case";
 
 /// The setup in which a scene of `count` holes is set.
 pub fn setup(region: &Region, count: usize) -> Setup<'_> {
-    let heap = holes::heap(count);
-    let peer = heap + bookkeeping(heap, NO_SLAB);
+    let (heap, peer) = (holes::heap(count), holes::arena(count));
     Setup { region, heap, peer, slab_size: NO_SLAB, fresh: false }
 }
 
 /// A region large enough for a scene of `count` holes.
 pub fn region(count: usize) -> Region {
     let heap = holes::heap(count);
-    Region::map(heap + bookkeeping(heap, NO_SLAB)).expect("the machine has memory for every row")
+    let bytes = holes::arena(count).max(heap + bookkeeping(heap, NO_SLAB));
+    Region::map(bytes).expect("the machine has memory for every row")
 }
 
 /// Measures both scenes for every subject that manages a region.

@@ -188,6 +188,83 @@ impl Peer for Good {
     }
 }
 
+/// The region that picoalloc manages.
+struct Whole {
+    base: *mut u8,
+    size: picoalloc::Size,
+}
+
+// SAFETY: the pointer is only handed to the allocator that owns the value, which is used under a lock.
+unsafe impl Send for Whole {}
+
+impl picoalloc::Env for Whole {
+    fn total_space(&self) -> picoalloc::Size {
+        self.size
+    }
+
+    unsafe fn allocate_address_space(&mut self) -> *mut u8 {
+        self.base
+    }
+
+    unsafe fn expand_memory_until(&mut self, _: *mut u8, size: picoalloc::Size) -> bool {
+        size <= self.size
+    }
+
+    unsafe fn free_address_space(&mut self, _: *mut u8) {}
+}
+
+/// picoalloc: segregated free lists, in units of 32 bytes of which the header takes one.
+pub struct Pico(picoalloc::Allocator<Whole>);
+
+impl Pico {
+    /// Bytes of a unit.
+    const UNIT: usize = 32;
+
+    fn over(base: *mut u8, size: usize) -> Self {
+        // Rounded down: `Size` rounds up, and the last unit would not be the region's.
+        let size = picoalloc::Size::from_bytes_usize(size / Self::UNIT * Self::UNIT);
+        Self(picoalloc::Allocator::new(Whole { base, size: size.expect("no row has a region of 128 GiB") }))
+    }
+}
+
+impl Peer for Pico {
+    const NAME: &'static str = "picoalloc";
+    const KIND: Kind = Kind::NoStd;
+
+    fn new() -> Self {
+        Self::over(ptr::null_mut(), 0)
+    }
+
+    unsafe fn start(&mut self, base: *mut u8, size: usize) {
+        *self = Self::over(base, size);
+    }
+
+    #[inline(always)]
+    fn alloc(&mut self, layout: Layout) -> *mut u8 {
+        let units = |bytes| picoalloc::Size::from_bytes_usize(bytes);
+        let (Some(align), Some(size)) = (units(layout.align()), units(layout.size())) else { return ptr::null_mut() };
+        self.0.alloc(align, size).map_or(ptr::null_mut(), NonNull::as_ptr)
+    }
+
+    #[inline(always)]
+    unsafe fn dealloc(&mut self, ptr: *mut u8, _: Layout) {
+        // SAFETY: live memory is never at 0.
+        let ptr = unsafe { NonNull::new_unchecked(ptr) };
+        // SAFETY: the caller's promise, passed on.
+        unsafe { self.0.free(ptr) };
+    }
+
+    #[inline(always)]
+    unsafe fn realloc(&mut self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let units = |bytes| picoalloc::Size::from_bytes_usize(bytes);
+        let (Some(align), Some(size)) = (units(layout.align()), units(size)) else { return ptr::null_mut() };
+        // SAFETY: live memory is never at 0.
+        let ptr = unsafe { NonNull::new_unchecked(ptr) };
+        // SAFETY: the caller's promise, passed on; no row asks for zero bytes.
+        unsafe { self.0.realloc(ptr, align, size) }.map_or(ptr::null_mut(), NonNull::as_ptr)
+    }
+}
+
 /// The whole region, given to dlmalloc when it first asks the "system" for memory; after that there is none.
 struct OneArena(Cell<(*mut u8, usize)>);
 
