@@ -280,8 +280,8 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         Ok(object)
     }
 
-    /// Allocates for `layout`. With an alignment above [`GRANULE`] it is always a block: slots lie at multiples of nothing
-    /// larger.
+    /// Allocates for `layout`. With an alignment above [`GRANULE`] it is a slot of a size class, if the slot's size is a multiple of the
+    /// alignment, or else a block; never a slot of the slab.
     ///
     /// # Errors
     /// As [`alloc`](Self::alloc).
@@ -396,8 +396,9 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     /// Changes the size of the object at `ptr`: in place if possible, otherwise by alloc, copy and free. The bytes up to the
     /// smaller size keep their values.
     ///
-    /// A slot stays while it is large enough. A block that shrinks by two granules or more gives the rest back; one that
-    /// grows takes what it needs of a free block after it.
+    /// A slot of the slab stays while it is large enough, one of a size class while the same class serves the new size. A block that
+    /// shrinks by two granules or more gives the rest back; one that grows takes what it needs of a free block after it. Where a size
+    /// class serves the new size of a block and has a slot, the block moves there. A slot that is to shrink and cannot move stays.
     ///
     /// # Errors
     /// The address is no live object's, or there is no memory; the object is then as it was.

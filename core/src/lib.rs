@@ -1,4 +1,4 @@
-//! A heap in one region of memory that the caller lends: a slab for objects of one size, blocks for all others.
+//! A heap in one region of memory that the caller lends: slots for objects of one size or of a few, blocks for all others.
 //!
 //! It needs no operating system and no `std`, and never asks for more memory. What is allocated is known from a map of bits
 //! outside the heap, so every wrong free is refused with its reason, and no byte that is overwritten in the heap leads the
@@ -27,12 +27,12 @@
 //! As a program's global allocator, in a static array, with no call that sets it up:
 //!
 //! ```
-//! use slabfit::{Config, StaticArray, StaticHeap};
+//! use slabfit::{Config, DefaultLock, General, StaticArray, StaticHeap};
 //!
-//! static ARRAY: StaticArray<{ 1 << 20 }> = StaticArray::new();
+//! static ARRAY: StaticArray<{ 1 << 20 }, DefaultLock, General> = StaticArray::new();
 //!
 //! #[global_allocator]
-//! static HEAP: StaticHeap = StaticHeap::new(&ARRAY, Config::new(64));
+//! static HEAP: StaticHeap<DefaultLock, General> = StaticHeap::new(&ARRAY, Config::without_slab());
 //!
 //! fn main() {
 //!     let words = vec!["all", "of", "them", "in", "the", "array"];
@@ -60,6 +60,8 @@
 //! two granules longer: coalescing is not an operation. The bookkeeping also has a bit for each slot, and a tree of the
 //! largest gaps, which finds the first gap that is large enough. [INTERNALS] explains it step by step.
 //!
+//! Under [`General`] some blocks are *runs* of slots: they have no header, and the bookkeeping has a bit for each live slot.
+//!
 //! The headers in the heap ([`AllocatedHeader`], [`FreeHeader`]) are a copy, for C programs, debuggers and students. The
 //! allocator writes them and reads only one: it compares a live block's header before it frees the block.
 //!
@@ -68,8 +70,11 @@
 //! |---|---|
 //! | region | the caller's bytes |
 //! | segment | the slab part or the block part of the region |
-//! | slot | a unit of one fixed size, in the slab |
+//! | slot | a unit of one fixed size, in the slab or in a run |
 //! | block | a unit of next fit or first fit, header included |
+//! | size class | the sizes that one slot size serves ([`General`]) |
+//! | run | an aligned piece of the block segment, cut into slots of one class |
+//! | magazine | a stack of free slots of one class, kept at hand |
 //! | payload | the caller's part of a block |
 //! | object | what a request returns: a slot or a payload |
 //! | granule | the unit of sizes and offsets: 16 bytes, and 8 on 32-bit bare metal ([`GRANULE`]) |
@@ -90,6 +95,7 @@
 //! |---|---|---|---|
 //! | [`NextFit`], the default | from the rover on, wrapping once | a list of gaps and of free slots, by address | memory to spare; `Mem_Alloc`; teaching |
 //! | [`FirstFit`] | from the segment's first byte | no list: every `next` is null | small heaps, and programs that run long: it fragments less |
+//! | [`General`] | nowhere for up to 512 bytes: a slot is at hand; then as first fit | as first fit; slots have no header | a program's global allocator, from 64 KiB on |
 //!
 //! ```
 //! use slabfit::{Config, DefaultLock, FirstFit, Heap, RegionArray};
@@ -102,7 +108,8 @@
 //!
 //! # What holds
 //! - An object lies at a multiple of [`GRANULE`], or of the alignment asked for, and is nobody else's until it is freed.
-//! - The address of each object is specified: the lowest free slot; else the first gap that fits, in the policy's order.
+//! - The address of each object is specified: the lowest free slot; the top of a class's magazine; else the first gap that fits, in
+//!   the policy's order.
 //! - A failed request is an error and changes nothing. The heap never grows.
 //! - [`free`](Heap::free) and [`realloc`](Heap::realloc) refuse every address that is not a live object's start, and say
 //!   why ([`Reason`]). An address that was freed and handed out again is live: no allocator can tell its two owners apart.
@@ -132,6 +139,7 @@
 //! |---|---|---|---|---|---|
 //! | slots of 64 bytes in a quarter | 9.0% | 3.1% | 2.1% | 1.6% | 1.5% |
 //! | no slab | 9.0% | 4.2% | 2.5% | 2.0% | 2.0% |
+//! | no slab, `General` | 9.0% | 4.2% | 5.6% | 3.3% | 3.0% |
 //!
 //! On 32-bit bare metal, with granules of 8 bytes, it is 4.6% of 16 KiB. The [`Heap`] itself is 576 bytes on 64-bit targets
 //! and 360 on 32-bit ones; a [`StaticArray`] has 640 bytes more than its array on the former and 384 on the latter. A block

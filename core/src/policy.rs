@@ -33,7 +33,14 @@ pub struct NextFit;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FirstFit;
 
-/// Size classes for requests of up to 512 bytes, and [`FirstFit`] for the rest.
+/// Serves requests of up to 512 bytes from size classes, and the others as [`FirstFit`] does.
+///
+/// There are sixteen slot sizes: 16, 32, .. 128 bytes, then four to a doubling. The slots of one size lie side by side in runs of 1
+/// to 8 KiB, which are opened and given back as they are needed. Most requests take a slot off a stack and most frees put one back:
+/// neither searches, and neither reads or writes a byte of the heap. A slot has no header.
+///
+/// It is what a program's global allocator should be from 64 KiB on. A size class exists where its run is at most a 32nd of the block
+/// segment: in one of less than 32 KiB there are none, and this is first fit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct General;
 

@@ -113,13 +113,16 @@ impl<const N: usize, L: RawLock, P: Policy> fmt::Debug for StaticArray<N, L, P> 
 ///
 /// If no heap can be made, every request fails; [`set_up`](Self::set_up) says why.
 ///
-/// ```
-/// use slabfit::{Config, StaticArray, StaticHeap};
+/// For a program's allocator name [`General`](crate::General) where the array has 64 KiB or more, and
+/// [`FirstFit`](crate::FirstFit) where it has less:
 ///
-/// static ARRAY: StaticArray<{ 4 << 20 }> = StaticArray::new();
+/// ```
+/// use slabfit::{Config, DefaultLock, General, StaticArray, StaticHeap};
+///
+/// static ARRAY: StaticArray<{ 4 << 20 }, DefaultLock, General> = StaticArray::new();
 ///
 /// #[global_allocator]
-/// static HEAP: StaticHeap = StaticHeap::new(&ARRAY, Config::new(64));
+/// static HEAP: StaticHeap<DefaultLock, General> = StaticHeap::new(&ARRAY, Config::without_slab());
 ///
 /// fn main() {
 ///     let words: Vec<String> = "out of the array".split(' ').map(String::from).collect();
