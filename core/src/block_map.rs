@@ -9,7 +9,7 @@
 //! Complexity: O(log) in the segment's size.
 
 use crate::bits::{self, BitTree, Boundaries, NO_BIT, Near, Place, Window};
-use crate::max_tree::{MOST, MaxTree};
+use crate::maxima::{MOST, Maxima};
 use crate::memory::{ALIGNMENT, Bump};
 use crate::units::{Granules, Offset, Word};
 
@@ -44,19 +44,19 @@ pub(crate) struct Found {
 ///   and ends alternate; where both are set, the end comes first.
 /// - A block is at least two granules, a gap too, unless it is the whole segment.
 /// - A chunk is in `summary` iff it has a bit set.
-/// - The number of a chunk in `maxima` is the size of the largest gap that starts in it, but for the gap that the rover holds.
+/// - What `maxima` has of a chunk is the size of the largest gap that starts in it, but for the gap that the rover holds.
 #[derive(Debug)]
 pub(crate) struct BlockMap<'a> {
     pub(crate) boundaries: Boundaries<'a>,
     pub(crate) summary: BitTree<'a>,
-    pub(crate) maxima: MaxTree<'a>,
+    pub(crate) maxima: Maxima<'a>,
     end: Offset,
 }
 
 impl<'a> BlockMap<'a> {
     /// The map of a segment of no granules, all zeros.
     pub(crate) const EMPTY: Self =
-        Self { boundaries: Boundaries::EMPTY, summary: BitTree::EMPTY, maxima: MaxTree::EMPTY, end: Offset::ZERO };
+        Self { boundaries: Boundaries::EMPTY, summary: BitTree::EMPTY, maxima: Maxima::EMPTY, end: Offset::ZERO };
 
     /// Returns how many chunks a segment has: for one boundary more than granules.
     pub(crate) const fn chunks_of(granules: Granules) -> u32 {
@@ -68,7 +68,7 @@ impl<'a> BlockMap<'a> {
         let chunks = Self::chunks_of(granules);
         let words = Boundaries::words(chunks).saturating_add(BitTree::words(chunks));
         (ALIGNMENT - 1)
-            .saturating_add(MaxTree::numbers(chunks).saturating_mul(size_of::<u32>()))
+            .saturating_add(Maxima::footprint(chunks))
             .saturating_add(words.saturating_mul(size_of::<Word>()))
     }
 
@@ -329,7 +329,7 @@ impl<'a> BlockMap<'a> {
                 most = most.max(self.gap_in(chunk, starts, left.trailing_zeros()).size());
                 left &= left.wrapping_sub(1);
             }
-            self.maxima.lower(chunk, most.count().min(MOST));
+            self.maxima.lower(chunk, most.count());
         }
         if !in_chunk {
             self.add_to_maximum(rest);
@@ -385,9 +385,9 @@ impl<'a> BlockMap<'a> {
     /// Recomputes the maximum of a chunk. `held` is the gap that no maximum counts.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn take_maximum(&mut self, chunk: u32, held: Offset) {
-        // What is larger than MOST is not less than any number.
-        let largest = self.largest_in(chunk, held).count();
-        if largest < self.maxima.get(chunk) {
+        let (largest, number) = (self.largest_in(chunk, held).count(), self.maxima.get(chunk));
+        // Of a gap beyond MOST the number does not tell whether it has changed.
+        if largest < number || number == MOST {
             self.maxima.lower(chunk, largest);
         }
     }

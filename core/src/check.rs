@@ -12,7 +12,7 @@ use crate::classes::{Classes, MayHave, RunSlots};
 use crate::error::Reentered;
 use crate::heap::Heap;
 use crate::lock::RawLock;
-use crate::max_tree::{MOST, NO_CHUNK};
+use crate::max_tree::{NO_CHUNK, Number};
 use crate::policy::Policy;
 use crate::slab::Slab;
 use crate::stats::{CLASSES, ClassStats};
@@ -149,7 +149,8 @@ impl BlockMap<'_> {
         demand(self.summary.next(chunks) == NO_BIT, Violation::Summary)?;
         // A gap's end is found by the summary, so that is checked first.
         for chunk in 0..chunks {
-            demand(self.maxima.get(chunk) == self.largest_in(chunk, held).count().min(MOST), Violation::Maximum)?;
+            let largest = self.largest_in(chunk, held).count().min(u32::MOST);
+            demand(self.maxima.exact(chunk) == largest, Violation::Maximum)?;
         }
         // What fills the last node is 0.
         demand(self.maxima.first(chunks, 1) == NO_CHUNK, Violation::Maximum)

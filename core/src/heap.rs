@@ -443,7 +443,9 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         let stay = ptr.addr() & alignment.wrapping_sub(1) == 0;
         let resized = match self.locate(ptr) {
             Place::Blocks(at) => {
-                self.lock_blocks().map_err(Reason::from).and_then(|mut it| it.resize_object(at, size, alignment, stay))
+                let for_slab = alignment <= GRANULE && size == self.bounds.slab_size.load(Ordering::Relaxed);
+                let blocks = self.lock_blocks().map_err(Reason::from);
+                blocks.and_then(|mut blocks| blocks.resize_object(at, size, alignment, stay, for_slab))
             }
             Place::Slab(at) => self.lock_slab().map_err(Reason::from).and_then(|mut it| it.resize(at, size, stay)),
             Place::Nowhere => Err(self.refuse(ptr)),

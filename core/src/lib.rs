@@ -214,6 +214,7 @@ mod memory;
 mod region;
 mod bits;
 mod max_tree;
+mod maxima;
 mod block_map;
 mod classes;
 mod policy;

@@ -188,6 +188,11 @@ unsafe impl Plain for u8 {
     const ZERO: Self = 0;
 }
 // SAFETY: an integer.
+#[cfg(target_pointer_width = "64")]
+unsafe impl Plain for u16 {
+    const ZERO: Self = 0;
+}
+// SAFETY: an integer.
 unsafe impl Plain for u32 {
     const ZERO: Self = 0;
 }
@@ -256,7 +261,7 @@ impl<T: Plain> Lent<'_, T> {
 
     /// Returns what `look` makes of the `N` values from `index` on; `none` if there are not so many.
     #[inline(always)]
-    pub(crate) fn look_at<const N: usize>(&self, index: usize, none: T, look: impl FnOnce(&[T; N]) -> T) -> T {
+    pub(crate) fn look_at<const N: usize, R>(&self, index: usize, none: R, look: impl FnOnce(&[T; N]) -> R) -> R {
         if index >= self.len.saturating_sub(const { N - 1 }) {
             return none;
         }

@@ -115,7 +115,8 @@ impl<'a, P: Policy> Blocks<'a, P> {
     /// Gives the object that starts at `at` a size of `size` bytes, where it stands if `stay` and if it can. A slot stays if the same class
     /// serves the new size; a block moves to a slot if a class serves that and has one.
     ///
-    /// A move from or to a slot is done here, under the lock: at most a slot's bytes are copied.
+    /// A move from or to a slot is done here, under the lock, unless `for_slab`, the slab being asked first: at most a slot's bytes are
+    /// copied.
     #[inline(never)]
     pub(crate) fn resize_object(
         &mut self,
@@ -123,6 +124,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         size: usize,
         alignment: usize,
         stay: bool,
+        for_slab: bool,
     ) -> Result<Resize, Reason> {
         let Some(classes) = self.classes.get() else { return self.resize(at, size, stay) };
         let class = classes.serving(size, alignment);
@@ -130,8 +132,9 @@ impl<'a, P: Policy> Blocks<'a, P> {
             if stay && class == Some(old_class) {
                 return Ok(Resize::InPlace);
             }
-            let old_size = slot_size(old_class);
+            let old_size = self.slot_bytes(at, old_class)?;
             let new = match class {
+                _ if for_slab => None,
                 Some(class) => self.alloc_slot(class),
                 None => self.alloc_block(size, alignment),
             };
@@ -152,6 +155,13 @@ impl<'a, P: Policy> Blocks<'a, P> {
         self.resize(at, size, stay)
     }
 
+    /// Returns the bytes of a slot of a class that starts at `at`.
+    fn slot_bytes(&self, at: Offset, class: usize) -> Result<usize, Reason> {
+        let bytes = slot_size(class);
+        // Not reached: a slot that is not all in the region, which only destroyed bookkeeping has.
+        self.region.pointer(at, Granules::from_bytes_ceil(bytes)).map(|_| bytes).ok_or(Reason::NotAStart)
+    }
+
     /// Copies `bytes` of the live object at `at` to a new one, and frees the old one.
     fn move_to(&mut self, at: Offset, new: NonNull<u8>, bytes: usize) -> Result<Resize, Reason> {
         self.region.copy(at, new, Granules::from_bytes_ceil(bytes));
@@ -164,7 +174,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
     /// Returns how many bytes the object that starts at `at` can hold.
     pub(crate) fn object_size(&self, at: Offset) -> Result<usize, Reason> {
         match self.live_slot(at) {
-            Some(slot) => slot.map(|slot| slot_size(slot.class)),
+            Some(slot) => self.slot_bytes(at, slot?.class),
             None => self.live(at).map(|block| block.size().payload()),
         }
     }

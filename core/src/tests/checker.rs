@@ -12,6 +12,8 @@ use crate::check::Violation;
 use crate::header::{AllocatedHeader, FreeHeader};
 use crate::heap::Heap;
 use crate::layout::{Config, Segment};
+use crate::max_tree::{MaxTree, Number};
+use crate::maxima::Maxima;
 use crate::memory::{Memory, RegionArray};
 use crate::policy::{FirstFit, NextFit, Policy};
 use crate::region::Region;
@@ -258,30 +260,57 @@ fn every_summary_bit_that_is_flipped_is_reported() {
     }
 }
 
+/// The tree of the chunks' maxima.
+fn near<'m, 'a>(maxima: &'m mut Maxima<'a>) -> &'m mut MaxTree<'a, Near> {
+    #[cfg(target_pointer_width = "64")]
+    return maxima.near();
+    #[cfg(target_pointer_width = "32")]
+    return maxima;
+}
+
+/// A maximum of a chunk: what its tree is made of.
+#[cfg(target_pointer_width = "64")]
+type Near = u16;
+#[cfg(target_pointer_width = "32")]
+type Near = u32;
+
 /// What fills the last node of each level included. Negative numbers, as vector code sees them, are the most hidden.
-fn every_maximum_under<P: Policy>(chunks: usize, levels: u32) {
-    with_heap_of_chunks::<P>(chunks, |heap| {
-        assert_eq!(heap.lock_blocks().unwrap().map.maxima.levels(), levels);
-        for level in 0..levels {
-            let places = heap.lock_blocks().unwrap().map.maxima.places(level);
-            let (start, end) = (places.start, places.end);
-            for place in places.filter(|&place| place < start + 80 || end - place < 40 || place % 53 == 0) {
-                for change in [1, 2, u32::MAX] {
-                    let what = std::format!("number {place} in level {level} of {levels}, changed by {change}");
-                    let before = *heap.lock_blocks().unwrap().map.maxima.number_mut(place).unwrap();
-                    *heap.lock_blocks().unwrap().map.maxima.number_mut(place).unwrap() = before.wrapping_add(change);
-                    assert_eq!(found(heap), Some(Kind::Maximum), "{what}");
-                    *heap.lock_blocks().unwrap().map.maxima.number_mut(place).unwrap() = before;
-                }
+fn every_maximum_in<P: Policy, N: Number>(
+    heap: &Heap<'_, SpinLock, P>,
+    what: &str,
+    tree: impl for<'m, 'a> Fn(&'m mut Maxima<'a>) -> &'m mut MaxTree<'a, N>,
+) {
+    let levels = tree(&mut heap.lock_blocks().unwrap().map.maxima).levels();
+    for level in 0..levels {
+        let places = tree(&mut heap.lock_blocks().unwrap().map.maxima).places(level);
+        let (start, end) = (places.start, places.end);
+        for place in places.filter(|&place| place < start + 80 || end - place < 40 || place % 53 == 0) {
+            for change in [1, 2, u32::MAX] {
+                let what = std::format!("{what}: number {place} in level {level} of {levels}, changed by {change}");
+                let set =
+                    |number| *tree(&mut heap.lock_blocks().unwrap().map.maxima).number_mut(place).unwrap() = number;
+                let before = *tree(&mut heap.lock_blocks().unwrap().map.maxima).number_mut(place).unwrap();
+                set(N::new(before.get().wrapping_add(change)));
+                assert_eq!(found(heap), Some(Kind::Maximum), "{what}");
+                set(before);
             }
         }
-        heap.check().unwrap();
+    }
+    heap.check().unwrap();
+}
+
+fn every_maximum_under<P: Policy>(chunks: usize, levels: u32) {
+    with_heap_of_chunks::<P>(chunks, |heap| {
+        assert_eq!(near(&mut heap.lock_blocks().unwrap().map.maxima).levels(), levels);
+        every_maximum_in(heap, "near", near);
+        #[cfg(target_pointer_width = "64")]
+        every_maximum_in(heap, "far", |maxima| maxima.far());
     });
 }
 
 #[test]
 fn every_maximum_that_is_changed_is_reported_on_every_level() {
-    let fan = crate::max_tree::MaxTree::FAN as usize;
+    let fan = Near::FAN as usize;
     for (chunks, levels) in
         [(1, 1), (fan - 1, 1), (fan, 1), (fan + 1, 2), (fan * fan, 2), (fan * fan + 1, 3), (fan * fan * fan + 1, 4)]
     {

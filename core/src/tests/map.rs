@@ -13,9 +13,9 @@ use crate::blocks::Blocks;
 use crate::error::AllocError;
 use crate::heap::Heap;
 use crate::layout::{Config, Segment, bookkeeping_size};
-use crate::max_tree::MOST;
+use crate::maxima::MOST;
 use crate::memory::{ALIGNMENT, Memory, Piece};
-use crate::policy::{FirstFit, NextFit, Policy};
+use crate::policy::{FirstFit, General, NextFit, Policy};
 use crate::spin::SpinLock;
 use crate::units::{BITS, GRANULE, Granules, Offset};
 use crate::walk::State;
@@ -336,11 +336,52 @@ fn the_gaps_beside_a_block_are_found_near_and_far() {
 
 const MIB: usize = 1 << 20;
 
+/// Gaps beyond the largest number of a chunk, several in a heap: they come, grow, shrink and go, and no maximum is wrong at any time.
+fn large_gaps_come_and_go_under<P: Policy>() {
+    with_heap::<P>(24 * MIB, |heap| {
+        let mut random = Random(5);
+        let mut objects: Vec<NonNull<u8>> = Vec::new();
+        let (mut beyond, mut served) = (0, 0);
+        for step in 0..1500 {
+            let most = if random.below(3) == 0 { 3 * MIB } else { MIB / 8 };
+            let size = 1 + random.below(most);
+            let growing = step / 100 % 2 == 0;
+            let at = random.below(objects.len().max(1));
+            match (random.below(4), objects.get(at).copied()) {
+                (0 | 1, Some(object)) if !growing => {
+                    objects.swap_remove(at);
+                    // SAFETY: nobody uses the object.
+                    unsafe { heap.free(object.as_ptr()) }.unwrap();
+                }
+                (2, Some(object)) => {
+                    // SAFETY: nobody uses the object.
+                    if let Ok(moved) = unsafe { heap.realloc(object.as_ptr(), size) } {
+                        objects[at] = moved;
+                    }
+                }
+                _ => objects.extend(heap.alloc(size)),
+            }
+            assert_eq!(heap.check(), Ok(()), "after step {step}");
+            let gaps = heap.blocks().filter(|block| block.state == State::Free && block.size > 600_000);
+            beyond += usize::from(gaps.count() > 2);
+            served += usize::from(size > 600_000);
+        }
+        assert!(beyond > 50 && served > 200, "{beyond} times several gaps, {served} large requests");
+    });
+}
+
+#[test]
+fn large_gaps_come_and_go() {
+    large_gaps_come_and_go_under::<NextFit>();
+    large_gaps_come_and_go_under::<FirstFit>();
+    large_gaps_come_and_go_under::<General>();
+}
+
 /// Its chunks need five levels of maxima, and more where a word is short. What is too high on the highest would lead a search to
 /// where there is nothing.
 fn a_heap_with_many_levels_serves_under<P: Policy>() {
     with_heap::<P>(256 * MIB, |heap| {
-        assert!(heap.lock_blocks().unwrap().map.maxima.levels() >= 5);
+        assert!(heap.lock_blocks().unwrap().map.boundaries.chunks().count() >= 200_000);
         let first = heap.alloc(60 * MIB).unwrap();
         let second = heap.alloc(60 * MIB).unwrap();
         // SAFETY: nobody uses the object.

@@ -5,10 +5,8 @@ use std::vec::Vec;
 
 use super::{Random, with_bookkeeping};
 use crate::bits::{BitTree, NO_BIT};
-use crate::max_tree::{MOST, MaxTree, NO_CHUNK};
+use crate::max_tree::{MaxTree, NO_CHUNK, Number};
 use crate::units::{BITS, Word};
-
-const FAN: u32 = MaxTree::FAN;
 
 /// Sizes around the ends of words and levels, up to five levels.
 const BIT_SIZES: [u32; 14] = [
@@ -28,24 +26,14 @@ const BIT_SIZES: [u32; 14] = [
     BITS.pow(4) + 1,
 ];
 
-const NUMBER_SIZES: [u32; 16] = [
-    1,
-    2,
-    FAN - 1,
-    FAN,
-    FAN + 1,
-    2 * FAN,
-    FAN * 3 + 5,
-    FAN.pow(2) - 1,
-    FAN.pow(2),
-    FAN.pow(2) + 1,
-    FAN.pow(3) - 1,
-    FAN.pow(3),
-    FAN.pow(3) + 1,
-    FAN.pow(4),
-    FAN.pow(4) + 1,
-    FAN.pow(4) * 2 + 17,
-];
+fn number_sizes<N: Number>() -> impl Iterator<Item = u32> {
+    let fan = N::FAN;
+    let ends = [1, 2, 3].map(|level| fan.pow(level)).into_iter().flat_map(|end| [end - 1, end, end + 1]);
+    let between = [1, 2, 2 * fan, fan * 3 + 5, fan.pow(3) * 2 + 17];
+    // A level more, where it takes no more than a moment.
+    let last = [fan.pow(4), fan.pow(4) + 1].into_iter().filter(|&size| size < 200_000);
+    ends.chain(between).chain(last)
+}
 
 /// Levels of which each has a `fan`-th of the numbers below, the last one no more than `fan`.
 fn levels(size: u32, fan: u32) -> u32 {
@@ -66,8 +54,8 @@ fn with_bits<R>(bits: u32, test: impl FnOnce(&mut BitTree<'_>) -> R) -> R {
     })
 }
 
-fn with_numbers<R>(numbers: u32, test: impl FnOnce(&mut MaxTree<'_>) -> R) -> R {
-    with_bookkeeping(MaxTree::numbers(numbers) * size_of::<u32>(), |memory| {
+fn with_numbers<N: Number, R>(numbers: u32, test: impl FnOnce(&mut MaxTree<'_, N>) -> R) -> R {
+    with_bookkeeping(MaxTree::<N>::footprint(numbers), |memory| {
         test(&mut {
             let mut new = MaxTree::EMPTY;
             new.set_up(numbers, memory).unwrap();
@@ -200,6 +188,7 @@ fn a_word_after_a_levels_end_that_is_not_zero_makes_the_bit_tree_less_than_whole
 /// The numbers that are not 0, by chunk, and as often as each occurs: what a scan would find.
 #[derive(Default)]
 struct Numbers {
+    most: u32,
     by_chunk: BTreeMap<u32, u32>,
     counts: BTreeMap<u32, u32>,
 }
@@ -214,7 +203,7 @@ impl Numbers {
     }
 
     fn set(&mut self, chunk: u32, number: u32) {
-        let number = number.min(MOST);
+        let number = number.min(self.most);
         let before = if number == 0 { self.by_chunk.remove(&chunk) } else { self.by_chunk.insert(chunk, number) };
         if number > 0 {
             *self.counts.entry(number).or_default() += 1;
@@ -229,38 +218,37 @@ impl Numbers {
     }
 
     fn first(&self, from: u32, least: u32) -> u32 {
-        let least = least.min(MOST);
+        let least = least.min(self.most);
         self.by_chunk.range(from..).find(|&(_, &number)| number >= least).map_or(NO_CHUNK, |(&chunk, _)| chunk)
     }
 }
 
 impl Numbers {
     fn last(&self, before: u32, least: u32) -> u32 {
-        let least = least.min(MOST);
+        let least = least.min(self.most);
         self.by_chunk.range(..before).rfind(|&(_, &number)| number >= least).map_or(NO_CHUNK, |(&chunk, _)| chunk)
     }
 }
 
 /// Small numbers, of which many are alike, and the largest there are.
-const STEPS: [u32; 5] = [MOST - 1, MOST, MOST + 1, u32::MAX - 1, u32::MAX];
-
-fn number(random: &mut Random) -> u32 {
+fn number<N: Number>(random: &mut Random) -> u32 {
+    let steps = [N::MOST - 1, N::MOST, N::MOST + 1, u32::MAX - 1, u32::MAX];
     match random.below(12) {
-        0 => STEPS[random.below(STEPS.len())],
+        0 => steps[random.below(steps.len())],
         1 => 1 << random.below(32),
         2..4 => 0,
         _ => random.below(50) as u32,
     }
 }
 
-#[test]
-fn the_max_tree_finds_what_a_scan_finds() {
-    for size in NUMBER_SIZES {
-        with_numbers(size, |tree| {
-            assert_eq!(tree.levels(), levels(size, FAN), "levels of {size} numbers");
-            let (mut numbers, mut random) = (Numbers::default(), Random(u64::from(size) + 1));
+fn a_max_tree_finds_what_a_scan_finds_of<N: Number>() {
+    for size in number_sizes::<N>() {
+        with_numbers::<N, _>(size, |tree| {
+            assert_eq!(tree.levels(), levels(size, N::FAN), "levels of {size} numbers");
+            let (mut numbers, mut random) =
+                (Numbers { most: N::MOST, ..Numbers::default() }, Random(u64::from(size) + 1));
             for step in 0..4000 {
-                let (chunk, number) = (place(&mut random, size, FAN), number(&mut random));
+                let (chunk, number) = (place(&mut random, size, N::FAN), number::<N>(&mut random));
                 let before = numbers.get(chunk);
                 if number >= before {
                     tree.raise(chunk, number);
@@ -281,8 +269,8 @@ fn the_max_tree_finds_what_a_scan_finds() {
                 }
                 assert_eq!(tree.get(chunk), numbers.get(chunk), "number {chunk} of {size}, step {step}");
                 assert_eq!(tree.root(), numbers.largest(), "root of {size}, step {step}");
-                let least = self::number(&mut random).max(1);
-                for at in [place(&mut random, size, FAN), 0, size] {
+                let least = self::number::<N>(&mut random).max(1);
+                for at in [place(&mut random, size, N::FAN), 0, size] {
                     assert_eq!(
                         tree.first(at, least),
                         numbers.first(at, least),
@@ -305,15 +293,14 @@ fn the_max_tree_finds_what_a_scan_finds() {
 }
 
 /// One number at a time, on its own: nothing beside it hides a maximum that was left too high or too low.
-#[test]
-fn a_number_alone_is_seen_on_every_level_and_gone_from_every_level() {
-    for size in NUMBER_SIZES {
-        with_numbers(size, |tree| {
+fn a_number_alone_is_seen_on_every_level_of<N: Number>() {
+    for size in number_sizes::<N>() {
+        with_numbers::<N, _>(size, |tree| {
             for level in 0..tree.levels() {
-                let chunk = (FAN.pow(level) + FAN.pow(level) / 2).min(size - 1);
-                for number in [1, 7, MOST, u32::MAX] {
+                let chunk = (N::FAN.pow(level) + N::FAN.pow(level) / 2).min(size - 1);
+                for number in [1, 7, N::MOST, u32::MAX] {
                     tree.raise(chunk, number);
-                    assert_eq!((tree.root(), tree.get(chunk)), (number.min(MOST), number.min(MOST)));
+                    assert_eq!((tree.root(), tree.get(chunk)), (number.min(N::MOST), number.min(N::MOST)));
                     let found = (tree.first(0, number), tree.first_of_all(number), tree.first(chunk, number));
                     assert_eq!(found, (chunk, chunk, chunk), "{number} at {chunk} of {size}");
                     let before = if chunk < size - 1 { chunk } else { NO_CHUNK };
@@ -331,18 +318,17 @@ fn a_number_alone_is_seen_on_every_level_and_gone_from_every_level() {
     }
 }
 
-#[test]
-fn a_number_of_no_chunk_is_not_changed() {
-    for size in NUMBER_SIZES {
-        with_numbers(size, |tree| {
+fn a_number_of_no_place_is_not_changed_of<N: Number>() {
+    for size in number_sizes::<N>() {
+        with_numbers::<N, _>(size, |tree| {
             tree.raise(NO_CHUNK, 5);
             tree.lower(NO_CHUNK, 0);
             assert_eq!((tree.get(NO_CHUNK), tree.root(), tree.first(0, 1)), (0, 0, NO_CHUNK), "{size} numbers");
             assert!(tree.is_whole(), "{size} numbers");
         });
     }
-    let mut empty = MaxTree::EMPTY;
-    for chunk in [0, 1, FAN, NO_CHUNK] {
+    let mut empty = MaxTree::<N>::EMPTY;
+    for chunk in [0, 1, N::FAN, NO_CHUNK] {
         empty.raise(chunk, 5);
         empty.lower(chunk, 0);
         assert_eq!((empty.get(chunk), empty.first(chunk, 1)), (0, NO_CHUNK));
@@ -350,22 +336,21 @@ fn a_number_of_no_chunk_is_not_changed() {
     assert_eq!((empty.root(), empty.first_of_all(1), empty.is_whole()), (0, NO_CHUNK, true));
 }
 
-#[test]
-fn every_maximum_that_is_changed_makes_the_max_tree_less_than_whole() {
-    for size in NUMBER_SIZES {
-        with_numbers(size, |tree| {
+fn every_maximum_that_is_changed_is_told_of<N: Number>() {
+    for size in number_sizes::<N>() {
+        with_numbers::<N, _>(size, |tree| {
             let mut random = Random(u64::from(size) + 1);
             for _ in 0..size.min(50) {
-                tree.raise(random.below(size as usize) as u32, number(&mut random));
+                tree.raise(random.below(size as usize) as u32, number::<N>(&mut random));
             }
             for level in 1..tree.levels() {
                 let all = tree.places(level);
                 for place in all.clone().filter(|place| {
                     all.len() < 100 || place - all.start < 20 || place % 97 == 0 || all.end - place < 20
                 }) {
-                    for change in [1, u32::MAX, 1 << 31] {
+                    for change in [1, u32::MAX, N::MOST + 1] {
                         let before = *tree.number_mut(place).unwrap();
-                        *tree.number_mut(place).unwrap() = before.wrapping_add(change);
+                        *tree.number_mut(place).unwrap() = N::new(before.get().wrapping_add(change));
                         assert!(!tree.is_whole(), "{change} more at {place} of {size} numbers");
                         *tree.number_mut(place).unwrap() = before;
                     }
@@ -376,28 +361,59 @@ fn every_maximum_that_is_changed_makes_the_max_tree_less_than_whole() {
     }
 }
 
-/// Vector code compares signed numbers: [`MOST`] is the largest of them.
-#[test]
-fn a_node_says_which_of_its_numbers_suffice_up_to_the_largest_number_there_is() {
-    let edges = [0, 1, 2, 0x7FFF, 0x8000, 0xFFFF, 0x1_0000, 0x7FFF_0000, MOST - 1, MOST];
+/// Vector code compares signed numbers: [`Number::MOST`] is the largest of them.
+fn a_node_says_which_of_its_numbers_suffice_of<N: Number<Node = [N; F]> + core::fmt::Debug, const F: usize>() {
+    let edges = [0, 1, 2, 0xFF, 0x100, 0x7FFE, 0x7FFF, N::MOST / 2, N::MOST - 1, N::MOST];
     let mut random = Random(7);
     for _ in 0..2000 {
-        let node: [u32; FAN as usize] = core::array::from_fn(|_| edges[random.below(edges.len())]);
+        let node: [N; F] = core::array::from_fn(|_| N::new(edges[random.below(edges.len())]));
         for &least in &edges[1..] {
-            for from in 0..FAN {
-                let sought = (from..FAN).find(|&at| node[at as usize] >= least);
-                let found = Some(MaxTree::first_in(&node, from, least)).filter(|&at| at < FAN);
+            for from in 0..N::FAN {
+                let sought = (from..N::FAN).find(|&at| node[at as usize].get() >= least);
+                let found = Some(N::first_in(&node, from, least)).filter(|&at| at < N::FAN);
                 assert_eq!(found, sought, "{least} from {from} on in {node:?}");
+                let sought = (0..from).rfind(|&at| node[at as usize].get() >= least);
+                let found = Some(N::last_in(&node, from, least)).filter(|&at| at < N::FAN);
+                assert_eq!(found, sought, "{least} before {from} in {node:?}");
             }
+            let last = Some(N::last_in(&node, N::FAN, least)).filter(|&at| at < N::FAN);
+            assert_eq!(last, (0..N::FAN).rfind(|&at| node[at as usize].get() >= least), "{least} in {node:?}");
         }
-        assert_eq!(Some(MaxTree::largest(&node)), node.into_iter().max());
+        assert_eq!(Some(N::largest(&node)), node.into_iter().max());
     }
 }
 
-/// The slots of the largest heap need every level of bits; its chunks need seven levels of numbers.
+macro_rules! for_both_numbers {
+    ($($name:ident is $test:ident;)*) => {$(
+        #[test]
+        fn $name() {
+            $test::<u32>();
+            #[cfg(target_pointer_width = "64")]
+            $test::<u16>();
+        }
+    )*};
+}
+
+for_both_numbers! {
+    the_max_tree_finds_what_a_scan_finds is a_max_tree_finds_what_a_scan_finds_of;
+    a_number_alone_is_seen_on_every_level_and_gone_from_every_level is a_number_alone_is_seen_on_every_level_of;
+    a_number_of_no_place_is_not_changed is a_number_of_no_place_is_not_changed_of;
+    every_maximum_that_is_changed_makes_the_max_tree_less_than_whole is every_maximum_that_is_changed_is_told_of;
+    a_max_tree_with_all_its_levels_finds_the_last_and_ends_a_search_for_nothing is all_levels_of_a_max_tree_of;
+    a_max_tree_takes_what_it_says_and_no_less is a_max_tree_takes_what_it_says_of;
+}
+
 #[test]
-fn a_tree_with_all_its_levels_finds_the_last_and_ends_a_search_for_nothing() {
-    let (bits, numbers) = (BITS.pow(5) + 1, FAN.pow(6) + 1);
+fn a_node_says_which_of_its_numbers_suffice_up_to_the_largest_number_there_is() {
+    a_node_says_which_of_its_numbers_suffice_of::<u32, { <u32 as Number>::FAN as usize }>();
+    #[cfg(target_pointer_width = "64")]
+    a_node_says_which_of_its_numbers_suffice_of::<u16, { <u16 as Number>::FAN as usize }>();
+}
+
+/// The slots of the largest heap need every level of bits.
+#[test]
+fn a_bit_tree_with_all_its_levels_finds_the_last_and_ends_a_search_for_nothing() {
+    let bits = BITS.pow(5) + 1;
     with_bits(bits, |tree| {
         assert_eq!((tree.levels(), tree.next(0), tree.previous(bits)), (6, NO_BIT, NO_BIT));
         tree.set(bits - 1);
@@ -412,13 +428,19 @@ fn a_tree_with_all_its_levels_finds_the_last_and_ends_a_search_for_nothing() {
         tree.clear(bits - 1);
         assert_eq!((tree.next(0), tree.previous(bits)), (NO_BIT, NO_BIT));
     });
-    with_numbers(numbers, |tree| {
-        assert_eq!((tree.levels(), tree.root()), (7, 0));
+}
+
+/// As many levels as the chunks of the largest heap need, or almost.
+fn all_levels_of_a_max_tree_of<N: Number>() {
+    let levels = if N::FAN > 16 { 5 } else { 6 };
+    let numbers = N::FAN.pow(levels) + 1;
+    with_numbers::<N, _>(numbers, |tree| {
+        assert_eq!((tree.levels(), tree.root()), (levels + 1, 0));
         assert_eq!((tree.first(0, 1), tree.first_of_all(1)), (NO_CHUNK, NO_CHUNK));
         tree.raise(numbers - 1, 5);
         assert_eq!((tree.first(0, 5), tree.first_of_all(5), tree.root()), (numbers - 1, numbers - 1, 5));
         assert_eq!(tree.first(0, 6), NO_CHUNK);
-        for gone in (0..6).map(|level| FAN.pow(level)) {
+        for gone in (0..levels).map(|level| N::FAN.pow(level)) {
             tree.raise(gone, 9);
             assert_eq!((tree.first(0, 1), tree.first_of_all(6), tree.root()), (gone, gone, 9));
             tree.lower(gone, 0);
@@ -431,7 +453,7 @@ fn a_tree_with_all_its_levels_finds_the_last_and_ends_a_search_for_nothing() {
 }
 
 #[test]
-fn a_tree_takes_what_it_says_and_no_less() {
+fn a_bit_tree_takes_what_it_says_and_no_less() {
     for size in BIT_SIZES {
         let made = |bytes| {
             with_bookkeeping(bytes, |memory| {
@@ -442,14 +464,17 @@ fn a_tree_takes_what_it_says_and_no_less() {
         let bytes = BitTree::words(size) * size_of::<Word>();
         assert_eq!([made(bytes), made(bytes - size_of::<Word>())], [true, false], "{size} bits");
     }
-    for size in NUMBER_SIZES {
+}
+
+fn a_max_tree_takes_what_it_says_of<N: Number>() {
+    for size in number_sizes::<N>() {
         let made = |bytes| {
             with_bookkeeping(bytes, |memory| {
-                let mut tree = MaxTree::EMPTY;
+                let mut tree = MaxTree::<N>::EMPTY;
                 tree.set_up(size, memory).is_some()
             })
         };
-        let bytes = MaxTree::numbers(size) * size_of::<u32>();
-        assert_eq!([made(bytes), made(bytes - size_of::<u32>())], [true, false], "{size} numbers");
+        let bytes = MaxTree::<N>::footprint(size);
+        assert_eq!([made(bytes), made(bytes - size_of::<N>())], [true, false], "{size} numbers");
     }
 }
