@@ -312,7 +312,7 @@ fn compare_neighbours(heap: &Heap<'_, SpinLock>, step: usize) {
 fn neighbours_are_found(bytes: usize, largest: usize) {
     with_heap::<NextFit>(bytes, |heap| {
         let (mut random, mut objects) = (Random(bytes as u64 + largest as u64), Vec::new());
-        for step in 0..1500 {
+        for step in 0..600 {
             if random.below(8) < if step / 150 % 2 == 0 { 6 } else { 2 } || objects.is_empty() {
                 let most = if random.below(3) == 0 { largest } else { 200 };
                 objects.extend(heap.alloc(1 + random.below(most)).ok());
@@ -338,14 +338,14 @@ const MIB: usize = 1 << 20;
 
 /// Gaps beyond the largest number of a chunk, several in a heap: they come, grow, shrink and go, and no maximum is wrong at any time.
 fn large_gaps_come_and_go_under<P: Policy>() {
-    with_heap::<P>(24 * MIB, |heap| {
+    with_heap::<P>(16 * MIB, |heap| {
         let mut random = Random(5);
         let mut objects: Vec<NonNull<u8>> = Vec::new();
         let (mut beyond, mut served) = (0, 0);
-        for step in 0..1500 {
-            let most = if random.below(3) == 0 { 3 * MIB } else { MIB / 8 };
+        for step in 0..600 {
+            let most = [2 * MIB, MIB / 8, 900][random.below(3)];
             let size = 1 + random.below(most);
-            let growing = step / 100 % 2 == 0;
+            let growing = step / 60 % 2 == 0;
             let at = random.below(objects.len().max(1));
             match (random.below(4), objects.get(at).copied()) {
                 (0 | 1, Some(object)) if !growing => {
@@ -354,6 +354,9 @@ fn large_gaps_come_and_go_under<P: Policy>() {
                     unsafe { heap.free(object.as_ptr()) }.unwrap();
                 }
                 (2, Some(object)) => {
+                    // A little more may leave a large gap in its chunk.
+                    let little = heap.usable_size(object.as_ptr()).unwrap() + random.below(200);
+                    let size = if random.below(2) == 0 { little } else { size };
                     // SAFETY: nobody uses the object.
                     if let Ok(moved) = unsafe { heap.realloc(object.as_ptr(), size) } {
                         objects[at] = moved;
@@ -363,10 +366,10 @@ fn large_gaps_come_and_go_under<P: Policy>() {
             }
             assert_eq!(heap.check(), Ok(()), "after step {step}");
             let gaps = heap.blocks().filter(|block| block.state == State::Free && block.size > 600_000);
-            beyond += usize::from(gaps.count() > 2);
+            beyond += usize::from(gaps.count() > 1);
             served += usize::from(size > 600_000);
         }
-        assert!(beyond > 50 && served > 200, "{beyond} times several gaps, {served} large requests");
+        assert!(beyond > 10 && served > 50, "{beyond} times several gaps, {served} large requests");
     });
 }
 
