@@ -4,6 +4,7 @@ use crate::numbers::Spread;
 use crate::rows::{Row, fit, growth, threads, worst};
 use crate::subject::Kind;
 use crate::table::{Line, Table};
+use crate::targets::OURS;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use std::io;
@@ -35,9 +36,14 @@ pub fn all(table: &Table, rows: &[Row], folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn colour(kind: Kind) -> RGBColor {
+/// One for each of [`OURS`].
+const COLOURS: [RGBColor; OURS.len()] = [RGBColor(0, 114, 178), RGBColor(86, 180, 233), RGBColor(204, 121, 167)];
+
+/// The colour of a subject, or of its kind.
+fn colour(subject: &str, kind: Kind) -> RGBColor {
+    let ours = OURS.iter().position(|name| subject.starts_with(name));
     match kind {
-        Kind::Ours => RGBColor(0, 114, 178),
+        Kind::Ours => COLOURS[ours.unwrap_or(0)],
         Kind::NoStd => RGBColor(230, 159, 0),
         Kind::Textbook => RGBColor(213, 94, 0),
         Kind::System => RGBColor(0, 158, 115),
@@ -95,7 +101,7 @@ fn bar(root: &Area<'_>, top: i32, name: &str, line: &Line, length: &impl Fn(f64)
     let middle = top + BAR / 2 - 2;
     text(root, (8, top + 2), 12, name)?;
     let corners = [(LABELS, top + 2), (LABELS + length(value), top + BAR - 6)];
-    root.draw(&Rectangle::new(corners, colour(line.kind).filled()))?;
+    root.draw(&Rectangle::new(corners, colour(&line.subject, line.kind).filled()))?;
     root.draw(&PathElement::new(vec![(LABELS + length(low), middle), (LABELS + length(high), middle)], BLACK))?;
     let end = LABELS + length(value.max(high)) + 6;
     text(root, (end, top + 2), 12, &format!("{value:.2}"))
@@ -168,7 +174,7 @@ fn lines(table: &Table, row: &str, about: &str, prefix: &str, logarithmic: bool,
     chart.configure_mesh().light_line_style(WHITE).draw()?;
     let mut names = Vec::new();
     for Series { subject, kind, points } in &series {
-        let style = colour(*kind).stroke_width(if *kind == Kind::Ours { 3 } else { 1 });
+        let style = colour(subject, *kind).stroke_width(if *kind == Kind::Ours { 3 } else { 1 });
         chart.draw_series(LineSeries::new(points.iter().copied(), style))?;
         let end = points.last().map(|end| chart.plotting_area().map_coordinate(end));
         names.extend(end.map(|(x, y)| (x, y - 6, *subject)));

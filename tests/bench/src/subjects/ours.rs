@@ -47,8 +47,9 @@ impl<L: RawLock + Send + Sync + 'static, P: Named> Subject for Slabfit<L, P> {
     const FIRST_USE: Option<FirstUse> = Some(start_up::use_once::<P>);
 
     unsafe fn over(setup: &Setup<'_>) -> Box<Self> {
+        let memory = if Self::IN_ONE_PIECE { one_piece } else { two_pieces::<P> };
         // SAFETY: the region is this subject's, so the caller says.
-        let memory = unsafe { if Self::IN_ONE_PIECE { one_piece(setup) } else { two_pieces::<P>(setup) } };
+        let memory = unsafe { memory(setup) };
         // SAFETY: a fresh region is all zero.
         let memory = if setup.fresh { unsafe { memory.assume_zeroed() } } else { memory };
         let heap = Box::new(Self(Heap::empty()));
