@@ -177,33 +177,50 @@ fn lines(table: &Table, row: &str, about: &str, prefix: &str, logarithmic: bool,
         let style = colour(subject, *kind).stroke_width(if *kind == Kind::Ours { 3 } else { 1 });
         chart.draw_series(LineSeries::new(points.iter().copied(), style))?;
         let end = points.last().map(|end| chart.plotting_area().map_coordinate(end));
-        names.extend(end.map(|(x, y)| (x, y - 6, *subject)));
+        names.extend(end.map(|end| Label { subject, colour: colour(subject, *kind), end, y: end.1 }));
     }
     spread_out(&mut names);
-    for (x, y, name) in names {
-        text(&root, (x + 8, y), 11, name)?;
-    }
+    names.iter().try_for_each(|name| label(&root, name))?;
     root.present()?;
     Ok(())
 }
 
+/// A name beside the end of its line.
+struct Label<'a> {
+    subject: &'a str,
+    colour: RGBColor,
+    end: (i32, i32),
+    /// Where the name's middle is, if not at the line's end.
+    y: i32,
+}
+
+/// Writes a name, and draws what leads to it from its line: it may have been moved far from there.
+fn label(root: &Area<'_>, label: &Label<'_>) -> Outcome {
+    const LEADER: i32 = 16;
+    let (x, y) = label.end;
+    root.draw(&PathElement::new(vec![(x, y), (x + LEADER, label.y)], label.colour))?;
+    text(root, (x + LEADER + 3, label.y - 6), 11, label.subject)
+}
+
 /// Moves names apart that stand at the same x, from the highest to the lowest, and back up from the picture's edge.
-fn spread_out(names: &mut [(i32, i32, &str)]) {
+fn spread_out(names: &mut [Label<'_>]) {
     const SPACING: i32 = 13;
-    const LOWEST: i32 = HEIGHT - 30;
-    names.sort_by_key(|&(x, y, _)| (x, y));
+    const LOWEST: i32 = HEIGHT - 50; // above the numbers of the axis
+    names.sort_by_key(|name| name.end);
     for index in 1..names.len() {
-        let (x, y, _) = names[index - 1];
-        if names[index].0 == x {
-            names[index].1 = names[index].1.max(y + SPACING);
+        let (above, below) = names.split_at_mut(index);
+        if let (Some(above), Some(name)) = (above.last(), below.first_mut()) {
+            if name.end.0 == above.end.0 {
+                name.y = name.y.max(above.y + SPACING);
+            }
         }
     }
     let mut limit = (0, LOWEST);
     for name in names.iter_mut().rev() {
-        if name.0 != limit.0 {
-            limit = (name.0, LOWEST);
+        if name.end.0 != limit.0 {
+            limit = (name.end.0, LOWEST);
         }
-        name.1 = name.1.min(limit.1);
-        limit.1 = name.1 - SPACING;
+        name.y = name.y.min(limit.1);
+        limit.1 = name.y - SPACING;
     }
 }
