@@ -207,13 +207,12 @@ fn spread_out(names: &mut [Label<'_>]) {
     const SPACING: i32 = 13;
     const LOWEST: i32 = HEIGHT - 50; // above the numbers of the axis
     names.sort_by_key(|name| name.end);
-    for index in 1..names.len() {
-        let (above, below) = names.split_at_mut(index);
-        if let (Some(above), Some(name)) = (above.last(), below.first_mut()) {
-            if name.end.0 == above.end.0 {
-                name.y = name.y.max(above.y + SPACING);
-            }
+    let mut limit = (0, 0);
+    for name in names.iter_mut() {
+        if name.end.0 == limit.0 {
+            name.y = name.y.max(limit.1);
         }
+        limit = (name.end.0, name.y + SPACING);
     }
     let mut limit = (0, LOWEST);
     for name in names.iter_mut().rev() {
