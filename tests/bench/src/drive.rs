@@ -2,7 +2,7 @@
 
 use crate::clock;
 use crate::ops::{Kind, Op, Stream};
-use crate::subject::{Kind as Whose, Setup, Subject, resized};
+use crate::subject::{ALIGN, Kind as Whose, Setup, Subject, resized};
 use std::alloc::Layout;
 use std::hint::black_box;
 use std::ptr;
@@ -15,9 +15,6 @@ struct Slot {
 }
 
 const VACANT: Slot = Slot { ptr: ptr::null_mut(), size: 0 };
-
-/// Alignment of every request; what 64-bit Rust programs ask for most, and what each subject has a short path for.
-pub const ALIGN: usize = 8;
 
 /// A call, as a program makes it through the global allocator's symbols: never inlined into the loop.
 #[inline(never)]

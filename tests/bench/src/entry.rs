@@ -4,7 +4,7 @@ use crate::drive::{self, Lap, Timing};
 use crate::holes;
 use crate::lock::ParkingLock;
 use crate::ops::Stream;
-use crate::subject::{Kind, Setup, Subject};
+use crate::subject::{FirstUse, Kind, Setup, Subject};
 use crate::subjects::Arena;
 use crate::subjects::floor::{Empty, LockPair, NodeList};
 use crate::subjects::no_std::{Buddy, Dlmalloc, Good, LinkedList, Pico, Rlsf, Talc};
@@ -21,6 +21,10 @@ pub struct Entry {
     pub name: &'static str,
     /// Its place in the comparison.
     pub kind: Kind,
+    /// See [`Subject::IN_ONE_PIECE`].
+    pub in_one_piece: bool,
+    /// See [`Subject::FIRST_USE`].
+    pub first_use: Option<FirstUse>,
     /// See [`drive::lap`].
     pub lap: fn(&Setup<'_>, &Stream) -> Lap,
     /// See [`drive::latencies`].
@@ -47,6 +51,8 @@ impl Entry {
         Self {
             name: S::NAME,
             kind: S::KIND,
+            in_one_piece: S::IN_ONE_PIECE,
+            first_use: S::FIRST_USE,
             lap: drive::lap::<S>,
             latencies: drive::latencies::<S>,
             first_failure: drive::first_failure::<S>,

@@ -2,7 +2,7 @@
 
 use crate::clock;
 use crate::drive::measured;
-use crate::subject::{Setup, Subject};
+use crate::subject::{ALIGN, Setup, Subject};
 use std::alloc::Layout;
 use std::time::{Duration, Instant};
 
@@ -46,13 +46,18 @@ pub struct Ticks {
 }
 
 fn layout(size: usize) -> Layout {
-    Layout::from_size_align(size, 8).expect("a small size")
+    Layout::from_size_align(size, ALIGN).expect("a small size")
+}
+
+/// The layout of an object that leaves a hole.
+fn small<S: Subject>() -> Layout {
+    Layout::from_size_align(SMALL, S::HOLE_ALIGN).expect("a small size")
 }
 
 /// Sets the scene, with `fitting` bytes where the request fits. The rover of a next fit comes to stand at the end, so the
 /// search passes every hole.
 fn set<S: Subject>(subject: &S, scene: Scene, fitting: usize) {
-    let small = layout(SMALL);
+    let small = small::<S>();
     let mut holes = Vec::with_capacity(scene.holes);
     for _ in 0..scene.holes {
         holes.push(subject.alloc(small));

@@ -4,6 +4,7 @@ use crate::numbers::Spread;
 use crate::rows::{Row, fit, growth, threads, worst};
 use crate::subject::Kind;
 use crate::table::{Line, Table};
+use crate::targets::OURS;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use std::io;
@@ -35,9 +36,14 @@ pub fn all(table: &Table, rows: &[Row], folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn colour(kind: Kind) -> RGBColor {
+/// One for each of [`OURS`].
+const COLOURS: [RGBColor; OURS.len()] = [RGBColor(0, 114, 178), RGBColor(86, 180, 233), RGBColor(204, 121, 167)];
+
+/// The colour of a subject, or of its kind.
+fn colour(subject: &str, kind: Kind) -> RGBColor {
+    let ours = OURS.iter().position(|name| subject.starts_with(name));
     match kind {
-        Kind::Ours => RGBColor(0, 114, 178),
+        Kind::Ours => COLOURS[ours.unwrap_or(0)],
         Kind::NoStd => RGBColor(230, 159, 0),
         Kind::Textbook => RGBColor(213, 94, 0),
         Kind::System => RGBColor(0, 158, 115),
@@ -95,7 +101,7 @@ fn bar(root: &Area<'_>, top: i32, name: &str, line: &Line, length: &impl Fn(f64)
     let middle = top + BAR / 2 - 2;
     text(root, (8, top + 2), 12, name)?;
     let corners = [(LABELS, top + 2), (LABELS + length(value), top + BAR - 6)];
-    root.draw(&Rectangle::new(corners, colour(line.kind).filled()))?;
+    root.draw(&Rectangle::new(corners, colour(&line.subject, line.kind).filled()))?;
     root.draw(&PathElement::new(vec![(LABELS + length(low), middle), (LABELS + length(high), middle)], BLACK))?;
     let end = LABELS + length(value.max(high)) + 6;
     text(root, (end, top + 2), 12, &format!("{value:.2}"))
@@ -168,36 +174,52 @@ fn lines(table: &Table, row: &str, about: &str, prefix: &str, logarithmic: bool,
     chart.configure_mesh().light_line_style(WHITE).draw()?;
     let mut names = Vec::new();
     for Series { subject, kind, points } in &series {
-        let style = colour(*kind).stroke_width(if *kind == Kind::Ours { 3 } else { 1 });
+        let style = colour(subject, *kind).stroke_width(if *kind == Kind::Ours { 3 } else { 1 });
         chart.draw_series(LineSeries::new(points.iter().copied(), style))?;
         let end = points.last().map(|end| chart.plotting_area().map_coordinate(end));
-        names.extend(end.map(|(x, y)| (x, y - 6, *subject)));
+        names.extend(end.map(|end| Label { subject, colour: colour(subject, *kind), end, y: end.1 }));
     }
     spread_out(&mut names);
-    for (x, y, name) in names {
-        text(&root, (x + 8, y), 11, name)?;
-    }
+    names.iter().try_for_each(|name| label(&root, name))?;
     root.present()?;
     Ok(())
 }
 
+/// A name beside the end of its line.
+struct Label<'a> {
+    subject: &'a str,
+    colour: RGBColor,
+    end: (i32, i32),
+    /// Where the name's middle is, if not at the line's end.
+    y: i32,
+}
+
+/// Writes a name, and draws what leads to it from its line: it may have been moved far from there.
+fn label(root: &Area<'_>, label: &Label<'_>) -> Outcome {
+    const LEADER: i32 = 16;
+    let (x, y) = label.end;
+    root.draw(&PathElement::new(vec![(x, y), (x + LEADER, label.y)], label.colour))?;
+    text(root, (x + LEADER + 3, label.y - 6), 11, label.subject)
+}
+
 /// Moves names apart that stand at the same x, from the highest to the lowest, and back up from the picture's edge.
-fn spread_out(names: &mut [(i32, i32, &str)]) {
+fn spread_out(names: &mut [Label<'_>]) {
     const SPACING: i32 = 13;
-    const LOWEST: i32 = HEIGHT - 30;
-    names.sort_by_key(|&(x, y, _)| (x, y));
-    for index in 1..names.len() {
-        let (x, y, _) = names[index - 1];
-        if names[index].0 == x {
-            names[index].1 = names[index].1.max(y + SPACING);
+    const LOWEST: i32 = HEIGHT - 50; // above the numbers of the axis
+    names.sort_by_key(|name| name.end);
+    let mut limit = (0, 0);
+    for name in names.iter_mut() {
+        if name.end.0 == limit.0 {
+            name.y = name.y.max(limit.1);
         }
+        limit = (name.end.0, name.y + SPACING);
     }
     let mut limit = (0, LOWEST);
     for name in names.iter_mut().rev() {
-        if name.0 != limit.0 {
-            limit = (name.0, LOWEST);
+        if name.end.0 != limit.0 {
+            limit = (name.end.0, LOWEST);
         }
-        name.1 = name.1.min(limit.1);
-        limit.1 = name.1 - SPACING;
+        name.y = name.y.min(limit.1);
+        limit.1 = name.y - SPACING;
     }
 }

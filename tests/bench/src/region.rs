@@ -9,6 +9,7 @@ pub const PAGE: usize = 4096;
 /// An anonymous private mapping, unmapped when dropped.
 ///
 /// All subjects of a row run over the same one, one after the other, so that none has better pages than another.
+#[derive(Debug)]
 pub struct Region {
     base: *mut u8,
     size: usize,

@@ -55,15 +55,15 @@ impl Kind {
 
 /// The memory a subject is given.
 ///
-/// A heap of `heap` bytes is exactly that for slabfit, with the bookkeeping beside it; a peer gets one piece of
-/// `peer` bytes, by default the sum of both: the same total.
-#[derive(Clone, Copy)]
+/// A heap of `heap` bytes is exactly that for slabfit by next fit or first fit, with the bookkeeping beside it; slabfit
+/// general and the peers get one piece of `peer` bytes, by default the sum of both: the same total.
+#[derive(Clone, Copy, Debug)]
 pub struct Setup<'a> {
     /// Where the bytes come from.
     pub region: &'a Region,
-    /// Bytes of slabfit's heap, both segments.
+    /// Bytes of slabfit's heap, both segments, where it is not in one piece.
     pub heap: usize,
-    /// Bytes of a peer's arena.
+    /// Bytes of the arena of a peer, or of slabfit in one piece.
     pub peer: usize,
     /// slabfit's slab size; [`NO_SLAB`] for a row that is about next fit alone.
     pub slab_size: usize,
@@ -84,14 +84,26 @@ pub const fn bookkeeping_of<P: Policy>(heap: usize, slab_size: usize) -> usize {
     slabfit::bookkeeping_size::<P>(heap, Config::new(slab_size)).next_multiple_of(64)
 }
 
+/// Alignment of every request; what 64-bit Rust programs ask for most, and what each subject has a short path for.
+pub const ALIGN: usize = 8;
+
+/// See [`start_up`](crate::rows::start_up): makes a heap, uses it, and calls back. None where it failed.
+pub type FirstUse = fn(&mut dyn FnMut()) -> Option<()>;
+
 /// An allocator under measurement.
-///
-/// The layout's alignment is at most 8 in every row: what each subject serves without extra work.
 pub trait Subject: Sync + Sized + 'static {
     /// The column's title.
     const NAME: &'static str;
     /// Its place in the comparison.
     const KIND: Kind;
+    /// Whether it is given [`Setup::peer`] bytes in one piece, whatever it keeps of them for itself; otherwise a heap of
+    /// [`Setup::heap`] bytes, and its bookkeeping beside it.
+    const IN_ONE_PIECE: bool = true;
+    /// An alignment at which a small object, once free, is a hole among the others. A higher one than every row's, where
+    /// small objects otherwise lie in runs whose slots no search sees.
+    const HOLE_ALIGN: usize = ALIGN;
+    /// Its first use where the system maps its heap for it; none where that is a mapping and the subject over it.
+    const FIRST_USE: Option<FirstUse> = None;
 
     /// A fresh allocator over the memory of `setup`.
     ///

@@ -19,9 +19,9 @@ const MOST: usize = 8;
 
 /// Bisects for every trace and every subject that manages a region.
 ///
-/// slabfit has two figures. `segment` is what the requests were served from, next fit and its bookkeeping, in a heap
-/// without slots: what the placement costs. `heap` is everything, the quarter for the slab included, with the slab size
-/// that suits the program best.
+/// `segment` is what the requests were served from: of a subject in one piece all of it. Of slabfit by next fit or first
+/// fit it is the block segment and its bookkeeping in a heap without slots, what the placement costs; and `heap` is
+/// everything, the quarter for the slab included, with the slab size that suits the program best.
 pub fn run(effort: Effort) -> Table {
     let mut table = Table::default();
     for name in trace::NAMES.into_iter().take(effort.pick(trace::NAMES.len(), 1)) {
@@ -35,13 +35,14 @@ pub fn run(effort: Effort) -> Table {
                 let metric = format!("{name} {figure}");
                 table.add(NAME, entry.name, entry.kind, &metric, Spread::exact(over.unwrap_or(f64::INFINITY)));
             };
-            if entry.kind == Kind::Ours {
-                let segments = smallest(&trace, |bytes| serves(&entry, &region, &trace, ours(bytes / 3 * 4, NO_SLAB)));
-                add("segment", segments.map(|bytes| over(&trace, bytes + bookkeeping(bytes / 3 * 4, NO_SLAB))));
-                add("heap", best_heap(&entry, &region, &trace));
-            } else {
+            if entry.in_one_piece {
                 let bytes = smallest(&trace, |bytes| serves(&entry, &region, &trace, (bytes, bytes, NO_SLAB)));
                 add("segment", bytes.map(|bytes| over(&trace, bytes)));
+            } else {
+                let segments =
+                    smallest(&trace, |bytes| serves(&entry, &region, &trace, in_two_pieces(bytes / 3 * 4, NO_SLAB)));
+                add("segment", segments.map(|bytes| over(&trace, bytes + bookkeeping(bytes / 3 * 4, NO_SLAB))));
+                add("heap", best_heap(&entry, &region, &trace));
             }
         }
     }
@@ -52,8 +53,8 @@ fn over(trace: &Trace, bytes: usize) -> f64 {
     bytes as f64 / trace.peak as f64
 }
 
-/// slabfit's heap, an arena that nobody asks for, and the slab size.
-fn ours(heap: usize, slab_size: usize) -> (usize, usize, usize) {
+/// A heap in two pieces, an arena that nobody asks for, and the slab size.
+fn in_two_pieces(heap: usize, slab_size: usize) -> (usize, usize, usize) {
     (heap & !15, 0, slab_size)
 }
 
@@ -64,7 +65,7 @@ fn serves(entry: &Entry, region: &Region, trace: &Trace, (heap, peer, slab_size)
 
 fn best_heap(entry: &Entry, region: &Region, trace: &Trace) -> Option<f64> {
     let heaps = SLABS.into_iter().filter_map(|slab_size| {
-        let heap = smallest(trace, |bytes| serves(entry, region, trace, ours(bytes, slab_size)))?;
+        let heap = smallest(trace, |bytes| serves(entry, region, trace, in_two_pieces(bytes, slab_size)))?;
         Some(over(trace, heap + bookkeeping(heap, slab_size)))
     });
     heaps.min_by(f64::total_cmp)

@@ -7,8 +7,8 @@ use crate::ops::{Kind as Operation, Op, Stream};
 use crate::region::Region;
 use crate::resident;
 use crate::subject::{Kind, Setup};
+use crate::subjects::ours::Named;
 use crate::table::Table;
-use slabfit::{Config, FirstFit, NextFit, Policy};
 use slabfit_linux::MappedHeap;
 use std::time::Instant;
 
@@ -36,8 +36,8 @@ pub fn run(effort: Effort) -> Table {
 }
 
 /// Maps slabfit's heap and serves and writes both objects.
-fn use_once<P: Policy>(stop: &mut dyn FnMut()) -> Option<()> {
-    let heap = MappedHeap::<P>::with_policy(HEAP, Config::new(SLAB as usize)).ok()?;
+pub fn use_once<P: Named>(stop: &mut dyn FnMut()) -> Option<()> {
+    let heap = MappedHeap::<P>::with_policy(HEAP, P::config(SLAB as usize)).ok()?;
     for object in [heap.alloc(SLAB as usize), heap.alloc(100)].map(Result::ok) {
         // SAFETY: the object is live and not empty.
         unsafe { object?.write(1) };
@@ -57,12 +57,8 @@ pub fn measure(figure: &str, subject: &str) -> Option<f64> {
         time = start.elapsed().as_secs_f64() * 1e6;
         after = resident::now().unwrap_or(before);
     };
-    if entry.kind == Kind::Ours {
-        if entry.name.contains("first") {
-            use_once::<FirstFit>(&mut stop)?;
-        } else {
-            use_once::<NextFit>(&mut stop)?;
-        }
+    if let Some(first_use) = entry.first_use {
+        first_use(&mut stop)?;
     } else {
         let region = Region::map(HEAP).ok()?;
         let setup = Setup { region: &region, heap: HEAP, peer: HEAP, slab_size: SLAB as usize, fresh: true };

@@ -1,6 +1,7 @@
 //! slabfit, as a Rust program uses it.
 
-use crate::subject::{Kind, Setup, Subject, bookkeeping_of};
+use crate::rows::start_up;
+use crate::subject::{ALIGN, FirstUse, Kind, Setup, Subject, bookkeeping_of};
 use slabfit::{Config, FirstFit, General, Heap, Memory, NextFit, Policy, RawLock};
 use std::alloc::Layout;
 use std::process::abort;
@@ -14,8 +15,14 @@ pub trait Named: Policy {
     /// The column's title.
     const NAME: &'static str;
 
-    /// Whether it is given what a peer is given, one piece that holds the bookkeeping too, and has no slab.
+    /// Whether it is given what a peer is given: one piece that holds the bookkeeping too, and no slab. Small objects
+    /// then lie in the runs of their classes.
     const IN_ONE_PIECE: bool = false;
+
+    /// The configuration where a heap with a slab has slots of `slab_size`.
+    fn config(slab_size: usize) -> Config {
+        if Self::IN_ONE_PIECE { Config::without_slab() } else { Config::new(slab_size) }
+    }
 }
 
 impl Named for General {
@@ -34,18 +41,20 @@ impl Named for FirstFit {
 impl<L: RawLock + Send + Sync + 'static, P: Named> Subject for Slabfit<L, P> {
     const NAME: &'static str = P::NAME;
     const KIND: Kind = Kind::Ours;
+    const IN_ONE_PIECE: bool = P::IN_ONE_PIECE;
+    /// No slot is aligned beyond its size's largest power of two, and the least has 16 bytes: at 32 it is a block of 32.
+    const HOLE_ALIGN: usize = if P::IN_ONE_PIECE { 32 } else { ALIGN };
+    const FIRST_USE: Option<FirstUse> = Some(start_up::use_once::<P>);
 
     unsafe fn over(setup: &Setup<'_>) -> Box<Self> {
+        let memory = if Self::IN_ONE_PIECE { one_piece } else { two_pieces::<P> };
         // SAFETY: the region is this subject's, so the caller says.
-        let (memory, config) = match P::IN_ONE_PIECE {
-            true => (unsafe { one_piece(setup) }, Config::without_slab()),
-            false => (unsafe { two_pieces::<P>(setup) }, Config::new(setup.slab_size)),
-        };
+        let memory = unsafe { memory(setup) };
         // SAFETY: a fresh region is all zero.
         let memory = if setup.fresh { unsafe { memory.assume_zeroed() } } else { memory };
         let heap = Box::new(Self(Heap::empty()));
-        let started = heap.0.init(memory, config);
-        assert!(started.is_ok(), "slabfit refused {} bytes: {started:?}", setup.heap);
+        let started = heap.0.init(memory, P::config(setup.slab_size));
+        assert!(started.is_ok(), "{} refused {setup:?}: {started:?}", P::NAME);
         heap
     }
 
