@@ -7,8 +7,7 @@ use std::fmt::{self, Debug};
 use std::ptr::{NonNull, without_provenance_mut};
 
 use slabfit::{
-    AllocError, Block, GRANULE, InitError, InvalidFree, MAGIC, RawLock, ReallocError, Segment, SegmentStats, SpinLock,
-    State,
+    AllocError, Block, GRANULE, InitError, InvalidFree, Kind, MAGIC, RawLock, ReallocError, Segment, SpinLock, State,
 };
 
 use crate::any_heap::AnyHeap;
@@ -260,6 +259,17 @@ impl<L: RawLock> Pair<L> {
         self.same("headers still wrong", self.wrong_headers().len(), 0)
     }
 
+    /// Gives all magazines back.
+    ///
+    /// # Errors
+    /// A disagreement.
+    pub fn empty_magazines(&mut self) -> Agreed<()> {
+        self.remember(format_args!("empty the magazines"));
+        self.same("empty_magazines", self.heap.empty_magazines(), Ok(()))?;
+        self.model.empty_magazines();
+        Ok(())
+    }
+
     /// Frees every byte address in and around the heap that is no live object's start.
     ///
     /// # Errors
@@ -312,19 +322,22 @@ impl<L: RawLock> Pair<L> {
         };
         self.same_figures("the slab", heap.slab, model.slab)?;
         self.same_figures("the blocks", heap.blocks, model.blocks)?;
+        for (heap, model) in heap.classes.into_iter().zip(model.classes) {
+            self.same_figures(&format!("the class of {} bytes", model.slot_size), heap, model)?;
+        }
         self.same("spilled", heap.spilled, model.spilled)?;
         self.same("refused outside", heap.refused_outside, model.refused_outside)
     }
 
     /// Compares figures and names those that differ.
-    fn same_figures(&self, segment: &str, heap: SegmentStats, model: SegmentStats) -> Agreed<()> {
+    fn same_figures<T: PartialEq + Debug>(&self, of: &str, heap: T, model: T) -> Agreed<()> {
         if heap == model {
             return Ok(());
         }
         let (heap, model) = (format!("{heap:#?}"), format!("{model:#?}"));
         let differing = heap.lines().zip(model.lines()).filter(|(heap, model)| heap != model);
         let lines = differing.map(|(heap, model)| format!("\n  heap {} model {}", heap.trim(), model.trim()));
-        Err(self.disagreement(&format!("figures of {segment}:{}", lines.collect::<String>())))
+        Err(self.disagreement(&format!("figures of {of}:{}", lines.collect::<String>())))
     }
 
     /// Compares the rover only, which costs next to nothing.
@@ -335,13 +348,17 @@ impl<L: RawLock> Pair<L> {
         self.same("rover", self.heap.rover(), self.model.rover())
     }
 
-    /// Requires what must be true once every object is freed: nothing is live, and the block segment is one gap.
+    /// Requires what must be true once every object is freed: nothing is live, and the block segment is one gap as soon as the
+    /// magazines are given back.
     ///
     /// # Errors
     /// A disagreement.
-    pub fn expect_empty(&self) -> Agreed<()> {
-        let segment = self.heap.segment(Segment::Blocks);
-        let all = [Block { address: segment.start, size: segment.len(), state: State::Free, segment: Segment::Blocks }];
+    pub fn expect_empty(&mut self) -> Agreed<()> {
+        self.empty_magazines()?;
+        self.compare()?;
+        let range = self.heap.segment(Segment::Blocks);
+        let (address, size, segment, kind) = (range.start, range.len(), Segment::Blocks, Kind::Block);
+        let all = [Block { address, size, state: State::Free, segment, kind }];
         let (slots, blocks): (Vec<_>, Vec<_>) = self.heap.blocks().partition(|block| block.segment == Segment::Slab);
         match slots.iter().all(|slot| slot.state == State::Free) && blocks == all {
             true => Ok(()),

@@ -1,11 +1,11 @@
 //! Scenes: a block segment is set up as a picture shows it, something happens, and the picture is compared.
 //!
 //! `"XX OOO |XX"` is a used block of two granules, a free one of three, and a used one of two at whose start the rover
-//! stands. Under first fit there is no rover. Blocks are named by their place in the picture, counted from 0. A model runs beside every scene.
+//! stands. Under the other policies there is no rover. Blocks are named by their place in the picture, counted from 0. A model runs beside every scene.
 
 use slabfit::{AllocError, Block, Config, GRANULE, Segment, State};
 
-use crate::arena::{Bookkeeping, PAGE, Setup};
+use crate::arena::{ALIGNED, Bookkeeping, Setup};
 use crate::model::Placement;
 use crate::pair::Pair;
 use crate::picture;
@@ -17,7 +17,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// A heap whose block segment looks like this, at the start of a page, and whose slab has no slots.
+    /// A heap whose block segment looks like this, at a multiple of 8 KiB, and whose slab has no slots.
     #[track_caller]
     pub fn drawn(picture: &str) -> Self {
         Self::placed(picture, Placement::NextFit)
@@ -48,16 +48,16 @@ impl Scene {
         scene
     }
 
-    /// A heap with so many granules of blocks, all free, from the start of a page on, and a third as many granules of slab
+    /// A heap with so many granules of blocks, all free, from a multiple of 8 KiB on, and a third as many granules of slab
     /// with slots of `slab_size` bytes.
     pub fn fresh(granules: usize, slab_size: usize, placement: Placement) -> Self {
         let slab = granules / 3 * GRANULE;
         let config = Config::new(slab_size).slab_bytes(slab);
-        let offset = slab.next_multiple_of(PAGE) - slab;
+        let offset = slab.next_multiple_of(ALIGNED) - slab;
         Self::made(Setup { offset, ..Self::setup(slab + granules * GRANULE, config, placement) })
     }
 
-    /// A heap of `size` bytes at the start of a page.
+    /// A heap of `size` bytes at a multiple of 8 KiB.
     pub fn of_bytes(size: usize, config: Config) -> Self {
         Self::made(Self::setup(size, config, Placement::NextFit))
     }
