@@ -13,7 +13,9 @@ use std::{mem, slice};
 
 use slabfit::Segment::{self, Blocks, Slab};
 use slabfit::State::{self, Free, Used};
-use slabfit::{AllocError, Block, Config, GRANULE, InvalidFree, Kind, MAGIC, ReallocError, Reason, SegmentStats, Stats};
+use slabfit::{
+    AllocError, Block, Config, GRANULE, InvalidFree, Kind, MAGIC, ReallocError, Reason, SegmentStats, Stats,
+};
 
 use self::classes::Classes;
 
@@ -157,7 +159,9 @@ impl Model {
         let object = self.find_or_refuse(at)?;
         let stays = at % align == 0;
         let moved = match (object.segment, object.kind) {
-            (Blocks, Kind::Slot) if stays && self.class_of(size, align) == self.class_of(object.size, 1) => return Ok(at),
+            (Blocks, Kind::Slot) if stays && self.class_of(size, align) == self.class_of(object.size, 1) => {
+                return Ok(at);
+            }
             (Blocks, Kind::Slot) => match self.alloc(size, align) {
                 Err(_) if stays && size <= object.size => return Ok(at),
                 moved => moved?,

@@ -62,6 +62,11 @@ impl Scene {
         Self::made(Self::setup(size, config, Placement::NextFit))
     }
 
+    /// A heap of `size` bytes at a multiple of 8 KiB with size classes and no slab.
+    pub fn with_classes(size: usize) -> Self {
+        Self::made(Self::setup(size, Config::without_slab(), Placement::General))
+    }
+
     fn setup(size: usize, config: Config, placement: Placement) -> Setup {
         Setup { size, offset: 0, config, placement, bookkeeping: Bookkeeping::Separate(0) }
     }
@@ -102,6 +107,12 @@ impl Scene {
         address
     }
 
+    /// Serves so many requests, one after the other.
+    #[track_caller]
+    pub fn alloc_many<const COUNT: usize>(&mut self, size: usize) -> [usize; COUNT] {
+        [(); COUNT].map(|()| self.alloc(size))
+    }
+
     /// Asks for what the heap cannot serve.
     #[track_caller]
     pub fn alloc_fails(&mut self, size: usize) -> AllocError {
@@ -115,6 +126,22 @@ impl Scene {
     pub fn free(&mut self, nth: usize) {
         let address = self.payload(nth);
         self.pair.free(address).unwrap().unwrap();
+        self.compare();
+    }
+
+    /// Frees the objects at these addresses, one after the other.
+    #[track_caller]
+    pub fn free_all(&mut self, addresses: &[usize]) {
+        for &address in addresses {
+            self.pair.free(address).unwrap().unwrap();
+            self.compare();
+        }
+    }
+
+    /// Gives all magazines back.
+    #[track_caller]
+    pub fn empty_magazines(&mut self) {
+        self.pair.empty_magazines().unwrap();
         self.compare();
     }
 

@@ -1,4 +1,4 @@
-//! Requests aligned to more than 16 bytes, drawn as blocks. The segment starts at a multiple of 4096, and a block's
+//! Requests aligned to more than 16 bytes, drawn as blocks. The segment starts at a multiple of 8192, and a block's
 //! payload one granule behind its start.
 
 use slabfit::{AllocError, GRANULE};

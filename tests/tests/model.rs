@@ -154,8 +154,8 @@ fn setups() -> impl Strategy<Value = Setup> {
         prop_oneof![(MIN_REGION..1024).boxed(), (10..20u32).prop_flat_map(|log| 1usize << log..=2 << log).boxed(),];
     // A region that starts inside a granule loses what is left of that one.
     let crooked = prop_oneof![3 => Just(0), 1 => 1..GRANULE];
-    let offset =
-        (0..ALIGNED / GRANULE, crooked).prop_map(|(granules, less)| (granules * GRANULE + (GRANULE - less) % GRANULE, less));
+    let offset = (0..ALIGNED / GRANULE, crooked)
+        .prop_map(|(granules, less)| (granules * GRANULE + (GRANULE - less) % GRANULE, less));
     (size, offset, configs(), placement, bookkeeping).prop_map(
         |(size, (offset, less), config, placement, bookkeeping)| Setup {
             size: size + less,

@@ -138,7 +138,8 @@ fn a_border_is_seen_where_two_wide_blocks_meet() {
 
 #[test]
 fn blocks_that_make_no_sense_end_all_the_same() {
-    let block = |address, size| Block { address, size, state: State::Used, segment: Segment::Blocks, kind: Kind::Block };
+    let block =
+        |address, size| Block { address, size, state: State::Used, segment: Segment::Blocks, kind: Kind::Block };
     let blocks = [block(100, 0), block(50, usize::MAX), block(usize::MAX, usize::MAX), block(0, 10), block(90, 64)];
     assert_eq!(Cells::new(blocks.into_iter(), 64..1000, 0).count(), 59);
     assert_eq!(Cells::new(std::iter::empty(), 64..1000, 100).filter(|cell| cell.used + cell.free == 0).count(), 10);

@@ -52,7 +52,13 @@ impl Picture {
 impl Row {
     fn draw(segment: Segment, bytes: Range<usize>, used: Vec<Range<usize>>, width: usize) -> Self {
         let mut row = Self { cells: String::new(), bytes: bytes.len(), used: 0, gaps: 0, largest_gap: 0 };
-        let block = |state, range: &Range<usize>| Block { address: range.start, size: range.len(), state, segment, kind: Kind::Block };
+        let block = |state, range: &Range<usize>| Block {
+            address: range.start,
+            size: range.len(),
+            state,
+            segment,
+            kind: Kind::Block,
+        };
         let mut blocks = Vec::new();
         let mut at = bytes.start;
         let behind = bytes.end..bytes.end;
