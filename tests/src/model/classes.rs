@@ -56,6 +56,11 @@ impl Model {
         }
     }
 
+    /// The magazine of every class: addresses of free slots, the next one last.
+    pub fn magazines(&self) -> impl Iterator<Item = &[usize]> {
+        self.classes.all.iter().map(|class| class.magazine.as_slice())
+    }
+
     /// The class that serves a request, if there is one: that of the smallest slots that are large enough, if those are aligned.
     pub(super) fn class_of(&self, size: usize, align: usize) -> Option<usize> {
         let class = self.classes.all.iter().position(|class| class.slot_size >= size)?;
