@@ -125,14 +125,18 @@ impl Fenced {
 
 /// A mapping whose heap starts at a multiple of [`ALIGNED`], so that a seed replays wherever the system maps it.
 fn aligned_mapping(heap: usize, bookkeeping: usize) -> Mapping {
-    // What was mapped elsewhere is kept until the end, with a piece of an odd number of pages: the next one lies beside it.
+    // The next mapping lies beside the last: what was mapped elsewhere is kept until the end, and made an odd number of pages.
     let mut elsewhere = Vec::new();
     loop {
         let mapping = Mapping::new(heap, bookkeeping).expect("there is memory");
         if mapping.heap().cast::<u8>().addr().get() % ALIGNED == 0 {
             return mapping;
         }
-        elsewhere.push((mapping, Mapping::new(1, 1).expect("there is memory")));
+        if mapping.addresses().len() % ALIGNED == 0 {
+            // Two pages and three guards.
+            elsewhere.push(Mapping::new(1, 1).expect("there is memory"));
+        }
+        elsewhere.push(mapping);
     }
 }
 
