@@ -9,9 +9,9 @@
 //! `SLABFIT_ABUSE=ci` is 20 granules, `soak` is 24. `SLABFIT_SEED=n` runs layout n alone.
 
 use std::collections::{HashSet, VecDeque};
-use std::fmt;
 use std::ops::Range;
 use std::time::Instant;
+use std::{fmt, iter};
 
 use slabfit::{Config, GRANULE, Segment, State};
 use slabfit_tests::abuse::fenced::{Case, Edge};
@@ -395,9 +395,11 @@ fn fingerprint(lab: &Lab) -> (Vec<(usize, bool)>, Option<usize>, usize) {
 /// The smallest heap with size classes, and how much of its end no block has taken.
 const WITH_CLASSES: usize = 32 << 10;
 
-/// Where a search through the states of runs begins: bytes that are left for runs, and a request, how often it is made, and how
-/// many of these are freed again, in turn.
-const BEGINNINGS: [(usize, &[(usize, usize, usize)]); 12] = [
+/// A size, how many objects of it are allocated, and how many of these are freed again.
+type Requests = (usize, usize, usize);
+
+/// Where a search through the states of runs begins: bytes that are left for runs, and what was requested of them.
+const BEGINNINGS: [(usize, &[Requests]); 12] = [
     (2048, &[]),
     // A run that is full, is as full as its magazine holds it, has given slots back, and is about to be given back.
     (2048, &[(64, 16, 0)]),
@@ -443,7 +445,7 @@ fn the_states_of_runs_around_every_beginning_agree_with_the_model() {
 }
 
 /// Exhausts the nearest `most` states, and answers up to how many moves away these are all.
-fn explore(room: usize, requests: &[(usize, usize, usize)], most: usize) -> (Tried, usize) {
+fn explore(room: usize, requests: &[Requests], most: usize) -> (Tried, usize) {
     let (edge, placement, config) = (Edge::High, Placement::General, Config::without_slab());
     let mut lab = Lab::new(Case { size: WITH_CLASSES, config, placement, carved: false, edge });
     let taken = lab.alloc(WITH_CLASSES - room - GRANULE, GRANULE).unwrap().expect("the heap is empty");
@@ -511,10 +513,12 @@ fn objects_from(lab: &Lab, start: usize) -> Vec<usize> {
     lab.objects().into_iter().map(|(address, _)| address).filter(|&address| address >= start).collect()
 }
 
-/// All of a state that an answer can depend on, but for how far the segment was used: blocks, slots and magazines.
-fn state_of_runs(lab: &Lab) -> (Vec<(usize, usize, bool)>, Vec<Vec<usize>>) {
-    let blocks = lab.model.blocks().map(|block| (block.address, block.size, block.state == State::Free)).collect();
-    (blocks, lab.model.magazines().map(<[usize]>::to_vec).collect())
+/// All of a state that an answer can depend on, but for how far the segment was used: where blocks and slots lie, which are free,
+/// and the magazines.
+fn state_of_runs(lab: &Lab) -> Vec<Vec<usize>> {
+    let blocks =
+        lab.model.blocks().flat_map(|block| [block.address, usize::from(block.state == State::Free)]).collect();
+    iter::once(blocks).chain(lab.model.magazines().map(<[usize]>::to_vec)).collect()
 }
 
 /// Requests of every class and larger ones at some alignments, the free of every byte address, and resizes of some objects.
