@@ -520,8 +520,16 @@ fn the_figures_of_a_class_count_its_slots() {
     let slots: [usize; 25] = scene.alloc_many(40);
     scene.free_all(&slots[..20]);
     scene.alloc(33);
-    let expected =
-        ClassStats { slot_size: 48, runs: 2, slots: 42, live_objects: 6, peak_objects: 25, allocs: 26, frees: 20 };
+    let expected = ClassStats {
+        slot_size: 48,
+        runs: 2,
+        peak_runs: 2,
+        opened: 2,
+        slots: 42,
+        live_objects: 6,
+        allocs: 26,
+        frees: 20,
+    };
     assert_eq!(class_of(&scene, 48), expected);
     let blocks = blocks_of(&scene);
     assert_eq!((blocks.live_objects, blocks.live_bytes, blocks.allocs, blocks.frees), (2, 2 * KIB, 2, 0));

@@ -78,10 +78,7 @@ impl Model {
         }
         let address = self.classes.all[class].magazine.pop()?;
         self.classes.mark(address, Used);
-        let live = self.classes.stats_of(class).live_objects;
-        let counted = &mut self.classes.all[class].counted;
-        counted.allocs += 1;
-        counted.peak_objects = counted.peak_objects.max(live);
+        self.classes.all[class].counted.allocs += 1;
         Some(address)
     }
 
@@ -124,6 +121,10 @@ impl Model {
         let slots = starts.map(|at| slot(Segment::Blocks, Free, at..at + slot_size)).collect();
         let index = self.classes.runs.partition_point(|run| run.bytes.start < start);
         self.classes.runs.insert(index, Run { bytes: start..start + length, slots });
+        let runs = self.classes.runs_of(slot_size).count();
+        let counted = &mut self.classes.all[class].counted;
+        counted.opened += 1;
+        counted.peak_runs = counted.peak_runs.max(runs);
         Some(())
     }
 
