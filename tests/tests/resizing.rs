@@ -314,6 +314,29 @@ mod a_slot_of_a_run {
         assert_eq!((stats.blocks.live_objects, stats.classes[3].live_objects), (1, 1));
     }
 
+    /// A heap with a slab of two slots of 64 bytes, both live, and size classes of up to 64 bytes.
+    fn beside_a_slab() -> (Scene, [usize; 2]) {
+        let mut scene = Scene::fresh(2200, 64, Placement::General);
+        let slots: Vec<usize> = (0..183).map(|_| scene.alloc(64)).collect();
+        (scene, [slots[0], slots[182]])
+    }
+
+    #[test]
+    fn moves_to_the_slab_when_its_new_size_is_the_slabs() {
+        let (mut scene, [slot_of_slab, _]) = beside_a_slab();
+        let slot = scene.alloc(16);
+        scene.free_all(&[slot_of_slab]);
+        assert_eq!(moves(&mut scene, slot, 64), slot_of_slab);
+    }
+
+    #[test]
+    fn of_the_slabs_size_stays_although_the_slab_has_room_again() {
+        let (mut scene, [slot_of_slab, _]) = beside_a_slab();
+        let slot = scene.alloc(64);
+        scene.free_all(&[slot_of_slab]);
+        assert_eq!(moves(&mut scene, slot, 64), slot);
+    }
+
     #[test]
     fn is_refused_at_a_wrong_address() {
         let mut scene = Scene::with_classes(32 * KIB);
