@@ -103,7 +103,6 @@ fn run(lab: &mut Lab, input: &mut Input<'_>, operation: usize) {
             corrupt(lab, input);
             Ok(())
         }
-        15 => lab.empty_magazines(),
         _ => lab.repair(),
     };
     agreed.unwrap();
@@ -114,7 +113,10 @@ fuzz_target!(|bytes: &[u8]| {
     let mut lab = Lab::new(setup(&mut input));
     while !input.0.is_empty() {
         let operation = input.byte();
-        run(&mut lab, &mut input, operation % 17);
+        run(&mut lab, &mut input, operation % 16);
+        if operation & 64 != 0 {
+            lab.empty_magazines().unwrap();
+        }
         lab.compare_places().unwrap();
         if operation >= 128 {
             lab.compare().unwrap();
