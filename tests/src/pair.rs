@@ -36,6 +36,8 @@ pub struct Pair<L: RawLock = SpinLock> {
     stale: VecDeque<usize>,
     /// Headers that somebody overwrote and that the heap need not have written since.
     scribbled: BTreeSet<usize>,
+    /// Whether somebody wrote where no object ever was, so that memory lent as zeros is not zero any more.
+    dirty: bool,
     recent: VecDeque<String>,
     next_tag: u8,
     arena: Arena,
@@ -80,6 +82,7 @@ impl<L: RawLock> Pair<L> {
             objects: Vec::new(),
             stale: VecDeque::new(),
             scribbled: BTreeSet::new(),
+            dirty: false,
             recent: VecDeque::new(),
             next_tag: 0,
             arena,
@@ -126,13 +129,17 @@ impl<L: RawLock> Pair<L> {
         Ok(address)
     }
 
-    /// Requests memory that is all zero.
+    /// Requests memory that is all zero: through `alloc_zeroed` or, every other time, through `alloc_layout_zeroed`, which does not
+    /// clear what it knows to be zero.
     ///
     /// # Errors
     /// A disagreement. The inner result is what both say.
     pub fn alloc_zeroed(&mut self, size: usize) -> Agreed<Result<usize, AllocError>> {
         self.remember(format_args!("alloc {size} zeroed"));
-        let pointer = self.heap.alloc_zeroed(size);
+        let pointer = match Layout::from_size_align(size, GRANULE) {
+            Ok(layout) if !self.dirty && self.next_tag % 2 == 0 => self.heap.alloc_layout_zeroed(layout),
+            _ => self.heap.alloc_zeroed(size),
+        };
         let address = self.served(pointer, size, GRANULE)?;
         if let Ok(address) = address {
             if self.arena.view(address, size).iter().any(|&byte| byte != 0) {
@@ -236,6 +243,7 @@ impl<L: RawLock> Pair<L> {
     /// Writes random bytes over the whole heap, then the objects' patterns again: every header is lost.
     pub fn scribble(&mut self, seed: u64) {
         self.remember(format_args!("scribble from seed {seed}"));
+        self.dirty = true;
         let base = self.heap.base().map_or(0, |base| base.addr().get());
         fastrand::Rng::with_seed(seed).fill(self.arena.view_mut(base, self.heap.size()));
         for object in &self.objects {

@@ -48,7 +48,8 @@ pub fn scaled(blocks: &[Block], rover: Option<usize>, width: usize) -> String {
             row.push('|');
         }
         let mut used = 0;
-        while let Some(block) = rest.peek() {
+        // What lies behind the last slot of a run is in no block.
+        while let Some(block) = rest.peek().filter(|block| block.address < stop) {
             let block_end = block.address + block.size;
             if block.state == State::Used {
                 used += block_end.min(stop) - block.address.max(start);
@@ -133,6 +134,13 @@ mod tests {
         assert_eq!(scaled(&blocks, Some(1664), 8), "XX|OOOXXX");
         assert_eq!(scaled(&blocks, None, 4), "XOxX");
         assert_eq!(scaled(&blocks, None, 1), "x");
+    }
+
+    #[test]
+    fn a_scaled_row_leaves_out_what_is_in_no_block() {
+        let mut blocks = blocks(&[(4, State::Used), (6, State::Used), (6, State::Used)]);
+        blocks.remove(1);
+        assert_eq!(scaled(&blocks, None, 8), "XXOOOXXX");
     }
 
     #[test]
