@@ -82,12 +82,12 @@ fn random_programs_on_small_heaps_agree_with_the_model() {
 
 #[test]
 fn random_programs_on_middling_heaps_agree_with_the_model() {
-    drive_all(300, 20_000, 4 * KIB..=128 * KIB);
+    drive_all(200, 20_000, 4 * KIB..=128 * KIB);
 }
 
 #[test]
 fn random_programs_on_large_heaps_agree_with_the_model() {
-    drive_all(30, 20_000, 256 * KIB..=1024 * KIB);
+    drive_all(20, 20_000, 256 * KIB..=1024 * KIB);
 }
 
 #[test]
