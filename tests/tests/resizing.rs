@@ -1,7 +1,9 @@
 //! Realloc, drawn as blocks. The bytes of every object are read back after each step.
 
-use slabfit::{AllocError, GRANULE, InvalidFree, ReallocError, Reason};
+use slabfit::{AllocError, Config, GRANULE, InvalidFree, ReallocError, Reason};
+use slabfit_tests::arena::Setup;
 use slabfit_tests::model::Placement;
+use slabfit_tests::pair::Pair;
 use slabfit_tests::scene::Scene;
 
 /// Resizes the first block of a picture, which must stay where it is.
@@ -314,27 +316,32 @@ mod a_slot_of_a_run {
         assert_eq!((stats.blocks.live_objects, stats.classes[3].live_objects), (1, 1));
     }
 
-    /// A heap with a slab of two slots of 64 bytes, both live, and size classes of up to 64 bytes.
-    fn beside_a_slab() -> (Scene, [usize; 2]) {
-        let mut scene = Scene::fresh(2200, 64, Placement::General);
-        let slots: Vec<usize> = (0..183).map(|_| scene.alloc(64)).collect();
-        (scene, [slots[0], slots[182]])
+    /// A heap with a slab of two slots of 64 bytes, the first of which is live, and size classes of up to 64 bytes.
+    fn beside_a_slab() -> (Scene, usize) {
+        let (placement, config) = (Placement::General, Config::new(64).slab_bytes(128));
+        let setup = Setup { placement, config, ..Setup::plain(40 * KIB, 64) };
+        let mut scene = Scene { pair: Pair::new(setup).expect("a legal heap") };
+        let first = scene.alloc(64);
+        (scene, first)
     }
 
     #[test]
     fn moves_to_the_slab_when_its_new_size_is_the_slabs() {
-        let (mut scene, [slot_of_slab, _]) = beside_a_slab();
-        let slot = scene.alloc(16);
-        scene.free_all(&[slot_of_slab]);
-        assert_eq!(moves(&mut scene, slot, 64), slot_of_slab);
+        let (mut scene, first) = beside_a_slab();
+        let slots: [usize; 2] = scene.alloc_many(16);
+        assert_eq!(moves(&mut scene, slots[0], 64), first + 64);
+        // The slab is full: a class serves what was meant for it.
+        assert_eq!(moves(&mut scene, slots[1], 64), slots[0] + KIB);
+        assert_eq!(scene.pair.heap().stats().unwrap().spilled, 1);
     }
 
     #[test]
     fn of_the_slabs_size_stays_although_the_slab_has_room_again() {
-        let (mut scene, [slot_of_slab, _]) = beside_a_slab();
-        let slot = scene.alloc(64);
-        scene.free_all(&[slot_of_slab]);
-        assert_eq!(moves(&mut scene, slot, 64), slot);
+        let (mut scene, first) = beside_a_slab();
+        let slots: [usize; 2] = scene.alloc_many(64);
+        scene.free_all(&[first]);
+        assert_eq!(moves(&mut scene, slots[1], 64), slots[1]);
+        assert_eq!(moves(&mut scene, slots[1], 60), slots[1]);
     }
 
     #[test]
