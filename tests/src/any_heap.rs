@@ -5,8 +5,8 @@ use std::fmt::{self, Display};
 use std::ops::{Deref, Range};
 use std::ptr::NonNull;
 
-use slabfit::{AllocError, Block, Config, FirstFit, Heap, InitError, InvalidFree, Memory, NextFit, ReallocError};
-use slabfit::{RawLock, Reentered, Segment, SegmentStats, SpinLock, Stats, Violation};
+use slabfit::{AllocError, Block, Config, FirstFit, General, Heap, InitError, InvalidFree, Memory, NextFit};
+use slabfit::{RawLock, ReallocError, Reentered, Segment, SegmentStats, SpinLock, Stats, Violation};
 use slabfit_linux::picture::{self, PictureError};
 use slabfit_linux::{FutexLock, MapError, Mapping, slots};
 
@@ -19,6 +19,7 @@ use crate::tester::sys::page_size;
 pub enum AnyHeap<L: RawLock = SpinLock> {
     NextFit(Heap<'static, L, NextFit>),
     FirstFit(Heap<'static, L, FirstFit>),
+    General(Heap<'static, L, General>),
 }
 
 /// The expression for whichever heap it is.
@@ -27,6 +28,7 @@ macro_rules! with {
         match $any {
             AnyHeap::NextFit($heap) => $result,
             AnyHeap::FirstFit($heap) => $result,
+            AnyHeap::General($heap) => $result,
         }
     };
 }
@@ -38,6 +40,7 @@ impl<L: RawLock> AnyHeap<L> {
         match placement {
             Placement::NextFit => Self::NextFit(Heap::empty()),
             Placement::FirstFit => Self::FirstFit(Heap::empty()),
+            Placement::General => Self::General(Heap::empty()),
         }
     }
 
@@ -111,15 +114,19 @@ impl<L: RawLock> AnyHeap<L> {
         with!(self, heap => heap.segment(segment))
     }
 
-    /// Where next fit's rover stands; `None` under first fit, which has none.
+    /// Where next fit's rover stands; `None` under the other policies, which have none.
     ///
     /// # Panics
     /// If this thread is in the heap.
     pub fn rover(&self) -> Option<usize> {
         match self {
             Self::NextFit(heap) => heap.rover().expect("nobody is in the heap"),
-            Self::FirstFit(_) => None,
+            Self::FirstFit(_) | Self::General(_) => None,
         }
+    }
+
+    pub fn empty_magazines(&self) -> Result<(), Reentered> {
+        with!(self, heap => heap.empty_magazines())
     }
 
     pub fn stats(&self) -> Result<Stats, Reentered> {
@@ -150,9 +157,13 @@ impl<L: RawLock> AnyHeap<L> {
         with!(self, heap => heap.dump(out))
     }
 
-    /// See [`picture::draw`].
+    /// See [`picture::draw`]. Nothing is drawn of a heap with size classes: that policy is not [`Placed`](slabfit_linux::Placed).
     pub fn draw(&self, title: &dyn Display, note: &dyn Display, out: &mut impl fmt::Write) -> Result<(), PictureError> {
-        with!(self, heap => picture::draw(heap, title, note, out))
+        match self {
+            Self::NextFit(heap) => picture::draw(heap, title, note, out),
+            Self::FirstFit(heap) => picture::draw(heap, title, note, out),
+            Self::General(_) => Err(PictureError::Write(fmt::Error)),
+        }
     }
 
     /// See [`slabfit_linux::slots`].

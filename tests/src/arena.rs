@@ -1,4 +1,4 @@
-//! Memory for a heap under test, at a chosen address within its page, dirty, and fenced with canary bytes.
+//! Memory for a heap under test, at a chosen address within 8 KiB, dirty, and fenced with canary bytes.
 //!
 //! The heap's bytes and the test's looks at them go through one pointer, so that a test may read and overwrite what
 //! the heap keeps in memory between two of its calls. That no byte outside was written is verified on drop.
@@ -8,13 +8,13 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::slice;
 
-use slabfit::{Config, FirstFit, Memory, NextFit, bookkeeping_size};
+use slabfit::{Config, FirstFit, General, Memory, NextFit, bookkeeping_size};
 
 use crate::model::Placement;
 
 /// The region's address is this much and the chosen offset above a multiple of it: it decides every alignment up to
-/// here, so that a seed replays whatever address the system's allocator gives.
-pub const PAGE: usize = 4096;
+/// here, that of the longest run, so that a seed replays whatever address the system's allocator gives.
+pub const ALIGNED: usize = 8192;
 /// Canary bytes between and behind the pieces.
 const FENCE: usize = 128;
 /// What lies in memory before the heap does: a heap must not mistake dirty memory for zeroed.
@@ -25,7 +25,7 @@ const DIRT: u8 = 0xA5;
 pub struct Setup {
     /// Bytes of the region.
     pub size: usize,
-    /// Where in its page the region starts.
+    /// So many bytes behind a multiple of [`ALIGNED`] the region starts.
     pub offset: usize,
     /// Slots and the segment they lie in.
     pub config: Config,
@@ -47,7 +47,7 @@ pub enum Bookkeeping {
 }
 
 impl Setup {
-    /// A heap of `size` bytes at the start of a page, with next fit and its bookkeeping elsewhere: nothing moves the
+    /// A heap of `size` bytes at a multiple of [`ALIGNED`], with next fit and its bookkeeping elsewhere: nothing moves the
     /// addresses, so that scenarios can name them.
     pub fn plain(size: usize, slab_size: usize) -> Self {
         let (placement, bookkeeping) = (Placement::NextFit, Bookkeeping::Separate(0));
@@ -70,6 +70,7 @@ pub fn bookkeeping_for(heap_size: usize, config: Config, placement: Placement) -
     match placement {
         Placement::NextFit => bookkeeping_size::<NextFit>(heap_size, config),
         Placement::FirstFit => bookkeeping_size::<FirstFit>(heap_size, config),
+        Placement::General => bookkeeping_size::<General>(heap_size, config),
     }
 }
 
@@ -84,7 +85,7 @@ pub struct Arena {
 }
 
 impl Arena {
-    /// A region of `size` bytes, `offset` bytes behind the start of a page, that the heap carves its bookkeeping from.
+    /// A region of `size` bytes, `offset` bytes behind a multiple of [`ALIGNED`], that the heap carves its bookkeeping from.
     pub fn carved(size: usize, offset: usize) -> Self {
         Self::new(size, offset, None, false)
     }
@@ -100,13 +101,13 @@ impl Arena {
     }
 
     fn new(size: usize, offset: usize, second: Option<(usize, usize)>, zeroed: bool) -> Self {
-        let region = PAGE + offset..PAGE + offset + size;
+        let region = ALIGNED + offset..ALIGNED + offset + size;
         let bookkeeping = second.map(|(size, offset)| {
             let start = (region.end + FENCE).next_multiple_of(64) + offset;
             start..start + size
         });
         let end = bookkeeping.as_ref().unwrap_or(&region).end + FENCE;
-        let layout = Layout::from_size_align(end, PAGE).expect("a size that fits");
+        let layout = Layout::from_size_align(end, ALIGNED).expect("a size that fits");
         // SAFETY: the layout's size is not zero, as it holds the fences.
         let memory = NonNull::new(unsafe { alloc_zeroed(layout) });
         let memory = memory.unwrap_or_else(|| handle_alloc_error(layout));

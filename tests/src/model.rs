@@ -4,14 +4,24 @@
 //! operation looks through a list from one end to the other and replaces what it changes; nothing is remembered that a
 //! look at the lists can tell, so that the whole can be read beside section 3 of the contract and seen to be the same.
 //! It owns no memory: an address is a number, and what must stand in memory there is told by [`Model::headers`].
+//!
+//! The size classes of policy `General`, a third list, are in a file of their own.
 
 use std::collections::BTreeSet;
-use std::mem;
 use std::ops::Range;
+use std::{mem, slice};
 
 use slabfit::Segment::{self, Blocks, Slab};
 use slabfit::State::{self, Free, Used};
-use slabfit::{AllocError, Block, Config, GRANULE, InvalidFree, MAGIC, ReallocError, Reason, SegmentStats, Stats};
+use slabfit::{
+    AllocError, Block, Config, GRANULE, InvalidFree, Kind, MAGIC, ReallocError, Reason, SegmentStats, Stats,
+};
+
+use self::classes::Classes;
+
+// So that the file is found from wherever this one is included.
+#[path = "model/classes.rs"]
+mod classes;
 
 /// How many gaps that are large enough are tried for an aligned payload.
 const CANDIDATES: usize = 16;
@@ -25,6 +35,8 @@ pub enum Placement {
     NextFit,
     /// At the segment's first byte. There is no rover, and the free headers link to nothing.
     FirstFit,
+    /// In the magazine of the request's size class, and for all that no class serves as under first fit.
+    General,
 }
 
 impl Placement {
@@ -33,6 +45,7 @@ impl Placement {
         match self {
             Self::NextFit => "next",
             Self::FirstFit => "first",
+            Self::General => "general",
         }
     }
 }
@@ -47,8 +60,10 @@ pub struct Model {
     granule: usize,
     /// The slots. They need not reach the segment's end.
     slab: Part,
-    /// The blocks. They tile the segment, and no two free ones are neighbours.
+    /// The blocks. They tile the segment, and no two free ones are neighbours. A run is one of them.
     blocks: Part,
+    /// What the runs hold; nothing but under policy `General`.
+    classes: Classes,
     /// Where the next search begins under next fit: the start of a block, or the segment's end.
     rover: usize,
     /// Live blocks whose header somebody overwrote: the test tells.
@@ -76,7 +91,7 @@ pub struct Header {
     pub address: usize,
     /// Bytes of the payload (or of the slot), or `i32::MAX` when they are more than that.
     pub length: i32,
-    /// [`MAGIC`] if the block is live, else the address of the next free block or slot, or 0; always 0 under first fit.
+    /// [`MAGIC`] if the block is live, else the address of the next free block or slot under next fit, or 0.
     pub link: usize,
     /// Whether it belongs to a live block.
     pub live: bool,
@@ -94,13 +109,15 @@ impl Model {
         let (start, end) = (base + slab_bytes, base + size);
         let slot_bytes = round_up(config.slab_size.max(1), granule);
         let slots = (0..slab_bytes / slot_bytes).map(|index| base + index * slot_bytes);
-        let slots = slots.map(|slot| block(Slab, Free, slot..slot + slot_bytes));
+        let slots = slots.map(|at| slot(Slab, Free, at..at + slot_bytes));
+        let classes = if placement == Placement::General { Classes::of(end - start) } else { Classes::default() };
         Self {
             slab_size: config.slab_size,
             placement,
             granule,
             slab: Part::new(base..start, slots.collect()),
-            blocks: Part::new(start..end, vec![block(Blocks, Free, start..end)]),
+            blocks: Part::new(start..end, vec![block(Free, start..end)]),
+            classes,
             rover: start,
             overwritten: BTreeSet::new(),
             spilled: 0,
@@ -111,15 +128,15 @@ impl Model {
     /// Serves a request with the address of its first byte.
     ///
     /// # Errors
-    /// `Full` or `Fragmented`; nothing has changed then but the count of failures.
+    /// `Full` or `Fragmented`; nothing has changed then but the count of failures, and all magazines are empty.
     pub fn alloc(&mut self, size: usize, align: usize) -> Result<usize, AllocError> {
         if self.slab_size == 0 || size != self.slab_size || align > self.granule {
-            return self.alloc_block(size, align);
+            return self.alloc_beside_slab(size, align);
         }
         if let Some(slot) = self.alloc_slot() {
             return Ok(slot);
         }
-        let address = self.alloc_block(size, align)?;
+        let address = self.alloc_beside_slab(size, align)?;
         self.spilled += 1;
         Ok(address)
     }
@@ -140,10 +157,23 @@ impl Model {
     /// What is wrong with the address, or why there is no memory. The object is as it was.
     pub fn realloc(&mut self, at: usize, size: usize, align: usize) -> Result<usize, ReallocError> {
         let object = self.find_or_refuse(at)?;
-        if at % align == 0 && self.resize(object, size) {
-            return Ok(at);
-        }
-        let moved = self.alloc(size, align)?;
+        let stays = at % align == 0;
+        let moved = match (object.segment, object.kind) {
+            (Blocks, Kind::Slot) if stays && self.class_of(size, align) == self.class_of(object.size, 1) => {
+                return Ok(at);
+            }
+            (Blocks, Kind::Slot) => match self.alloc(size, align) {
+                Err(_) if stays && size <= object.size => return Ok(at),
+                moved => moved?,
+            },
+            (Blocks, Kind::Block) => match self.alloc_in_class(size, align) {
+                Some(slot) => slot,
+                None if stays && self.resize(object, size) => return Ok(at),
+                None => self.alloc(size, align)?,
+            },
+            (Slab, _) if stays && size <= object.size => return Ok(at),
+            (Slab, _) => self.alloc(size, align)?,
+        };
         self.release(object);
         Ok(moved)
     }
@@ -161,23 +191,25 @@ impl Model {
         (self.slab.bytes.start..self.blocks.bytes.end).contains(&address)
     }
 
-    /// Where the next search begins; `None` under first fit, which has no rover.
+    /// Where the next search begins; `None` under a policy without a rover.
     pub fn rover(&self) -> Option<usize> {
         (self.placement == Placement::NextFit).then_some(self.rover)
     }
 
-    /// Every slot and then every block, in address order.
+    /// Every slot of the slab and then every block, in address order; its slots in the place of a run.
     pub fn blocks(&self) -> impl Iterator<Item = Block> + '_ {
-        self.slab.units.iter().chain(&self.blocks.units).copied()
+        let blocks = self.blocks.units.iter().flat_map(|unit| self.slots_of_run(unit).unwrap_or(slice::from_ref(unit)));
+        self.slab.units.iter().chain(blocks).copied()
     }
 
-    /// What must stand in memory, in address order: at the start of every block, and of every free slot that was
-    /// handed out before.
+    /// What must stand in memory, in address order: at the start of every block, and of every free slot of the slab that was
+    /// handed out before. Nothing must in a run.
     pub fn headers(&self) -> Vec<Header> {
         let linked = self.placement == Placement::NextFit;
         let mut headers = self.slab.headers(0, linked);
         headers.retain(|header| !header.live && header.address < self.slab.reached);
         headers.extend(self.blocks.headers(self.granule, linked));
+        headers.retain(|header| !self.classes.is_run(header.address));
         headers
     }
 
@@ -186,6 +218,7 @@ impl Model {
         Stats {
             slab: self.slab.stats(),
             blocks: self.blocks.stats(),
+            classes: self.classes.stats(),
             spilled: self.spilled,
             refused_outside: self.refused_outside,
         }
@@ -194,36 +227,52 @@ impl Model {
     /// The lowest free slot.
     fn alloc_slot(&mut self) -> Option<usize> {
         let index = self.slab.units.iter().position(is_free)?;
-        let slot = block(Slab, Used, range(self.slab.units[index]));
-        self.slab.replace(index..index + 1, &[slot]);
+        let taken = slot(Slab, Used, range(self.slab.units[index]));
+        self.slab.replace(index..index + 1, &[taken]);
         self.slab.counted.allocs += 1;
-        Some(slot.address)
+        Some(taken.address)
     }
 
-    /// A block in a gap, as low in it as the alignment allows.
+    /// A slot of the request's size class, or a block.
+    fn alloc_beside_slab(&mut self, size: usize, align: usize) -> Result<usize, AllocError> {
+        if let Some(slot) = self.alloc_in_class(size, align) {
+            return Ok(slot);
+        }
+        let address = self.alloc_block(size, align)?;
+        self.spilled += u64::from(self.class_of(size, align).is_some());
+        Ok(address)
+    }
+
+    /// A block. If there is none, all magazines are given back first, and it is tried once more.
     fn alloc_block(&mut self, size: usize, align: usize) -> Result<usize, AllocError> {
         let need = self.bytes_needed(size);
-        let Some((index, start)) = self.find_gap(need, align) else {
-            return Err(self.fail(need));
-        };
+        let mut start = self.take(need, align, self.granule);
+        if start.is_none() {
+            self.empty_magazines();
+            start = self.take(need, align, self.granule);
+        }
+        start.map(|start| start + self.granule).ok_or_else(|| self.fail(need))
+    }
+
+    /// Takes `need` bytes out of a gap, as low in it as the alignment of what lies `header` bytes behind their start allows.
+    fn take(&mut self, need: usize, align: usize, header: usize) -> Option<usize> {
+        let (index, start) = self.find_gap(need, align, header)?;
         let old = range(self.blocks.units[index]);
         let end = self.end_of_taken(start + need, old.end);
-        let gap = block(Blocks, Free, old.start..start);
-        let taken = block(Blocks, Used, start..end);
-        let rest = block(Blocks, Free, end..old.end);
+        let (gap, taken, rest) = (block(Free, old.start..start), block(Used, start..end), block(Free, end..old.end));
         self.blocks.replace(index..index + 1, &[gap, taken, rest]);
         self.blocks.counted.allocs += 1;
         self.rover = end;
-        Ok(start + self.granule)
+        Some(start)
     }
 
-    /// The gap that serves a request of `need` bytes in all: its index, and where in it the header will stand.
+    /// The gap that serves a request of `need` bytes in all: its index, and where in it they will start.
     ///
     /// It is the first one of `need` bytes that holds an aligned payload, if that is among the first sixteen of `need`
     /// bytes, or else the first one of so many bytes that it holds one wherever it begins.
-    fn find_gap(&self, need: usize, align: usize) -> Option<(usize, usize)> {
+    fn find_gap(&self, need: usize, align: usize, header: usize) -> Option<(usize, usize)> {
         let always = need.saturating_add(align).saturating_add(2 * self.granule);
-        let aligned = |index: usize| Some((index, self.start_within(self.blocks.units[index], need, align)?));
+        let aligned = |index: usize| Some((index, self.start_within(self.blocks.units[index], need, align, header)?));
         let mut candidates = self.gaps_of(need).take(CANDIDATES);
         candidates.find_map(aligned).or_else(|| self.gaps_of(always).find_map(aligned))
     }
@@ -232,21 +281,21 @@ impl Model {
     fn gaps_of(&self, bytes: usize) -> impl Iterator<Item = usize> + '_ {
         let blocks = &self.blocks.units;
         let first = match self.placement {
-            Placement::FirstFit => 0,
+            Placement::FirstFit | Placement::General => 0,
             Placement::NextFit => blocks.partition_point(|block| block.address < self.rover),
         };
         let in_order = (first..blocks.len()).chain(0..first);
         in_order.filter(move |&index| is_free(&blocks[index]) && blocks[index].size >= bytes)
     }
 
-    /// Where the header of a block of `need` bytes would stand in a gap, if that can hold it: as low as the payload's
-    /// alignment allows, and either at the very start or behind a rest that is a gap of its own.
-    fn start_within(&self, gap: Block, need: usize, align: usize) -> Option<usize> {
-        let mut payload = (gap.address + self.granule).checked_next_multiple_of(align.max(self.granule))?;
-        if payload - self.granule - gap.address == self.granule {
+    /// Where a block of `need` bytes would start in a gap, if that can hold it: as low as the payload's alignment allows,
+    /// and either at the very start or behind a rest that is a gap of its own.
+    fn start_within(&self, gap: Block, need: usize, align: usize, header: usize) -> Option<usize> {
+        let mut payload = (gap.address + header).checked_next_multiple_of(align.max(self.granule))?;
+        if payload - header - gap.address == self.granule {
             payload = payload.checked_add(align)?;
         }
-        let start = payload - self.granule;
+        let start = payload - header;
         let room = range(gap).end.checked_sub(start)?;
         (need <= room).then_some(start)
     }
@@ -280,6 +329,9 @@ impl Model {
         }
         if address % self.granule != 0 {
             return Err(Reason::Misaligned);
+        }
+        if let Some(slot) = self.find_in_run(address) {
+            return slot;
         }
         let (part, header_bytes) = match self.slab.bytes.contains(&address) {
             true => (&self.slab, 0),
@@ -320,14 +372,20 @@ impl Model {
     }
 
     fn release(&mut self, object: Block) {
-        if object.segment == Slab {
-            let (index, slot) = (self.slab.index_of(object), block(Slab, Free, range(object)));
-            self.slab.replace(index..index + 1, &[slot]);
-            self.slab.counted.frees += 1;
-        } else {
-            self.merge(object);
-            self.blocks.counted.frees += 1;
+        match (object.segment, object.kind) {
+            (Slab, _) => {
+                let index = self.slab.index_of(object);
+                self.slab.replace(index..index + 1, &[slot(Slab, Free, range(object))]);
+                self.slab.counted.frees += 1;
+            }
+            (Blocks, Kind::Slot) => self.release_into_magazine(object),
+            (Blocks, Kind::Block) => self.release_block(object),
         }
+    }
+
+    fn release_block(&mut self, object: Block) {
+        self.merge(object);
+        self.blocks.counted.frees += 1;
     }
 
     /// Makes one free block of the block and of the free ones on both sides.
@@ -336,19 +394,16 @@ impl Model {
         let first = index - usize::from(index > 0 && is_free(&self.blocks.units[index - 1]));
         let last = index + usize::from(self.blocks.units.get(index + 1).is_some_and(is_free));
         let start = self.blocks.units[first].address;
-        let merged = block(Blocks, Free, start..range(self.blocks.units[last]).end);
+        let merged = block(Free, start..range(self.blocks.units[last]).end);
         self.blocks.replace(first..last + 1, &[merged]);
         if range(merged).contains(&self.rover) {
             self.rover = start;
         }
     }
 
-    /// Resizes the object where it is, if it can be. A block that must grow takes what it lacks from the free block
-    /// behind it, and what it does not need is freed.
+    /// Resizes the block where it is, if it can be. If it must grow, it takes what it lacks from the free block behind it,
+    /// and what it does not need is freed.
     fn resize(&mut self, object: Block, size: usize) -> bool {
-        if object.segment == Slab {
-            return size <= object.size;
-        }
         let (old, need) = (range(object), self.bytes_needed(size));
         let index = self.blocks.index_of(object);
         let behind = self.blocks.units.get(index + 1);
@@ -358,8 +413,8 @@ impl Model {
             return false;
         }
         let end = self.end_of_taken(old.start + need, room.end);
-        let kept = block(Blocks, Used, old.start..end);
-        let rest = block(Blocks, Free, end..room.end);
+        let kept = block(Used, old.start..end);
+        let rest = block(Free, end..room.end);
         let last = index + usize::from(consumed.is_some());
         self.blocks.replace(index..last + 1, &[kept, rest]);
         if rest.size > 0 {
@@ -435,9 +490,12 @@ fn round_up(size: usize, granule: usize) -> usize {
     size.checked_next_multiple_of(granule).unwrap_or(usize::MAX)
 }
 
-fn block(segment: Segment, state: State, bytes: Range<usize>) -> Block {
-    let (address, size) = (bytes.start, bytes.len());
-    Block { address, size, state, segment }
+fn block(state: State, bytes: Range<usize>) -> Block {
+    Block { address: bytes.start, size: bytes.len(), state, segment: Blocks, kind: Kind::Block }
+}
+
+fn slot(segment: Segment, state: State, bytes: Range<usize>) -> Block {
+    Block { address: bytes.start, size: bytes.len(), state, segment, kind: Kind::Slot }
 }
 
 fn is_free(block: &Block) -> bool {

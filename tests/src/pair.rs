@@ -7,8 +7,7 @@ use std::fmt::{self, Debug};
 use std::ptr::{NonNull, without_provenance_mut};
 
 use slabfit::{
-    AllocError, Block, GRANULE, InitError, InvalidFree, MAGIC, RawLock, ReallocError, Segment, SegmentStats, SpinLock,
-    State,
+    AllocError, Block, GRANULE, InitError, InvalidFree, Kind, MAGIC, RawLock, ReallocError, Segment, SpinLock, State,
 };
 
 use crate::any_heap::AnyHeap;
@@ -37,6 +36,8 @@ pub struct Pair<L: RawLock = SpinLock> {
     stale: VecDeque<usize>,
     /// Headers that somebody overwrote and that the heap need not have written since.
     scribbled: BTreeSet<usize>,
+    /// Whether somebody wrote where no object ever was, so that memory lent as zeros is not zero any more.
+    dirty: bool,
     recent: VecDeque<String>,
     next_tag: u8,
     arena: Arena,
@@ -81,6 +82,7 @@ impl<L: RawLock> Pair<L> {
             objects: Vec::new(),
             stale: VecDeque::new(),
             scribbled: BTreeSet::new(),
+            dirty: false,
             recent: VecDeque::new(),
             next_tag: 0,
             arena,
@@ -127,13 +129,17 @@ impl<L: RawLock> Pair<L> {
         Ok(address)
     }
 
-    /// Requests memory that is all zero.
+    /// Requests memory that is all zero: through `alloc_zeroed` or, every other time, through `alloc_layout_zeroed`, which does not
+    /// clear what it knows to be zero.
     ///
     /// # Errors
     /// A disagreement. The inner result is what both say.
     pub fn alloc_zeroed(&mut self, size: usize) -> Agreed<Result<usize, AllocError>> {
         self.remember(format_args!("alloc {size} zeroed"));
-        let pointer = self.heap.alloc_zeroed(size);
+        let pointer = match Layout::from_size_align(size, GRANULE) {
+            Ok(layout) if !self.dirty && self.next_tag % 2 == 0 => self.heap.alloc_layout_zeroed(layout),
+            _ => self.heap.alloc_zeroed(size),
+        };
         let address = self.served(pointer, size, GRANULE)?;
         if let Ok(address) = address {
             if self.arena.view(address, size).iter().any(|&byte| byte != 0) {
@@ -237,6 +243,7 @@ impl<L: RawLock> Pair<L> {
     /// Writes random bytes over the whole heap, then the objects' patterns again: every header is lost.
     pub fn scribble(&mut self, seed: u64) {
         self.remember(format_args!("scribble from seed {seed}"));
+        self.dirty = true;
         let base = self.heap.base().map_or(0, |base| base.addr().get());
         fastrand::Rng::with_seed(seed).fill(self.arena.view_mut(base, self.heap.size()));
         for object in &self.objects {
@@ -258,6 +265,17 @@ impl<L: RawLock> Pair<L> {
         self.model.overwritten.clear();
         self.scribbled.clear();
         self.same("headers still wrong", self.wrong_headers().len(), 0)
+    }
+
+    /// Gives all magazines back.
+    ///
+    /// # Errors
+    /// A disagreement.
+    pub fn empty_magazines(&mut self) -> Agreed<()> {
+        self.remember(format_args!("empty the magazines"));
+        self.same("empty_magazines", self.heap.empty_magazines(), Ok(()))?;
+        self.model.empty_magazines();
+        Ok(())
     }
 
     /// Frees every byte address in and around the heap that is no live object's start.
@@ -312,19 +330,22 @@ impl<L: RawLock> Pair<L> {
         };
         self.same_figures("the slab", heap.slab, model.slab)?;
         self.same_figures("the blocks", heap.blocks, model.blocks)?;
+        for (heap, model) in heap.classes.into_iter().zip(model.classes) {
+            self.same_figures(&format!("the class of {} bytes", model.slot_size), heap, model)?;
+        }
         self.same("spilled", heap.spilled, model.spilled)?;
         self.same("refused outside", heap.refused_outside, model.refused_outside)
     }
 
     /// Compares figures and names those that differ.
-    fn same_figures(&self, segment: &str, heap: SegmentStats, model: SegmentStats) -> Agreed<()> {
+    fn same_figures<T: PartialEq + Debug>(&self, of: &str, heap: T, model: T) -> Agreed<()> {
         if heap == model {
             return Ok(());
         }
         let (heap, model) = (format!("{heap:#?}"), format!("{model:#?}"));
         let differing = heap.lines().zip(model.lines()).filter(|(heap, model)| heap != model);
         let lines = differing.map(|(heap, model)| format!("\n  heap {} model {}", heap.trim(), model.trim()));
-        Err(self.disagreement(&format!("figures of {segment}:{}", lines.collect::<String>())))
+        Err(self.disagreement(&format!("figures of {of}:{}", lines.collect::<String>())))
     }
 
     /// Compares the rover only, which costs next to nothing.
@@ -335,13 +356,17 @@ impl<L: RawLock> Pair<L> {
         self.same("rover", self.heap.rover(), self.model.rover())
     }
 
-    /// Requires what must be true once every object is freed: nothing is live, and the block segment is one gap.
+    /// Requires what must be true once every object is freed: nothing is live, and the block segment is one gap as soon as the
+    /// magazines are given back.
     ///
     /// # Errors
     /// A disagreement.
-    pub fn expect_empty(&self) -> Agreed<()> {
-        let segment = self.heap.segment(Segment::Blocks);
-        let all = [Block { address: segment.start, size: segment.len(), state: State::Free, segment: Segment::Blocks }];
+    pub fn expect_empty(&mut self) -> Agreed<()> {
+        self.empty_magazines()?;
+        self.compare()?;
+        let range = self.heap.segment(Segment::Blocks);
+        let (address, size, segment, kind) = (range.start, range.len(), Segment::Blocks, Kind::Block);
+        let all = [Block { address, size, state: State::Free, segment, kind }];
         let (slots, blocks): (Vec<_>, Vec<_>) = self.heap.blocks().partition(|block| block.segment == Segment::Slab);
         match slots.iter().all(|slot| slot.state == State::Free) && blocks == all {
             true => Ok(()),

@@ -1,13 +1,15 @@
-//! Pictures of a heap: `X` is a used granule, `O` a free one, `|` stands where the rover does.
+//! Pictures of a heap: `X` is a used granule, `O` a free one, `|` stands where the rover does. Of a run it is a slot.
 
 use std::fmt::Write;
 
-use slabfit::{Block, GRANULE, Segment, State};
+use slabfit::{Block, GRANULE, Kind, Segment, State};
 
 /// Characters of a row that is drawn to scale. Shorter segments are drawn granule by granule.
 const WIDTH: usize = 96;
 /// The longest row that is drawn granule by granule.
 const LONGEST_EXACT: usize = 256;
+/// The most runs that are drawn one by one.
+const MOST_RUNS: usize = 32;
 
 /// Blocks drawn apart, one character for every `unit` bytes: `"XXX OOOO |XX"`.
 pub fn row(blocks: impl IntoIterator<Item = Block>, rover: Option<usize>, unit: usize) -> String {
@@ -46,7 +48,8 @@ pub fn scaled(blocks: &[Block], rover: Option<usize>, width: usize) -> String {
             row.push('|');
         }
         let mut used = 0;
-        while let Some(block) = rest.peek() {
+        // What lies behind the last slot of a run is in no block.
+        while let Some(block) = rest.peek().filter(|block| block.address < stop) {
             let block_end = block.address + block.size;
             if block.state == State::Used {
                 used += block_end.min(stop) - block.address.max(start);
@@ -68,7 +71,7 @@ pub fn scaled(blocks: &[Block], rover: Option<usize>, width: usize) -> String {
     row
 }
 
-/// Both segments, with what a row cannot show beside them.
+/// Both segments, with what a row cannot show beside them, and the runs slot by slot.
 pub fn heap(blocks: impl IntoIterator<Item = Block>, rover: Option<usize>) -> String {
     let (slots, blocks): (Vec<_>, Vec<_>) = blocks.into_iter().partition(|block| block.segment == Segment::Slab);
     let mut picture = String::new();
@@ -84,6 +87,21 @@ pub fn heap(blocks: impl IntoIterator<Item = Block>, rover: Option<usize>) -> St
         // Writing to a String cannot fail.
         let _ = writeln!(picture, "{name} ({bytes} bytes, {used} used, {free} free): {row}");
     }
+    picture + &runs(&blocks)
+}
+
+/// The slots among the blocks, a line for all that lie side by side and are of one size.
+fn runs(blocks: &[Block]) -> String {
+    let of_one_run = |a: &Block, b: &Block| {
+        a.kind == Kind::Slot && b.kind == Kind::Slot && a.size == b.size && a.address + a.size == b.address
+    };
+    let mut picture = String::new();
+    for slots in blocks.chunk_by(of_one_run).filter(|slots| slots[0].kind == Kind::Slot).take(MOST_RUNS) {
+        let Block { address, size, .. } = slots[0];
+        let marks: String = slots.iter().map(|slot| if slot.state == State::Used { 'X' } else { 'O' }).collect();
+        // Writing to a String cannot fail.
+        let _ = writeln!(picture, "slots of {size} bytes at {address:#x}: {marks}");
+    }
     picture
 }
 
@@ -96,7 +114,7 @@ mod tests {
         let mut blocks = Vec::new();
         for &(granules, state) in sizes {
             let size = granules * GRANULE;
-            blocks.push(Block { address, size, state, segment: Segment::Blocks });
+            blocks.push(Block { address, size, state, segment: Segment::Blocks, kind: Kind::Block });
             address += size;
         }
         blocks
@@ -119,12 +137,30 @@ mod tests {
     }
 
     #[test]
+    fn a_scaled_row_leaves_out_what_is_in_no_block() {
+        let mut blocks = blocks(&[(4, State::Used), (6, State::Used), (6, State::Used)]);
+        blocks.remove(1);
+        assert_eq!(scaled(&blocks, None, 8), "XXOOOXXX");
+    }
+
+    #[test]
     fn a_heap_is_drawn_segment_by_segment() {
         let mut blocks = blocks(&[(2, State::Used), (2, State::Free)]);
         blocks[0].segment = Segment::Slab;
         assert_eq!(
             heap(blocks, Some(1632)),
             "slab (32 bytes, 1 used, 0 free): XX\nblocks (32 bytes, 0 used, 1 free): |OO\n"
+        );
+    }
+
+    #[test]
+    fn slots_of_a_run_are_drawn_one_by_one() {
+        let mut blocks = blocks(&[(2, State::Free), (2, State::Used), (2, State::Free), (3, State::Used)]);
+        blocks[1..3].iter_mut().for_each(|slot| slot.kind = Kind::Slot);
+        assert_eq!(
+            heap(blocks, None),
+            "slab (0 bytes, 0 used, 0 free): \nblocks (144 bytes, 2 used, 2 free): OO XX OO XXX\n\
+             slots of 32 bytes at 0x660: XO\n"
         );
     }
 }

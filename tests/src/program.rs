@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use fastrand::Rng;
 use slabfit::{Config, GRANULE, RawLock, SpinLock, Stats};
 
-use crate::arena::{Bookkeeping, PAGE, Setup};
+use crate::arena::{ALIGNED, Bookkeeping, Setup};
 use crate::model::Placement;
 use crate::pair::{Agreed, Object, Pair};
 
@@ -90,6 +90,7 @@ pub enum Op {
         seed: u64,
     },
     Repair,
+    EmptyMagazines,
 }
 
 impl Op {
@@ -134,6 +135,7 @@ impl Op {
                 Ok(())
             }
             Self::Repair => pair.repair(),
+            Self::EmptyMagazines => pair.empty_magazines(),
             Self::Free { object }
             | Self::FreeNear { object, .. }
             | Self::Realloc { object, .. }
@@ -168,7 +170,8 @@ impl Op {
             85..90 => Self::Forge { object, granules: rng.usize(..64) },
             90..93 => Self::Overwrite { header: object, at: rng.usize(..16), byte: rng.u8(..) },
             93 => Self::random_upheaval(rng),
-            94..98 => Self::Repair,
+            94..97 => Self::Repair,
+            97 => Self::EmptyMagazines,
             98..200 => Self::Realloc { object, size: Size::random(rng), align: align(rng) },
             200..220 => Self::AllocZeroed { size: Size::random(rng) },
             _ if rng.u32(..100) < growing => Self::Alloc { size: Size::random(rng), align: align(rng) },
@@ -200,9 +203,9 @@ impl Size {
 
     fn random(rng: &mut Rng) -> Self {
         match rng.u32(..100) {
-            0..35 => Self::Slab,
-            35..75 => Self::Bytes(rng.usize(..100)),
-            75..92 => Self::Bytes(rng.usize(..600)),
+            0..25 => Self::Slab,
+            25..60 => Self::Bytes(rng.usize(..100)),
+            60..92 => Self::Bytes(rng.usize(..600)),
             92..99 => Self::Share(rng.u16(..8192)),
             _ if rng.bool() => Self::Share(rng.u16(..)),
             _ => Self::Huge(rng.usize(..64)),
@@ -216,21 +219,33 @@ impl Setup {
         let doublings = (sizes.end() / sizes.start()).ilog2();
         let smallest = sizes.start() << rng.u32(..=doublings);
         let size = rng.usize(smallest..=*sizes.end().min(&(smallest * 2)));
-        let offset = rng.usize(..PAGE / GRANULE) * GRANULE;
+        let offset = rng.usize(..ALIGNED / GRANULE) * GRANULE;
         // A region that starts inside a granule loses what is left of that one.
         let crooked = if rng.u32(..4) == 0 { rng.usize(1..GRANULE) } else { 0 };
         let any_slab_size = [1 << rng.u32(..7), rng.usize(1..=64), rng.usize(1..=4096)];
+        let config = any_share(Config::new(any_slab_size[rng.usize(..3)]), size, rng);
+        let (placement, config) = any_placement(config, rng);
         Self {
             size: size + crooked,
             offset: offset + (GRANULE - crooked) % GRANULE,
-            config: any_share(Config::new(any_slab_size[rng.usize(..3)]), size, rng),
-            placement: if rng.bool() { Placement::NextFit } else { Placement::FirstFit },
+            config,
+            placement,
             bookkeeping: match rng.u32(..3) {
                 0 => Bookkeeping::Carved,
                 1 => Bookkeeping::Separate(rng.usize(..64)),
                 _ => Bookkeeping::Zeroed,
             },
         }
+    }
+}
+
+/// Any policy, with its usual configuration or this one: under `General` a heap has a slab only when it is asked for.
+pub fn any_placement(config: Config, rng: &mut Rng) -> (Placement, Config) {
+    match rng.u32(..6) {
+        0..2 => (Placement::NextFit, config),
+        2..4 => (Placement::FirstFit, config),
+        4 => (Placement::General, config),
+        _ => (Placement::General, Config::without_slab()),
     }
 }
 
@@ -276,7 +291,7 @@ pub fn drive_with_lock<L: RawLock>(seed: u64, ops: usize, sizes: RangeInclusive<
     Ok(pair.model().stats())
 }
 
-/// Frees every object in random order, which must leave one free block.
+/// Frees every object in random order, which must leave one free block and what the magazines hold.
 ///
 /// # Errors
 /// What heap and model disagree on.
@@ -294,7 +309,7 @@ fn base<L: RawLock>(pair: &Pair<L>) -> usize {
     pair.heap().base().map_or(0, |base| base.addr().get())
 }
 
-/// 16 four times in five, else any power of two up to two pages.
+/// 16 four times in five, else any power of two up to 8 KiB.
 fn align(rng: &mut Rng) -> usize {
     if rng.u32(..5) > 0 { GRANULE } else { 1 << rng.u32(..14) }
 }

@@ -1,11 +1,11 @@
 //! Scenes: a block segment is set up as a picture shows it, something happens, and the picture is compared.
 //!
 //! `"XX OOO |XX"` is a used block of two granules, a free one of three, and a used one of two at whose start the rover
-//! stands. Under first fit there is no rover. Blocks are named by their place in the picture, counted from 0. A model runs beside every scene.
+//! stands. Under the other policies there is no rover. Blocks are named by their place in the picture, counted from 0. A model runs beside every scene.
 
 use slabfit::{AllocError, Block, Config, GRANULE, Segment, State};
 
-use crate::arena::{Bookkeeping, PAGE, Setup};
+use crate::arena::{ALIGNED, Bookkeeping, Setup};
 use crate::model::Placement;
 use crate::pair::Pair;
 use crate::picture;
@@ -17,7 +17,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// A heap whose block segment looks like this, at the start of a page, and whose slab has no slots.
+    /// A heap whose block segment looks like this, at a multiple of 8 KiB, and whose slab has no slots.
     #[track_caller]
     pub fn drawn(picture: &str) -> Self {
         Self::placed(picture, Placement::NextFit)
@@ -48,18 +48,23 @@ impl Scene {
         scene
     }
 
-    /// A heap with so many granules of blocks, all free, from the start of a page on, and a third as many granules of slab
+    /// A heap with so many granules of blocks, all free, from a multiple of 8 KiB on, and a third as many granules of slab
     /// with slots of `slab_size` bytes.
     pub fn fresh(granules: usize, slab_size: usize, placement: Placement) -> Self {
         let slab = granules / 3 * GRANULE;
         let config = Config::new(slab_size).slab_bytes(slab);
-        let offset = slab.next_multiple_of(PAGE) - slab;
+        let offset = slab.next_multiple_of(ALIGNED) - slab;
         Self::made(Setup { offset, ..Self::setup(slab + granules * GRANULE, config, placement) })
     }
 
-    /// A heap of `size` bytes at the start of a page.
+    /// A heap of `size` bytes at a multiple of 8 KiB.
     pub fn of_bytes(size: usize, config: Config) -> Self {
         Self::made(Self::setup(size, config, Placement::NextFit))
+    }
+
+    /// A heap of `size` bytes at a multiple of 8 KiB with size classes and no slab.
+    pub fn with_classes(size: usize) -> Self {
+        Self::made(Self::setup(size, Config::without_slab(), Placement::General))
     }
 
     fn setup(size: usize, config: Config, placement: Placement) -> Setup {
@@ -102,6 +107,12 @@ impl Scene {
         address
     }
 
+    /// Serves so many requests, one after the other.
+    #[track_caller]
+    pub fn alloc_many<const COUNT: usize>(&mut self, size: usize) -> [usize; COUNT] {
+        [(); COUNT].map(|()| self.alloc(size))
+    }
+
     /// Asks for what the heap cannot serve.
     #[track_caller]
     pub fn alloc_fails(&mut self, size: usize) -> AllocError {
@@ -115,6 +126,22 @@ impl Scene {
     pub fn free(&mut self, nth: usize) {
         let address = self.payload(nth);
         self.pair.free(address).unwrap().unwrap();
+        self.compare();
+    }
+
+    /// Frees the objects at these addresses, one after the other.
+    #[track_caller]
+    pub fn free_all(&mut self, addresses: &[usize]) {
+        for &address in addresses {
+            self.pair.free(address).unwrap().unwrap();
+            self.compare();
+        }
+    }
+
+    /// Gives all magazines back.
+    #[track_caller]
+    pub fn empty_magazines(&mut self) {
+        self.pair.empty_magazines().unwrap();
         self.compare();
     }
 

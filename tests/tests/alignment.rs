@@ -1,4 +1,4 @@
-//! Requests aligned to more than 16 bytes, drawn as blocks. The segment starts at a multiple of 4096, and a block's
+//! Requests aligned to more than 16 bytes, drawn as blocks. The segment starts at a multiple of 8192, and a block's
 //! payload one granule behind its start.
 
 use slabfit::{AllocError, GRANULE};
@@ -60,13 +60,16 @@ fn every_alignment_from_1_to_two_pages_is_served_from_every_start() {
     for shift in 0..=13 {
         let align = 1 << shift;
         for first in 0..18 {
-            let mut scene = Scene::fresh(1400, 1 << 20, Placement::NextFit);
-            scene.alloc(first * GRANULE);
-            let address = scene.alloc_aligned(48, align);
-            assert_eq!(address % align, 0);
-            assert_eq!(address % GRANULE, 0);
-            scene.alloc_aligned(48, align);
-            scene.pair.verify_objects().unwrap();
+            // The larger heap has size classes.
+            for (granules, placement) in [(1400, Placement::NextFit), (4096, Placement::General)] {
+                let mut scene = Scene::fresh(granules, 1 << 20, placement);
+                scene.alloc(first * GRANULE);
+                let address = scene.alloc_aligned(48, align);
+                assert_eq!(address % align, 0);
+                assert_eq!(address % GRANULE, 0);
+                scene.alloc_aligned(48, align);
+                scene.pair.verify_objects().unwrap();
+            }
         }
     }
 }
@@ -95,7 +98,7 @@ fn behind_crooked_gaps(gaps: usize, placement: Placement, rest: &str) -> Scene {
 /// wherever it begins: one of the block's 2 granules, the alignment's 16, and 2.
 #[test]
 fn sixteen_gaps_are_tried_for_an_aligned_payload() {
-    for placement in [Placement::NextFit, Placement::FirstFit] {
+    for placement in [Placement::NextFit, Placement::FirstFit, Placement::General] {
         for gaps in [0, 1, 14, 15, 16, 17, 40] {
             let mut scene = behind_crooked_gaps(gaps, placement, " OOOOOOOOOOOOOOOOOOO XX OOOOOOOOOOOOOOOOOOOO XX");
             let free: Vec<usize> = scene.free_blocks().iter().map(|block| block.address).collect();
@@ -110,7 +113,7 @@ fn sixteen_gaps_are_tried_for_an_aligned_payload() {
 
 #[test]
 fn what_the_seventeenth_gap_alone_would_hold_is_refused() {
-    for placement in [Placement::NextFit, Placement::FirstFit] {
+    for placement in [Placement::NextFit, Placement::FirstFit, Placement::General] {
         for (gaps, served) in [(15, true), (16, false)] {
             let mut scene = behind_crooked_gaps(gaps, placement, "");
             let answer = scene.pair.alloc(16, 256).unwrap();

@@ -15,7 +15,7 @@ use std::thread;
 use std::time::Instant;
 
 use fastrand::Rng;
-use slabfit::{Config, GRANULE, InvalidFree, MAGIC, Reason, Segment, State};
+use slabfit::{Config, GRANULE, InvalidFree, Kind, MAGIC, Reason, Segment, State};
 use slabfit_tests::abuse::fenced::{Case, Edge};
 use slabfit_tests::abuse::lab::{Agreed, Lab, Snapshot, raw_alloc, raw_free};
 use slabfit_tests::abuse::level::{Level, on_every_processor, replayed};
@@ -41,16 +41,26 @@ struct Bench {
 impl Bench {
     fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let size = GRANULE * rng.usize(48..160);
+        let placement = match seed % 4 {
+            1 => Placement::General,
+            3 => Placement::FirstFit,
+            _ => Placement::NextFit,
+        };
         let config = Config::new([16, 32, 40, 64][rng.usize(..4)]);
+        let (size, config) = match placement {
+            // The classes of up to 64 bytes, beside a small slab.
+            Placement::General => (GRANULE * rng.usize(2100..2200), config.slab_bytes(256)),
+            _ => (GRANULE * rng.usize(48..160), config),
+        };
         let case = Case {
             size,
             config: if seed % 5 == 2 { any_share(config, size, &mut rng) } else { config },
-            placement: if seed % 4 == 3 { Placement::FirstFit } else { Placement::NextFit },
+            placement,
             carved: seed % 3 == 1,
             edge: if seed % 2 == 0 { Edge::High } else { Edge::Low },
         };
-        let case = Case { size: if case.carved { case.size + 512 } else { case.size }, ..case };
+        let bookkeeping = if placement == Placement::General { 2048 } else { 512 };
+        let case = Case { size: if case.carved { case.size + bookkeeping } else { case.size }, ..case };
         let mut lab = Lab::new(case);
         for _ in 0..rng.usize(60..160) {
             lab.random_step(&mut rng).unwrap();
@@ -62,6 +72,9 @@ impl Bench {
         let slots = lab.objects().into_iter().filter(|&(at, _)| lab.heap().segment(Segment::Slab).contains(&at));
         if let Some((slot, _)) = slots.collect::<Vec<_>>().get(1) {
             lab.free(*slot).unwrap().expect("it is live");
+        }
+        if placement == Placement::General {
+            slots_in_every_state(&mut lab);
         }
         lab.compare().unwrap();
         let middle = lab.save();
@@ -91,6 +104,14 @@ impl Bench {
     fn live(&mut self) -> Vec<(usize, usize)> {
         self.lab.restore(&self.middle);
         self.lab.objects()
+    }
+}
+
+/// Slots of a run that are live, in the full magazine, and given back to their run.
+fn slots_in_every_state(lab: &mut Lab) {
+    let slots = [(); 38].map(|()| lab.alloc(1, GRANULE).unwrap().expect("there is room"));
+    for slot in &slots[..34] {
+        lab.free(*slot).unwrap().expect("it is live");
     }
 }
 
@@ -134,9 +155,12 @@ fn kind_of(lab: &Lab, address: usize) -> &'static str {
     let headers = lab.model.headers();
     let found = lab.model.blocks().find(|block| (block.address..block.address + block.size).contains(&address));
     match found {
-        None if lab.model.owns(address) => "the slab's tail",
+        None if lab.heap().segment(Segment::Slab).contains(&address) => "the slab's tail",
+        None if lab.model.owns(address) => "the tail of a run",
         None => "a guard granule",
         Some(block) => match (block.segment, block.state) {
+            (Segment::Blocks, State::Used) if block.kind == Kind::Slot => "a live slot of a run",
+            (Segment::Blocks, State::Free) if block.kind == Kind::Slot => "a free slot of a run",
             (Segment::Slab, State::Used) => "a live slot",
             (Segment::Slab, State::Free) if headers.iter().any(|header| header.address == block.address) => {
                 "a returned slot"
@@ -415,6 +439,8 @@ fn an_overflow_or_underflow_of_1_to_64_bytes_changes_no_answer() {
         "a live block",
         "a free block",
         "the rover's free block",
+        "a live slot of a run",
+        "a free slot of a run",
         "a guard granule",
     ];
     abuse("overflows", trials(30), &must, overflows);

@@ -19,7 +19,7 @@ use slabfit_tests::abuse::watch::Watch;
 use slabfit_tests::any_heap::AnyHeap;
 use slabfit_tests::figure::{self, Grouped};
 use slabfit_tests::model::Placement;
-use slabfit_tests::program::any_share;
+use slabfit_tests::program::{any_placement, any_share};
 
 /// Calls between two rounds of destruction.
 const CALLS: usize = 60;
@@ -37,14 +37,12 @@ impl fmt::Write for Counted {
 fn case(rng: &mut Rng, carved: bool) -> Case {
     // Trees of one level, of two, and of three.
     let granules = [rng.usize(4..64), rng.usize(64..1200), rng.usize(1200..8000)][rng.usize(..3)];
+    let (placement, config) = any_placement(Config::new([1, 16, 40, 64, 1000][rng.usize(..5)]), rng);
+    // Size classes, up to 64 or 128 bytes without a slab.
+    let granules = if placement == Placement::General { granules.max(rng.usize(2000..8000)) } else { granules };
     let size = granules * GRANULE + if carved { 1024 } else { 0 };
-    Case {
-        size,
-        config: any_share(Config::new([1, 16, 40, 64, 1000][rng.usize(..5)]), size, rng),
-        placement: if rng.bool() { Placement::NextFit } else { Placement::FirstFit },
-        carved,
-        edge: if rng.bool() { Edge::High } else { Edge::Low },
-    }
+    let config = if config == Config::without_slab() { config } else { any_share(config, size, rng) };
+    Case { size, config, placement, carved, edge: if rng.bool() { Edge::High } else { Edge::Low } }
 }
 
 /// Overwrites the bookkeeping, all or in part: anything, single bits, zeros, ones, or a copy of another part.
@@ -107,7 +105,8 @@ fn call(heap: &AnyHeap, rng: &mut Rng, given: &mut Vec<usize>) {
         95 => drop(heap.repair()),
         96 => drop(heap.overwritten().count()),
         97 => drop(heap.stats()),
-        98 => drop(heap.blocks().count()),
+        98 if rng.bool() => drop(heap.blocks().count()),
+        98 => drop(heap.empty_magazines()),
         _ => drop(heap.dump(&mut Counted(0))),
     }
 }

@@ -3,14 +3,15 @@
 //!
 //! A state is built once through the public API and then put back byte by byte before each operation. The layouts lie in
 //! a window of N granules at the end of the segment; the window also lies across the ends of a chunk (64 granules), of a
-//! node of the max tree (16 chunks) and of a summary word (64 chunks), behind one long used block.
+//! node of the max tree (16 chunks) and of a summary word (64 chunks), behind one long used block. Under policy `General` it holds the
+//! runs of the smallest heap with size classes, in as many states as a bounded search finds.
 //!
 //! `SLABFIT_ABUSE=ci` is 20 granules, `soak` is 24. `SLABFIT_SEED=n` runs layout n alone.
 
-use std::collections::HashSet;
-use std::fmt;
+use std::collections::{HashSet, VecDeque};
 use std::ops::Range;
 use std::time::Instant;
+use std::{fmt, iter};
 
 use slabfit::{Config, GRANULE, Segment, State};
 use slabfit_tests::abuse::fenced::{Case, Edge};
@@ -36,12 +37,12 @@ struct Window {
 
 impl Window {
     /// A heap whose block segment is the window and what lies before it. Under next fit there is a slab, without slots; under
-    /// first fit there is none.
+    /// the other policies there is none.
     fn lab(self) -> Lab {
         let blocks = (self.before + self.granules) * GRANULE;
         let (slab, config) = match self.placement {
             Placement::NextFit => (blocks / 3, Config::new(1 << 30)),
-            Placement::FirstFit => (0, Config::without_slab()),
+            Placement::FirstFit | Placement::General => (0, Config::without_slab()),
         };
         let size = slab / GRANULE * GRANULE + blocks;
         let config = Config { slab_bytes: Some(slab), ..config };
@@ -57,7 +58,7 @@ impl Window {
     fn rovers(self, tiles: usize) -> Vec<Option<usize>> {
         match self.placement {
             Placement::NextFit => (0..=tiles).map(Some).collect(),
-            Placement::FirstFit => vec![None],
+            Placement::FirstFit | Placement::General => vec![None],
         }
     }
 
@@ -291,7 +292,8 @@ fn every_layout_agrees_with_the_model_under_first_fit() {
 #[test]
 fn every_layout_across_the_end_of_a_chunk_agrees_with_the_model() {
     let granules = Level::from_environment().of(10, 16, 22);
-    for placement in [Placement::NextFit, Placement::FirstFit] {
+    // Under `General` such a heap has no size classes.
+    for placement in [Placement::NextFit, Placement::FirstFit, Placement::General] {
         exhaust_layouts(
             "every layout across the end of a chunk",
             Window { before: 64 - granules / 2, granules, placement },
@@ -337,7 +339,7 @@ fn every_layout_across_the_end_of_a_level_agrees_with_the_model() {
 #[test]
 fn every_state_that_can_be_reached_agrees_with_the_model() {
     let granules = Level::from_environment().of(8, 11, 14);
-    for placement in [Placement::NextFit, Placement::FirstFit] {
+    for placement in [Placement::NextFit, Placement::FirstFit, Placement::General] {
         let begun = Instant::now();
         let watch = Watch::over("reachable states");
         let window = Window { before: 0, granules, placement };
@@ -388,6 +390,178 @@ fn fingerprint(lab: &Lab) -> (Vec<(usize, bool)>, Option<usize>, usize) {
     let mut granules = lab.heap().segment(Segment::Blocks).step_by(GRANULE);
     let untouched = granules.position(|at| lab.model.usable_size(at) == Err(slabfit::Reason::NeverAllocated));
     (blocks, lab.model.rover().map(|rover| rover - lab.base()), untouched.unwrap_or(usize::MAX))
+}
+
+/// The smallest heap with size classes, and how much of its end no block has taken.
+const WITH_CLASSES: usize = 32 << 10;
+
+/// A size, how many objects of it are allocated, and how many of these are freed again.
+type Requests = (usize, usize, usize);
+
+/// Where a search through the states of runs begins: bytes that are left for runs, and what was requested of them.
+const BEGINNINGS: [(usize, &[Requests]); 12] = [
+    (2048, &[]),
+    // A run that is full, is as full as its magazine holds it, has given slots back, and is about to be given back.
+    (2048, &[(64, 16, 0)]),
+    (2048, &[(64, 16, 16)]),
+    (2048, &[(16, 64, 31)]),
+    (2048, &[(16, 64, 32)]),
+    (2048, &[(16, 64, 33)]),
+    (2048, &[(16, 49, 48)]),
+    // Two runs of one class and of two.
+    (2048, &[(64, 32, 32)]),
+    (2048, &[(64, 20, 10), (16, 40, 20)]),
+    // A second run that lies crooked, and that has a granule behind it; no room for a run.
+    (3072 - 16, &[(64, 17, 1), (16, 1, 0)]),
+    (2048 + 16, &[(64, 32, 31)]),
+    (1008, &[(64, 5, 2), (16, 5, 2)]),
+];
+
+/// Every class has 16 slots and more, so its states cannot all be tried: from each beginning a search goes outwards, move by move,
+/// through all states that a free, a resize, a request of each class or of a block, and empty magazines bring about.
+#[test]
+fn the_states_of_runs_around_every_beginning_agree_with_the_model() {
+    let most = Level::from_environment().of(150, 1_500, 20_000);
+    let begun = Instant::now();
+    let found = on_every_processor(|nth, count| {
+        let watch = Watch::over("states of runs");
+        let beginnings = BEGINNINGS.iter().enumerate();
+        let mine =
+            beginnings.filter(|(index, _)| index % count == nth && replayed().is_none_or(|only| only == *index as u64));
+        mine.fold((Tried::default(), usize::MAX), |(tried, fewest), (index, &(room, requests))| {
+            watch.case(index as u64);
+            let (now, moves) = explore(room, requests, most);
+            (tried.plus(now), fewest.min(moves))
+        })
+    });
+    let tried = found.iter().fold(Tried::default(), |sum, &(tried, _)| sum.plus(tried));
+    let moves = found.iter().map(|&(_, moves)| moves).min().unwrap_or(0);
+    let seconds = begun.elapsed().as_secs();
+    figure::say(
+        format_args!("states of runs around {} beginnings, all within {moves} moves", BEGINNINGS.len()),
+        format_args!("{tried}, no deviation ({seconds} s)"),
+    );
+    assert!(tried.states > 0);
+}
+
+/// Exhausts the nearest `most` states, and answers up to how many moves away these are all.
+fn explore(room: usize, requests: &[Requests], most: usize) -> (Tried, usize) {
+    let (edge, placement, config) = (Edge::High, Placement::General, Config::without_slab());
+    let mut lab = Lab::new(Case { size: WITH_CLASSES, config, placement, carved: false, edge });
+    let taken = lab.alloc(WITH_CLASSES - room - GRANULE, GRANULE).unwrap().expect("the heap is empty");
+    let start = taken + WITH_CLASSES - room - GRANULE;
+    lab.narrow(start);
+    for &(size, times, freed) in requests {
+        let objects: Vec<usize> = (0..times).map_while(|_| lab.alloc(size, GRANULE).unwrap().ok()).collect();
+        objects.iter().take(freed).for_each(|&object| assert_eq!(lab.free(object).unwrap(), Ok(())));
+    }
+    let mut known = HashSet::from([state_of_runs(&lab)]);
+    let mut found = VecDeque::from([(lab.save(), 0)]);
+    let (mut tried, mut all_within) = (Tried::default(), usize::MAX);
+    while let Some((state, moves)) = found.pop_front() {
+        tried.states += 1;
+        lab.restore(&state);
+        tried.operations += exhaust_runs(&mut lab, start, &state);
+        lab.restore(&state);
+        for next in moves_among_runs(&lab, start) {
+            if found.len() + tried.states as usize >= most {
+                all_within = all_within.min(moves);
+                break;
+            }
+            lab.restore(&state);
+            next.run(&mut lab);
+            if known.insert(state_of_runs(&lab)) {
+                lab.compare().unwrap();
+                found.push_back((lab.save(), moves + 1));
+            }
+        }
+    }
+    (tried, all_within)
+}
+
+/// What changes the state of a run.
+#[derive(Clone, Copy)]
+enum Move {
+    Alloc(usize),
+    Free(usize),
+    Resize(usize, usize),
+    EmptyMagazines,
+}
+
+impl Move {
+    fn run(self, lab: &mut Lab) {
+        match self {
+            Self::Alloc(size) => drop(lab.alloc(size, GRANULE).unwrap()),
+            Self::Free(address) => assert_eq!(lab.free(address).unwrap(), Ok(())),
+            Self::Resize(address, size) => drop(lab.realloc(address, size, GRANULE).unwrap()),
+            Self::EmptyMagazines => lab.empty_magazines().unwrap(),
+        }
+    }
+}
+
+/// A request of each of two classes and of a block, every free, and resizes of the first and the last object.
+fn moves_among_runs(lab: &Lab, start: usize) -> Vec<Move> {
+    let objects = objects_from(lab, start);
+    let mut moves = vec![Move::Alloc(16), Move::Alloc(64), Move::Alloc(600), Move::EmptyMagazines];
+    moves.extend(objects.iter().map(|&address| Move::Free(address)));
+    let ends = objects.first().into_iter().chain(objects.last());
+    moves.extend(ends.flat_map(|&address| [1, 64, 100].map(|size| Move::Resize(address, size))));
+    moves
+}
+
+fn objects_from(lab: &Lab, start: usize) -> Vec<usize> {
+    lab.objects().into_iter().map(|(address, _)| address).filter(|&address| address >= start).collect()
+}
+
+/// All of a state that an answer can depend on, but for how far the segment was used: where blocks and slots lie, which are free,
+/// and the magazines.
+fn state_of_runs(lab: &Lab) -> Vec<Vec<usize>> {
+    let blocks =
+        lab.model.blocks().flat_map(|block| [block.address, usize::from(block.state == State::Free)]).collect();
+    iter::once(blocks).chain(lab.model.magazines().map(<[usize]>::to_vec)).collect()
+}
+
+/// Requests of every class and larger ones at some alignments, the free of every byte address, and resizes of some objects.
+fn exhaust_runs(lab: &mut Lab, start: usize, state: &Snapshot) -> u64 {
+    let mut operations = 0;
+    for size in [0, 1, 16, 17, 32, 33, 48, 49, 64, 65, 496, 497, 1000, 1008, 1009, 2032, 2033, WITH_CLASSES - GRANULE] {
+        for align in [1, GRANULE, 2 * GRANULE, 64, 1024] {
+            lab.restore(state);
+            lab.alloc(size, align).unwrap().ok();
+            lab.compare().unwrap();
+            operations += 1;
+        }
+    }
+    lab.restore(state);
+    lab.empty_magazines().unwrap();
+    lab.compare().unwrap();
+    lab.restore(state);
+    let end = lab.heap().segment(Segment::Blocks).end;
+    for address in start - 2 * GRANULE..end + 2 * GRANULE {
+        if let Err(reason) = lab.model.usable_size(address) {
+            assert_eq!(raw_free(lab.heap(), address).map_err(|wrong| wrong.reason), Err(reason), "{address:#x}");
+            operations += 1;
+        }
+    }
+    // All these refusals have changed nothing.
+    lab.compare_places().unwrap();
+    let objects = objects_from(lab, start);
+    for &address in &objects {
+        lab.restore(state);
+        assert_eq!(lab.free(address).unwrap(), Ok(()));
+        lab.compare().unwrap();
+        operations += 1;
+    }
+    for &address in objects.iter().step_by(objects.len() / 5 + 1).chain(objects.last()) {
+        for (size, align) in [(0, 16), (16, 1), (17, 16), (48, 32), (64, 64), (64, 16), (65, 16), (600, 16), (5000, 16)]
+        {
+            lab.restore(state);
+            lab.realloc(address, size, align).unwrap().ok();
+            lab.compare().unwrap();
+            operations += 1;
+        }
+    }
+    operations
 }
 
 /// The slab: how many slots were ever used, and which of these are live, in every combination.

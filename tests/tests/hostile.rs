@@ -45,6 +45,12 @@ fn case(size: usize, slab_size: usize) -> Case {
     Case { size, config: Config::new(slab_size), placement: Placement::NextFit, carved: false, edge: Edge::High }
 }
 
+/// The smallest heap with size classes, those of up to 64 bytes.
+fn with_classes() -> Case {
+    let (size, config, placement) = (32 << 10, Config::without_slab(), Placement::General);
+    Case { size, config, placement, carved: false, edge: Edge::High }
+}
+
 fn heap_in(memory: Memory<'static>, config: Config) -> Result<AnyHeap, InitError> {
     AnyHeap::from_memory(memory, config, Placement::NextFit)
 }
@@ -124,6 +130,11 @@ fn sizes() -> Matrix {
     for size in [0, 1, 15, 16, 17, 31, 32, 33, 47, 48, 49, 62, 63, 64, 65, 66, 80, 96, 127, 128, 129] {
         rows.add(format!("requests of {size} bytes until nothing is left"), move || fills_up(size));
     }
+    for size in [0, 1, 15, 16, 17, 32, 33, 48, 49, 63, 64, 65, 80, 512, 513] {
+        rows.add(format!("requests of {size} bytes until nothing is left, with size classes"), move || {
+            fills_up_with_classes(size);
+        });
+    }
     for slab_size in [1, 15, 16, 17, 48, 63, 64, 65, 1024, 1025, 3056, 3057, usize::MAX - 15, usize::MAX] {
         rows.add(format!("a slab size of {slab_size}, and one more and one fewer"), move || {
             let mut lab = Lab::new(case(4096, slab_size));
@@ -194,6 +205,25 @@ fn fills_up(size: usize) {
     for address in objects {
         assert_eq!(lab.free(address).unwrap(), Ok(()));
     }
+    lab.compare().unwrap();
+    assert_eq!(lab.heap().stats().map(|stats| stats.blocks.free_blocks), Ok(1));
+}
+
+fn fills_up_with_classes(size: usize) {
+    let mut lab = Lab::new(with_classes());
+    let mut objects = Vec::new();
+    while let Ok(address) = lab.alloc(size, GRANULE).unwrap() {
+        objects.push(address);
+    }
+    let bytes = size.max(1).next_multiple_of(GRANULE);
+    // 32 runs of 1 KiB, or blocks.
+    let expected = if size <= 64 { 32 * (1024 / bytes) } else { (32 << 10) / (GRANULE + bytes) };
+    assert_eq!(objects.len(), expected);
+    lab.compare().unwrap();
+    for address in objects {
+        assert_eq!(lab.free(address).unwrap(), Ok(()));
+    }
+    lab.empty_magazines().unwrap();
     lab.compare().unwrap();
     assert_eq!(lab.heap().stats().map(|stats| stats.blocks.free_blocks), Ok(1));
 }
@@ -307,7 +337,24 @@ fn regions() -> Matrix {
         });
     }
     for seed in 0..16 {
-        rows.add(format!("a region prefilled with random bytes from seed {seed}"), move || prefilled(seed));
+        rows.add(format!("a region prefilled with random bytes from seed {seed}"), move || {
+            prefilled(seed, case(4096, 48))
+        });
+        rows.add(format!("a region for size classes prefilled with random bytes from seed {seed}"), move || {
+            prefilled(seed, with_classes());
+        });
+    }
+    for (name, less) in [("the smallest with a size class", 0), ("one granule too small for a size class", GRANULE)] {
+        rows.add(format!("a region of {name}"), move || {
+            let case = with_classes();
+            let mut lab = Lab::new(Case { size: case.size - less, ..case });
+            let object = lab.alloc(1, 1).unwrap().expect("it fits");
+            lab.compare().unwrap();
+            assert_eq!(lab.model.stats().classes[0].live_objects, usize::from(less == 0));
+            assert_eq!(lab.free(object).unwrap(), Ok(()));
+            lab.empty_magazines().unwrap();
+            is_usable(lab.heap());
+        });
     }
     for byte in [0, 0xFF, 0x5A] {
         rows.add(format!("a region prefilled with {byte:#x}"), move || {
@@ -330,15 +377,16 @@ fn regions() -> Matrix {
 }
 
 /// Nothing of what lies in the memory before is taken for the heap's.
-fn prefilled(seed: u64) {
+fn prefilled(seed: u64, case: Case) {
     let mut rng = fastrand::Rng::with_seed(seed);
     for carved in [false, true] {
-        let case = Case { carved, ..case(4096, 48) };
+        let case = Case { carved, ..case };
         let mut memory = case.memory();
         rng.fill(memory.bytes_mut());
         rng.fill(memory.bookkeeping_mut());
         // SAFETY: the memory outlives the heap, its only one.
-        let heap = heap_in(unsafe { memory.memory() }, case.config).expect("enough");
+        let pieces = unsafe { memory.memory() };
+        let heap: AnyHeap = AnyHeap::from_memory(pieces, case.config, case.placement).expect("enough");
         assert_eq!((heap.check(), heap.overwritten().count()), (Ok(()), 0));
         for address in heap.segment(Segment::Slab).start..heap.segment(Segment::Blocks).end {
             let reason = raw_free(&heap, address).map_err(|wrong| wrong.reason);
@@ -491,6 +539,16 @@ fn slots(live: usize, returned: &[usize]) -> Lab {
     lab
 }
 
+/// A heap with size classes: so many live slots for `size` bytes side by side, of which some were freed.
+fn run_of(size: usize, live: usize, freed: &[usize]) -> Lab {
+    let mut lab = Lab::new(with_classes());
+    let slots: Vec<usize> = (0..live).map(|_| lab.alloc(size, GRANULE).unwrap().expect("it fits")).collect();
+    for &nth in freed {
+        assert_eq!(lab.free(slots[nth]).unwrap(), Ok(()));
+    }
+    lab
+}
+
 const STATES: &[(&str, State)] = &[
     ("fresh", || Lab::new(case(1024, 32))),
     ("five blocks live", || five_without(&[])),
@@ -532,6 +590,35 @@ const STATES: &[(&str, State)] = &[
     ("grown in place", || {
         let (mut lab, blocks) = five();
         assert_eq!(lab.realloc(blocks[4], 100, GRANULE).unwrap(), Ok(blocks[4]));
+        lab
+    }),
+    ("with size classes, fresh", || Lab::new(with_classes())),
+    ("a run with its first slot live", || run_of(48, 1, &[])),
+    ("a run with slots in the magazine", || run_of(48, 5, &[1, 3])),
+    ("a run with all slots live", || run_of(64, 16, &[])),
+    ("a run whose slots were given back to it", || {
+        let mut lab = run_of(16, 40, &[3, 5]);
+        lab.empty_magazines().unwrap();
+        lab
+    }),
+    ("a run without a live slot", || run_of(64, 3, &[0, 1, 2])),
+    ("a run given back", || {
+        let mut lab = run_of(64, 3, &[0, 1, 2]);
+        lab.empty_magazines().unwrap();
+        lab
+    }),
+    ("a run and a granule behind it", || {
+        let mut lab = Lab::new(with_classes());
+        let first = lab.alloc(1024, GRANULE).unwrap().expect("it fits");
+        lab.alloc(1024, GRANULE).unwrap().expect("it fits");
+        assert_eq!(lab.free(first).unwrap(), Ok(()));
+        lab.alloc(16, GRANULE).unwrap().expect("it fits");
+        lab
+    }),
+    ("a block where no run could be opened", || {
+        let mut lab = Lab::new(with_classes());
+        lab.alloc(31 << 10, GRANULE).unwrap().expect("it fits");
+        lab.alloc(16, GRANULE).unwrap().expect("it fits");
         lab
     }),
     ("carved, with its bookkeeping below", || {
@@ -612,8 +699,11 @@ fn frees() -> Matrix {
         assert_eq!(lab.free(blocks[2]).unwrap(), Ok(()));
         assert_eq!(lab.free(blocks[2]).unwrap().map_err(|wrong| wrong.reason), Err(Reason::DoubleFree));
     });
-    rows.add("a slot freed by two threads at once: one is served", || freed_by_two(32));
-    rows.add("a block freed by two threads at once: one is served", || freed_by_two(100));
+    let next_fit = (Placement::NextFit, 2048);
+    rows.add("a slot freed by two threads at once: one is served", move || freed_by_two(next_fit, 32));
+    rows.add("a block freed by two threads at once: one is served", move || freed_by_two(next_fit, 100));
+    let general = (Placement::General, 48 << 10);
+    rows.add("a slot of a run freed by two threads at once: one is served", move || freed_by_two(general, 16));
     rows
 }
 
@@ -647,11 +737,15 @@ fn forged(nth: usize) {
     lab.compare().unwrap();
 }
 
-fn freed_by_two(size: usize) {
+fn freed_by_two((placement, heap_size): (Placement, usize), size: usize) {
+    let memory = Case { size: heap_size, placement, carved: true, ..case(heap_size, 32) }.memory();
     for _ in 0..300 {
-        let mut array = RegionArray::<2048>::new();
-        let heap = Heap::new(&mut array, Config::new(32)).expect("enough");
+        // SAFETY: the memory outlives the heap, the only one of its time. Nobody looks at the memory.
+        let pieces = unsafe { memory.memory() };
+        let heap: AnyHeap = AnyHeap::from_memory(pieces, Config::new(32), placement).expect("enough");
         let object = heap.alloc(size).expect("it fits").addr().get();
+        let classes = heap.stats().expect("nobody is in the heap").classes;
+        assert_eq!(classes.iter().any(|class| class.live_objects > 0), placement == Placement::General);
         let together = Barrier::new(2);
         let free = || {
             together.wait();
@@ -670,32 +764,48 @@ fn freed_by_two(size: usize) {
 
 // ---- set-up --------------------------------------------------------------------------------------------------------
 
+fn before_a_request(placement: Placement, size: usize) {
+    let heap: AnyHeap = AnyHeap::empty(placement);
+    for align in [1, 16, 32, 1 << 62] {
+        assert_eq!(raw_alloc(&heap, size, align), Err(AllocError::NotInitialised));
+    }
+    assert_eq!(heap.alloc_zeroed(size), Err(AllocError::NotInitialised));
+}
+
+fn before_a_free(placement: Placement, address: usize) {
+    let heap: AnyHeap = AnyHeap::empty(placement);
+    let refused = InvalidFree { address, reason: Reason::OutsideHeap };
+    assert_eq!(raw_free(&heap, address), Err(refused));
+    assert_eq!(raw_realloc(&heap, address, 16, 16), Err(refused.into()));
+    assert!(!heap.owns(without_provenance_mut(address)));
+}
+
 fn set_up() -> Matrix {
     let mut rows = Matrix::default();
     for (name, size) in [("0", 0), ("1", 1), ("64", 64), ("usize::MAX", usize::MAX)] {
-        rows.add(format!("before: a request of {name}"), move || {
-            let heap: AnyHeap = AnyHeap::empty(Placement::NextFit);
-            for align in [1, 16, 32, 1 << 62] {
-                assert_eq!(raw_alloc(&heap, size, align), Err(AllocError::NotInitialised));
-            }
-            assert_eq!(heap.alloc_zeroed(size), Err(AllocError::NotInitialised));
-        });
+        for placement in [Placement::NextFit, Placement::General] {
+            rows.add(format!("before: a request of {name}, {placement:?}"), move || before_a_request(placement, size));
+        }
     }
     for (name, address) in [("null", 0), ("16", 16), ("any", 0x1234_5670), ("the highest", usize::MAX)] {
-        rows.add(format!("before: a free and a resize of {name}"), move || {
-            let heap: AnyHeap = AnyHeap::empty(Placement::NextFit);
-            let refused = InvalidFree { address, reason: Reason::OutsideHeap };
-            assert_eq!(raw_free(&heap, address), Err(refused));
-            assert_eq!(raw_realloc(&heap, address, 16, 16), Err(refused.into()));
-            assert!(!heap.owns(without_provenance_mut(address)));
-        });
+        for placement in [Placement::NextFit, Placement::General] {
+            rows.add(format!("before: a free and a resize of {name}, {placement:?}"), move || {
+                before_a_free(placement, address);
+            });
+        }
     }
-    rows.add("before: check, repair, walks, figures and a dump", || {
-        let heap: AnyHeap = AnyHeap::empty(Placement::NextFit);
-        let mut text = String::new();
-        assert_eq!((heap.check(), heap.repair(), heap.dump(&mut text)), (Ok(()), Ok(0), Ok(())));
-        assert_eq!((heap.blocks().count(), heap.overwritten().count(), heap.rover()), (0, 0, None));
-    });
+    for placement in [Placement::NextFit, Placement::General] {
+        rows.add(
+            format!("before: check, repair, walks, figures, a dump and empty magazines, {placement:?}"),
+            move || {
+                let heap: AnyHeap = AnyHeap::empty(placement);
+                let mut text = String::new();
+                assert_eq!((heap.check(), heap.repair(), heap.dump(&mut text)), (Ok(()), Ok(0), Ok(())));
+                assert_eq!((heap.blocks().count(), heap.overwritten().count(), heap.rover()), (0, 0, None));
+                assert_eq!(heap.empty_magazines(), Ok(()));
+            },
+        );
+    }
     rows.add("twice: the second is refused and the first heap goes on", || {
         let lab = lab();
         let before = raw_alloc(lab.heap(), 100, 16).expect("it fits");

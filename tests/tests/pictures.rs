@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use roxmltree::{Document, Node};
-use slabfit::{Block, Config, GRANULE, Segment, State};
+use slabfit::{Block, Config, GRANULE, Kind, Segment, State};
 use slabfit_linux::picture::{self, LARGEST, PictureError};
 use slabfit_linux::text::{Bytes, Count, Grouped, Multiple, Share};
 use slabfit_linux::{Cells, MappedHeap, ProcessHeap, slots};
@@ -123,6 +123,7 @@ fn a_border_is_seen_where_two_wide_blocks_meet() {
         size: granules.len() * GRANULE,
         state,
         segment: Segment::Blocks,
+        kind: Kind::Block,
     };
     let (used, free) = (State::Used, State::Free);
     let blocks = [block(0..4, used), block(4..8, used), block(8..10, free), block(10..14, used), block(14..16, used)];
@@ -137,7 +138,8 @@ fn a_border_is_seen_where_two_wide_blocks_meet() {
 
 #[test]
 fn blocks_that_make_no_sense_end_all_the_same() {
-    let block = |address, size| Block { address, size, state: State::Used, segment: Segment::Blocks };
+    let block =
+        |address, size| Block { address, size, state: State::Used, segment: Segment::Blocks, kind: Kind::Block };
     let blocks = [block(100, 0), block(50, usize::MAX), block(usize::MAX, usize::MAX), block(0, 10), block(90, 64)];
     assert_eq!(Cells::new(blocks.into_iter(), 64..1000, 0).count(), 59);
     assert_eq!(Cells::new(std::iter::empty(), 64..1000, 100).filter(|cell| cell.used + cell.free == 0).count(), 10);

@@ -1,7 +1,8 @@
-//! First fit beside next fit: one search, two starting points. First fit has no rover, nor lists.
+//! First fit beside next fit: one search, two starting points. First fit has no rover, nor lists. General is first fit for all that no
+//! size class serves.
 
 use slabfit::{GRANULE, Segment, State};
-use slabfit_tests::model::Placement::{self, FirstFit, NextFit};
+use slabfit_tests::model::Placement::{self, FirstFit, General, NextFit};
 use slabfit_tests::program::Op;
 use slabfit_tests::scene::Scene;
 
@@ -58,14 +59,45 @@ fn first_fit_aligns_in_the_first_block_that_can() {
 }
 
 #[test]
-fn first_fit_has_no_rover() {
-    let scene = Scene::placed("XX OOO XX OO", FirstFit);
-    assert_eq!((scene.pair.heap().rover(), scene.pair.model().rover()), (None, None));
+fn only_next_fit_has_a_rover() {
+    for placement in [FirstFit, General] {
+        let scene = Scene::placed("XX OOO XX OO", placement);
+        assert_eq!((scene.pair.heap().rover(), scene.pair.model().rover()), (None, None));
+    }
 }
 
 #[test]
-fn under_first_fit_every_free_header_links_to_nothing() {
-    let mut scene = Scene::fresh(48, 32, FirstFit);
+fn general_is_first_fit_where_the_heap_is_too_small_for_a_size_class() {
+    alloc_16(General, "XX OOO XX OOO XX", "XX XXX XX OOO XX");
+    let mut scene = Scene::placed("XX OO XX OOOOO XX OOO", General);
+    scene.alloc(32);
+    scene.shows("XX OO XX XXX OO XX OOO");
+    scene.free(0);
+    scene.realloc(1, 48);
+    scene.shows("XXXX OO XXX OO XX OOO");
+}
+
+/// What is larger than any slot, among runs.
+#[test]
+fn general_places_blocks_by_first_fit_around_its_runs() {
+    let mut scene = Scene::with_classes(32 << 10);
+    let blocks = [600, 1000, 600, 600].map(|size| scene.alloc(size));
+    let slot = scene.alloc(16);
+    scene.free_all(&[blocks[1], blocks[3]]);
+    assert_eq!(scene.alloc(600), blocks[1]);
+    assert_eq!(scene.alloc(1000), blocks[3].max(slot + 1024 + GRANULE));
+    assert_eq!(scene.alloc(500), blocks[3]);
+}
+
+#[test]
+fn without_a_rover_every_free_header_links_to_nothing() {
+    for placement in [FirstFit, General] {
+        every_free_header_links_to_nothing(placement);
+    }
+}
+
+fn every_free_header_links_to_nothing(placement: Placement) {
+    let mut scene = Scene::fresh(48, 32, placement);
     let slots: Vec<usize> = (0..8).map(|_| scene.alloc(32)).collect();
     let blocks: Vec<usize> = (0..8).map(|_| scene.alloc(16)).collect();
     for nth in [1, 6, 3, 4] {

@@ -1,7 +1,7 @@
 //! Random operations against the reference model, as many as the time allows: `SLABFIT_SECONDS=n` sets it (2 otherwise).
 //! `SLABFIT_ABUSE=soak` ends after ten thousand million of them.
 //!
-//! Small heaps between inaccessible pages, both policies, slabs of any share and none, carved and separate bookkeeping, right and wrong calls; every
+//! Small heaps between inaccessible pages, every policy, slabs of any share and none, carved and separate bookkeeping, right and wrong calls; every
 //! answer and the rover are compared each time, and from time to time every block, header, figure and payload.
 //! `SLABFIT_SEED=n` runs the heap of seed n alone.
 
@@ -16,7 +16,7 @@ use slabfit_tests::abuse::level::{Level, number, on_every_processor, replayed};
 use slabfit_tests::abuse::watch::Watch;
 use slabfit_tests::figure::{self, Grouped};
 use slabfit_tests::model::Placement;
-use slabfit_tests::program::any_share;
+use slabfit_tests::program::{any_placement, any_share};
 
 /// Operations on one heap, and between two full comparisons.
 const OPERATIONS: u64 = 20_000;
@@ -28,17 +28,19 @@ const SOAK: u64 = 10_000_000_000;
 fn run(seed: u64) {
     let mut rng = Rng::with_seed(seed);
     let carved = rng.bool();
-    // Segments of up to two chunks for the most part, and now and then of twenty.
-    let granules = if rng.u32(..8) == 0 { rng.usize(200..1700) } else { rng.usize(8..160) };
-    let size = granules * GRANULE + if carved { 512 } else { 0 };
     let config = Config::new([1, 16, 32, 40, 64, 1 << 20][rng.usize(..6)]);
-    let mut lab = Lab::new(Case {
-        size,
-        config: any_share(config, size, &mut rng),
-        placement: if rng.bool() { Placement::NextFit } else { Placement::FirstFit },
-        carved,
-        edge: if rng.bool() { Edge::High } else { Edge::Low },
-    });
+    let (placement, config) = any_placement(config, &mut rng);
+    let granules = match placement {
+        // Size classes to 16, 64, 128 and 256 bytes; now and then none.
+        Placement::General if rng.u32(..8) > 0 => rng.usize(2048..3000) << rng.u32(..3),
+        // Segments of up to two chunks for the most part, and now and then of twenty.
+        _ if rng.u32(..8) == 0 => rng.usize(200..1700),
+        _ => rng.usize(8..160),
+    };
+    let size = granules * GRANULE + if carved { granules / 2 + 512 } else { 0 };
+    let config = if config == Config::without_slab() { config } else { any_share(config, size, &mut rng) };
+    let edge = if rng.bool() { Edge::High } else { Edge::Low };
+    let mut lab = Lab::new(Case { size: size / GRANULE * GRANULE, config, placement, carved, edge });
     for nth in 1..=OPERATIONS {
         lab.random_step(&mut rng).unwrap();
         if nth % COMPARED == 0 {

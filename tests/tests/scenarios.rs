@@ -227,9 +227,14 @@ mod freeing {
     #[test]
     fn everything_in_any_order_leaves_one_free_block() {
         let mut rng = fastrand::Rng::with_seed(11);
-        for round in 0..60 {
-            let placement = if round % 2 == 0 { Placement::NextFit } else { Placement::FirstFit };
-            let mut scene = Scene::fresh(rng.usize(3..400), 1 << rng.u32(..9), placement);
+        for round in 0..90 {
+            // Under the third, heaps with the size classes of up to 64 and of up to 128 bytes.
+            let (placement, granules) = match round % 3 {
+                0 => (Placement::NextFit, rng.usize(3..400)),
+                1 => (Placement::FirstFit, rng.usize(3..400)),
+                _ => (Placement::General, rng.usize(2048..5000)),
+            };
+            let mut scene = Scene::fresh(granules, 1 << rng.u32(..9), placement);
             let mut served = Vec::new();
             while let Ok(address) = scene.pair.alloc(rng.usize(..200), 1 << rng.u32(..8)).unwrap() {
                 served.push(address);

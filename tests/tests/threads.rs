@@ -193,11 +193,14 @@ impl<L: RawLock> Stage<'_, L> {
     }
 }
 
-/// Looks at the heap while the threads change it: whatever it finds must be a heap.
+/// Looks at the heap while the threads change it, and gives its magazines back now and then: whatever it finds must be a heap.
 fn watch<L: RawLock>(heap: &AnyHeap<L>, ended: &AtomicBool) -> usize {
     let mut looks = 0;
     while !ended.load(Ordering::Relaxed) {
         assert_eq!(heap.check(), Ok(()));
+        if looks % 4 == 0 {
+            assert_eq!(heap.empty_magazines(), Ok(()));
+        }
         let blocks = heap.stats().expect("this thread is not in the heap").blocks;
         assert_eq!(blocks.live_bytes + blocks.free_bytes, blocks.size);
         assert!(heap.blocks().count() <= heap.size() / GRANULE);
@@ -256,9 +259,12 @@ fn run<L: RawLock + Send + Sync>(threads: usize, placement: Placement) {
     assert!(stage.ownership.granules.iter().all(|owned| !owned.load(Ordering::Relaxed)));
     assert_eq!(heap.check(), Ok(()));
     assert!(heap.blocks().all(|block| block.state == State::Free));
+    assert_eq!(heap.empty_magazines(), Ok(()));
     assert_eq!(heap.blocks().filter(|block| block.segment == Segment::Blocks).count(), 1);
     let stats = heap.stats().expect("this thread is not in the heap");
     assert_eq!(stats.slab.allocs + stats.blocks.allocs, stats.slab.frees + stats.blocks.frees);
+    assert!(stats.classes.iter().all(|class| class.allocs == class.frees));
+    assert_eq!(stats.classes.iter().any(|class| class.allocs > 0), placement == Placement::General);
     assert_eq!((stats.slab.corruptions, stats.blocks.corruptions), (0, 0));
 }
 
@@ -274,6 +280,11 @@ macro_rules! threads_pass_objects_on {
         #[test]
         fn four_threads_pass_objects_on_and_lose_none() {
             run::<$lock>(4, Placement::FirstFit);
+        }
+
+        #[test]
+        fn four_threads_pass_objects_of_size_classes_on_and_lose_none() {
+            run::<$lock>(4, Placement::General);
         }
 
         #[test]

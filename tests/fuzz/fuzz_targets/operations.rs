@@ -39,14 +39,26 @@ impl Input<'_> {
 }
 
 fn setup(input: &mut Input<'_>) -> Case {
-    let (flags, carved_bytes) = (input.byte(), 512);
+    let flags = input.byte();
     let carved = flags & 1 != 0;
-    let size = (4 + input.byte()) * GRANULE + if carved { carved_bytes } else { 0 };
+    let carved_bytes = if flags & 16 != 0 { 2048 } else { 512 };
+    let placement = match (flags & 2 != 0, flags & 16 != 0) {
+        (_, true) => Placement::General,
+        (true, false) => Placement::FirstFit,
+        (false, false) => Placement::NextFit,
+    };
+    // Under `General` the size classes of up to 64 bytes, unless a slab leaves too little.
+    let size = (4 + input.byte()) * GRANULE + if placement == Placement::General { 32 << 10 } else { 0 };
+    let size = size + if carved { carved_bytes } else { 0 };
     let config = Config::new(1 + input.byte());
     Case {
         size,
-        config: if flags & 8 != 0 { config.slab_bytes(input.size()) } else { config },
-        placement: if flags & 2 != 0 { Placement::FirstFit } else { Placement::NextFit },
+        config: match placement {
+            _ if flags & 8 != 0 => config.slab_bytes(input.size()),
+            Placement::General => Config::without_slab(),
+            _ => config,
+        },
+        placement,
         carved,
         edge: if flags & 4 != 0 { Edge::Low } else { Edge::High },
     }
@@ -102,6 +114,9 @@ fuzz_target!(|bytes: &[u8]| {
     while !input.0.is_empty() {
         let operation = input.byte();
         run(&mut lab, &mut input, operation % 16);
+        if operation & 64 != 0 {
+            lab.empty_magazines().unwrap();
+        }
         lab.compare_places().unwrap();
         if operation >= 128 {
             lab.compare().unwrap();
@@ -112,5 +127,6 @@ fuzz_target!(|bytes: &[u8]| {
     for (address, _) in lab.objects() {
         assert_eq!(lab.free(address).unwrap(), Ok(()));
     }
+    lab.empty_magazines().unwrap();
     lab.compare().unwrap();
 });

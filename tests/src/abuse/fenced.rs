@@ -6,7 +6,7 @@ use std::slice;
 use slabfit::{Config, Memory};
 use slabfit_linux::Mapping;
 
-use crate::arena::bookkeeping_for;
+use crate::arena::{ALIGNED, bookkeeping_for};
 use crate::model::Placement;
 
 /// What lies in the pages before the heap does, and beside its pieces for good.
@@ -58,7 +58,7 @@ impl Fenced {
     /// # Panics
     /// If the system has no memory.
     pub fn new(size: usize, bookkeeping: Option<usize>, edge: Edge) -> Self {
-        let mapping = Mapping::new(size.max(1), bookkeeping.unwrap_or(1).max(1)).expect("there is memory");
+        let mapping = aligned_mapping(size.max(1), bookkeeping.unwrap_or(1).max(1));
         for part in [mapping.heap(), mapping.bookkeeping()] {
             // SAFETY: the part was just mapped, is writable, and nobody else has it.
             unsafe { part.cast::<u8>().write_bytes(DIRT, part.len()) };
@@ -120,6 +120,23 @@ impl Fenced {
         let second = self.bookkeeping.unwrap_or(self.mapping.bookkeeping());
         is_clean(self.mapping.heap(), self.region)
             && (self.bookkeeping.is_none() || is_clean(self.mapping.bookkeeping(), second))
+    }
+}
+
+/// A mapping whose heap starts at a multiple of [`ALIGNED`], so that a seed replays wherever the system maps it.
+fn aligned_mapping(heap: usize, bookkeeping: usize) -> Mapping {
+    // The next mapping lies beside the last: what was mapped elsewhere is kept until the end, and made an odd number of pages.
+    let mut elsewhere = Vec::new();
+    loop {
+        let mapping = Mapping::new(heap, bookkeeping).expect("there is memory");
+        if mapping.heap().cast::<u8>().addr().get() % ALIGNED == 0 {
+            return mapping;
+        }
+        if mapping.addresses().len() % ALIGNED == 0 {
+            // Two pages and three guards.
+            elsewhere.push(Mapping::new(1, 1).expect("there is memory"));
+        }
+        elsewhere.push(mapping);
     }
 }
 

@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::ptr::{self, without_provenance_mut};
 
 use fastrand::Rng;
-use slabfit::{AllocError, Block, GRANULE, InvalidFree, ReallocError, Reason, Segment, State};
+use slabfit::{AllocError, Block, GRANULE, InvalidFree, Kind, ReallocError, Reason, Segment, State};
 
 use crate::abuse::fenced::{Case, Fenced};
 use crate::any_heap::AnyHeap;
@@ -38,6 +38,7 @@ enum Step {
     Realloc { address: usize, size: usize, align: usize },
     Write { address: usize, len: usize },
     Repair,
+    EmptyMagazines,
 }
 
 /// Heap, model, memory and shadow.
@@ -242,6 +243,17 @@ impl Lab {
         self.same("check after the repair", self.heap.check(), Ok(()))
     }
 
+    /// Gives all magazines back.
+    ///
+    /// # Errors
+    /// A deviation.
+    pub fn empty_magazines(&mut self) -> Agreed<()> {
+        self.remember(Step::EmptyMagazines);
+        self.same("empty_magazines", self.heap.empty_magazines(), Ok(()))?;
+        self.model.empty_magazines();
+        Ok(())
+    }
+
     /// Compares everything: rover, blocks, figures, headers, payloads, what the checker says, the memory outside.
     ///
     /// # Errors
@@ -278,10 +290,7 @@ impl Lab {
     /// # Errors
     /// A deviation.
     pub fn random_step(&mut self, rng: &mut Rng) -> Agreed<()> {
-        let object = match self.model.stats() {
-            stats if stats.slab.live_objects + stats.blocks.live_objects > 0 => Some(self.random_object(rng)),
-            _ => None,
-        };
+        let object = self.random_object(rng);
         match (rng.u32(..100), object) {
             (0..45, Some((address, _))) => self.free(address).map(drop),
             (45..58, Some((address, _))) => {
@@ -300,11 +309,12 @@ impl Lab {
                     Err(_) => self.realloc(wrong, rng.usize(..200), GRANULE).map(drop),
                 }
             }
+            (66, _) => self.empty_magazines(),
             _ => self.alloc(random_size(rng, self.case.config.slab_size), random_align(rng)).map(drop),
         }
     }
 
-    /// Frees every object that is left, in random order, and requires one free block.
+    /// Frees every object that is left, in random order, empties the magazines, and requires one free block.
     ///
     /// # Errors
     /// A deviation.
@@ -315,6 +325,8 @@ impl Lab {
             let freed = self.free(address)?;
             self.same("the last free", freed, Ok(()))?;
         }
+        self.compare()?;
+        self.empty_magazines()?;
         self.compare()?;
         let free = self.model.blocks().filter(|block| block.segment == Segment::Blocks).count();
         self.same("blocks that are left", free, 1)
@@ -350,11 +362,10 @@ impl Lab {
         Deviation(format!("{text}the heap at {:#x} now:\n{heap}the model now:\n{model}", self.base()))
     }
 
-    fn random_object(&self, rng: &mut Rng) -> (usize, usize) {
-        let stats = self.model.stats();
-        let nth = rng.usize(..stats.slab.live_objects + stats.blocks.live_objects);
-        let mut live = self.model.blocks().filter(|block| block.state == State::Used);
-        live.nth(nth).map_or((self.base(), 0), payload_of)
+    fn random_object(&self, rng: &mut Rng) -> Option<(usize, usize)> {
+        let live = || self.model.blocks().filter(|block| block.state == State::Used);
+        let nth = rng.usize(..live().count().max(1));
+        live().nth(nth).map(payload_of)
     }
 
     /// Fills an object to its last usable byte.
@@ -404,9 +415,9 @@ impl Debug for Deviation {
 
 /// The payload of a live slot or block: address and usable bytes.
 pub fn payload_of(block: Block) -> (usize, usize) {
-    match block.segment {
-        Segment::Slab => (block.address, block.size),
-        Segment::Blocks => (block.address + GRANULE, block.size - GRANULE),
+    match block.kind {
+        Kind::Slot => (block.address, block.size),
+        Kind::Block => (block.address + GRANULE, block.size - GRANULE),
     }
 }
 

@@ -5,7 +5,7 @@ use core::iter;
 use core::ops::Range;
 
 use serde::{Deserialize, Serialize};
-use slabfit::{Block, Segment, State};
+use slabfit::{Block, Kind, Segment, State};
 
 use crate::picture;
 use crate::tester::window::{GRANULE, Object};
@@ -52,7 +52,13 @@ impl Picture {
 impl Row {
     fn draw(segment: Segment, bytes: Range<usize>, used: Vec<Range<usize>>, width: usize) -> Self {
         let mut row = Self { cells: String::new(), bytes: bytes.len(), used: 0, gaps: 0, largest_gap: 0 };
-        let block = |state, range: &Range<usize>| Block { address: range.start, size: range.len(), state, segment };
+        let block = |state, range: &Range<usize>| Block {
+            address: range.start,
+            size: range.len(),
+            state,
+            segment,
+            kind: Kind::Block,
+        };
         let mut blocks = Vec::new();
         let mut at = bytes.start;
         let behind = bytes.end..bytes.end;
