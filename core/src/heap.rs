@@ -70,12 +70,13 @@ pub struct Heap<'a, L: RawLock = DefaultLock, P: Policy = NextFit> {
 
 /// The bounds of the heap: written once, by `init`, and read without a lock.
 ///
-/// Invariant: `size` is 0 before the others are set, and is set after them.
+/// Invariant: `granules` is 0 before the others are set, and is set after them.
 #[cfg_attr(target_pointer_width = "64", repr(align(64)))]
 struct Bounds {
     base: AtomicPtr<u8>,
-    size: AtomicUsize,
-    slab_segment: AtomicUsize,
+    /// Granules of both segments, and of the slab segment.
+    granules: AtomicUsize,
+    slab_granules: AtomicUsize,
     /// `usize::MAX`, which no request has, if there is no slab.
     slab_size: AtomicUsize,
 }
@@ -83,9 +84,9 @@ struct Bounds {
 impl Bounds {
     fn set(&self, base: NonNull<u8>, slab_segment: usize, slab_size: usize, size: usize) {
         self.base.store(base.as_ptr(), Ordering::Relaxed);
-        self.slab_segment.store(slab_segment, Ordering::Relaxed);
+        self.slab_granules.store(slab_segment / GRANULE, Ordering::Relaxed);
         self.slab_size.store(if slab_size == 0 { usize::MAX } else { slab_size }, Ordering::Relaxed);
-        self.size.store(size, Ordering::Release);
+        self.granules.store(size / GRANULE, Ordering::Release);
     }
 }
 
@@ -151,8 +152,8 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         Self {
             bounds: Bounds {
                 base: AtomicPtr::new(ptr::null_mut()),
-                size: AtomicUsize::new(0),
-                slab_segment: AtomicUsize::new(0),
+                granules: AtomicUsize::new(0),
+                slab_granules: AtomicUsize::new(0),
                 slab_size: AtomicUsize::new(0),
             },
             slab: Locked::new(Slab::EMPTY),
@@ -494,16 +495,18 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     /// Finds the segment and the granule that start at an address.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn locate(&self, ptr: *const u8) -> Place {
-        let size = self.bounds.size.load(Ordering::Acquire);
-        let at = ptr.addr().wrapping_sub(self.bounds.base.load(Ordering::Relaxed).addr());
-        if at >= size || at % GRANULE != 0 {
+        let granules = self.bounds.granules.load(Ordering::Acquire);
+        let byte = ptr.addr().wrapping_sub(self.bounds.base.load(Ordering::Relaxed).addr());
+        // What is no granule's start has bits at the top then: one comparison refuses it, and what lies outside.
+        let at = byte.rotate_right(const { GRANULE.trailing_zeros() });
+        if at >= granules {
             return Place::Nowhere;
         }
-        let slab = self.bounds.slab_segment.load(Ordering::Relaxed);
+        let slab = self.bounds.slab_granules.load(Ordering::Relaxed);
         if at >= slab {
-            Place::Blocks(Offset::of_byte(at.wrapping_sub(slab)))
+            Place::Blocks(Offset::new(at.wrapping_sub(slab) as u32))
         } else {
-            Place::Slab(Offset::of_byte(at))
+            Place::Slab(Offset::new(at as u32))
         }
     }
 
@@ -526,7 +529,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     /// Returns the number of bytes of both segments together; 0 before `init`.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub fn size(&self) -> usize {
-        self.bounds.size.load(Ordering::Acquire)
+        self.bounds.granules.load(Ordering::Acquire).wrapping_mul(GRANULE)
     }
 
     /// Returns the size of the requests that go to the slab; 0 if none do: before `init`, without a slab, or where it is
@@ -545,7 +548,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     pub fn segment(&self, segment: Segment) -> Range<usize> {
         let size = self.size();
         let base = self.bounds.base.load(Ordering::Relaxed).addr();
-        let middle = base.wrapping_add(self.bounds.slab_segment.load(Ordering::Relaxed));
+        let middle = base.wrapping_add(self.bounds.slab_granules.load(Ordering::Relaxed).wrapping_mul(GRANULE));
         match segment {
             Segment::Slab => base..middle,
             Segment::Blocks => middle..base.wrapping_add(size),
