@@ -101,7 +101,7 @@ pub enum Segment {
 }
 
 /// Returns how many bytes a second piece of memory must have to hold the bookkeeping of a heap of `heap_size` bytes under policy
-/// `P`: about 2% of a large heap. They may have any alignment.
+/// `P`: about 2% of a large heap, 3% under [`General`](crate::General). They may have any alignment.
 pub const fn bookkeeping_size<P: Policy>(heap_size: usize, config: Config) -> usize {
     let slab = config.slab_segment(heap_size);
     let blocks = Granules::from_bytes_floor(heap_size).minus(Granules::from_bytes_floor(slab));

@@ -137,12 +137,12 @@
 //!
 //! | | 4 KiB | 16 KiB | 64 KiB | 1 MiB | 64 MiB |
 //! |---|---|---|---|---|---|
-//! | slots of 64 bytes in a quarter | 9.0% | 3.1% | 2.1% | 1.6% | 1.5% |
-//! | no slab | 9.0% | 4.2% | 2.5% | 2.0% | 2.0% |
-//! | no slab, `General` | 9.0% | 4.2% | 5.6% | 3.3% | 3.0% |
+//! | slots of 64 bytes in a quarter | 9.0% | 3.1% | 1.9% | 1.4% | 1.4% |
+//! | no slab | 9.0% | 3.4% | 2.3% | 1.8% | 1.8% |
+//! | no slab, `General` | 9.0% | 3.4% | 5.4% | 3.1% | 2.8% |
 //!
-//! On 32-bit bare metal, with granules of 8 bytes, it is 4.6% of 16 KiB. The [`Heap`] itself is 576 bytes on 64-bit targets
-//! and 360 on 32-bit ones; a [`StaticArray`] has 640 bytes more than its array on the former and 384 on the latter. A block
+//! On 32-bit bare metal, with granules of 8 bytes, it is 4.6% of 16 KiB. The [`Heap`] itself is 640 bytes on 64-bit targets
+//! and 360 on 32-bit ones; a [`StaticArray`] has 704 bytes more than its array on the former and 384 on the latter. A block
 //! takes a header of one granule and is two granules at least; a slot has no header. [`MIN_REGION`] is the smallest region
 //! that makes a heap.
 //!

@@ -1,7 +1,7 @@
 //! INTERNALS.md says what the heap does.
 #![allow(missing_docs)]
 
-#[path = "../examples/internals.rs"]
+#[path = "../examples/internals/main.rs"]
 #[allow(dead_code, reason = "it is a program, and its `main` has no caller here")]
 mod internals;
 

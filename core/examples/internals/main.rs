@@ -4,6 +4,8 @@
 //!
 //! A test compares the file with what this generates, so the page cannot say what the heap does not do.
 
+mod slots;
+
 use std::fmt::Write;
 use std::ops::Range;
 use std::ptr::NonNull;
@@ -13,21 +15,24 @@ use slabfit::{Block, Config, FirstFit, GRANULE, Heap, Memory, NextFit, NoLock, P
 
 type OneThreadHeap<'a, P = NextFit> = Heap<'a, NoLock, P>;
 
-/// Granules of a chunk, and numbers in a node of the max tree, on a 64-bit machine.
+/// Granules of a chunk on a 64-bit machine.
 const CHUNK: usize = 64;
+
+/// Numbers in a node of the max tree, half of what they are there: two lines of numbers can be read.
 const FAN: usize = 16;
 
 /// A part of the document: the name in its markers, and what makes it.
 type Part = (&'static str, fn() -> String);
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     ("the-65th", the_65th),
     ("the-rover", the_rover),
     ("the-map", the_map),
     ("the-windows", the_windows),
     ("next-fit-search", next_fit_search),
     ("first-fit-search", first_fit_search),
-    ("the-slab", the_slab),
+    ("the-slab", slots::the_slab),
+    ("a-run", slots::a_run),
 ];
 
 fn main() -> io::Result<()> {
@@ -463,37 +468,4 @@ fn serve<P: Policy>(heap: &OneThreadHeap<'_, P>, need: usize, found: Option<usiz
         Ok(start) => format!("  served at granule {start}, in chunk {}\n", start / CHUNK),
         Err(error) => format!("  NULL: {error}\n"),
     }
-}
-
-/// A slab of 16 slots: what a few operations do to its field and its tree.
-fn the_slab() -> String {
-    let mut text = format!("{:<15}{:<19}{:<9}{}\n", "operation", "slots", "lowest", "tree");
-    on_a_heap(4096, |heap: &OneThreadHeap<'_>| {
-        let slots: Vec<_> = (0..6).map(|_| heap.alloc(64).expect("a slot is free")).collect();
-        text += &slab_line(heap, "6 x alloc(64)");
-        for slot in [3, 1, 4] {
-            free(heap, slots[slot]);
-            text += &slab_line(heap, &format!("free(slot {slot})"));
-        }
-        for _ in 0..2 {
-            let slot = (heap.alloc(64).expect("a slot is free").addr().get() - heap.segment(Segment::Slab).start) / 64;
-            text += &slab_line(heap, &format!("alloc: slot {slot}"));
-        }
-    });
-    text
-}
-
-fn slab_line(heap: &OneThreadHeap<'_>, operation: &str) -> String {
-    let used = heap.stats().expect("nobody is in the heap").slab.peak_objects;
-    let states: Vec<_> = heap.blocks_in(Segment::Slab).map(|slot| slot.state).collect();
-    let letter = |(slot, state): (usize, &State)| match state {
-        State::Used => 'x',
-        State::Free if slot < used => 'o',
-        State::Free => '.',
-    };
-    let slots: String = states.iter().enumerate().map(letter).collect();
-    let lowest = states.iter().position(|state| *state == State::Free).expect("a slot is free");
-    let tree: Vec<_> = (lowest + 1..used).filter(|&slot| states[slot] == State::Free).collect();
-    let tree: Vec<_> = tree.iter().map(usize::to_string).collect();
-    format!("{operation:<15}{slots:<19}{lowest:<9}{}", tree.join(", ")).trim_end().to_owned() + "\n"
 }
