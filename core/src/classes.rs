@@ -165,6 +165,8 @@ pub struct Classes<'a> {
     pub(crate) open: BitTree<'a>,
     /// Granules from the origin to the segment's first byte.
     skew: Granules,
+    /// Where the segment's last 512 bytes start.
+    tail: Offset,
 }
 
 /// What a policy with size classes has, and others do not.
@@ -249,6 +251,7 @@ impl<'a> Classes<'a> {
         magazines: Lent::EMPTY,
         open: BitTree::EMPTY,
         skew: Granules::ZERO,
+        tail: Offset::ZERO,
     };
 
     /// Returns how many bytes the classes of a segment of `granules` take, alignment included.
@@ -272,6 +275,7 @@ impl<'a> Classes<'a> {
         }
         let longest = (longest_run(classes) as usize).wrapping_mul(KIB);
         self.skew = Granules::from_bytes_floor(address & longest.wrapping_sub(1));
+        self.tail = Offset::ZERO.plus(granules).minus(const { Granules::from_bytes_ceil(LARGEST) });
         memory.align();
         self.magazines = memory.slice(classes)?;
         self.marks = memory.slice(words_of(granules))?;
@@ -289,11 +293,25 @@ impl<'a> Classes<'a> {
     }
 
     /// Takes a slot from the top of a class's magazine, and returns where it starts.
-    #[inline(always)]
     pub(crate) fn pop(&mut self, class: usize) -> Option<Offset> {
+        self.pop_below(class, Offset::NIL)
+    }
+
+    /// Takes a slot from the top of a class's magazine if, whatever its size, it is all in the segment. `None` otherwise, and nothing has
+    /// changed: so destroyed bookkeeping hands out nothing beyond the segment, and the size is not looked up.
+    #[inline(always)]
+    pub(crate) fn pop_near(&mut self, class: usize) -> Option<Offset> {
+        self.pop_below(class, self.tail)
+    }
+
+    #[inline(always)]
+    fn pop_below(&mut self, class: usize, end: Offset) -> Option<Offset> {
         let magazine = self.magazines.get_mut(class)?;
         let top = magazine.count.wrapping_sub(1);
         let at = Offset::new(*magazine.slots.get(top as usize)?);
+        if at >= end {
+            return None;
+        }
         *self.marks.get_mut(at.chunk() as usize)? |= bit_of(at);
         magazine.count = top;
         magazine.allocs = magazine.allocs.wrapping_add(1);
@@ -376,6 +394,12 @@ impl<'a> Classes<'a> {
     /// Returns where a KiB starts.
     pub(crate) fn start(&self, kib: u32) -> Offset {
         Offset::new(kib.wrapping_mul(PER_KIB as u32)).minus(self.skew)
+    }
+
+    /// Returns the size of a class's slot.
+    #[inline(always)]
+    pub(crate) fn stride(class: usize) -> Granules {
+        TABLE.get(class).map_or(Granules::ZERO, |class| class.stride)
     }
 
     /// Returns the length of a class's run.

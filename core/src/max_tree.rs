@@ -339,22 +339,12 @@ impl<'a, N: Number> MaxTree<'a, N> {
         NO_CHUNK
     }
 
-    /// Finds the first place of all whose number is at least `n`, or [`NO_CHUNK`]. It looks at the first node of each level,
-    /// from the second level up: in a heap that is filled from its start the first places mostly have one.
+    /// Finds the first place of all whose number is at least `n`, or [`NO_CHUNK`].
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn first_of_all(&self, n: u32) -> u32 {
         let n = n.min(N::MOST);
-        let mut level = self.top.min(1);
-        loop {
-            let place = self.first_from(level, 0, n);
-            if place < N::FAN {
-                return self.descend(level, place, n);
-            }
-            if level >= self.top {
-                return NO_CHUNK;
-            }
-            level = level.wrapping_add(1);
-        }
+        let place = self.first_from(self.top, 0, n);
+        if place < N::FAN { self.descend(self.top, place, n) } else { NO_CHUNK }
     }
 
     /// Finds the last place before `before`, which is a place, whose number is at least `n`, or [`NO_CHUNK`].

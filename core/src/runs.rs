@@ -4,7 +4,7 @@
 use core::ptr::NonNull;
 
 use crate::blocks::Blocks;
-use crate::classes::{Classes, HALF, InRun, MayHave, class_for, slot_size};
+use crate::classes::{Classes, HALF, InRun, MayHave, class_for};
 use crate::error::{AllocError, Reason};
 use crate::policy::Policy;
 use crate::units::{GRANULE, Granules, Offset, Resize};
@@ -15,7 +15,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn alloc_near(&mut self, size: usize) -> Option<NonNull<u8>> {
         let Some(classes) = self.classes.get_mut() else { return self.alloc_or_none(size) };
-        let at = classes.pop(class_for(size)?)?;
+        let at = classes.pop_near(class_for(size)?)?;
         self.region.granule(at)
     }
 
@@ -53,7 +53,8 @@ impl<'a, P: Policy> Blocks<'a, P> {
             classes.open(class, run)?;
             at = classes.pop(class);
         }
-        self.region.granule(at?)
+        // Not reached: a slot that is not all in the region, which only destroyed bookkeeping has.
+        self.region.pointer(at?, Classes::stride(class))
     }
 
     /// Takes a run out of the first gap that has room for one.
@@ -157,9 +158,9 @@ impl<'a, P: Policy> Blocks<'a, P> {
 
     /// Returns the bytes of a slot of a class that starts at `at`.
     fn slot_bytes(&self, at: Offset, class: usize) -> Result<usize, Reason> {
-        let bytes = slot_size(class);
+        let stride = Classes::stride(class);
         // Not reached: a slot that is not all in the region, which only destroyed bookkeeping has.
-        self.region.pointer(at, Granules::from_bytes_ceil(bytes)).map(|_| bytes).ok_or(Reason::NotAStart)
+        self.region.pointer(at, stride).map(|_| stride.bytes()).ok_or(Reason::NotAStart)
     }
 
     /// Copies `bytes` of the live object at `at` to a new one, and frees the old one.
