@@ -11,7 +11,7 @@
 use core::ffi::{c_int, c_void};
 use core::ptr::NonNull;
 
-use slabfit::{Config, FirstFit, Heap, MIN_REGION, Memory, NextFit, Policy};
+use slabfit::{Config, FirstFit, General, Heap, MIN_REGION, Memory, NextFit, Policy};
 use slabfit_linux::{MappedHeap, Mapping, Placement};
 
 use crate::errno::{Answer, Failure};
@@ -41,10 +41,11 @@ struct Handle {
     heap: AnyHome,
 }
 
-/// A heap of each policy that a flag can ask for. Another one is an arm here, in [`with_heap`], and where `options` are made.
+/// A heap of each policy that can be asked for. Another one is an arm here, in [`with_heap`], and where `options` are made.
 pub(crate) enum AnyHome {
     NextFit(Home<NextFit>),
     FirstFit(Home<FirstFit>),
+    General(Home<General>),
 }
 
 /// Evaluates `$work` with `$heap` standing for the heap of an opened handle, of whichever policy that is.
@@ -56,6 +57,10 @@ macro_rules! with_heap {
                 $work
             }
             $crate::handle::AnyHome::FirstFit(home) => {
+                let $heap = home.heap();
+                $work
+            }
+            $crate::handle::AnyHome::General(home) => {
                 let $heap = home.heap();
                 $work
             }
@@ -112,6 +117,7 @@ pub(crate) fn create(size: usize, options: Options) -> Answer<NonNull<MemHeap>> 
     match options.placement {
         Placement::NextFit => map(size, options, AnyHome::NextFit),
         Placement::FirstFit => map(size, options, AnyHome::FirstFit),
+        Placement::General => map(size, options, AnyHome::General),
     }
 }
 
@@ -142,6 +148,7 @@ pub(crate) unsafe fn create_in(buffer: *mut c_void, size: usize, options: Option
     let heap = match options.placement {
         Placement::NextFit => AnyHome::NextFit(Home::Lent(Heap::from_memory(memory, options.config)?)),
         Placement::FirstFit => AnyHome::FirstFit(Home::Lent(Heap::from_memory(memory, options.config)?)),
+        Placement::General => AnyHome::General(Home::Lent(Heap::from_memory(memory, options.config)?)),
     };
     // SAFETY: aligned by `skip`, and room for it was left before the heap's region.
     Ok(unsafe { put(place.cast(), heap, options.reports) })
