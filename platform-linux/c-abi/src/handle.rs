@@ -2,25 +2,21 @@
 //!
 //! ```text
 //! mapped:  | guard | handle | guards |      | guard | heap | guard | bookkeeping | guard |
-//! lent:    | handle | bookkeeping | 64 bytes | slab | next fit |
+//! lent:    | handle | bookkeeping | 64 bytes | slab | blocks |
 //! ```
 //! A mapped heap's handle has pages of its own, where nothing that runs past its end ever comes. In the caller's buffer
 //! it is the first thing: what runs past the end of an object moves away from it.
 #![allow(unsafe_code)]
 
-use core::ffi::{c_int, c_void};
+use core::ffi::c_void;
 use core::ptr::NonNull;
 
-use slabfit::{Config, FirstFit, General, Heap, MIN_REGION, Memory, NextFit, Policy};
+use slabfit::{FirstFit, General, Heap, MIN_REGION, Memory, NextFit, Policy};
 use slabfit_linux::{MappedHeap, Mapping, Placement};
 
 use crate::errno::{Answer, Failure};
+use crate::options::Options;
 use crate::request::{CHeap, Reported};
-
-/// `mem_heap_create`: first fit in place of next fit.
-pub const MEM_FIRST_FIT: c_int = 1;
-/// `mem_heap_create`: wrong addresses and damage also go to standard error, as those of the process's heap do.
-pub const MEM_REPORT: c_int = 2;
 
 /// What `mem.h` promises to be enough for a heap in a buffer, wherever it starts.
 const ENOUGH: usize = 2048;
@@ -92,24 +88,6 @@ impl<P: Policy> Home<P> {
 fn cookie(address: usize) -> usize {
     const MARK: usize = 0x9E37_79B9_7F4A_7C15_u64 as usize;
     address ^ MARK
-}
-
-/// What a heap is to be like.
-#[derive(Clone, Copy)]
-pub(crate) struct Options {
-    config: Config,
-    placement: Placement,
-    reports: bool,
-}
-
-impl Options {
-    pub(crate) fn new(slab_size: usize, flags: c_int) -> Answer<Self> {
-        if flags & !(MEM_FIRST_FIT | MEM_REPORT) != 0 {
-            return Err(Failure::INVALID);
-        }
-        let placement = if flags & MEM_FIRST_FIT == 0 { Placement::NextFit } else { Placement::FirstFit };
-        Ok(Self { config: Config::new(slab_size), placement, reports: flags & MEM_REPORT != 0 })
-    }
 }
 
 /// A heap of `size` bytes in pages of its own.
