@@ -13,6 +13,10 @@ pub struct Slots {
     pub live_objects: usize,
     /// Bytes of the other slots. They are free, although the figures of the block segment count the runs as live.
     pub free_bytes: usize,
+    /// Runs that there ever were. Each is one request in the figures of the block segment.
+    pub opened: u64,
+    /// Requests that slots have served.
+    pub allocs: u64,
 }
 
 impl Slots {
@@ -29,6 +33,8 @@ impl Slots {
             slots: self.slots.saturating_add(class.slots),
             live_objects: self.live_objects.saturating_add(class.live_objects),
             free_bytes: self.free_bytes.saturating_add(free.saturating_mul(class.slot_size)),
+            opened: self.opened.wrapping_add(class.opened),
+            allocs: self.allocs.wrapping_add(class.allocs),
         }
     }
 
@@ -51,5 +57,12 @@ impl Slots {
     pub fn objects(&self, stats: &Stats) -> usize {
         let blocks = stats.blocks.live_objects.saturating_sub(self.runs);
         stats.slab.live_objects.saturating_add(blocks).saturating_add(self.live_objects)
+    }
+
+    /// Requests that a heap of these figures has served: by slots, and by blocks that are no runs.
+    #[must_use]
+    pub fn requests(&self, stats: &Stats) -> u64 {
+        let blocks = stats.blocks.allocs.wrapping_sub(self.opened);
+        stats.slab.allocs.wrapping_add(blocks).wrapping_add(self.allocs)
     }
 }

@@ -26,7 +26,9 @@ fn a_trim_leaves_no_run_without_a_live_slot() {
     assert!(Slots::of(&heap.stats().expect("nobody is in the heap")).runs > 0, "the magazines keep some");
     assert!(heap.trim() > 8 * MIB);
     let stats = heap.stats().expect("nobody is in the heap");
-    assert_eq!((Slots::of(&stats), stats.blocks.live_bytes), (Slots::default(), 0));
+    let slots = Slots::of(&stats);
+    let now = (slots.runs, slots.slots, slots.live_objects, slots.free_bytes, stats.blocks.live_bytes);
+    assert_eq!((now, slots.allocs), ((0, 0, 0, 0, 0), 32_768));
 }
 
 #[test]
@@ -71,7 +73,7 @@ fn slots_are_told_from_the_figures() {
         (slots.free(), slots.free_bytes),
         (in_runs.0 + in_runs.1 - 3, (in_runs.0 - 1) * 16 + (in_runs.1 - 2) * 112)
     );
-    assert_eq!(slots.objects(&stats), 5);
+    assert_eq!((slots.objects(&stats), slots.requests(&stats)), (5, 5));
     // A slot of the slab, the block and its header, three slots, and what lies behind the last slot of 112 bytes.
     let taken = 64 + 5008 + 16 + 16 + 2 * 112 + 2048 % 112;
     assert!((taken..=taken + 32).contains(&slots.bytes_in_use(&stats)), "{}", slots.bytes_in_use(&stats));

@@ -108,10 +108,10 @@ impl ChosenHeap {
         with_heap!(self, heap => unsafe { heap.free(ptr) })
     }
 
-    /// See [`ProcessHeap::trim_after_free_of`].
+    /// See [`ProcessHeap::trim_after_free_with`].
     #[inline]
-    pub(crate) fn trim_after_free(&self, ptr: *const u8, length: usize) {
-        with_heap!(self, heap => heap.trim_after_free_of(ptr, length));
+    pub(crate) fn trim_after_free(&self, ptr: *const u8, length: usize, empty: impl FnOnce()) {
+        with_heap!(self, heap => heap.trim_after_free_with(ptr, length, empty));
     }
 
     /// See [`ProcessHeap::length`].
@@ -120,8 +120,13 @@ impl ChosenHeap {
         with_heap!(self, heap => heap.length(ptr))
     }
 
-    pub(crate) fn trim(&self) -> usize {
-        with_heap!(self, heap => heap.trim())
+    /// See [`ProcessHeap::trim_with`].
+    pub(crate) fn trim(&self, empty: impl FnOnce()) -> usize {
+        with_heap!(self, heap => heap.trim_with(empty))
+    }
+
+    pub(crate) fn empty_magazines(&self) -> Result<(), Reentered> {
+        with_heap!(self, heap => heap.empty_magazines())
     }
 
     pub(crate) fn usable_size(&self, ptr: *const u8) -> Result<usize, InvalidFree> {
@@ -131,6 +136,11 @@ impl ChosenHeap {
     /// Whether an address lies in the slab.
     pub(crate) fn is_in_slab(&self, ptr: *const u8) -> bool {
         with_heap!(self, heap => heap.segment(Segment::Slab)).contains(&ptr.addr())
+    }
+
+    /// Whether a size class has slots of so many bytes.
+    pub(crate) fn has_class(&self, bytes: usize) -> bool {
+        self.stats().is_ok_and(|stats| stats.classes.iter().any(|class| class.slot_size == bytes))
     }
 
     pub(crate) fn owns(&self, ptr: *const u8) -> bool {

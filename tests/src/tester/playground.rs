@@ -114,6 +114,12 @@ impl Playground {
         unsafe { self.heap.free(self.address(object)) }.is_ok()
     }
 
+    /// Empties the magazines of the size classes.
+    pub fn empty_magazines(&self) {
+        // Nobody is in the heap.
+        let _ = self.heap.empty_magazines();
+    }
+
     /// The heap's figures.
     #[must_use]
     pub fn stats(&self) -> Stats {
