@@ -25,7 +25,7 @@ pub struct Setup {
     pub heap: u64,
     /// Bytes that the slab serves; 0 for none.
     pub slab_size: u64,
-    /// Where the heap starts its search.
+    /// How the heap places objects.
     pub placement: Placement,
     /// Address of the heap's first byte.
     pub base: u64,

@@ -54,6 +54,8 @@ impl fmt::Display for Difference {
 pub enum Until {
     /// Not at all.
     End,
+    /// Not at all; and then the magazines of the size classes are emptied.
+    Emptied,
     /// At the first request that gets no memory.
     Failure,
     /// At the first call that comes to something else than was recorded.
@@ -141,13 +143,16 @@ impl<'a> Stage<'a> {
             }
         }
         let end = self.trace.operations().len();
+        if self.until == Until::Emptied {
+            self.heap.empty_magazines();
+        }
         events.iter().for_each(|(_, event)| self.event(end, event));
         end
     }
 
     fn is_over(&self) -> bool {
         match self.until {
-            Until::End => false,
+            Until::End | Until::Emptied => false,
             Until::Failure => self.failed.total() > 0,
             Until::Difference => self.difference.is_some(),
         }
