@@ -10,7 +10,10 @@ use slabfit::{Block, GRANULE, Heap, Kind, Policy, RawLock, Segment, SegmentStats
 pub struct Cell {
     /// Bytes of it that slots or blocks in use take, headers included.
     pub used: usize,
-    /// Bytes of it that are free. Both together are less than the share where the segment, or its last slot, ends.
+    /// Bytes of `used` that slots take: those of the slab, or of runs.
+    pub slots: usize,
+    /// Bytes of it that are free. Together with `used` they are less than the share where the segment ends, or the last slot of
+    /// the slab or of a run.
     pub free: usize,
     /// Whether a slot or block in use starts here, right behind another one in use, and both are wide enough for the border
     /// between them to be seen: two shares each, or a share is a granule.
@@ -63,7 +66,7 @@ impl<I: Iterator<Item = Block>> Cells<I> {
         if block.state == State::Used {
             let both_wide = self.before.is_some_and(|size| self.is_wide(size)) && self.is_wide(block.size);
             cell.border |= both_wide;
-            cell.header |= self.share <= GRANULE && block.segment == Segment::Blocks;
+            cell.header |= self.share <= GRANULE && block.kind == Kind::Block;
         }
     }
 }
@@ -82,7 +85,10 @@ impl<I: Iterator<Item = Block>> Iterator for Cells<I> {
             let end = block.address.saturating_add(block.size);
             let bytes = end.min(stop).saturating_sub(block.address.max(start));
             match block.state {
-                State::Used => cell.used = cell.used.saturating_add(bytes),
+                State::Used => {
+                    cell.used = cell.used.saturating_add(bytes);
+                    cell.slots = cell.slots.saturating_add(if block.kind == Kind::Slot { bytes } else { 0 });
+                }
                 State::Free => cell.free = cell.free.saturating_add(bytes),
             }
             if (start..stop).contains(&block.address) {

@@ -77,11 +77,12 @@ impl<P: Policy> MappedHeap<P> {
     }
 
     /// Gives the pages that lie whole in free blocks back to the kernel, and answers how many bytes they have, resident
-    /// before or not. The slab's stay: its free slots have headers.
+    /// before or not. The slab's stay: its free slots have headers. Under [`General`](slabfit::General) it first empties the
+    /// magazines, so that runs without a live slot go back too.
     ///
     /// Complexity: O(free bytes), in steps of at most 256 KiB, between which other threads get the heap.
     pub fn trim(&self) -> usize {
-        trim::trim(&self.heap, self.mapping.page())
+        trim::trim(&self.heap, self.mapping.page(), || empty_magazines(&self.heap))
     }
 }
 
@@ -138,9 +139,15 @@ impl<P: Policy> ProcessHeap<P> {
 
     /// As [`MappedHeap::trim`]. 0 before [`init`](Self::init).
     pub fn trim(&self) -> usize {
+        self.trim_with(|| empty_magazines(&self.heap))
+    }
+
+    /// The same with `empty` in place of [`Heap::empty_magazines`], for who must know when that happens: who records the calls of
+    /// a program, as the addresses that follow depend on it.
+    pub fn trim_with(&self, empty: impl FnOnce()) -> usize {
         match self.page.load(Ordering::Relaxed) {
             0 => 0,
-            page => trim::trim(&self.heap, page),
+            page => trim::trim(&self.heap, page, empty),
         }
     }
 
@@ -159,14 +166,22 @@ impl<P: Policy> ProcessHeap<P> {
     /// Complexity: as [`trim_after_free`](Self::trim_after_free), and O(its bytes) for a large object.
     #[inline]
     pub fn trim_after_free_of(&self, ptr: *const u8, length: usize) {
+        self.trim_after_free_with(ptr, length, || empty_magazines(&self.heap));
+    }
+
+    /// The same with `empty` in place of [`Heap::empty_magazines`], as [`trim_with`](Self::trim_with) has it. It is called when
+    /// pages begin to go back.
+    #[inline]
+    pub fn trim_after_free_with(&self, ptr: *const u8, length: usize, empty: impl FnOnce()) {
         let page = self.page.load(Ordering::Relaxed);
         if page > 0 {
-            self.trimmer.freed(&self.heap, page, ptr.addr(), length);
+            self.trimmer.freed(&self.heap, page, (ptr.addr(), length), empty);
         }
     }
 
-    /// Bytes of the object at `ptr`, as the header in front of it has them: fast, and only as true as that is. 0 for slots, and
-    /// for addresses that are no block's.
+    /// Bytes of the object at `ptr`, as the header in front of it has them: fast, and only as true as that is. 0 for slots of the
+    /// slab, and for addresses that are no block's. In front of a slot of a run lies what its neighbour holds, so that for one
+    /// this may be any number below 64 KiB.
     #[inline]
     pub fn length(&self, ptr: *const u8) -> usize {
         const HEADER: usize = size_of::<AllocatedHeader>();
@@ -178,7 +193,10 @@ impl<P: Policy> ProcessHeap<P> {
         let header = ptr.wrapping_sub(HEADER).cast::<AllocatedHeader>();
         // SAFETY: a granule of the segment, which is mapped for ever. Volatile, as it may be anything, and another thread's.
         let AllocatedHeader { length, magic, .. } = unsafe { header.read_volatile() };
-        if magic.addr() == MAGIC { usize::try_from(length).unwrap_or(0) } else { 0 }
+        let length = if magic.addr() == MAGIC { usize::try_from(length).unwrap_or(0) } else { 0 };
+        // What stands in front of a slot of a run is no header.
+        let is_true = |length| self.heap.usable_size(ptr).is_ok_and(|usable| usable >= length);
+        if P::CLASSES && length >= trim::LARGE && !is_true(length) { 0 } else { length }
     }
 
     /// Waits until no other thread is in the heap, and keeps them out: what must be done before a fork, or the child may
@@ -220,6 +238,11 @@ impl<P: Policy> fmt::Debug for ProcessHeap<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProcessHeap").field("base", &self.heap.base()).finish_non_exhaustive()
     }
+}
+
+/// Gives the magazines back, unless this thread is in the heap.
+fn empty_magazines<P: Policy>(heap: &Heap<'_, FutexLock, P>) {
+    let _ = heap.empty_magazines();
 }
 
 /// Memory for a heap and its bookkeeping. What no heap can be made of is refused before the kernel is asked.

@@ -11,6 +11,7 @@
 //! - `heap`: [`MappedHeap`], which gives its memory back when it is dropped, and [`ProcessHeap`], which lives in a
 //!   `static` for as long as the process does;
 //! - `placement`: [`Placement`], which policy a heap has, told at run time;
+//! - `classes`: [`Slots`], the size classes of a heap together;
 //! - `text`: numbers as people read them; `output`: [`Output`], text to a file; `cells`: a segment in equal shares; [`picture`]:
 //!   a heap as SVG. These allocate nothing, so that a program's own malloc can complain and be drawn, at its exit or in a
 //!   signal handler. They stand here, beside what needs them (`libmem.so`, `libmem_preload.so` and the tester), as a heap on a
@@ -39,12 +40,14 @@ mod mapping;
 mod trim;
 mod heap;
 mod placement;
+mod classes;
 pub mod text;
 mod output;
 mod cells;
 pub mod picture;
 
 pub use cells::{Cell, Cells, slots};
+pub use classes::Slots;
 pub use futex::FutexLock;
 pub use heap::{MapError, MappedHeap, ProcessHeap};
 pub use lineage::is_orphan;

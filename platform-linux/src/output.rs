@@ -14,14 +14,14 @@ use rustix::process::{Resource, getrlimit};
 /// More than the longest line there is, so that a line arrives in one piece, between the lines of other threads.
 const BUFFER: usize = 512;
 
-/// Text on its way to a file: 512 bytes are kept back at most, and written when there are more, at [`flush`](Self::flush), or
+/// Text on its way to a file: `N` bytes are kept back at most, and written when there are more, at [`flush`](Self::flush), or
 /// when this is dropped.
 ///
 /// For what must say something in the middle of a program's own malloc, or in a signal handler. In one of these the
 /// program's own streams may be in any state.
-pub struct Output {
+pub struct Output<const N: usize = BUFFER> {
     file: BorrowedFd<'static>,
-    buffer: [u8; BUFFER],
+    buffer: [u8; N],
     len: usize,
 }
 
@@ -51,6 +51,15 @@ impl Output {
         // only used for `write`, which then says so.)
         let file = unsafe { BorrowedFd::borrow_raw(number) };
         Self { file, buffer: [0; BUFFER], len: 0 }
+    }
+}
+
+impl<const N: usize> Output<N> {
+    /// The same file for longer lines, each of which arrives in one piece if it has no more than `M` bytes, and a pipe takes so
+    /// many at once (4096 on Linux). What was kept back is written.
+    #[must_use]
+    pub fn with_lines_of<const M: usize>(self) -> Output<M> {
+        Output { file: self.file, buffer: [0; M], len: 0 }
     }
 
     /// Whether a write would raise SIGPIPE, as the other end is closed: it ends the program, and a line of ours is not worth
@@ -98,11 +107,11 @@ impl Output {
     }
 }
 
-impl fmt::Write for Output {
+impl<const N: usize> fmt::Write for Output<N> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text.as_bytes();
         while !rest.is_empty() {
-            if self.len == BUFFER {
+            if self.len == N {
                 self.flush()?;
             }
             let room = self.buffer.get_mut(self.len..).unwrap_or_default();
@@ -115,14 +124,14 @@ impl fmt::Write for Output {
     }
 }
 
-impl Drop for Output {
+impl<const N: usize> Drop for Output<N> {
     fn drop(&mut self) {
         // If the file takes no more, there is nobody to tell.
         let _ = self.flush();
     }
 }
 
-impl fmt::Debug for Output {
+impl<const N: usize> fmt::Debug for Output<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Output").field("file", &self.file).field("len", &self.len).finish_non_exhaustive()
     }

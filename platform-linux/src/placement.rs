@@ -1,7 +1,7 @@
 //! The policies by name, for a library that is told which one at run time.
 #![deny(unsafe_code)]
 
-use slabfit::{FirstFit, Heap, NextFit, Policy, RawLock};
+use slabfit::{FirstFit, General, Heap, NextFit, Policy, RawLock};
 
 /// The policies that a library chooses among at run time.
 ///
@@ -13,27 +13,31 @@ pub enum Placement {
     NextFit,
     /// [`FirstFit`].
     FirstFit,
+    /// [`General`].
+    General,
 }
 
 impl Placement {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::NextFit, Self::FirstFit];
+    pub const ALL: [Self; 3] = [Self::NextFit, Self::FirstFit, Self::General];
 
-    /// The word for it in settings and in traces: `next` or `first`.
+    /// The word for it in settings and in traces: `next`, `first` or `general`.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
             Self::NextFit => "next",
             Self::FirstFit => "first",
+            Self::General => "general",
         }
     }
 
-    /// The name as people read it: `next fit` or `first fit`.
+    /// The name as people read it: `next fit`, `first fit`, or `size classes and first fit`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::NextFit => "next fit",
             Self::FirstFit => "first fit",
+            Self::General => "size classes and first fit",
         }
     }
 
@@ -63,6 +67,14 @@ impl Placed for NextFit {
 
 impl Placed for FirstFit {
     const PLACEMENT: Placement = Placement::FirstFit;
+
+    fn rover<L: RawLock>(_: &Heap<'_, L, Self>) -> Option<usize> {
+        None
+    }
+}
+
+impl Placed for General {
+    const PLACEMENT: Placement = Placement::General;
 
     fn rover<L: RawLock>(_: &Heap<'_, L, Self>) -> Option<usize> {
         None

@@ -4,6 +4,9 @@
 //! was, byte for byte of its bookkeeping and header for header. It happens in steps, each a look at the next few free runs
 //! and one `madvise` for at most 256 KiB, so that nobody waits long for the heap, and no free ever becomes as slow as the
 //! heap is large. Memory that no object has ever reached is not looked at.
+//!
+//! Free slots at hand in the magazines of size classes keep whole runs from being free blocks. So before a pass over the heap
+//! they are given back.
 #![allow(unsafe_code)]
 
 use core::ptr::NonNull;
@@ -58,10 +61,11 @@ fn give_back(free: NonNull<[u8]>, page: usize) -> usize {
 }
 
 /// Gives all pages back that lie whole in free blocks. Answers how many bytes were, some of which may not have been resident.
-/// It ends early if this thread is in the heap.
+/// It ends early if this thread is in the heap. `empty` empties the magazines.
 ///
 /// Complexity: O(free bytes), in steps between which other threads get the heap.
-pub(crate) fn trim<P: Policy>(heap: &Heap<'_, FutexLock, P>, page: usize) -> usize {
+pub(crate) fn trim<P: Policy>(heap: &Heap<'_, FutexLock, P>, page: usize, empty: impl FnOnce()) -> usize {
+    empty();
     let (mut from, mut whole) = (heap.segment(Segment::Blocks).start, 0);
     while let Ok(Some((next, bytes))) = step(heap, page, from) {
         (from, whole) = (next, whole + bytes);
@@ -100,7 +104,7 @@ const STEPS: usize = 8;
 /// Bytes that must have been freed for a pass.
 const THRESHOLD: usize = 4 << 20;
 /// Bytes of an object whose free is looked at by itself.
-const LARGE: usize = THRESHOLD / LOOKS;
+pub(crate) const LARGE: usize = THRESHOLD / LOOKS;
 
 impl Trimmer {
     pub(crate) const fn new() -> Self {
@@ -114,23 +118,35 @@ impl Trimmer {
     }
 
     /// To be called after a free of `size` bytes at an address; what is said of small ones does not matter. O(log) in the heap's
-    /// size, and a few system calls at most; O(size) for a large one.
+    /// size, and a few system calls at most; O(size) for a large one. `empty` empties the magazines.
     #[inline]
-    pub(crate) fn freed<P: Policy>(&self, heap: &Heap<'_, FutexLock, P>, page: usize, at: usize, size: usize) {
+    pub(crate) fn freed<P: Policy>(
+        &self,
+        heap: &Heap<'_, FutexLock, P>,
+        page: usize,
+        (at, size): (usize, usize),
+        empty: impl FnOnce(),
+    ) {
         if size >= LARGE {
-            return self.freed_large(heap, page, at, size);
+            return self.freed_large(heap, page, (at, size), empty);
         }
         let frees = self.frees.load(Ordering::Relaxed).wrapping_add(1);
         self.frees.store(frees, Ordering::Relaxed);
         if frees % STEPS == 0 {
-            self.go_on(heap, page, frees % LOOKS == 0);
+            self.go_on(heap, page, frees % LOOKS == 0, empty);
         }
     }
 
     #[cold]
-    fn freed_large<P: Policy>(&self, heap: &Heap<'_, FutexLock, P>, page: usize, at: usize, size: usize) {
+    fn freed_large<P: Policy>(
+        &self,
+        heap: &Heap<'_, FutexLock, P>,
+        page: usize,
+        (at, size): (usize, usize),
+        empty: impl FnOnce(),
+    ) {
         let steps = size / STEP + 2;
-        if self.look(heap, size) {
+        if self.look(heap, size, empty) {
             // The pass may come by late, or when another object lies there.
             let (mut from, end) = (at, at.saturating_add(size));
             for _ in 0..steps {
@@ -144,18 +160,19 @@ impl Trimmer {
     }
 
     #[cold]
-    fn go_on<P: Policy>(&self, heap: &Heap<'_, FutexLock, P>, page: usize, look: bool) {
+    fn go_on<P: Policy>(&self, heap: &Heap<'_, FutexLock, P>, page: usize, look: bool, empty: impl FnOnce()) {
         if look {
-            self.look(heap, 0);
+            self.look(heap, 0, empty);
         }
         self.step(heap, page);
     }
 
     /// Begins a pass if much was freed, with these bytes just now; whether it was.
-    fn look<P: Policy>(&self, heap: &Heap<'_, FutexLock, P>, freed: usize) -> bool {
+    fn look<P: Policy>(&self, heap: &Heap<'_, FutexLock, P>, freed: usize, empty: impl FnOnce()) -> bool {
         if !self.much_was_freed(heap, freed) {
             return false;
         }
+        empty();
         let start = heap.segment(Segment::Blocks).start;
         if self.next.compare_exchange(0, start, Ordering::Relaxed, Ordering::Relaxed).is_err() {
             self.again.store(true, Ordering::Relaxed);

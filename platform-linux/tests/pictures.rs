@@ -10,7 +10,7 @@ use std::path::Path;
 use std::ptr::NonNull;
 use std::{env, fs};
 
-use slabfit::{Config, FirstFit, NextFit, Policy};
+use slabfit::{Config, FirstFit, General, NextFit, Policy};
 use slabfit_linux::{MappedHeap, Placed, picture};
 
 /// A small generator (xorshift64).
@@ -74,6 +74,16 @@ fn of_a_heap_whose_blocks_are_seen() {
 #[test]
 fn of_a_heap_without_a_slab() {
     looks_as_ever(&used_heap::<NextFit>(65_536, Config::without_slab(), 40, 1500), "no_slab.svg");
+}
+
+#[test]
+fn of_a_heap_whose_runs_are_seen_slot_by_slot() {
+    looks_as_ever(&used_heap::<General>(65_536, Config::without_slab(), 200, 160), "runs.svg");
+}
+
+#[test]
+fn of_a_heap_in_which_runs_are_cells() {
+    looks_as_ever(&used_heap::<General>(4 << 20, Config::new(700), 4000, 900), "many_runs.svg");
 }
 
 /// A heap without slots or holes, and its first objects, of these sizes.

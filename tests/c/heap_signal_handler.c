@@ -46,6 +46,7 @@ static void handler(int number)
         wrong |= !REFUSED(mem_heap_check(heap), -1);
         wrong |= !REFUSED(mem_heap_repair(heap), -1);
         wrong |= !REFUSED(mem_heap_stats(heap, &stats), -1);
+        wrong |= !REFUSED(mem_heap_class_stats(heap, NULL, 0), -1);
     }
     if (is_refused(SLAB_SIZE)) {
         without_slots++;

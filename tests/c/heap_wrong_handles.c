@@ -33,6 +33,7 @@ static void refused(struct mem_heap *heap)
     CHECK(is(mem_heap_check(heap) == -1, EINVAL));
     CHECK(is(mem_heap_repair(heap) == -1, EINVAL));
     CHECK(is(mem_heap_stats(heap, &stats) == -1, EINVAL));
+    CHECK(is(mem_heap_class_stats(heap, NULL, 0) == -1, EINVAL));
     CHECK(is(mem_heap_dump(heap) == -1, EINVAL));
     if (heap != NULL)
         CHECK(is(mem_heap_destroy(heap) == -1, EINVAL));

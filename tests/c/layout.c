@@ -14,6 +14,7 @@ _Static_assert(offsetof(struct AllocatedHeader, length) == 0, "length comes firs
 _Static_assert(offsetof(struct AllocatedHeader, magic) == 8, "magic at byte 8");
 _Static_assert(sizeof(((struct AllocatedHeader *)0)->length) == sizeof(int), "length is an int");
 _Static_assert(sizeof(((struct AllocatedHeader *)0)->magic) == sizeof(void *), "magic is a pointer");
+_Static_assert(sizeof(struct mem_heap_options) == 8 * sizeof(size_t) + 2 * sizeof(int), "its size stays");
 _Static_assert(MAGIC == 0x5077604, "the number");
 
 int main(void)

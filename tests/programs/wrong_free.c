@@ -28,7 +28,7 @@ static void refused(char *address, const char *fault)
 int main(void)
 {
     char local[64];
-    char *block = malloc(200), *after = malloc(200), *slot = malloc(64), *keep = malloc(64);
+    char *block = malloc(700), *after = malloc(700), *slot = malloc(64), *keep = malloc(64);
     size_t magic;
 
     CHECK(block != NULL && after != NULL && slot != NULL && keep != NULL);

@@ -157,13 +157,9 @@ impl<L: RawLock> AnyHeap<L> {
         with!(self, heap => heap.dump(out))
     }
 
-    /// See [`picture::draw`]. Nothing is drawn of a heap with size classes: that policy is not [`Placed`](slabfit_linux::Placed).
+    /// See [`picture::draw`].
     pub fn draw(&self, title: &dyn Display, note: &dyn Display, out: &mut impl fmt::Write) -> Result<(), PictureError> {
-        match self {
-            Self::NextFit(heap) => picture::draw(heap, title, note, out),
-            Self::FirstFit(heap) => picture::draw(heap, title, note, out),
-            Self::General(_) => Err(PictureError::Write(fmt::Error)),
-        }
+        with!(self, heap => picture::draw(heap, title, note, out))
     }
 
     /// See [`slabfit_linux::slots`].

@@ -52,7 +52,8 @@ pub fn scaled(blocks: &[Block], rover: Option<usize>, width: usize) -> String {
         while let Some(block) = rest.peek().filter(|block| block.address < stop) {
             let block_end = block.address + block.size;
             if block.state == State::Used {
-                used += block_end.min(stop) - block.address.max(start);
+                // Behind the last slot of a run lies nothing.
+                used += block_end.min(stop).saturating_sub(block.address.max(start));
             }
             if block_end > stop {
                 break;

@@ -16,6 +16,11 @@ fn a_heap_in_a_buffer_stays_inside_of_it() {
 }
 
 #[test]
+fn a_heap_is_as_its_options_say() {
+    runs_silently("heap_options");
+}
+
+#[test]
 fn what_is_no_handle_is_refused() {
     runs_silently("heap_wrong_handles");
 }

@@ -61,6 +61,20 @@ fn of_long_text_every_512_bytes_are_written_and_then_the_rest() {
 }
 
 #[test]
+fn longer_lines_are_written_once_where_they_are_asked_for() {
+    let (near, far) = UnixDatagram::pair().expect("there are sockets");
+    // SAFETY: `near` lives longer.
+    let mut out = unsafe { output(&near) };
+    out.write_str("before\n").expect("it takes it");
+    let mut out = out.with_lines_of::<1500>();
+    assert_eq!(writes(&far), ["before\n"]);
+    let text = "x".repeat(1400);
+    out.write_str(&text[..700]).and_then(|()| out.write_str(&text[700..])).expect("it takes it");
+    drop(out);
+    assert_eq!(writes(&far), [text]);
+}
+
+#[test]
 fn a_file_that_takes_no_more_is_an_error_and_what_it_did_not_take_is_gone() {
     let full = OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
     // SAFETY: `full` lives longer.

@@ -100,6 +100,8 @@ fn placement_and_slab_size_are_followed() {
     assert!(next.contains("next fit, ") && first.contains("first fit, no request failed"));
     assert_ne!(next.lines().skip(10).collect::<Vec<_>>(), first.lines().skip(10).collect::<Vec<_>>());
     assert!(map(&["--slab-size", "1000"]).contains("slots for requests of 1000 B"));
+    let general = map(&["--placement", "general", "--slab-size", "0"]);
+    assert!(general.contains("size classes and first fit, no request failed") && general.contains(" slots in use<"));
 }
 
 #[test]

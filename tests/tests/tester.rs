@@ -114,9 +114,9 @@ fn a_small_trace_is_replayed_and_counted() {
         let row = run.holds().stdout.lines().nth(3).expect("a row for the program").to_owned();
         let cells: Vec<_> = row.split_whitespace().collect();
         // The object of 0 bytes counts as one of 1: it has an address of its own.
-        let expected = ["small", "7", "5,065", "7.7", "%", "0", "1", "0", "2"];
+        let expected = ["small", "7", "5,065", "7.7", "%", "0", "1", "0", "0", "2"];
         assert_eq!([&cells[..2], &cells[3..]].concat(), expected, "{row}");
-        run.says(&["small, slab: 0.4 % of 16,384 bytes in use", "small, next fit: 10.3 % of 49,152 bytes in use"]);
+        run.says(&["small, slab: 0.4 % of 16,384 bytes in use", "small, blocks: 10.3 % of 49,152 bytes in use"]);
     }
 }
 
@@ -148,10 +148,27 @@ fn everything_holds_with_first_fit_and_another_slab_size() {
 }
 
 #[test]
+fn everything_holds_with_size_classes() {
+    for size in ["64KiB", "1MiB"] {
+        let run = tester(&[size, "--placement", "general", "--slab-size", "100"]);
+        run.holds().says(&["slabfit, size classes and first fit: a heap of ", "stress: 4 threads"]);
+    }
+    let trace = file("classes.rep", "a 0 32\na 1 100\na 2 512\na 3 513\nf 1\na 4 97\n");
+    let run = tester(&["1M", "--placement", "general", "--only", "traces", "--trace", text(&trace)]);
+    let row = run.holds().stdout.lines().nth(3).expect("a row for the program").to_owned();
+    let cells: Vec<_> = row.split_whitespace().collect();
+    assert_eq!(cells[cells.len() - 4..], ["0", "0", "4", "1"], "{row}");
+    // Three runs of 1, 2 and 8 KiB lie there, of which slots are in use, and a block of 544 bytes.
+    run.says(&["classes, blocks: 0.2 % of 786,432 bytes in use, "]);
+}
+
+#[test]
 fn at_64_mib_every_request_of_every_shipped_trace_is_served() {
-    let run = tester(&["64MiB", "--only", "traces"]);
-    run.holds().says(&["gitlog", "cargometa", "gs", "sqlite"]);
-    assert!(!run.stdout.contains("failed ("), "{}", run.stdout);
+    for placement in ["next", "general"] {
+        let run = tester(&["64MiB", "--only", "traces", "--placement", placement]);
+        run.holds().says(&["gitlog", "cargometa", "gs", "sqlite"]);
+        assert!(!run.stdout.contains("failed ("), "{}", run.stdout);
+    }
 }
 
 #[test]

@@ -161,6 +161,45 @@ fn a_killed_program_may_be_one_operation_ahead_of_the_header() {
     assert_eq!(run.status, Some(2), "{}", run.stdout);
 }
 
+/// With size classes, at an address behind a multiple of the longest run.
+const GENERAL: &str = "\
+0000000000000892
+0000000000000006
+0000000000000008
+1
+#slabfit 1 heap=1048576 slab=0 placement=general base=0x7f0000011000 pid=7 program=prog
+#t 7
+#@0
+a 0 64
+#@64
+a 1 60
+#@4096
+a 2 300
+#@12288
+a 3 400
+f 1
+f 0
+#m
+#@0
+a 4 64
+#@2048 m128
+a 5 128
+#end
+";
+
+#[test]
+fn a_recording_with_size_classes_comes_to_its_addresses_again() {
+    let path = file("general.rep", GENERAL);
+    let run = tester(&["replay", text(&path)]);
+    assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""), "{}", run.stdout);
+    run.says(&["  on a heap of 1,048,576 bytes, slab size 0, size classes and first fit, as recorded\n"]);
+    let report = json(&["replay", text(&path)]);
+    assert_eq!(report["classes"]["live_objects"], 4, "{report}");
+    let run = tester(&["leaks", text(&path)]);
+    run.says(&["never freed: 4 objects, 892 bytes\n", "4 of them are slots of size classes, and keep 4 runs"]);
+    assert_eq!(json(&["leaks", text(&path)])["slots"]["objects"], 4);
+}
+
 #[test]
 fn another_heap_is_another_story() {
     let path = file("elsewhere.rep", RECORDING);
@@ -225,22 +264,34 @@ fn advice_names_a_heap_that_serves_and_none_below_it_does() {
     let small: String = (0..512).map(|id| format!("a {id} 48\n")).collect();
     let path = file("advise.rep", format!("{small}a 512 24560\n"));
     let report = json(&["advise", text(&path)]);
-    let best = &report["advice"][0]["best"];
-    assert_eq!((&report["advice"][0]["placement"], &best["slab_size"]), (&"first".into(), &48.into()), "{report}");
-    let heap = best["heap"].as_u64().expect("a heap");
-    let serves = |heap: u64| {
-        let (heap, slab) = (heap.to_string(), "48");
-        json(&["replay", text(&path), "--heap", &heap, "--slab-size", slab])["failed"]["full"] == 0
-    };
-    assert!(serves(heap) && !serves(heap - 4096), "{heap}");
+    let mut heaps = [0; 2];
+    for ((index, placement, slab), place) in [(0, "general", "0"), (1, "first", "48")].into_iter().zip(&mut heaps) {
+        let (advice, best) = (&report["advice"][index], &report["advice"][index]["best"]);
+        let found = (&advice["placement"], best["slab_size"].to_string());
+        assert_eq!(found, (&placement.into(), slab.to_owned()), "{report}");
+        let heap = best["heap"].as_u64().expect("a heap");
+        let serves = |heap: u64| {
+            let heap = heap.to_string();
+            let arguments = ["--heap", &heap, "--slab-size", slab, "--placement", placement];
+            let failed = &json(&[&["replay", text(&path)][..], &arguments].concat())["failed"];
+            failed["full"] == 0 && failed["fragmented"] == 0
+        };
+        assert!(serves(heap) && !serves(heap - 4096), "{heap}");
+        *place = heap;
+    }
+    // Slots of a class need no quarter of the heap.
+    let [general, first] = heaps;
+    assert!(general <= first, "{heaps:?}");
     let run = tester(&["advise", text(&path)]);
-    let setting = format!("best: SLABFIT_HEAP={}K SLABFIT_SLAB=48 SLABFIT_PLACEMENT=first\n", heap / 1024);
+    let setting = format!("best: SLABFIT_HEAP={}K SLABFIT_SLAB=0 SLABFIT_PLACEMENT=general\n", general / 1024);
     assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""), "{}", run.stdout);
-    run.says(&["first fit: the smallest heap for each slab size\n", "next fit: ", &setting]);
+    let classes = "size classes and first fit: the smallest heap for each slab size\n";
+    run.says(&[classes, "\nfirst fit: the smallest heap for each slab size\n", "\nnext fit: ", &setting]);
     let asked = json(&["advise", text(&path), "--slab-size", "32", "--slab-size", "16"]);
-    let tried: Vec<_> =
-        asked["advice"][1]["tried"].as_array().expect("a list").iter().map(|one| &one["slab_size"]).collect();
-    assert_eq!(tried, [32, 16]);
+    let tried = |index: usize| -> Vec<_> {
+        asked["advice"][index]["tried"].as_array().expect("a list").iter().map(|one| one["slab_size"].clone()).collect()
+    };
+    assert_eq!((tried(0), tried(1)), (vec![32.into(), 16.into()], vec![Value::from(32), 16.into()]));
 }
 
 #[test]

@@ -3,6 +3,7 @@
  * The first quarter of a heap is the slab segment: slots of slab_size bytes, side by side. The rest is the block
  * segment: blocks, each with a header in front. A request of exactly slab_size bytes is served from the slab segment,
  * or from the block segment once that is full; every other request from the block segment. A heap never grows.
+ * (mem_heap_create_with also makes heaps with a slab of another size, or none, and with size classes for small requests.)
  *
  * All functions may be called from any thread, and from a signal handler: there, where the thread was interrupted
  * inside the same heap and would have to wait, they fail at once, with EDEADLK. Inside of them a thread must not be
@@ -72,13 +73,29 @@ struct mem_segment_stats {
     unsigned long corruptions;      /* those among them that found a live block's header overwritten */
 };
 
-/* Figures of a heap. A request that no segment could serve is counted as failed in next_fit. */
+/* Figures of a heap. A request that no segment could serve is counted as failed in next_fit, which is the block segment
+ * whatever the policy. With size classes a run counts there as one live block, and its slots in mem_heap_class_stats. */
 struct mem_stats {
     struct mem_segment_stats slab;
     struct mem_segment_stats next_fit;
-    unsigned long spilled;          /* requests of slab_size bytes that next fit served because the slab was full */
+    unsigned long spilled;          /* requests passed on as no slot was free: by the slab, by a size class to a block */
     unsigned long refused_outside;  /* refused frees and reallocs, in neither segment */
 };
+
+/* Figures of one size class. A run is a piece of the block segment that is cut into slots of one size. */
+struct mem_class_stats {
+    size_t slot_size;               /* bytes of a slot */
+    size_t runs;                    /* runs that the class has now */
+    size_t peak_runs;               /* the most that it ever had at once */
+    unsigned long opened;           /* runs that it ever had: each is a request in the allocs of the block segment */
+    size_t slots;                   /* slots in these runs */
+    size_t live_objects;            /* slots that are allocated now */
+    unsigned long allocs;           /* requests that were served */
+    unsigned long frees;            /* frees that were accepted */
+};
+
+/* The size classes that a heap has at most. */
+#define MEM_CLASSES 16
 
 /*
  * The heap of the process
@@ -158,9 +175,35 @@ void Mem_Dump(void);
  */
 struct mem_heap;
 
-/* Flags of mem_heap_create and mem_heap_create_in, to be or-ed; 0 for none. */
+/* Flags of mem_heap_create and mem_heap_create_in, to be or-ed; 0 for none. In struct mem_heap_options, whose policy says
+ * the former, MEM_REPORT alone is allowed. */
 #define MEM_FIRST_FIT 1 /* search for free blocks from the segment's start, not from where the last search ended */
 #define MEM_REPORT 2    /* also write a line to standard error where the process's heap would */
+
+/* How a heap places objects: struct mem_heap_options. */
+#define MEM_POLICY_DEFAULT 0   /* the one that suits most programs: MEM_POLICY_GENERAL */
+#define MEM_POLICY_NEXT_FIT 1  /* search for free blocks from where the last search ended */
+#define MEM_POLICY_FIRST_FIT 2 /* search from the segment's start */
+#define MEM_POLICY_GENERAL 3   /* size classes for requests of up to 512 bytes, first fit for the others */
+
+/* What a heap is to be like. Clear the whole struct, and set what matters to you: a member that is 0 means its default.
+ *
+ *     struct mem_heap_options options = {0};
+ *     options.size = 1 << 20;
+ *     heap = mem_heap_create_with(&options);
+ *
+ * A later version may give a reserved member a meaning, whose default is 0. So the struct keeps its size, programs need not
+ * tell it, and one that was compiled with an older header gets what it always got. A library refuses reserved members that
+ * are not 0: it does not know what they ask for. */
+struct mem_heap_options {
+    size_t size;        /* bytes of the heap; of the buffer, if there is one */
+    size_t slab_size;   /* bytes of the requests that the slab serves; 0: there is no slab */
+    size_t slab_bytes;  /* bytes of the slab segment; 0: a quarter of the heap */
+    void *buffer;       /* the caller's memory for the heap, as for mem_heap_create_in; NULL: pages of its own */
+    int policy;         /* MEM_POLICY_..; 0: MEM_POLICY_GENERAL */
+    int flags;          /* MEM_REPORT, or 0 */
+    size_t reserved[4]; /* 0 */
+};
 
 /* Maps a heap of size bytes, rounded up to whole pages and all of it usable, with slots for objects of slab_size bytes.
  * The heap, what the library knows of it, and the handle lie apart, between pages that nobody can touch.
@@ -177,6 +220,14 @@ struct mem_heap *mem_heap_create(size_t size, size_t slab_size, int flags);
  * Returns the handle. NULL if buffer is NULL, size is too small or above 64 GiB, slab_size is 0, or there are unknown
  * flags (EINVAL). */
 struct mem_heap *mem_heap_create_in(void *buffer, size_t size, size_t slab_size, int flags);
+
+/* Makes a heap as options says: in pages of its own, as mem_heap_create does, or in a buffer, as mem_heap_create_in does.
+ * Size classes take 1% of a buffer and up to 3 KiB more from its start; below 32 KiB there are none.
+ *
+ * Returns the handle. NULL if options is NULL, size is 0 or above 64 GiB or too small for a buffer, slab_bytes is not below
+ * size or is set without a slab_size, or policy, flags or a reserved member has an unknown value (EINVAL); or if the system
+ * has no memory (ENOMEM). */
+struct mem_heap *mem_heap_create_with(const struct mem_heap_options *options);
 
 /* Allocates size bytes, aligned to 16; they are not zero-filled.
  *
@@ -206,6 +257,12 @@ long mem_heap_repair(struct mem_heap *heap);
 
 /* As Mem_Stats, for this heap. */
 int mem_heap_stats(struct mem_heap *heap, struct mem_stats *stats);
+
+/* Stores the figures of the heap's size classes in classes, by slot size, and no more than room of them.
+ *
+ * Returns how many classes the heap has: 0 without MEM_POLICY_GENERAL, and fewer than MEM_CLASSES in a small heap. -1 if
+ * classes is NULL and room is not 0 (EINVAL). */
+long mem_heap_class_stats(struct mem_heap *heap, struct mem_class_stats *classes, size_t room);
 
 /* As Mem_Dump, for this heap. Returns 0. */
 int mem_heap_dump(struct mem_heap *heap);

@@ -2,25 +2,21 @@
 //!
 //! ```text
 //! mapped:  | guard | handle | guards |      | guard | heap | guard | bookkeeping | guard |
-//! lent:    | handle | bookkeeping | 64 bytes | slab | next fit |
+//! lent:    | handle | bookkeeping | 64 bytes | slab | blocks |
 //! ```
 //! A mapped heap's handle has pages of its own, where nothing that runs past its end ever comes. In the caller's buffer
 //! it is the first thing: what runs past the end of an object moves away from it.
 #![allow(unsafe_code)]
 
-use core::ffi::{c_int, c_void};
+use core::ffi::c_void;
 use core::ptr::NonNull;
 
-use slabfit::{Config, FirstFit, Heap, MIN_REGION, Memory, NextFit, Policy};
+use slabfit::{FirstFit, General, Heap, MIN_REGION, Memory, NextFit, Policy};
 use slabfit_linux::{MappedHeap, Mapping, Placement};
 
 use crate::errno::{Answer, Failure};
+use crate::options::Options;
 use crate::request::{CHeap, Reported};
-
-/// `mem_heap_create`: first fit in place of next fit.
-pub const MEM_FIRST_FIT: c_int = 1;
-/// `mem_heap_create`: wrong addresses and damage also go to standard error, as those of the process's heap do.
-pub const MEM_REPORT: c_int = 2;
 
 /// What `mem.h` promises to be enough for a heap in a buffer, wherever it starts.
 const ENOUGH: usize = 2048;
@@ -41,10 +37,11 @@ struct Handle {
     heap: AnyHome,
 }
 
-/// A heap of each policy that a flag can ask for. Another one is an arm here, in [`with_heap`], and where `options` are made.
+/// A heap of each policy that can be asked for. Another one is an arm here, in [`with_heap`], and where `options` are made.
 pub(crate) enum AnyHome {
     NextFit(Home<NextFit>),
     FirstFit(Home<FirstFit>),
+    General(Home<General>),
 }
 
 /// Evaluates `$work` with `$heap` standing for the heap of an opened handle, of whichever policy that is.
@@ -56,6 +53,10 @@ macro_rules! with_heap {
                 $work
             }
             $crate::handle::AnyHome::FirstFit(home) => {
+                let $heap = home.heap();
+                $work
+            }
+            $crate::handle::AnyHome::General(home) => {
                 let $heap = home.heap();
                 $work
             }
@@ -89,29 +90,12 @@ fn cookie(address: usize) -> usize {
     address ^ MARK
 }
 
-/// What a heap is to be like.
-#[derive(Clone, Copy)]
-pub(crate) struct Options {
-    config: Config,
-    placement: Placement,
-    reports: bool,
-}
-
-impl Options {
-    pub(crate) fn new(slab_size: usize, flags: c_int) -> Answer<Self> {
-        if flags & !(MEM_FIRST_FIT | MEM_REPORT) != 0 {
-            return Err(Failure::INVALID);
-        }
-        let placement = if flags & MEM_FIRST_FIT == 0 { Placement::NextFit } else { Placement::FirstFit };
-        Ok(Self { config: Config::new(slab_size), placement, reports: flags & MEM_REPORT != 0 })
-    }
-}
-
 /// A heap of `size` bytes in pages of its own.
 pub(crate) fn create(size: usize, options: Options) -> Answer<NonNull<MemHeap>> {
     match options.placement {
         Placement::NextFit => map(size, options, AnyHome::NextFit),
         Placement::FirstFit => map(size, options, AnyHome::FirstFit),
+        Placement::General => map(size, options, AnyHome::General),
     }
 }
 
@@ -142,6 +126,7 @@ pub(crate) unsafe fn create_in(buffer: *mut c_void, size: usize, options: Option
     let heap = match options.placement {
         Placement::NextFit => AnyHome::NextFit(Home::Lent(Heap::from_memory(memory, options.config)?)),
         Placement::FirstFit => AnyHome::FirstFit(Home::Lent(Heap::from_memory(memory, options.config)?)),
+        Placement::General => AnyHome::General(Home::Lent(Heap::from_memory(memory, options.config)?)),
     };
     // SAFETY: aligned by `skip`, and room for it was left before the heap's region.
     Ok(unsafe { put(place.cast(), heap, options.reports) })

@@ -1,22 +1,23 @@
 //! The functions that C finds by name for heaps with handles.
 //!
 //! Of every handle that C passes the same is asked, and written here once: it is null, or what
-//! [`mem_heap_create`] or [`mem_heap_create_in`] returned, and no other thread destroys it during the call. A pointer to
+//! [`mem_heap_create`], [`mem_heap_create_in`] or [`mem_heap_create_with`] returned, and no other thread destroys it during the call. A pointer to
 //! anything else that can be read is refused as well.
 #![allow(unsafe_code)]
 
 use core::ffi::{c_int, c_long, c_void};
 
 use crate::errno::{Failure, count, pointer, size, status};
-use crate::handle::{self, MemHeap, Options, open, with_heap};
+use crate::handle::{self, MemHeap, open, with_heap};
+use crate::options::{HeapOptions, Options};
 use crate::request::{self, positive};
-use crate::stats::Stats;
+use crate::stats::{ClassStats, Stats};
 
 /// Maps a heap of `size` bytes, or returns null.
 // SAFETY: the name is the library's own; so below.
 #[unsafe(no_mangle)]
 pub extern "C" fn mem_heap_create(size: usize, slab_size: usize, flags: c_int) -> *mut MemHeap {
-    pointer(Options::new(slab_size, flags).and_then(|options| handle::create(size, options)))
+    pointer(Options::of_flags(slab_size, flags).and_then(|options| handle::create(size, options)))
 }
 
 /// Makes a heap of a buffer, or returns null.
@@ -32,7 +33,31 @@ pub unsafe extern "C" fn mem_heap_create_in(
     flags: c_int,
 ) -> *mut MemHeap {
     // SAFETY: as the caller promises.
-    pointer(Options::new(slab_size, flags).and_then(|options| unsafe { handle::create_in(buffer, size, options) }))
+    pointer(Options::of_flags(slab_size, flags).and_then(|options| unsafe { handle::create_in(buffer, size, options) }))
+}
+
+/// Makes a heap as `options` says, or returns null.
+///
+/// # Safety
+/// `options` is null or can be read. Its buffer is null, or its `size` bytes are readable, writable and the heap's alone until
+/// `mem_heap_destroy`.
+// SAFETY: as for `mem_heap_create`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mem_heap_create_with(options: *const HeapOptions) -> *mut MemHeap {
+    let create = || {
+        if options.is_null() {
+            return Err(Failure::INVALID);
+        }
+        // SAFETY: not null, so it can be read, as the caller promises.
+        let asked = unsafe { options.read_unaligned() };
+        let options = Options::of_struct(&asked)?;
+        if asked.buffer.is_null() {
+            return handle::create(asked.size, options);
+        }
+        // SAFETY: as the caller promises.
+        unsafe { handle::create_in(asked.buffer, asked.size, options) }
+    };
+    pointer(create())
 }
 
 /// Returns `size` bytes, or null.
@@ -153,6 +178,19 @@ pub unsafe extern "C" fn mem_heap_stats(heap: *mut MemHeap, stats: *mut Stats) -
     let heap = unsafe { open(heap) };
     // SAFETY: as the caller promises.
     status(heap.and_then(|opened| with_heap!(opened, heap => unsafe { request::stats(heap, stats) })))
+}
+
+/// Stores the figures of the heap's size classes, `room` of them at most, and returns how many the heap has, or -1.
+///
+/// # Safety
+/// `heap` is a handle, as the module says. `classes` is null or `room` of them can be written there.
+// SAFETY: as for `mem_heap_create`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mem_heap_class_stats(heap: *mut MemHeap, classes: *mut ClassStats, room: usize) -> c_long {
+    // SAFETY: as the caller promises.
+    let heap = unsafe { open(heap) };
+    // SAFETY: as the caller promises.
+    count(heap.and_then(|opened| with_heap!(opened, heap => unsafe { request::class_stats(heap, classes, room) })))
 }
 
 /// Prints both segments to standard output: 0 or -1.

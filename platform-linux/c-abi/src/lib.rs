@@ -8,6 +8,7 @@
 //! - `stats`: a heap's figures, as a C struct;
 //! - `request`: what is asked of a heap, whichever it is;
 //! - `process`: the functions of the process's heap, `Mem_*`, with `fork`: what it needs done around a fork;
+//! - `options`: what a heap with a handle is to be like;
 //! - `handle`: where a heap with a handle lives, and how a handle is known;
 //! - `heaps`: the functions of heaps with handles, `mem_heap_*`.
 #![cfg_attr(panic = "abort", no_std)]
@@ -19,6 +20,7 @@ mod stats;
 mod request;
 mod process;
 mod fork;
+mod options;
 mod handle;
 mod heaps;
 

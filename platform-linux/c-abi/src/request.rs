@@ -10,7 +10,7 @@ use slabfit::{Heap, InvalidFree, Policy, ReallocError, Reason};
 use slabfit_linux::{FutexLock, Output};
 
 use crate::errno::{Answer, Failure};
-use crate::stats::Stats;
+use crate::stats::{ClassStats, Stats};
 
 /// The heap of every function here.
 pub(crate) type CHeap<P> = Heap<'static, FutexLock, P>;
@@ -110,6 +110,23 @@ pub(crate) unsafe fn stats<P: Policy>(heap: &CHeap<P>, place: *mut Stats) -> Ans
     // SAFETY: not null, so it can be written to, as the caller promises.
     unsafe { place.write(figures.into()) };
     Ok(())
+}
+
+/// Stores the figures of the size classes that the heap has, and says how many those are.
+///
+/// # Safety
+/// `place` is null, or `room` of them can be written there.
+pub(crate) unsafe fn class_stats<P: Policy>(heap: &CHeap<P>, place: *mut ClassStats, room: usize) -> Answer<usize> {
+    if place.is_null() && room > 0 {
+        return Err(Failure::INVALID);
+    }
+    let classes = heap.stats()?.classes;
+    let existing = || classes.into_iter().filter(|class| class.slot_size > 0);
+    for (index, class) in existing().take(room).enumerate() {
+        // SAFETY: below `room`, so it can be written to, as the caller promises.
+        unsafe { place.wrapping_add(index).write(class.into()) };
+    }
+    Ok(existing().count())
 }
 
 /// Prints both segments to standard output.

@@ -1,7 +1,7 @@
 //! A heap's figures, as C is given them: what each means stands in `mem.h`, and with the types of core that these copy.
 #![deny(unsafe_code)]
 
-use core::ffi::c_ulong;
+use core::ffi::{c_int, c_ulong};
 
 /// `struct mem_segment_stats`.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,40 @@ pub struct Stats {
     next_fit: SegmentStats,
     spilled: c_ulong,
     refused_outside: c_ulong,
+}
+
+/// `struct mem_class_stats`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct ClassStats {
+    slot_size: usize,
+    runs: usize,
+    peak_runs: usize,
+    opened: c_ulong,
+    slots: usize,
+    live_objects: usize,
+    allocs: c_ulong,
+    frees: c_ulong,
+}
+
+/// `mem_heap_class_stats`: the classes that a heap has at most.
+pub const MEM_CLASSES: c_int = 16;
+
+const _: () = assert!(slabfit::CLASSES == MEM_CLASSES as usize);
+
+impl From<slabfit::ClassStats> for ClassStats {
+    fn from(figures: slabfit::ClassStats) -> Self {
+        Self {
+            slot_size: figures.slot_size,
+            runs: figures.runs,
+            peak_runs: figures.peak_runs,
+            opened: counter(figures.opened),
+            slots: figures.slots,
+            live_objects: figures.live_objects,
+            allocs: counter(figures.allocs),
+            frees: counter(figures.frees),
+        }
+    }
 }
 
 impl From<slabfit::SegmentStats> for SegmentStats {

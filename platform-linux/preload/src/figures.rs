@@ -1,6 +1,7 @@
 //! What the malloc family of glibc says of itself, as glibc's manual pages have it: true figures of the heap.
 //!
-//! What those call the arena is the heap, all of it from the start; nothing is mapped beside it. Fast bins are the slab.
+//! What those call the arena is the heap, all of it from the start; nothing is mapped beside it. Fast bins are the slots: those
+//! of the slab, and those of the size classes.
 #![allow(unsafe_code)]
 
 use core::ffi::{c_int, c_void};
@@ -8,7 +9,7 @@ use core::fmt::{self, Write};
 
 use rustix::io::Errno;
 use slabfit::Stats;
-use slabfit_linux::Output;
+use slabfit_linux::{Output, Slots};
 
 use crate::heap::HEAP;
 use crate::libc::{self, set_errno};
@@ -42,18 +43,32 @@ fn figures() -> Option<Stats> {
     heap().ok()?.stats().ok()
 }
 
+/// The free slots of the slab and of the size classes.
+struct FreeSlots {
+    count: usize,
+    bytes: usize,
+}
+
+impl FreeSlots {
+    fn of(stats: &Stats) -> Self {
+        let slots = Slots::of(stats);
+        Self { count: stats.slab.free_blocks + slots.free(), bytes: stats.slab.free_bytes + slots.free_bytes }
+    }
+}
+
 fn info<N>(number: fn(usize) -> N) -> Info<N> {
-    let Stats { slab, blocks, .. } = figures().unwrap_or_default();
+    let stats = figures().unwrap_or_default();
+    let (slots, Stats { slab, blocks, .. }) = (FreeSlots::of(&stats), &stats);
     Info {
         arena: number(slab.size + blocks.size),
         ordblks: number(blocks.free_blocks),
-        smblks: number(slab.free_blocks),
+        smblks: number(slots.count),
         hblks: number(0),
         hblkhd: number(0),
         usmblks: number(0),
-        fsmblks: number(slab.free_bytes),
-        uordblks: number(slab.live_bytes + blocks.live_bytes),
-        fordblks: number(slab.free_bytes + blocks.free_bytes),
+        fsmblks: number(slots.bytes),
+        uordblks: number(Slots::of(&stats).bytes_in_use(&stats)),
+        fordblks: number(slots.bytes + blocks.free_bytes),
         keepcost: number(blocks.free_bytes),
     }
 }
@@ -115,11 +130,10 @@ pub unsafe extern "C" fn malloc_info(options: c_int, stream: *mut c_void) -> c_i
 
 /// In glibc's form. What is written is not looked at again: the figures may change, as the stream may ask for memory.
 fn write_xml(stats: &Stats, out: &mut impl Write) -> fmt::Result {
-    let Stats { slab, blocks, .. } = stats;
-    let size = HEAP.size();
+    let (slots, blocks, size) = (FreeSlots::of(stats), &stats.blocks, HEAP.size());
     out.write_str("<malloc version=\"1\">\n<heap nr=\"0\">\n<sizes>\n</sizes>\n")?;
     for part in ["</heap>\n", "</malloc>\n"] {
-        writeln!(out, "<total type=\"fast\" count=\"{}\" size=\"{}\"/>", slab.free_blocks, slab.free_bytes)?;
+        writeln!(out, "<total type=\"fast\" count=\"{}\" size=\"{}\"/>", slots.count, slots.bytes)?;
         writeln!(out, "<total type=\"rest\" count=\"{}\" size=\"{}\"/>", blocks.free_blocks, blocks.free_bytes)?;
         if part.starts_with("</malloc") {
             out.write_str("<total type=\"mmap\" count=\"0\" size=\"0\"/>\n")?;

@@ -6,29 +6,37 @@ use core::fmt::{Display, Write};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use slabfit::{AllocError, Config, FirstFit, InvalidFree, NextFit, ReallocError, Reason, Reentered, Segment, Stats};
+use slabfit::{
+    AllocError, Config, FirstFit, General, InvalidFree, NextFit, ReallocError, Reason, Reentered, Segment, Stats,
+};
 use slabfit_linux::picture::{self, PictureError};
 use slabfit_linux::{MapError, Output, Placement, ProcessHeap, is_orphan};
 
 use crate::libc;
 
 /// Without memory until the first request: see `start`.
-pub(crate) static HEAP: ChosenHeap =
-    ChosenHeap { placement: AtomicU8::new(FIRST_FIT), first_fit: ProcessHeap::empty(), next_fit: ProcessHeap::empty() };
+pub(crate) static HEAP: ChosenHeap = ChosenHeap {
+    placement: AtomicU8::new(GENERAL),
+    general: ProcessHeap::empty(),
+    first_fit: ProcessHeap::empty(),
+    next_fit: ProcessHeap::empty(),
+};
 
 /// A heap of every policy, of which one ever gets memory. Another one is a field here, a number below, and an arm in
 /// [`with_heap`].
 pub(crate) struct ChosenHeap {
     /// Which it is. Set before that one gets its memory.
     placement: AtomicU8,
+    general: ProcessHeap<General>,
     first_fit: ProcessHeap<FirstFit>,
     next_fit: ProcessHeap<NextFit>,
 }
 
-const FIRST_FIT: u8 = 0;
-const NEXT_FIT: u8 = 1;
+const GENERAL: u8 = 0;
+const FIRST_FIT: u8 = 1;
+const NEXT_FIT: u8 = 2;
 
-/// Evaluates `$work` with `$heap` standing for the heap that was chosen: one load and one branch, always the same way.
+/// Evaluates `$work` with `$heap` standing for the heap that was chosen: one load and a branch or two, always the same way.
 macro_rules! with_heap {
     ($chosen:expr, $heap:ident => $work:expr) => {
         match $chosen.placement.load(Ordering::Relaxed) {
@@ -36,8 +44,12 @@ macro_rules! with_heap {
                 let $heap = &$chosen.next_fit;
                 $work
             }
-            _ => {
+            FIRST_FIT => {
                 let $heap = &$chosen.first_fit;
+                $work
+            }
+            _ => {
+                let $heap = &$chosen.general;
                 $work
             }
         }
@@ -51,6 +63,7 @@ impl ChosenHeap {
     /// As [`ProcessHeap::init`].
     pub(crate) fn init(&self, size: usize, config: Config, placement: Placement) -> Result<(), MapError> {
         let number = match placement {
+            Placement::General => GENERAL,
             Placement::FirstFit => FIRST_FIT,
             Placement::NextFit => NEXT_FIT,
         };
@@ -61,7 +74,8 @@ impl ChosenHeap {
     pub(crate) fn placement(&self) -> Placement {
         match self.placement.load(Ordering::Relaxed) {
             NEXT_FIT => Placement::NextFit,
-            _ => Placement::FirstFit,
+            FIRST_FIT => Placement::FirstFit,
+            _ => Placement::General,
         }
     }
 
@@ -94,10 +108,10 @@ impl ChosenHeap {
         with_heap!(self, heap => unsafe { heap.free(ptr) })
     }
 
-    /// See [`ProcessHeap::trim_after_free_of`].
+    /// See [`ProcessHeap::trim_after_free_with`].
     #[inline]
-    pub(crate) fn trim_after_free(&self, ptr: *const u8, length: usize) {
-        with_heap!(self, heap => heap.trim_after_free_of(ptr, length));
+    pub(crate) fn trim_after_free(&self, ptr: *const u8, length: usize, empty: impl FnOnce()) {
+        with_heap!(self, heap => heap.trim_after_free_with(ptr, length, empty));
     }
 
     /// See [`ProcessHeap::length`].
@@ -106,8 +120,13 @@ impl ChosenHeap {
         with_heap!(self, heap => heap.length(ptr))
     }
 
-    pub(crate) fn trim(&self) -> usize {
-        with_heap!(self, heap => heap.trim())
+    /// See [`ProcessHeap::trim_with`].
+    pub(crate) fn trim(&self, empty: impl FnOnce()) -> usize {
+        with_heap!(self, heap => heap.trim_with(empty))
+    }
+
+    pub(crate) fn empty_magazines(&self) -> Result<(), Reentered> {
+        with_heap!(self, heap => heap.empty_magazines())
     }
 
     pub(crate) fn usable_size(&self, ptr: *const u8) -> Result<usize, InvalidFree> {
@@ -117,6 +136,11 @@ impl ChosenHeap {
     /// Whether an address lies in the slab.
     pub(crate) fn is_in_slab(&self, ptr: *const u8) -> bool {
         with_heap!(self, heap => heap.segment(Segment::Slab)).contains(&ptr.addr())
+    }
+
+    /// Whether a size class has slots of so many bytes.
+    pub(crate) fn has_class(&self, bytes: usize) -> bool {
+        self.stats().is_ok_and(|stats| stats.classes.iter().any(|class| class.slot_size == bytes))
     }
 
     pub(crate) fn owns(&self, ptr: *const u8) -> bool {

@@ -23,7 +23,7 @@
 //! |---|---|---|
 //! | `SLABFIT_HEAP` | the heap, as `256M` or `2GiB`; rounded up to whole pages, at most 64 GiB | 256M |
 //! | `SLABFIT_SLAB` | bytes of the requests that a slab serves, in the first quarter of the heap; `0` for no slab | 0 |
-//! | `SLABFIT_PLACEMENT` | `first` or `next`: where the search for a free block starts | `first` |
+//! | `SLABFIT_PLACEMENT` | `general`, `first` or `next`: see below | `general` |
 //! | `SLABFIT_ABORT` | `1`: a wrong `free` aborts the process; `0`: it is refused | `0` |
 //! | `SLABFIT_STATS` | `1`: a report at exit, on standard error; `json`: the same in one line for machines; `0`: none | `0` |
 //! | `SLABFIT_MAP` | a file's name: the heap is drawn to it at exit, as SVG; see below | no picture |
@@ -32,10 +32,18 @@
 //! | `SLABFIT_DATA` | the most memory of its own that the process may have, see below | no limit |
 //! | `SLABFIT_HELP` | `1`: these settings are printed, and the program does not run | `0` |
 //!
+//! # Placements
+//! - `general`: a request of up to 512 bytes gets a slot of its size class, others get blocks by first fit. Slots lie in runs, pieces
+//!   of 1 to 8 KiB, without headers; a run without a live slot is free memory again. Small objects cost no search.
+//! - `first`: every request gets a block, the first one that is large enough.
+//! - `next`: the same from where the last search ended, as the C library's `Mem_*` do it.
+//!
+//! With a slab (`SLABFIT_SLAB`) requests of exactly that size get a slot of it first, under each of them.
+//!
 //! # What the cap caps
 //! The heap is what malloc and its family hand out, and no more of that is ever mapped. It is no cap of the process: what a program
 //! maps itself (`mmap`, as runtimes with an allocator of their own do for large objects), its stacks, its code and the pages of
-//! files are beside it, and so is the library's bookkeeping, some 2% of the heap. With `SLABFIT_DATA` the kernel refuses what would
+//! files are beside it, and so is the library's bookkeeping, some 3% of the heap. With `SLABFIT_DATA` the kernel refuses what would
 //! make all memory of the process's own more than that, the heap and its bookkeeping included: it is the limit `RLIMIT_DATA`,
 //! which is for private memory that can be written to, resident or not (so a thread's stack counts in full), and which the
 //! programs inherit that this one starts. What is shared, as by `MAP_SHARED`, no such limit counts: for that, a memory cgroup.
@@ -49,7 +57,8 @@
 //! - `posix_memalign` and `aligned_alloc` refuse an alignment that is no power of two (`EINVAL`; the former also one below
 //!   the size of a pointer); `memalign` takes the next power of two, as glibc's does.
 //! - `mallinfo`, `mallinfo2`, `malloc_info` and `malloc_stats` tell the heap's true figures; `mallopt` changes nothing and
-//!   answers 0. `free_sized` and `free_aligned_sized` (C23) refuse an object that was none of that size, as a wrong free.
+//!   answers 0. `free_sized` and `free_aligned_sized` (C23) refuse an object that was none of that size, as a wrong free, as far
+//!   as can be known: a slot may hold an object that has shrunk.
 //! - All of it works in every thread, and on both sides of a fork. A fork takes libc's locks before the heap, as with libc's own
 //!   malloc. A child made by `clone` or `_Fork` may be refused memory, if another thread was in the heap; it never waits for it.
 //! - In a signal handler that interrupted the heap itself a request gets null and `ENOMEM`, and a free is refused: no thread ever
@@ -58,8 +67,9 @@
 //! # Pages given back
 //! Free memory does not stay resident for good. When a program has freed 4 MiB and a quarter of what it had at most, the frees
 //! that follow give the pages of free blocks back to the kernel, one in 8 of them a piece of at most 256 KiB, so that none takes
-//! long; a free of 64 KiB or more gives back its own pages at once, and as many others; `malloc_trim` gives all back. They are the heap's as before, and their first use costs what it did at first.
-//! The slab's pages stay, for its free slots have headers.
+//! long; a free of 64 KiB or more gives back its own pages at once, and as many others; `malloc_trim` gives all back. They are the
+//! heap's as before, and their first use costs what it did at first. The slab's pages stay, for its free slots have headers. A run of
+//! a size class keeps its pages while a slot of it is live or at hand; those at hand are given back first.
 //!
 //! # Names of files
 //! In the name of a picture or a trace `%p` stands for the number of the process and `%%` for `%`; in a picture's also `%n` for how

@@ -58,7 +58,7 @@ unsafe fn give_back(function: &str, ptr: *mut c_void) {
     let length = HEAP.length(ptr.cast());
     // SAFETY: any address may be passed, and that the object is no longer used is the caller's promise.
     match trace::free(ptr.addr(), || unsafe { HEAP.free(ptr.cast()) }) {
-        Ok(()) => HEAP.trim_after_free(ptr.cast(), length),
+        Ok(()) => HEAP.trim_after_free(ptr.cast(), length, trace::empty_magazines),
         Err(wrong) => refused(function, wrong),
     }
 }
@@ -123,7 +123,7 @@ unsafe fn resize(function: &str, ptr: *mut c_void, size: usize) -> *mut c_void {
             // Its old place, or its end, may be free now.
             let moved = object.as_ptr() != ptr.cast();
             let (from, freed) = if moved { (0, length) } else { (size, length.saturating_sub(size)) };
-            HEAP.trim_after_free(ptr.cast::<u8>().wrapping_add(from), freed);
+            HEAP.trim_after_free(ptr.cast::<u8>().wrapping_add(from), freed, trace::empty_magazines);
             object.as_ptr().cast()
         }
         Err(ReallocError::InvalidFree(wrong)) => {
@@ -187,10 +187,12 @@ unsafe fn give_back_sized(function: &str, ptr: *mut c_void, alignment: usize, si
 }
 
 /// Whether an object with room for `usable` bytes may be one for which `size` were asked: a block has a granule too much at
-/// most; a slot stays one where its object shrinks.
+/// most; a slot, of the slab or of a run, stays one where its object shrinks and there is no smaller place. What has the size of
+/// a run's slot may be one, wherever it lies.
 fn may_be_of(ptr: *mut c_void, size: usize, usable: usize) -> bool {
     let least = size.max(1).checked_next_multiple_of(GRANULE).unwrap_or(usize::MAX);
-    least <= usable && (usable - least <= GRANULE || HEAP.is_in_slab(ptr.cast()))
+    let fits_block = || usable - least <= GRANULE;
+    least <= usable && (fits_block() || HEAP.is_in_slab(ptr.cast()) || HEAP.has_class(usable))
 }
 
 /// Stores an object at a multiple of `alignment`: 0. `EINVAL` for an alignment that is no power of two or smaller than a
@@ -254,11 +256,11 @@ pub extern "C" fn malloc_usable_size(ptr: *mut c_void) -> usize {
     HEAP.usable_size(ptr.cast()).unwrap_or(0)
 }
 
-/// Gives the pages of free blocks back to the kernel: 1 if there are any, resident or not, 0 if there are none. All of
+/// Empties the magazines of the size classes, and gives the pages of free blocks back to the kernel: 1 if there are any, resident or not, 0 if there are none. All of
 /// them, so there is no `pad` to keep; some go back by themselves.
 // SAFETY: as for `malloc`.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc_trim(pad: usize) -> c_int {
     let _ = pad;
-    c_int::from(HEAP.trim() > 0)
+    c_int::from(HEAP.trim(trace::empty_magazines) > 0)
 }

@@ -12,9 +12,9 @@ use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::fs::fstat;
 use rustix::io::{DupFlags, dup3, fcntl_getfd};
 use rustix::process::getpid;
-use slabfit::{SegmentStats, Stats};
-use slabfit_linux::Output;
+use slabfit::{ClassStats, SegmentStats, Stats};
 use slabfit_linux::text::Grouped;
+use slabfit_linux::{Output, Placement, Slots};
 
 use crate::heap::HEAP;
 use crate::libc;
@@ -91,11 +91,15 @@ pub(crate) fn first_stderr(kept: Option<Identity>) -> Output {
 #[unsafe(link_section = ".fini_array")]
 static AT_EXIT: extern "C" fn() = report;
 
+/// Bytes of the longest report in one line.
+const LONGEST: usize = 4096;
+
 extern "C" fn report() {
     // SAFETY: there is a heap, so nobody writes any more; and its size was read with what was written before it.
     let order = (HEAP.size() > 0).then(|| unsafe { *ORDER.0.get() });
     let Some(Some(order)) = order else { return };
-    let mut out = first_stderr(order.kept);
+    // Processes that come to their exits at once have lines of their own.
+    let mut out = first_stderr(order.kept).with_lines_of::<LONGEST>();
     // A stream that takes no more is no reason of the heap, and there is nobody to tell.
     let _ = match HEAP.stats() {
         Ok(stats) if order.report == Report::Json => order.json(&stats, &mut out),
@@ -109,16 +113,22 @@ pub(crate) fn process() -> i32 {
 }
 
 impl Order {
-    fn text(&self, stats: &Stats, out: &mut Output) -> fmt::Result {
-        let (heap, slab_size) = (Grouped(HEAP.size() as u64), HEAP.slab_size());
-        let (process, placement) = (process(), HEAP.placement().name());
-        writeln!(out, "slabfit: {Program}[{process}]: heap of {heap} bytes, slab size {slab_size}, {placement}")?;
+    fn text(&self, stats: &Stats, out: &mut impl Write) -> fmt::Result {
+        let (process, heap, placement) = (process(), Grouped(HEAP.size() as u64), HEAP.placement().name());
+        write!(out, "slabfit: {Program}[{process}]: heap of {heap} bytes, ")?;
+        match HEAP.slab_size() {
+            0 => writeln!(out, "{placement}")?,
+            slab_size => writeln!(out, "slab size {slab_size}, {placement}")?,
+        }
         writeln!(out, "{:24}{:>20}{:>20}", "", "slab", "blocks")?;
         for ((label, slab), (_, blocks)) in figures(&stats.slab).into_iter().zip(figures(&stats.blocks)) {
             writeln!(out, "  {label:22}{:>20}{:>20}", Grouped(slab), Grouped(blocks))?;
         }
-        writeln!(out, "  {:22}{:>20}", "spilled from the slab", Grouped(stats.spilled))?;
+        writeln!(out, "  {:22}{:>20}", "spilled to blocks", Grouped(stats.spilled))?;
         writeln!(out, "  {:22}{:>20}", "refused, outside heap", Grouped(stats.refused_outside))?;
+        if HEAP.placement() == Placement::General {
+            write_classes(stats, out)?;
+        }
         let (slab, blocks) = (&stats.slab, &stats.blocks);
         // The blocks have them all: what the slab cannot serve is asked of them.
         match blocks.failed_full + blocks.failed_fragmented {
@@ -131,20 +141,48 @@ impl Order {
         }
     }
 
-    fn json(&self, stats: &Stats, out: &mut Output) -> fmt::Result {
+    fn json(&self, stats: &Stats, out: &mut impl Write) -> fmt::Result {
         let (process, placement) = (process(), HEAP.placement().word());
         write!(out, r#"{{"slabfit":{{"program":"{Program}","pid":{process},"heap":{},"#, HEAP.size())?;
         write!(out, r#""slab_size":{},"placement":"{placement}","#, HEAP.slab_size())?;
         for (segment, stats) in [("slab", &stats.slab), ("blocks", &stats.blocks)] {
-            write!(out, r#""{segment}":{{"#)?;
-            for (index, (label, figure)) in figures(stats).into_iter().enumerate() {
-                let comma = if index > 0 { "," } else { "" };
-                write!(out, r#"{comma}"{}":{figure}"#, Key(label))?;
-            }
-            out.write_str("},")?;
+            write!(out, r#""{segment}":{},"#, Object(figures(stats)))?;
         }
+        out.write_str(r#""classes":["#)?;
+        for (index, class) in existing(stats).enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            write!(out, "{comma}{}", Object(class_figures(class)))?;
+        }
+        let (bytes, objects, requests) = totals(stats);
+        write!(out, r#"],"live_bytes":{bytes},"live_objects":{objects},"requests":{requests},"#)?;
         writeln!(out, r#""spilled":{},"refused_outside":{}}}}}"#, stats.spilled, stats.refused_outside)
     }
+}
+
+/// The size classes that the heap has.
+fn existing(stats: &Stats) -> impl Iterator<Item = &ClassStats> {
+    stats.classes.iter().filter(|class| class.slot_size > 0)
+}
+
+/// Bytes in use, objects that are live, and requests that were served, whatever serves them: a slot, or a block that is no run.
+fn totals(stats: &Stats) -> (u64, u64, u64) {
+    let slots = Slots::of(stats);
+    (slots.bytes_in_use(stats) as u64, slots.objects(stats) as u64, slots.requests(stats))
+}
+
+/// A line for each size class that has served something, and what all of the heap comes to: the blocks count a run as one block.
+fn write_classes(stats: &Stats, out: &mut impl Write) -> fmt::Result {
+    let [slot_size, runs, peak, slots, live, allocs, frees] =
+        ["slots of", "runs", "at peak", "slots", "live", "allocs", "frees"];
+    writeln!(out, "  {slot_size:>8}{runs:>9}{peak:>9}{slots:>11}{live:>11}{allocs:>14}{frees:>14}")?;
+    for class in existing(stats).filter(|class| class.allocs > 0) {
+        let [slot_size, runs, peak, _, slots, live, allocs, frees] =
+            class_figures(class).map(|(_, figure)| Grouped(figure));
+        writeln!(out, "  {slot_size:>8}{runs:>9}{peak:>9}{slots:>11}{live:>11}{allocs:>14}{frees:>14}")?;
+    }
+    let (bytes, objects, requests) = totals(stats);
+    let (bytes, objects, requests) = (Grouped(bytes), Grouped(objects), Grouped(requests));
+    writeln!(out, "  with slots: {bytes} bytes live in {objects} objects, {requests} requests served")
 }
 
 /// The program's name, without what JSON would not take between quotes.
@@ -177,6 +215,33 @@ fn figures(stats: &SegmentStats) -> [(&'static str, u64); 14] {
         ("refused frees", stats.refused_frees),
         ("corruptions", stats.corruptions),
     ]
+}
+
+/// A size class's figures and what they are called.
+fn class_figures(class: &ClassStats) -> [(&'static str, u64); 8] {
+    [
+        ("slot size", class.slot_size as u64),
+        ("runs", class.runs as u64),
+        ("peak runs", class.peak_runs as u64),
+        ("opened", class.opened),
+        ("slots", class.slots as u64),
+        ("live objects", class.live_objects as u64),
+        ("allocs", class.allocs),
+        ("frees", class.frees),
+    ]
+}
+
+/// Figures as JSON has them.
+struct Object<const N: usize>([(&'static str, u64); N]);
+
+impl<const N: usize> fmt::Display for Object<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, &(label, figure)) in self.0.iter().enumerate() {
+            let comma = if index > 0 { ',' } else { '{' };
+            write!(f, r#"{comma}"{}":{figure}"#, Key(label))?;
+        }
+        f.write_char('}')
+    }
 }
 
 /// A label as a key: with `_` for blanks, it is the name that the figure has in Rust.

@@ -86,9 +86,9 @@ const TABLE: [Setting; 10] = [
     },
     Setting {
         name: "SLABFIT_PLACEMENT",
-        expected: "first or next",
-        absent: "first",
-        means: "where the search for a free block starts: at the heap's first byte, or behind the last block",
+        expected: "general, first or next",
+        absent: "general",
+        means: "how objects are placed: in size classes with first fit behind them, by first fit, or by next fit",
         take: |settings, value| {
             settings.placement = Placement::from_word(value)?;
             Some(())
@@ -176,7 +176,7 @@ impl Settings {
     const ABSENT: Self = Self {
         heap: 256 << 20,
         slab: 0,
-        placement: Placement::FirstFit,
+        placement: Placement::General,
         abort: false,
         report: Report::Nothing,
         map: None,

@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Write};
 
-use slabfit::{Block, State};
+use slabfit::{Block, Kind, State};
 
 use crate::picture::scale::{LEFT, MAP};
 use crate::text::Grouped;
@@ -36,8 +36,9 @@ impl Holes {
         Self { classes: [Class { count: 0, bytes: 0 }; CLASSES], largest: None }
     }
 
+    /// Counts a block if it is a hole. A free slot of a run is none: no block can lie there.
     pub(super) fn count(&mut self, block: &Block) {
-        if block.state == State::Used {
+        if block.state == State::Used || block.kind == Kind::Slot {
             return;
         }
         // Not reached: a hole without a class, of 2^37 bytes. A heap has 2^36 at most.

@@ -16,6 +16,7 @@ use core::fmt::{self, Display, Write};
 use slabfit::{Block, Heap, RawLock, Reentered, Segment, Stats};
 
 use crate::cells::{Cells, slots};
+use crate::classes::Slots;
 use crate::picture::holes::Holes;
 use crate::picture::rows::{PITCH_LEGEND, Rows};
 use crate::picture::scale::{LEFT, Scale, WIDTH};
@@ -88,20 +89,21 @@ pub fn draw<L: RawLock, P: Placed>(
 
     if !slab.is_empty() {
         slab_heading(heap, &stats, slab_at, out)?;
-        let rows = Rows { scale, range: slab.clone(), top: slab_at, rover: None, class: 's' };
+        let rows = Rows { scale, range: slab.clone(), top: slab_at, rover: None };
         rows.draw(Cells::new(slots(heap, &stats.slab), slab.clone(), scale.share()), out)?;
     }
 
     blocks_heading(&stats, blocks_at, out)?;
     let rover = P::rover(heap);
-    let rows = Rows { scale, range: blocks.clone(), top: blocks_at, rover, class: 'b' };
+    let rows = Rows { scale, range: blocks.clone(), top: blocks_at, rover };
     let mut holes = Holes::none();
     let walk = heap.blocks_in(Segment::Blocks).inspect(|block: &Block| holes.count(block));
     rows.draw(Cells::new(walk, blocks.clone(), scale.share()), out)?;
     rows.outline(holes.largest(), out)?;
     rows.rover(out)?;
 
-    rows::legend(&scale, !slab.is_empty(), rover.is_some(), legend_at, out)?;
+    let slots = !slab.is_empty() || Slots::of(&stats).runs > 0;
+    rows::legend(&scale, slots, rover.is_some(), legend_at, out)?;
     holes.draw(blocks.len(), holes_at, out)?;
     out.write_str("</svg>\n")?;
     Ok(())
@@ -164,7 +166,7 @@ fn blocks_heading(stats: &Stats, at: usize, out: &mut impl Write) -> fmt::Result
     let largest = figures.largest_free as u64;
     heading(
         at,
-        format_args!("Blocks: {} for all other requests", Bytes(size)),
+        format_args!("Blocks: {} for all other requests{}", Bytes(size), Runs(Slots::of(stats))),
         format_args!(
             "{} in use · {} in {blocks} · {} free in {holes}, the largest of {} · fragmentation (free outside of it) {}",
             Share(used, size),
@@ -175,4 +177,20 @@ fn blocks_heading(stats: &Stats, at: usize, out: &mut impl Write) -> fmt::Result
         ),
         out,
     )
+}
+
+/// What is said of runs, if there are any.
+struct Runs(Slots);
+
+impl Display for Runs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(Slots { runs, slots, live_objects, .. }) = *self;
+        match runs {
+            0 => Ok(()),
+            _ => {
+                let (runs, slots) = (Count(runs as u64, "run"), Grouped(slots as u64));
+                write!(f, " · {runs}: {} of {slots} slots in use", Grouped(live_objects as u64))
+            }
+        }
+    }
 }

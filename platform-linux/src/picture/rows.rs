@@ -26,39 +26,52 @@ pub(super) struct Rows {
     pub(super) top: usize,
     /// The rover's address.
     pub(super) rover: Option<usize>,
-    /// What the colours of this segment are called.
-    pub(super) class: char,
 }
+
+/// What the colours of slots are called, and those of blocks.
+const SLOTS: char = 's';
+const BLOCKS: char = 'b';
+
+/// What a cell is drawn in: whose colour, and how full the cell is.
+type Colour = (char, u8);
 
 /// The cells of a row.
 struct Row {
     /// How full each of them is.
     fullness: [u8; COLUMNS],
+    /// Whether most of what is in use in it is slots.
+    slots: [bool; COLUMNS],
     borders: [bool; COLUMNS],
     len: usize,
 }
 
 impl Row {
     fn of(cells: impl Iterator<Item = Cell>) -> Self {
-        let mut row = Self { fullness: [0; COLUMNS], borders: [false; COLUMNS], len: 0 };
-        let places = row.fullness.iter_mut().zip(row.borders.iter_mut());
+        let mut row = Self { fullness: [0; COLUMNS], slots: [false; COLUMNS], borders: [false; COLUMNS], len: 0 };
+        let places = row.fullness.iter_mut().zip(row.slots.iter_mut()).zip(row.borders.iter_mut());
         // The cells come last: the zip takes none that it has no place for.
-        for ((fullness, border), cell) in places.zip(cells) {
+        for (((fullness, slots), border), cell) in places.zip(cells) {
             *fullness = if cell.header { HEADER } else { cell.fullness() };
+            *slots = cell.slots > cell.used / 2;
             *border = cell.border;
             row.len += 1;
         }
         row
     }
 
-    /// Runs of equally full cells: how full, and how many.
-    fn runs(&self) -> impl Iterator<Item = (u8, usize)> {
-        let mut rest = self.fullness.iter().take(self.len).copied().peekable();
+    /// Cells side by side of one colour: which, and how many.
+    fn alike(&self) -> impl Iterator<Item = (Colour, usize)> {
+        let mut rest = self.colours().peekable();
         iter::from_fn(move || {
-            let fullness = rest.next()?;
-            let more = iter::from_fn(|| rest.next_if_eq(&fullness)).count();
-            Some((fullness, 1 + more))
+            let colour = rest.next()?;
+            let more = iter::from_fn(|| rest.next_if_eq(&colour)).count();
+            Some((colour, 1 + more))
         })
+    }
+
+    fn colours(&self) -> impl Iterator<Item = Colour> {
+        let letters = self.slots.iter().map(|&slots| if slots { SLOTS } else { BLOCKS });
+        letters.zip(self.fullness.iter().copied()).take(self.len)
     }
 }
 
@@ -82,27 +95,30 @@ impl Rows {
         }
         let (middle, cell) = (top + height / 2, self.scale.cell());
         write!(out, "<g stroke-width=\"{height}\"><path class=\"f\" d=\"M{LEFT} {middle}h{}\"/>", row.len * cell)?;
-        for fullness in 1..=HEADER {
-            self.cells(fullness, row, middle, out)?;
+        for letter in [SLOTS, BLOCKS] {
+            for fullness in 1..=HEADER {
+                self.cells((letter, fullness), row, middle, out)?;
+            }
         }
         out.write_str("</g>")?;
         self.borders(row, top, out)?;
         out.write_str("\n")
     }
 
-    /// One path for all cells of a row that are equally full.
-    fn cells(&self, fullness: u8, row: &Row, middle: usize, out: &mut impl Write) -> fmt::Result {
+    /// One path for all cells of a row that are of one colour.
+    fn cells(&self, colour: Colour, row: &Row, middle: usize, out: &mut impl Write) -> fmt::Result {
+        let (letter, fullness) = colour;
         let cell = self.scale.cell();
         // Where the pen would stand, and how far from there the next cell to be drawn is.
         let (mut drawn, mut away) = (false, 0);
-        for (found, count) in row.runs() {
+        for (found, count) in row.alike() {
             let width = count * cell;
-            if found != fullness {
+            if found != colour {
                 away += width;
                 continue;
             }
             match drawn {
-                false => write!(out, "<path class=\"{}{fullness}\" d=\"M{} {middle}", self.class, LEFT + away)?,
+                false => write!(out, "<path class=\"{letter}{fullness}\" d=\"M{} {middle}", LEFT + away)?,
                 true => write!(out, "m{away} 0")?,
             }
             write!(out, "h{width}")?;
@@ -166,7 +182,7 @@ impl Rows {
 }
 
 /// What the colours mean, of those that there are.
-pub(super) fn legend(scale: &Scale, slab: bool, rover: bool, at: usize, out: &mut impl Write) -> fmt::Result {
+pub(super) fn legend(scale: &Scale, slots: bool, rover: bool, at: usize, out: &mut impl Write) -> fmt::Result {
     let mut x = LEFT;
     let mut entry = |classes: &[&str], label: fmt::Arguments<'_>, width: usize, out: &mut dyn Write| {
         out.write_str("<g stroke-width=\"12\">")?;
@@ -179,12 +195,12 @@ pub(super) fn legend(scale: &Scale, slab: bool, rover: bool, at: usize, out: &mu
         out.write_str("\n")
     };
     if scale.share() == GRANULE {
-        if slab {
+        if slots {
             entry(&["s4"], format_args!("slot"), 22, out)?;
         }
         entry(&["b5", "b4"], format_args!("block: header, payload"), 128, out)?;
     } else {
-        if slab {
+        if slots {
             entry(&["s1", "s2", "s3", "s4"], format_args!("slots: some, more, most, all of the cell"), 218, out)?;
             entry(&["b1", "b2", "b3", "b4"], format_args!("blocks, the same"), 92, out)?;
         } else {

@@ -1,8 +1,8 @@
-//! `tester advise`: the slab size and the smallest heap with which a program would have been served to its end.
+//! `tester advise`: the placement, the slab size and the smallest heap with which a program would have been served to its end.
 //!
-//! Every slab size that may suit the trace is tried with both placements, and for each the smallest heap is searched by
-//! halving. That a heap serves does not promise that every larger one does (a larger one places differently): what is
-//! found is a heap that did serve, next to one smaller by the search's step that did not.
+//! No slab, and every slab size that may suit the trace, is tried with every placement, and for each the smallest heap is
+//! searched by halving. That a heap serves does not promise that every larger one does (a larger one places differently):
+//! what is found is a heap that did serve, next to one smaller by the search's step that did not.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use slabfit::MAX_HEAP;
 use crate::arena::bookkeeping_for;
 use crate::model::Placement;
 use crate::tester::extension::Event;
-use crate::tester::playground::{Ground, config};
+use crate::tester::playground::{Ground, PLACEMENTS, config, name};
 use crate::tester::recordings::Recording;
 use crate::tester::reenact::{Reenacted, Until, recorded_ground, reenact};
 use crate::tester::report::{Table, grouped, percent};
@@ -26,11 +26,14 @@ use crate::tester::sys;
 use crate::tester::trace::{Operation, Trace};
 use crate::tester::trace_args::AdviseArguments;
 
-/// Slab sizes that are tried, beside the recorded one: those of which most bytes lived at once.
+/// Slab sizes that are tried, beside none and the recorded one: those of which most bytes lived at once.
 const TRIED: usize = 8;
 
 /// No heap larger than so many times the peak is looked at.
 const MOST: u64 = 64;
+
+/// What each slab size comes to with a placement.
+type Found = (Placement, Vec<Advice>);
 
 /// What a slab size and a placement come to.
 struct Advice {
@@ -51,18 +54,20 @@ struct Served {
 pub fn run(arguments: &AdviseArguments, out: &mut dyn Write) -> Result<(), Stop> {
     let recording = Recording::named(&arguments.trace.trace).map_err(Stop::Load)?;
     let trace = &recording.trace;
-    let sizes = if arguments.slab_size.is_empty() { slab_sizes(trace) } else { arguments.slab_size.clone() };
-    let bar = bar(&recording.source.name(), 2 * sizes.len() as u64);
-    let search = |placement| sizes.iter().map(|&size| advice(trace, size, placement, &bar)).collect();
-    let both: [io::Result<Vec<Advice>>; 2] = thread::scope(|scope| {
-        let next = scope.spawn(|| search(Placement::NextFit));
-        let first = search(Placement::FirstFit);
-        [first, next.join().unwrap_or_else(|_| Err(io::Error::other("the search panicked")))]
+    let asked = &arguments.slab_size;
+    let sizes = if asked.is_empty() { slab_sizes(trace) } else { asked.clone() };
+    let bar = bar(&recording.source.name(), (PLACEMENTS.len() * sizes.len()) as u64);
+    let search = |placement| -> io::Result<Found> {
+        let tried = sizes.iter().map(|&size| advice(trace, size, placement, &bar));
+        Ok((placement, tried.collect::<io::Result<_>>()?))
+    };
+    let found: io::Result<Vec<Found>> = thread::scope(|scope| {
+        let searches = PLACEMENTS.map(|placement| scope.spawn(move || search(placement)));
+        let panicked = |_| Err(io::Error::other("the search panicked"));
+        searches.into_iter().map(|search| search.join().unwrap_or_else(panicked)).collect()
     });
     bar.finish_and_clear();
-    let both = both.map(|found| found.map_err(|error| Stop::Usage(format!("cannot make a heap: {error}"))));
-    let [first, next] = both;
-    let found = [(Placement::FirstFit, first?), (Placement::NextFit, next?)];
+    let found = found.map_err(|error| Stop::Usage(format!("cannot make a heap: {error}")))?;
     if arguments.trace.json {
         writeln!(out, "{}", machine(&recording, &found))?;
     } else {
@@ -71,9 +76,10 @@ pub fn run(arguments: &AdviseArguments, out: &mut dyn Write) -> Result<(), Stop>
     Ok(out.flush()?)
 }
 
-/// The recorded slab size, or 64, and those sizes of which most bytes live at once.
+/// No slab, the recorded slab size, or 64, and those sizes of which most bytes live at once.
 fn slab_sizes(trace: &Trace) -> Vec<usize> {
-    let mut sizes = vec![recorded_ground(trace).map_or(64, |ground| ground.slab_size)];
+    let recorded = recorded_ground(trace).map_or(64, |ground| ground.slab_size);
+    let mut sizes = if recorded == 0 { vec![0] } else { vec![0, recorded] };
     let mut peaks: Vec<_> = peaks(trace).into_iter().collect();
     peaks.sort_by_key(|&(size, count)| (Reverse(size.saturating_mul(count)), size));
     for (size, _) in peaks.into_iter().take(TRIED) {
@@ -162,11 +168,11 @@ fn best(found: &[Advice]) -> Option<(usize, &Served)> {
     served.min_by_key(|(_, served)| served.bytes)
 }
 
-fn people(recording: &Recording, found: &[(Placement, Vec<Advice>); 2], out: &mut dyn Write) -> io::Result<()> {
+fn people(recording: &Recording, found: &[Found], out: &mut dyn Write) -> io::Result<()> {
     let trace = &recording.trace;
     writeln!(out, "{}", headline(recording))?;
     for (placement, found) in found {
-        writeln!(out, "{} fit: the smallest heap for each slab size", placement.word())?;
+        writeln!(out, "{}: the smallest heap for each slab size", name(*placement))?;
         let mut table = Table::new(["slab size", "heap", "of peak", "slots used", "of", "spilled", "blocks"]);
         found.iter().for_each(|advice| table.row(row(trace, advice)));
         table.write(out)?;
@@ -215,7 +221,7 @@ fn refused(trace: &Trace) -> u64 {
     events.iter().filter(|(_, event)| refused(event)).count() as u64
 }
 
-fn machine(recording: &Recording, found: &[(Placement, Vec<Advice>); 2]) -> Value {
+fn machine(recording: &Recording, found: &[Found]) -> Value {
     let served = |placement: Placement, slab_size: usize, Served { bytes, replay }: &Served| {
         json!({
             "slab_size": slab_size,
@@ -253,7 +259,7 @@ mod tests {
         let text = b"a 0 10\na 1 10\na 2 300\nf 2\na 3 300\na 4 300\na 5 7\nf 5\nr 0 20\nr 1 20\n";
         let trace = Trace::decode(text, 1000).unwrap();
         assert_eq!(peaks(&trace), HashMap::from([(7, 1), (10, 2), (20, 2), (300, 2)]));
-        assert_eq!(slab_sizes(&trace), [64, 300, 20, 10, 7]);
+        assert_eq!(slab_sizes(&trace), [0, 64, 300, 20, 10, 7]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use core::fmt;
 use core::ptr::NonNull;
 
 use serde::{Deserialize, Serialize};
+use slabfit::Block;
 
 /// Why a request got no memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +78,16 @@ pub trait Allocator: Sync {
         // SAFETY: nobody uses `object` by this function's contract, and its bytes have just been copied.
         unsafe { self.free(object.as_ptr()) }.map_err(NotResized::Refused)?;
         Ok(moved)
+    }
+
+    /// The largest request that a size class serves; 0 without size classes.
+    fn largest_class(&self) -> usize {
+        0
+    }
+
+    /// The heap's slots and blocks, where it is more than who holds its objects can see: with size classes.
+    fn blocks(&self) -> Option<Vec<Block>> {
+        None
     }
 
     /// The allocator's own opinion of its state, where it has one.

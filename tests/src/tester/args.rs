@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::model::Placement;
 use crate::tester::picture_args::{FilmArguments, MapArguments, PlotArguments, WatchArguments};
 use crate::tester::size_arg::size;
 use crate::tester::trace_args::{
@@ -86,7 +85,7 @@ pub struct TestArguments {
     /// Run one suite only
     #[arg(long, value_name = "SUITE")]
     pub only: Option<Suite>,
-    /// Where slabfit's own heap starts its search
+    /// How slabfit's own heap places objects
     #[arg(long, value_name = "POLICY", conflicts_with = "lib")]
     pub placement: Option<PlacementArgument>,
     /// Seconds without a call returning after which a library hangs
@@ -108,8 +107,8 @@ pub enum Suite {
 impl TestArguments {
     /// The placement of slabfit's own heap.
     #[must_use]
-    pub fn placement(&self) -> Placement {
-        self.placement.map_or(Placement::NextFit, Placement::from)
+    pub fn placement(&self) -> PlacementArgument {
+        self.placement.unwrap_or(PlacementArgument::Next)
     }
 
     /// Whether `suite` is to run.
@@ -172,7 +171,7 @@ mod tests {
     fn a_size_is_all_it_takes() {
         let test = parse("64K").unwrap().test.unwrap();
         assert_eq!((test.size, test.slab_size, test.threads, test.time_limit), (64 << 10, 64, 4, 10));
-        assert_eq!(test.placement(), Placement::NextFit);
+        assert_eq!(test.placement(), PlacementArgument::Next);
         assert!(test.includes(Suite::Conformance) && test.includes(Suite::Traces) && test.includes(Suite::Stress));
     }
 

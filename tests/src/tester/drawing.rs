@@ -16,7 +16,7 @@ pub struct Picture {
     /// The slots.
     pub slab: Row,
     /// The blocks.
-    pub next_fit: Row,
+    pub blocks: Row,
 }
 
 /// One segment as characters.
@@ -28,7 +28,7 @@ pub struct Row {
     pub bytes: usize,
     /// Bytes of it that slots and blocks in use take, headers included.
     pub used: usize,
-    /// Free blocks between them, or runs of free slots.
+    /// Free blocks between them, or free slots of the slab side by side.
     pub gaps: usize,
     /// Bytes of the largest of those.
     pub largest_gap: usize,
@@ -44,12 +44,37 @@ impl Picture {
         let blocks = blocks.into_iter().map(block_around).collect();
         Self {
             slab: Row::draw(Segment::Slab, 0..split, slots.collect(), width),
-            next_fit: Row::draw(Segment::Blocks, split..end, with_remainders(blocks, end), width),
+            blocks: Row::draw(Segment::Blocks, split..end, with_remainders(blocks, end), width),
         }
     }
 }
 
+impl Picture {
+    /// A heap that shows its slots and blocks, with the segments below and above `split`, in at most `width` characters each.
+    pub(super) fn of_blocks(blocks: &[Block], split: usize, end: usize, width: usize) -> Self {
+        let of = |segment| blocks.iter().filter(|block| block.segment == segment).copied().collect::<Vec<_>>();
+        let row = |segment, bytes| Row::of_blocks(&of(segment), bytes, width);
+        Self { slab: row(Segment::Slab, split), blocks: row(Segment::Blocks, end - split) }
+    }
+}
+
 impl Row {
+    /// The slots or blocks of a segment. A free slot of a run is no gap: nothing but a slot can lie there.
+    fn of_blocks(blocks: &[Block], bytes: usize, width: usize) -> Self {
+        let mut row = Self { cells: picture::scaled(blocks, None, width), bytes, used: 0, gaps: 0, largest_gap: 0 };
+        let mut gap = 0;
+        for block in blocks {
+            if block.state == State::Used {
+                row.used += block.size;
+            }
+            let is_gap = block.state == State::Free && (block.segment, block.kind) != (Segment::Blocks, Kind::Slot);
+            row.gaps += usize::from(is_gap && gap == 0);
+            gap = if is_gap { gap + block.size } else { 0 };
+            row.largest_gap = row.largest_gap.max(gap);
+        }
+        row
+    }
+
     fn draw(segment: Segment, bytes: Range<usize>, used: Vec<Range<usize>>, width: usize) -> Self {
         let mut row = Self { cells: String::new(), bytes: bytes.len(), used: 0, gaps: 0, largest_gap: 0 };
         let block = |state, range: &Range<usize>| Block {
@@ -120,24 +145,24 @@ mod tests {
     fn slots_and_blocks_are_drawn_as_they_lie() {
         let picture = draw(&[(160, 33), (16, 1), (80, 16)]);
         assert_eq!(picture.slab.cells, "OXOO");
-        assert_eq!(picture.next_fit.cells, "XXOOOXXXXOOO");
-        let Row { bytes, used, gaps, largest_gap, .. } = picture.next_fit;
+        assert_eq!(picture.blocks.cells, "XXOOOXXXXOOO");
+        let Row { bytes, used, gaps, largest_gap, .. } = picture.blocks;
         assert_eq!((bytes, used, gaps, largest_gap), (192, 96, 2, 48));
     }
 
     #[test]
     fn sixteen_bytes_left_over_belong_to_the_block_before_them() {
-        let row = draw(&[(80, 16), (128, 96)]).next_fit;
+        let row = draw(&[(80, 16), (128, 96)]).blocks;
         assert_eq!((row.cells.as_str(), row.used, row.gaps), ("XXXXXXXXXXOO", 160, 1));
-        let row = draw(&[(80, 144)]).next_fit;
+        let row = draw(&[(80, 144)]).blocks;
         assert_eq!((row.used, row.gaps), (160, 1), "32 bytes are a free block");
-        let row = draw(&[(80, 160)]).next_fit;
+        let row = draw(&[(80, 160)]).blocks;
         assert_eq!((row.used, row.gaps), (192, 0), "and 16 at the end are none");
     }
 
     #[test]
     fn overlapping_objects_are_drawn_once() {
-        let row = draw(&[(80, 100), (96, 16), (112, 144)]).next_fit;
+        let row = draw(&[(80, 100), (96, 16), (112, 144)]).blocks;
         assert_eq!((row.cells.as_str(), row.used, row.gaps), ("XXXXXXXXXXXX", 192, 0));
     }
 }

@@ -12,7 +12,7 @@ pub struct Recorded {
     pub setup: Setup,
     /// One for each operation of the trace.
     pub notes: Vec<Note>,
-    /// The calls that changed nothing, each with the index of the operation that came next.
+    /// The calls that changed no object, each with the index of the operation that came next.
     pub events: Vec<(usize, Event)>,
     /// The process came to its exit: it was not killed, and executed no other program.
     pub ended: bool,
@@ -25,7 +25,7 @@ pub struct Setup {
     pub heap: u64,
     /// Bytes that the slab serves; 0 for none.
     pub slab_size: u64,
-    /// Where the heap starts its search.
+    /// How the heap places objects.
     pub placement: Placement,
     /// Address of the heap's first byte.
     pub base: u64,
@@ -70,7 +70,7 @@ pub enum Place {
     Address(u64),
 }
 
-/// A call that changed nothing.
+/// A call that changed no object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A request got no memory.
@@ -100,6 +100,8 @@ pub enum Event {
         /// What the heap said.
         reason: String,
     },
+    /// The magazines of the size classes were emptied, which changes where later objects lie.
+    Emptied,
     /// So many calls came from a signal handler that had interrupted the heap.
     Interrupted(u64),
     /// From here on the process is a child of the one before.
@@ -113,7 +115,7 @@ pub enum Line {
     Placed(u64, Wish),
     /// Who makes the calls from here on.
     Thread(u64),
-    /// A call that changed nothing, but for [`Event::NotReallocated`].
+    /// A call that changed no object, but for [`Event::NotReallocated`].
     Event(Event),
     /// [`Event::NotReallocated`] with the trace's id.
     NotReallocated(u64, u64, String),
@@ -138,6 +140,7 @@ pub fn setup(line: &str) -> Option<Setup> {
     let placement = match field("placement")? {
         "first" => Placement::FirstFit,
         "next" => Placement::NextFit,
+        "general" => Placement::General,
         _ => return None,
     };
     Some(Setup {
@@ -159,6 +162,7 @@ pub fn line(line: &str) -> Option<Line> {
     Some(match first {
         "#t" => Line::Thread(words.number()?),
         "#fork" => Line::Event(Event::Forked(words.number()?)),
+        "#m" => Line::Event(Event::Emptied),
         "#end" => Line::End,
         "#-a" => {
             let size = words.number()?;
@@ -272,6 +276,7 @@ mod tests {
                     reason: "outside the heap".into(),
                 }),
             ),
+            ("#m", Line::Event(Event::Emptied)),
             ("#!i 3", Line::Event(Event::Interrupted(3))),
             ("#fork 12", Line::Event(Event::Forked(12))),
             ("#end", Line::End),

@@ -1,4 +1,4 @@
-//! `tester footprint`: what the traces and three programs of every day take under slabfit, first fit and next fit, and beside it
+//! `tester footprint`: what the traces and three programs of every day take under slabfit, by each placement, and beside it
 //! under the system's allocator and what else is installed.
 
 use std::env;
@@ -15,6 +15,7 @@ use slabfit::GRANULE;
 use crate::model::Placement;
 use crate::tester::advise;
 use crate::tester::play::{Played, script};
+use crate::tester::playground::{PLACEMENTS, name as placement_name};
 use crate::tester::recordings::{LoadError, Recording, Source};
 use crate::tester::report::{Table, grouped, percent};
 use crate::tester::run::{Stop, bar};
@@ -95,11 +96,11 @@ fn measure(
     let (peak, headers) = (u64::try_from(trace.peak_bytes()).unwrap_or(u64::MAX), headers(trace));
     let live = (!work.is_whole_process()).then_some(peak + headers);
     let name = recording.source.name();
-    let bar = bar(&name, 2 + peers.len() as u64);
+    let bar = bar(&name, (PLACEMENTS.len() + peers.len()) as u64);
     let mut table = Table::new(["allocator", "slab size", "heap", "of live", "resident", "of live", "ms"]);
-    for placement in [Placement::FirstFit, Placement::NextFit] {
+    for placement in PLACEMENTS {
         let best = advise::best_of(trace, placement).map_err(Stop::Output)?;
-        let label = format!("slabfit, {} fit", placement.word());
+        let label = format!("slabfit, {}", placement_name(placement));
         match best.map(|(slab, heap)| smallest(work, preload, placement, slab, heap)).transpose()?.flatten() {
             None => table.row([&*label, "-", "-", "-", "-", "-", "-"].map(str::to_owned)),
             Some((slab, heap, taken)) => {

@@ -5,8 +5,12 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
+use slabfit_linux::Slots;
+use slabfit_linux::text::Count;
 
+use crate::model::Placement;
 use crate::tester::recordings::Recording;
+use crate::tester::reenact::{Until, recorded_ground, reenact};
 use crate::tester::report::{Table, grouped};
 use crate::tester::reproduce::{about, headline};
 use crate::tester::run::Stop;
@@ -41,12 +45,27 @@ pub fn run(arguments: &LeaksArguments, out: &mut dyn Write) -> Result<(), Stop> 
     let recording = Recording::named(&arguments.trace.trace).map_err(Stop::Load)?;
     let leaks = leaks(&recording.trace);
     let groups = by_size(&leaks);
+    let slots = slots(&recording.trace)?;
     if arguments.trace.json {
-        writeln!(out, "{}", machine(&recording, &leaks, &groups))?;
+        writeln!(out, "{}", machine(&recording, &leaks, &groups, slots))?;
     } else {
         people(&recording, &leaks, &groups, arguments.top, out)?;
+        if let Some(Slots { live_objects: live @ 1.., runs, .. }) = slots {
+            let (live, runs) = (grouped(live as u64), Count(runs as u64, "run"));
+            writeln!(out, "{live} of them are slots of size classes, and keep {runs} from being free memory")?;
+        }
     }
     Ok(out.flush()?)
+}
+
+/// What the size classes have at the end, where the trace was recorded with some. One slot keeps its whole run.
+fn slots(trace: &Trace) -> Result<Option<Slots>, Stop> {
+    let Some(ground) = recorded_ground(trace).filter(|ground| ground.placement == Placement::General) else {
+        return Ok(None);
+    };
+    let replayed = reenact(trace, ground, Until::Emptied, &|_| ());
+    let replayed = replayed.map_err(|error| Stop::Usage(format!("cannot make the heap: {error}")))?;
+    Ok(Some(Slots::of(&replayed.stats)))
 }
 
 /// In the order in which they were made.
@@ -133,7 +152,7 @@ fn recorded<T>(
     trace.recorded().and_then(|recorded| what(&recorded.notes[index]))
 }
 
-fn machine(recording: &Recording, leaks: &[Leak], groups: &[Group]) -> Value {
+fn machine(recording: &Recording, leaks: &[Leak], groups: &[Group], slots: Option<Slots>) -> Value {
     let trace = &recording.trace;
     let group = |group: &Group| json!({"size": group.size, "objects": group.count});
     let leak = |leak: &Leak| {
@@ -150,6 +169,7 @@ fn machine(recording: &Recording, leaks: &[Leak], groups: &[Group]) -> Value {
         "trace": about(recording),
         "objects": leaks.len(),
         "bytes": total(groups),
+        "slots": slots.map(|slots| json!({"objects": slots.live_objects, "runs": slots.runs})),
         "by_size": groups.iter().map(group).collect::<Vec<_>>(),
         "by_call": leaks.iter().map(leak).collect::<Vec<_>>(),
     })

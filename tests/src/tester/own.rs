@@ -3,7 +3,7 @@
 use core::ptr::NonNull;
 use std::sync::OnceLock;
 
-use slabfit::{AllocError, Config, ReallocError};
+use slabfit::{AllocError, Block, Config, ReallocError};
 
 use crate::any_heap::AnyMappedHeap;
 use crate::model::Placement;
@@ -59,6 +59,16 @@ impl Allocator for OwnHeap {
             ReallocError::Alloc(error) => NotResized::NoRoom(refusal(error)),
             wrong => NotResized::Refused(Refused(wrong.to_string())),
         })
+    }
+
+    fn largest_class(&self) -> usize {
+        let stats = self.heap.get().and_then(|heap| heap.stats().ok()).unwrap_or_default();
+        stats.classes.iter().map(|class| class.slot_size).max().unwrap_or(0)
+    }
+
+    fn blocks(&self) -> Option<Vec<Block>> {
+        let heap = self.heap.get().filter(|_| self.placement == Placement::General)?;
+        Some(heap.blocks().collect())
     }
 
     fn check(&self) -> Result<(), String> {

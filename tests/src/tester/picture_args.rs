@@ -19,7 +19,7 @@ pub struct PlaybackArguments {
     /// Bytes that the slab serves, 0 for no slab
     #[arg(long, value_name = "N", value_parser = slab_size, default_value = "64", allow_negative_numbers = true)]
     pub slab_size: usize,
-    /// Where the heap starts its search
+    /// How the heap places objects
     #[arg(long, value_name = "POLICY", default_value = "next")]
     pub placement: PlacementArgument,
 }

@@ -11,7 +11,7 @@ use crate::any_heap::AnyMappedHeap;
 use crate::model::Placement;
 use crate::tester::extension::Wish;
 use crate::tester::picture_args::PlaybackArguments;
-use crate::tester::playground::{bytes, config, serve};
+use crate::tester::playground::{bytes, config, name, serve};
 use crate::tester::recordings::Recording;
 use crate::tester::run::{Stop, bar};
 use crate::tester::trace::{Operation, Trace};
@@ -170,10 +170,10 @@ impl<'t> Playback<'t> {
     /// How the heap places, and how many requests it has refused.
     #[must_use]
     pub fn outcome(&self) -> String {
-        let placement = self.placement.word();
+        let placement = name(self.placement);
         match self.failed {
-            0 => format!("{placement} fit, no request failed"),
-            failed => format!("{placement} fit, {} failed", Count(failed, "request")),
+            0 => format!("{placement}, no request failed"),
+            failed => format!("{placement}, {} failed", Count(failed, "request")),
         }
     }
 }

@@ -20,7 +20,7 @@ pub struct Ground {
     pub heap: usize,
     /// Bytes that the slab serves; 0 for none.
     pub slab_size: usize,
-    /// Where the heap starts its search.
+    /// How the heap places objects.
     pub placement: Placement,
 }
 
@@ -28,6 +28,15 @@ pub struct Ground {
 #[must_use]
 pub fn config(slab_size: usize) -> Config {
     if slab_size == 0 { Config::without_slab() } else { Config::new(slab_size) }
+}
+
+/// The placements, in the order in which reports have them: the preload library's default comes first.
+pub const PLACEMENTS: [Placement; 3] = [Placement::General, Placement::FirstFit, Placement::NextFit];
+
+/// A placement as people read it.
+#[must_use]
+pub fn name(placement: Placement) -> &'static str {
+    slabfit_linux::Placement::from_word(placement.word().as_bytes()).map_or("", slabfit_linux::Placement::name)
 }
 
 /// Why a request got no memory.
@@ -112,6 +121,12 @@ impl Playground {
     pub fn free(&self, object: Offset) -> bool {
         // SAFETY: as above.
         unsafe { self.heap.free(self.address(object)) }.is_ok()
+    }
+
+    /// Empties the magazines of the size classes.
+    pub fn empty_magazines(&self) {
+        // Nobody is in the heap.
+        let _ = self.heap.empty_magazines();
     }
 
     /// The heap's figures.

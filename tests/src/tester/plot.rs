@@ -2,6 +2,7 @@
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use slabfit_linux::Slots;
 
 use crate::tester::map::save;
 use crate::tester::picture_args::PlotArguments;
@@ -37,7 +38,7 @@ impl Sample {
         Ok(Self {
             at: playback.progress().0,
             asked: playback.asked(),
-            in_use: (stats.slab.live_bytes + stats.blocks.live_bytes) as u64,
+            in_use: Slots::of(&stats).bytes_in_use(&stats) as u64,
             fragmentation: if free > 0.0 { 100.0 * (free - largest) / free } else { 0.0 },
         })
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use slabfit::{GRANULE, ReallocError, Stats};
 
+use crate::model::Placement;
 use crate::tester::extension::{Event, Note, Place, Wish};
 use crate::tester::playground::{Ground, Offset, Playground, count};
 use crate::tester::session::Failed;
@@ -53,6 +54,8 @@ impl fmt::Display for Difference {
 pub enum Until {
     /// Not at all.
     End,
+    /// Not at all; and then the magazines of the size classes are emptied.
+    Emptied,
     /// At the first request that gets no memory.
     Failure,
     /// At the first call that comes to something else than was recorded.
@@ -86,10 +89,14 @@ pub fn reenact(trace: &Trace, ground: Ground, until: Until, watch: &dyn Fn(u64))
     })
 }
 
+/// Bytes of the longest run of a size class, to multiples of which runs lie.
+const LONGEST_RUN: u64 = 8 << 10;
+
 /// The largest alignment that the trace's placements depend on. A realloc keeps to 16.
-fn alignment(trace: &Trace) -> u64 {
+fn alignment(trace: &Trace, placement: Placement) -> u64 {
     let notes = trace.recorded().map_or(&[][..], |recorded| &recorded.notes);
-    notes.iter().map(|note| note.wish.alignment).max().unwrap_or(1)
+    let of_runs = if placement == Placement::General { LONGEST_RUN } else { 1 };
+    notes.iter().map(|note| note.wish.alignment).max().unwrap_or(1).max(of_runs)
 }
 
 struct Stage<'a> {
@@ -107,7 +114,8 @@ struct Stage<'a> {
 impl<'a> Stage<'a> {
     fn new(trace: &'a Trace, ground: Ground, until: Until) -> io::Result<Self> {
         let base = trace.recorded().map_or(0, |recorded| recorded.setup.base);
-        let alignment = usize::try_from(alignment(trace)).unwrap_or(1).min(ground.heap.next_power_of_two());
+        let alignment =
+            usize::try_from(alignment(trace, ground.placement)).unwrap_or(1).min(ground.heap.next_power_of_two());
         let (heap, objects) = (Playground::new(ground, base, alignment)?, vec![None; trace.objects()]);
         let (failed, difference) = (Failed::default(), None);
         Ok(Self { trace, heap, objects, until, failed, skipped: 0, compared: 0, difference })
@@ -135,13 +143,16 @@ impl<'a> Stage<'a> {
             }
         }
         let end = self.trace.operations().len();
+        if self.until == Until::Emptied {
+            self.heap.empty_magazines();
+        }
         events.iter().for_each(|(_, event)| self.event(end, event));
         end
     }
 
     fn is_over(&self) -> bool {
         match self.until {
-            Until::End => false,
+            Until::End | Until::Emptied => false,
             Until::Failure => self.failed.total() > 0,
             Until::Difference => self.difference.is_some(),
         }
@@ -182,7 +193,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// A call that changed nothing must change nothing here. Where that is not compared, it need not even be made.
+    /// A call that changed no object must change none here. Where that is not compared, it need not even be made.
     fn event(&mut self, next: usize, event: &Event) {
         if self.until != Until::Difference {
             return;
@@ -211,6 +222,7 @@ impl<'a> Stage<'a> {
                     );
                 }
             }
+            Event::Emptied => self.heap.empty_magazines(),
             Event::Refused { .. } | Event::Interrupted(_) | Event::Forked(_) => {}
         }
     }

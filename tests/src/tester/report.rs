@@ -82,7 +82,8 @@ impl<'a> Report<'a> {
             "failed",
             "slab",
             "spilled",
-            "next fit",
+            "classes",
+            "blocks",
         ]);
         for (name, result) in results {
             if let Ok(replayed) = result {
@@ -131,7 +132,7 @@ impl<'a> Report<'a> {
         self.line("the heap when each program had most in use (X used, O free, x partly used)")?;
         for (name, result) in results {
             let Ok(Replayed { picture: Some(picture), .. }) = result else { continue };
-            for (segment, row) in [("slab", &picture.slab), ("next fit", &picture.next_fit)] {
+            for (segment, row) in [("slab", &picture.slab), ("blocks", &picture.blocks)] {
                 self.line(&format!("{name}, {segment}: {}", in_words(row)))?;
                 self.line(&format!("  {segment:<w$}{}", row.cells, w = LABEL - 2))?;
             }
@@ -153,7 +154,7 @@ impl<'a> Report<'a> {
     }
 }
 
-fn program_row(name: &str, replayed: &Replayed) -> [String; 9] {
+fn program_row(name: &str, replayed: &Replayed) -> [String; 10] {
     let share = percent(replayed.peak_bytes, replayed.heap_bytes);
     [
         name.to_owned(),
@@ -164,7 +165,8 @@ fn program_row(name: &str, replayed: &Replayed) -> [String; 9] {
         grouped(replayed.failed.total()),
         grouped(replayed.served.slab),
         grouped(replayed.served.spilled),
-        grouped(replayed.served.next_fit),
+        grouped(replayed.served.class),
+        grouped(replayed.served.block),
     ]
 }
 

@@ -3,11 +3,12 @@
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
-use slabfit::{MAX_HEAP, SegmentStats};
+use slabfit::{MAX_HEAP, SegmentStats, Stats};
+use slabfit_linux::Slots;
 
 use crate::model::Placement;
 use crate::tester::extension::Recorded;
-use crate::tester::playground::Ground;
+use crate::tester::playground::{Ground, name};
 use crate::tester::recordings::Recording;
 use crate::tester::reenact::{Reenacted, Until, recorded_ground, reenact};
 use crate::tester::report::{grouped, per_operation, reasons};
@@ -80,17 +81,20 @@ fn people(
 ) -> io::Result<()> {
     let Reenacted { operations, time, failed, skipped, compared, difference, stats } = reenacted;
     let Ground { heap, slab_size, placement } = ground;
-    let (heap, slab_size, placement) = (grouped(heap as u64), grouped(slab_size as u64), placement.word());
+    let (heap, slab_size, placement) = (grouped(heap as u64), grouped(slab_size as u64), name(placement));
     let as_recorded = if same { ", as recorded" } else { "" };
     writeln!(out, "{}", headline(recording))?;
-    writeln!(out, "  on a heap of {heap} bytes, slab size {slab_size}, {placement} fit{as_recorded}")?;
+    writeln!(out, "  on a heap of {heap} bytes, slab size {slab_size}, {placement}{as_recorded}")?;
     let (done, speed) = (grouped(*operations as u64), per_operation(*time, *operations as u64));
     writeln!(out, "  {done} operations replayed, {speed} ns each; requests: {}", reasons(failed))?;
     if *skipped > 0 {
         writeln!(out, "  {} operations had no object", grouped(*skipped))?;
     }
-    for (name, figures) in [("slab", &stats.slab), ("next fit", &stats.blocks)] {
+    for (name, figures) in [("slab", &stats.slab), ("blocks", &stats.blocks)] {
         writeln!(out, "  {name}: {}", segment(figures))?;
+    }
+    if ground.placement == Placement::General {
+        writeln!(out, "  {}", of_slots(stats))?;
     }
     match difference {
         Some(difference) => writeln!(out, "DIFFERS {difference}"),
@@ -112,6 +116,21 @@ fn segment(stats: &SegmentStats) -> String {
     )
 }
 
+/// What the size classes have, whose runs are blocks.
+#[must_use]
+pub fn of_slots(stats: &Stats) -> String {
+    let Slots { runs, slots, live_objects, allocs, .. } = Slots::of(stats);
+    let [runs, slots, live] = [runs, slots, live_objects].map(|figure| grouped(figure as u64));
+    format!("size classes: {} requests; at the end {live} of {slots} slots are in use, in {runs} runs", grouped(allocs))
+}
+
+/// The same for machines.
+#[must_use]
+pub fn slot_figures(stats: &Stats) -> Value {
+    let Slots { runs, slots, live_objects, allocs, .. } = Slots::of(stats);
+    json!({"runs": runs, "slots": slots, "live_objects": live_objects, "allocs": allocs})
+}
+
 fn machine(recording: &Recording, ground: Ground, same: bool, reenacted: &Reenacted) -> Value {
     let Reenacted { operations, time, failed, skipped, compared, difference, stats } = reenacted;
     let difference = difference
@@ -131,6 +150,7 @@ fn machine(recording: &Recording, ground: Ground, same: bool, reenacted: &Reenac
         "difference": difference,
         "slab": figures(&stats.slab),
         "blocks": figures(&stats.blocks),
+        "classes": slot_figures(stats),
         "spilled": stats.spilled,
     })
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use slabfit::MAX_HEAP;
 
-use crate::model::Placement;
 use crate::tester::args::{Suite, TestArguments};
-use crate::tester::conformance::{Holds, Scenario, scenarios};
+use crate::tester::conformance::{Scenario, scenarios};
+use crate::tester::playground::name;
 use crate::tester::recordings::{LoadError, Recording, Source};
 use crate::tester::replay::Replayed;
 use crate::tester::report::{Report, grouped, picture_width};
@@ -91,9 +91,8 @@ fn suites(
     mut report: Report<'_>,
 ) -> Result<bool, Stop> {
     if arguments.includes(Suite::Conformance) {
-        // Under first fit, what is said about the rover does not apply.
-        let applies = |scenario: &&Scenario| scenario.holds == Holds::Always || is_next_fit(arguments);
-        let chosen: Vec<_> = scenarios().filter(applies).collect();
+        let placement = arguments.placement().into();
+        let chosen: Vec<_> = scenarios().filter(|scenario| scenario.holds.under(placement)).collect();
         report.conformance(&conformance(runner, &chosen), chosen.len())?;
     }
     let replayed = replays(runner, recordings, arguments.size);
@@ -178,22 +177,17 @@ fn settings(arguments: &TestArguments) -> Settings {
     Settings {
         size: arguments.size,
         slab_size: arguments.slab_size,
-        first_fit: !is_next_fit(arguments),
+        placement: arguments.placement(),
         seed: arguments.seed.unwrap_or_else(|| fastrand::u64(..)),
         threads: arguments.threads,
         width: picture_width(),
     }
 }
 
-fn is_next_fit(arguments: &TestArguments) -> bool {
-    arguments.placement() == Placement::NextFit
-}
-
 fn headline(arguments: &TestArguments, settings: &Settings) -> String {
     let subject = match &arguments.lib {
         Some(path) => path.display().to_string(),
-        None if settings.first_fit => "slabfit, first fit".to_owned(),
-        None => "slabfit, next fit".to_owned(),
+        None => format!("slabfit, {}", name(settings.placement())),
     };
     let (size, slab_size) = (grouped(settings.size as u64), grouped(settings.slab_size as u64));
     format!("{subject}: a heap of {size} bytes, slab size {slab_size}, seed {}", settings.seed)

@@ -12,6 +12,7 @@ use crate::tester::recordings::Recording;
 use crate::tester::replay::{Replayed, replay};
 use crate::tester::session::{Failure, Session};
 use crate::tester::stress::{Stressed, stress};
+use crate::tester::trace_args::PlacementArgument;
 
 /// What every step needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,8 +21,8 @@ pub struct Settings {
     pub size: usize,
     /// Bytes that the slab serves.
     pub slab_size: usize,
-    /// First fit; a library has next fit.
-    pub first_fit: bool,
+    /// How the heap places objects; a library has next fit.
+    pub placement: PlacementArgument,
     /// Where random choices begin.
     pub seed: u64,
     /// Threads of the stress.
@@ -31,10 +32,10 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// How the heap places.
+    /// How the heap places objects.
     #[must_use]
     pub fn placement(&self) -> Placement {
-        if self.first_fit { Placement::FirstFit } else { Placement::NextFit }
+        self.placement.into()
     }
 
     /// Carries out a scenario on an allocator that was not initialised.

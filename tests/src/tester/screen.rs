@@ -2,7 +2,7 @@
 
 use slabfit::{Segment, SegmentStats};
 use slabfit_linux::text::{Bytes, Count, Grouped, Share};
-use slabfit_linux::{Cell, Cells};
+use slabfit_linux::{Cell, Cells, Slots};
 
 use crate::tester::playback::Playback;
 use crate::tester::window::GRANULE;
@@ -16,9 +16,9 @@ pub enum Kind {
     Text,
     /// Words that are not needed twice.
     Hint,
-    /// Cells of the slab, of this [fullness](Cell::fullness).
+    /// Cells of slots, of this [fullness](Cell::fullness).
     Slab(u8),
-    /// Cells of the block segment, of this fullness.
+    /// Cells of blocks, of this fullness.
     Blocks(u8),
     /// The cell that the rover stands at.
     Rover,
@@ -61,7 +61,8 @@ pub fn screen(
     };
     let outside = (stats.blocks.free_bytes - stats.blocks.largest_free) as u64;
     let (done, all) = playback.progress();
-    let used = (stats.slab.live_bytes + stats.blocks.live_bytes) as f64;
+    let slots = Slots::of(&stats);
+    let used = slots.bytes_in_use(&stats) as f64;
     let share_done = done as f64 / all.max(1) as f64;
     if history.last().is_none_or(|&(at, _, _)| at < share_done) {
         history.push((share_done, used, outside as f64 / (stats.blocks.free_bytes as f64).max(1.0)));
@@ -77,7 +78,7 @@ pub fn screen(
     let share = share(slab.len(), blocks.len(), columns, rows - AROUND);
     let cells = Cells::new(heap.slots(&stats.slab), slab, share);
     lines.extend(grid(cells, Kind::Slab, columns, None));
-    lines.push(one(Kind::Head, &block_figures(&stats.blocks), columns));
+    lines.push(one(Kind::Head, &block_figures(&stats.blocks, slots), columns));
     let rover = heap.rover().map(|rover| (rover - blocks.start) / share);
     let cells = Cells::new(heap.blocks_in(Segment::Blocks), blocks, share);
     lines.extend(grid(cells, Kind::Blocks, columns, rover));
@@ -105,11 +106,18 @@ fn slab_figures(slab: &SegmentStats, slab_size: usize) -> String {
     format!("slab {size}: {} of {slots} slots of {slab_size} in use, {}", Grouped(used), Share(used, all))
 }
 
-fn block_figures(stats: &SegmentStats) -> String {
+fn block_figures(stats: &SegmentStats, slots: Slots) -> String {
     let [size, free, largest] = [stats.size, stats.free_bytes, stats.largest_free].map(|n| Bytes(n as u64));
     let (blocks, holes) = (Grouped(stats.live_objects as u64), Count(stats.free_blocks as u64, "hole"));
     let used = Share(stats.live_bytes as u64, stats.size as u64);
-    format!("blocks {size}: {blocks} take {used}; {free} free in {holes}, largest {largest}")
+    let all = format!("blocks {size}: {blocks} take {used}; {free} free in {holes}, largest {largest}");
+    match slots.runs {
+        0 => all,
+        runs => {
+            let (live, count) = (Grouped(slots.live_objects as u64), Grouped(slots.slots as u64));
+            format!("{all}; {}: {live} of {count} slots", Count(runs as u64, "run"))
+        }
+    }
 }
 
 fn progress(part: f64, columns: usize) -> Line {
@@ -133,7 +141,13 @@ fn grid(cells: impl Iterator<Item = Cell>, kind: fn(u8) -> Kind, columns: usize,
             lines.push(Line::new());
         }
         let (fullness, is_rover) = (cell.fullness(), rover == Some(index));
-        let kind = if is_rover { Kind::Rover } else { kind(fullness) };
+        // Slots of runs look as those of the slab do.
+        let of_slots = cell.slots > cell.used / 2;
+        let kind = match is_rover {
+            true => Kind::Rover,
+            false if of_slots => Kind::Slab(fullness),
+            false => kind(fullness),
+        };
         let shade = if is_rover { '|' } else { SHADES[usize::from(fullness)] };
         let Some(line) = lines.last_mut() else { continue };
         match line.last_mut() {

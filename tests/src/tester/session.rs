@@ -28,26 +28,30 @@ macro_rules! fail {
 }
 pub(crate) use fail;
 
-/// Who served an object; its address tells.
+/// Who served an object; its address and its size tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Server {
-    /// A slot.
+    /// A slot of the slab.
     Slab,
-    /// A block, although a slot has that size.
+    /// Something else, although a slot of the slab has that size.
     Spilled,
+    /// A size class. (Or a block, where the class could have no run: its size alone does not tell.)
+    Class,
     /// A block.
-    NextFit,
+    Block,
 }
 
 /// How many objects were served by whom.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Served {
-    /// By a slot.
+    /// By a slot of the slab.
     pub slab: u64,
-    /// By next fit, because no slot was free.
+    /// By something else, because no slot of the slab was free.
     pub spilled: u64,
-    /// By next fit.
-    pub next_fit: u64,
+    /// By a size class.
+    pub class: u64,
+    /// By a block.
+    pub block: u64,
 }
 
 /// How many requests got no memory, and why.
@@ -84,7 +88,8 @@ impl Served {
         match server {
             Server::Slab => self.slab += 1,
             Server::Spilled => self.spilled += 1,
-            Server::NextFit => self.next_fit += 1,
+            Server::Class => self.class += 1,
+            Server::Block => self.block += 1,
         }
     }
 }
@@ -94,6 +99,7 @@ pub struct Session<'a> {
     allocator: &'a dyn Allocator,
     window: Window,
     slab_size: usize,
+    largest_class: usize,
 }
 
 impl<'a> Session<'a> {
@@ -112,7 +118,7 @@ impl<'a> Session<'a> {
         // pages, is memory of the process until the process ends or the allocator, which `'a` outlives, is dropped. A
         // library for which that is not true is stopped by the kernel, which is what the child process is for.
         let window = unsafe { Window::new(base, size) };
-        Ok(Self { allocator, window, slab_size })
+        Ok(Self { allocator, window, slab_size, largest_class: allocator.largest_class() })
     }
 
     /// The heap's memory.
@@ -218,8 +224,10 @@ impl<'a> Session<'a> {
             Server::Slab
         } else if object.size() == self.slab_size {
             Server::Spilled
+        } else if object.size() <= self.largest_class {
+            Server::Class
         } else {
-            Server::NextFit
+            Server::Block
         }
     }
 
@@ -252,7 +260,10 @@ impl<'a> Session<'a> {
     /// The slab and the block segment with `objects` live, drawn in at most `width` characters each.
     #[must_use]
     pub fn draw(&self, objects: impl IntoIterator<Item = Object>, width: usize) -> Picture {
-        Picture::draw(objects, self.next_fit_start(), self.size(), width)
+        match self.allocator.blocks() {
+            Some(blocks) => Picture::of_blocks(&blocks, self.next_fit_start(), self.size(), width),
+            None => Picture::draw(objects, self.next_fit_start(), self.size(), width),
+        }
     }
 
     fn placed(&self, address: NonNull<u8>, size: usize) -> Result<Object, Failure> {

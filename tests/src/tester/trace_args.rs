@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::model::Placement;
 use crate::tester::size_arg::{size, slab_size};
 use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 /// A trace, and how its report is to look.
 #[derive(Args, Clone, Debug)]
@@ -29,7 +30,7 @@ pub struct ReplayArguments {
     /// Bytes that the slab serves, 0 for no slab; those of the recording without it, or 64
     #[arg(long, value_name = "N", value_parser = slab_size)]
     pub slab_size: Option<usize>,
-    /// Where the heap starts its search; as recorded without it, or first fit
+    /// How the heap places objects; as recorded without it, or by first fit
     #[arg(long, value_name = "POLICY")]
     pub placement: Option<PlacementArgument>,
 }
@@ -71,12 +72,14 @@ pub struct FootprintArguments {
 }
 
 /// [`Placement`] by the names it has on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 pub enum PlacementArgument {
-    /// At the rover.
+    /// Next fit: the search starts at the rover.
     Next,
-    /// At the segment's first byte.
+    /// First fit: it starts at the segment's first byte.
     First,
+    /// Size classes for requests of up to 512 bytes, first fit for the others.
+    General,
 }
 
 impl From<PlacementArgument> for Placement {
@@ -84,6 +87,7 @@ impl From<PlacementArgument> for Placement {
         match argument {
             PlacementArgument::Next => Self::NextFit,
             PlacementArgument::First => Self::FirstFit,
+            PlacementArgument::General => Self::General,
         }
     }
 }

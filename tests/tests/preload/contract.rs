@@ -16,14 +16,41 @@ fn malloc_and_its_family_keep_their_promises() {
 }
 
 #[test]
-fn they_keep_them_with_next_fit_and_any_slab_size() {
-    let Some(program) = compiled("cc", "family.c", "family_next", &c(&[])) else { return };
-    for slab in ["1", "48", "100", "4K", "1G"] {
-        let program = program.clone().with("SLABFIT_PLACEMENT", "next").with("SLABFIT_SLAB", slab);
-        // Where a block goes back to is first fit's promise alone.
-        let program = program.arguments(["anywhere"]);
-        assert_silent_success(&program.run_preloaded("64M"));
+fn they_keep_them_with_every_placement_and_any_slab_size() {
+    let Some(program) = compiled("cc", "family.c", "family_placed", &c(&[])) else { return };
+    for placement in ["general", "first", "next"] {
+        for slab in ["0", "1", "48", "100", "4K", "1G"] {
+            let program = program.clone().with("SLABFIT_PLACEMENT", placement).with("SLABFIT_SLAB", slab);
+            // Where a block goes back to is first fit's promise alone.
+            let program = if placement == "next" { program.arguments(["anywhere"]) } else { program };
+            assert_silent_success(&program.run_preloaded("64M"));
+        }
     }
+}
+
+#[test]
+fn small_objects_lie_in_size_classes_unless_another_placement_is_asked_for() {
+    let Some(program) = compiled("cc", "small.c", "small", &c(&[])) else { return };
+    for (program, placement) in [
+        (program.clone(), "general"),
+        (program.clone().with("SLABFIT_PLACEMENT", "general"), "general"),
+        (program.clone().with("SLABFIT_PLACEMENT", "first"), "first"),
+        (program.clone().with("SLABFIT_PLACEMENT", "next"), "next"),
+    ] {
+        let outcome = program.arguments([placement]).run_preloaded("64M");
+        assert_eq!(
+            (outcome.status.code(), &outcome.reports[0]["placement"]),
+            (Some(0), &placement.into()),
+            "{outcome:#?}"
+        );
+        // It prints what is to be said of its wrong frees.
+        assert_eq!((outcome.stderr.is_empty(), &*outcome.stderr), (false, &*outcome.text()));
+    }
+}
+
+#[test]
+fn runs_of_small_objects_go_back_to_the_kernel() {
+    runs_silently("trimmed_small", "256M");
 }
 
 #[test]
@@ -72,10 +99,12 @@ fn the_loader_is_served_before_main_and_after() {
 #[test]
 fn a_wrong_free_is_refused_and_named() {
     let Some(program) = compiled("cc", "wrong_free.c", "wrong_free", &c(&[])) else { return };
-    let outcome = program.run_preloaded("64M");
-    assert!(outcome.status.success(), "{outcome:#?}");
-    assert!(!outcome.stdout.is_empty(), "it expects nothing");
-    assert_eq!(outcome.stderr, outcome.text());
+    for placement in ["general", "first", "next"] {
+        let outcome = program.clone().with("SLABFIT_PLACEMENT", placement).run_preloaded("64M");
+        assert!(outcome.status.success(), "{outcome:#?}");
+        assert!(!outcome.stdout.is_empty(), "it expects nothing");
+        assert_eq!(outcome.stderr, outcome.text());
+    }
 }
 
 #[test]
@@ -151,7 +180,7 @@ fn a_wrong_setting_is_named_and_nothing_runs() {
     for (name, wrong, expected) in [
         ("SLABFIT_HEAP", &["", "0", "12Q", "-1", "1 M", "65G", "99999999999999999999", "M"][..], "bytes from 1 to 64G"),
         ("SLABFIT_SLAB", &["", "x", "64B64", "99999999999999999999G"], "bytes from 0 to 64G"),
-        ("SLABFIT_PLACEMENT", &["", "best", "First", "first fit"], "first or next"),
+        ("SLABFIT_PLACEMENT", &["", "best", "First", "first fit"], "general, first or next"),
         ("SLABFIT_ABORT", &["", "2", "yes"], "0 or 1"),
         ("SLABFIT_STATS", &["", "2", "JSON"], "0, 1 or json"),
         ("SLABFIT_MAP", &["", "maps/", "%", "a%", "%d.svg", "%p%s"], "a file's name of up to 1000 bytes"),

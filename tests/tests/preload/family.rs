@@ -28,15 +28,21 @@ fn figures_of_a_heap_with_a_slab_are_of_both_parts() {
     let script = "import ctypes; f = ctypes.CDLL(None).mallinfo2\n\
         class Info(ctypes.Structure): _fields_ = [(name, ctypes.c_size_t) for name in 'abcdefghij']\n\
         f.restype = Info; i = f(); print(i.a, i.g, i.h + i.i)";
-    let outcome = program.arguments(["-c", script]).with("SLABFIT_SLAB", "1G").run_preloaded("64M");
+    let program = program.arguments(["-c", script]).with("SLABFIT_SLAB", "1G");
+    let outcome = program.clone().with("SLABFIT_PLACEMENT", "first").run_preloaded("64M");
     // Slots that are larger than the slab: there are none.
     assert_eq!(outcome.text(), format!("{} 0 {}\n", 64 << 20, 48 << 20), "{outcome:#?}");
+    // With size classes there are some in runs.
+    let text = program.run_preloaded("64M").text();
+    let figures: Vec<usize> = text.split_whitespace().map(|figure| figure.parse().expect("a figure")).collect();
+    assert_eq!((figures[0], figures[2]), (64 << 20, 48 << 20));
+    assert!((1000..1 << 20).contains(&figures[1]), "{text}");
 }
 
 #[test]
 fn a_free_with_a_wrong_size_is_refused_and_named() {
     let Some(program) = compiled("cc", "sized.c", "sized", &c(&[])) else { return };
-    for placement in ["first", "next"] {
+    for placement in ["general", "first", "next"] {
         let outcome = program.clone().with("SLABFIT_PLACEMENT", placement).run_preloaded("64M");
         assert!(outcome.status.success() && !outcome.stdout.is_empty(), "{outcome:#?}");
         assert_eq!(outcome.stderr, outcome.text());
@@ -49,7 +55,7 @@ fn a_free_with_a_wrong_size_is_refused_and_named() {
 #[test]
 fn what_was_freed_goes_back_to_the_kernel_whoever_has_seen_it_live() {
     let Some(program) = compiled("cc", "trimmed_large.c", "trimmed_large", &c(&[])) else { return };
-    for placement in ["first", "next"] {
+    for placement in ["general", "first", "next"] {
         let outcome = program.clone().with("SLABFIT_PLACEMENT", placement).run_preloaded("512M");
         let told = (outcome.status.code(), &*outcome.text(), &*outcome.stderr);
         assert_eq!(told, (Some(0), "", ""), "{outcome:#?}");
@@ -60,7 +66,7 @@ fn what_was_freed_goes_back_to_the_kernel_whoever_has_seen_it_live() {
 fn a_gap_is_found_through_every_level_of_the_maxima() {
     let Some(program) = compiled("cc", "levels.c", "levels", &c(&[])) else { return };
     for heap in ["256K", "1M", "16M", "256M", "1G", "4G"] {
-        for placement in ["first", "next"] {
+        for placement in ["general", "first", "next"] {
             let outcome = program.clone().with("SLABFIT_PLACEMENT", placement).run_preloaded(heap);
             if outcome.stderr.ends_with("the system is out of memory\n") {
                 skipped(&format!("room for a heap of {heap}"));

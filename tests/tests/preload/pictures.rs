@@ -59,7 +59,7 @@ fn a_heap_is_drawn_at_exit() {
     let name = title.split_once('[').map_or("", |(name, _)| name);
     assert!(name.starts_with("python3"), "{title}");
     assert_eq!(title, format!("{name}[{}] in 32 MiB", outcome.text().trim()));
-    assert_eq!(note, "at exit · first fit");
+    assert_eq!(note, "at exit · size classes and first fit");
     assert_eq!(pictures_in(&folder), ["100%.svg"]);
 }
 
@@ -126,7 +126,7 @@ fn the_smallest_stack_is_large_enough() {
     assert_eq!(names, ["stack.svg"]);
     let (title, note) = whole(&crate::preloaded::scratch().join("pictures-stack-stack.svg/stack.svg"));
     assert!(title.starts_with("pictured-stack-"), "{title}");
-    assert_eq!(note, "on request · first fit");
+    assert_eq!(note, "on request · size classes and first fit");
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn sort_with_threads_and_a_large_buffer() {
     let sort = sort.with("LC_ALL", "C").arguments([&file]);
     sort.clone().arguments(["-k1,1n", "--parallel=4", "-S32M"]).runs_unchanged(ROOM).was_served();
     // It takes a smaller buffer and files where memory is short, down to what it cannot do without.
-    let (wide, narrow) = (sort.clone().arguments(["-k3,3", "-k1,1n", "-S32M"]), "2M");
+    let (wide, narrow) = (sort.clone().arguments(["-k3,3", "-k1,1n", "-S32M"]), "3M");
     assert_eq!(wide.run_preloaded(narrow).text(), wide.run().text());
     sort.arguments(["-S32M"]).runs_out_of_memory("16K", "memory exhausted");
 }

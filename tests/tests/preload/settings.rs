@@ -78,7 +78,7 @@ fn the_table_of_all_settings_prints_itself_in_place_of_the_program() {
 fn there_is_no_slab_unless_one_is_asked_for() {
     let Some(program) = compiled("cc", "full.c", "full_without_slab", &c(&[])) else { return };
     for program in [program.clone(), program.clone().with("SLABFIT_SLAB", "0")] {
-        for placement in ["first", "next"] {
+        for placement in ["general", "first", "next"] {
             let outcome = program.clone().with("SLABFIT_PLACEMENT", placement).run_preloaded("1M");
             assert_eq!((outcome.status.code(), &*outcome.stderr), (Some(0), ""), "{outcome:#?}");
             let report = &outcome.reports[0];

@@ -5,7 +5,7 @@ use crate::preloaded::{Program, c, compiled, library, number};
 #[test]
 fn the_figures_are_the_programs() {
     let Some(program) = compiled("cc", "full.c", "full_counted", &c(&[])) else { return };
-    let outcome = program.with("SLABFIT_SLAB", "64").run_preloaded("1M");
+    let outcome = program.with("SLABFIT_SLAB", "64").with("SLABFIT_PLACEMENT", "first").run_preloaded("1M");
     let [report] = &*outcome.reports else { panic!("{outcome:#?}") };
     assert_eq!(report["program"], "full_counted");
     assert_eq!(report["placement"], "first");
@@ -26,9 +26,57 @@ fn the_figures_are_the_programs() {
 }
 
 #[test]
+fn figures_of_size_classes_add_up() {
+    let Some(program) = compiled("cc", "full.c", "full_of_slots", &c(&[])) else { return };
+    let full = program.run_preloaded("1M");
+    let Some(program) = compiled("cc", "small.c", "small_counted", &c(&[])) else { return };
+    let small = program.arguments(["general"]).run_preloaded("4M");
+    for outcome in [&full, &small] {
+        let [report] = &*outcome.reports else { panic!("{outcome:#?}") };
+        assert_eq!((&report["placement"], number(report, "/slab/size")), (&"general".into(), 0));
+        let classes = report["classes"].as_array().expect("a list");
+        let sum = |name| classes.iter().map(|class| class[name].as_u64().expect("a number")).sum::<u64>();
+        let figure = |name| number(report, &format!("/blocks/{name}"));
+        assert_eq!(sum("allocs") - sum("frees"), sum("live_objects"), "{report}");
+        assert_eq!(number(report, "/live_objects"), figure("live_objects") - sum("runs") + sum("live_objects"));
+        assert_eq!(number(report, "/requests"), figure("allocs") - sum("opened") + sum("allocs"));
+        let free = |class: &serde_json::Value| {
+            let [size, slots, live] =
+                ["slot_size", "slots", "live_objects"].map(|name| class[name].as_u64().unwrap_or(0));
+            size * (slots - live)
+        };
+        assert_eq!(number(report, "/live_bytes"), figure("live_bytes") - classes.iter().map(free).sum::<u64>());
+        assert_eq!(figure("live_bytes") + figure("free_bytes"), figure("size"), "{report}");
+    }
+    // Nearly all of it was slots of 64 bytes at once.
+    let class = &full.reports[0]["classes"][3];
+    assert_eq!(class["slot_size"], 64);
+    assert!(class["peak_runs"].as_u64() > Some(15_000 / 16), "{class}");
+    assert_eq!(full.sum(&full.reports[0], "failed_full") + full.sum(&full.reports[0], "failed_fragmented"), 9);
+}
+
+#[test]
+fn a_person_can_read_what_size_classes_have() {
+    let Some(program) = compiled("cc", "small.c", "small_told", &c(&[])) else { return };
+    let outcome = program.arguments(["general"]).with("SLABFIT_STATS", "1").run_preloaded("4M");
+    let heading = outcome.stderr.lines().find(|line| line.contains("]: heap of "));
+    assert!(heading.is_some_and(|line| line.ends_with("]: heap of 4,194,304 bytes, size classes and first fit")));
+    let lines: Vec<_> = outcome.stderr.lines().skip_while(|line| !line.starts_with("  slots of")).collect();
+    let [columns, rows @ .., totals, last] = &*lines else { panic!("{outcome:#?}") };
+    let columns: Vec<_> = columns.split_whitespace().collect();
+    assert_eq!(columns, ["slots", "of", "runs", "at", "peak", "slots", "live", "allocs", "frees"]);
+    let sizes: Vec<_> = rows.iter().filter_map(|row| row.split_whitespace().next()).collect();
+    assert!(sizes.contains(&"32") && sizes.contains(&"112"), "{outcome:#?}");
+    assert!(totals.starts_with("  with slots: ") && totals.ends_with(" requests served"), "{outcome:#?}");
+    assert!(last.starts_with("  every request was served; ") && last.ends_with(" frees were refused"), "{outcome:#?}");
+    assert!(outcome.stderr.lines().all(|line| line.len() <= 80), "{outcome:#?}");
+}
+
+#[test]
 fn settings_are_followed_and_reported() {
     let Some(program) = Program::installed("env") else { return };
-    for placement in ["next", "first"] {
+    assert_eq!(program.run_preloaded("1M").reports[0]["placement"], "general");
+    for placement in ["next", "first", "general"] {
         let program = program.clone().with("SLABFIT_SLAB", "1K").with("SLABFIT_PLACEMENT", placement);
         let outcome = program.run_preloaded("1000000");
         let [report] = &*outcome.reports else { panic!("{outcome:#?}") };
@@ -40,7 +88,8 @@ fn settings_are_followed_and_reported() {
 #[test]
 fn a_person_can_read_it() {
     let Some(program) = Program::installed("env") else { return };
-    let outcome = program.with("SLABFIT_STATS", "1").with("SLABFIT_SLAB", "64").run_preloaded("256M");
+    let program = program.with("SLABFIT_STATS", "1").with("SLABFIT_SLAB", "64").with("SLABFIT_PLACEMENT", "first");
+    let outcome = program.run_preloaded("256M");
     let lines: Vec<_> = outcome.stderr.lines().collect();
     let [heading, columns, rows @ ..] = &*lines else { panic!("{outcome:#?}") };
     let name = heading.strip_prefix("slabfit: env[").and_then(|rest| rest.split_once("]: ")).map(|(_, what)| what);

@@ -62,7 +62,7 @@ fn a_rust_program_with_threads_does() {
 #[test]
 fn threads_are_told_apart_and_their_calls_stand_in_the_heaps_order() {
     let Some(threads) = compiled("cc", "threads.c", "threads_traced", &c(&[])) else { return };
-    for placement in ["first", "next"] {
+    for placement in ["general", "first", "next"] {
         let (outcome, trace) = threads.clone().with("SLABFIT_PLACEMENT", placement).recorded("threads", "64M");
         outcome.agrees_with(&trace.replays());
         assert_eq!(trace.threads(), 1 + 60 * 12);
@@ -95,6 +95,31 @@ fn a_full_heap_is_replayed_with_its_failures() {
     let Some(full) = compiled("cc", "full.c", "full_traced", &c(&[])) else { return };
     let (outcome, trace) = full.recorded("full", "1M");
     outcome.agrees_with(&trace.replays());
+}
+
+#[test]
+fn magazines_that_were_emptied_are_recorded() {
+    let Some(emptied) = compiled("cc", "emptied.c", "emptied_traced", &c(&[])) else { return };
+    let file = scratch().join("emptied.rep");
+    let outcome = emptied.with("SLABFIT_TRACE", &file).run_preloaded("1M");
+    assert_eq!((outcome.status.code(), &*outcome.text(), &*outcome.stderr), (Some(0), "", ""), "{outcome:#?}");
+    let trace = read(&file);
+    outcome.agrees_with(&trace.replays());
+    assert_eq!(trace.events().filter(|event| matches!(event, Event::Emptied)).count(), 1);
+    // Without that an object comes to lie elsewhere.
+    let text = fs::read_to_string(&file).expect("it is text").replace("#m\n", "");
+    let trace = Trace::decode(text.as_bytes(), 1 << 20).expect("a trace");
+    let ground = recorded_ground(&trace).expect("it says what it was recorded on");
+    let replay = reenact(&trace, ground, Until::Difference, &|_| ()).expect("there is such a heap");
+    assert!(replay.difference.is_some());
+}
+
+#[test]
+fn magazines_that_are_emptied_when_pages_begin_to_go_back_are_recorded() {
+    let Some(trimmed) = compiled("cc", "trimmed_small.c", "trimmed_small_traced", &c(&[])) else { return };
+    let (outcome, trace) = trimmed.arguments(["recorded"]).recorded("trimmed_small", "256M");
+    outcome.agrees_with(&trace.replays());
+    assert!(trace.events().filter(|event| matches!(event, Event::Emptied)).count() > 1);
 }
 
 #[test]
@@ -350,6 +375,9 @@ impl Outcome {
         for (name, replayed) in figures(&replay.stats) {
             assert_eq!(number(report, &name), replayed, "{name} in {report}");
         }
+        for (name, replayed) in class_figures(&replay.stats) {
+            assert_eq!(number(report, &name), replayed, "{name} in {report}");
+        }
     }
 }
 
@@ -370,6 +398,23 @@ fn figures(stats: &Stats) -> Vec<(String, u64)> {
         figures.map(|(name, figure)| (format!("/{segment}/{name}"), figure))
     };
     [of("slab", &stats.slab), of("blocks", &stats.blocks)].concat()
+}
+
+/// The same of the size classes that the heap has.
+fn class_figures(stats: &Stats) -> impl Iterator<Item = (String, u64)> {
+    let existing = stats.classes.iter().filter(|class| class.slot_size > 0).enumerate();
+    existing.flat_map(|(index, class)| {
+        let figures = [
+            ("slot_size", class.slot_size as u64),
+            ("runs", class.runs as u64),
+            ("live_objects", class.live_objects as u64),
+            ("peak_runs", class.peak_runs as u64),
+            ("opened", class.opened),
+            ("allocs", class.allocs),
+            ("frees", class.frees),
+        ];
+        figures.map(|(name, figure)| (format!("/classes/{index}/{name}"), figure))
+    })
 }
 
 pub fn read(file: &Path) -> Trace {

@@ -12,6 +12,7 @@
 //! | `#t N` | the thread (by the kernel's number) that made the calls from here on |
 //! | `#-a SIZE REASON`, `#-r ID SIZE REASON` | a request that got no memory, with `mN` and `z` as above behind the size |
 //! | `#!f PLACE FAULT`, `#!r PLACE SIZE FAULT` | an address that was refused: an offset, or `0xN` outside the heap |
+//! | `#m` | the magazines of the size classes were emptied, on which the addresses of later objects depend |
 //! | `#!i N` | so many calls were refused because a signal handler made them inside the heap |
 //! | `#fork N` | the process from here on, a child of the one before; what stands above is its parent's |
 //! | `#end` | the process came to its exit |
@@ -43,7 +44,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
 use slabfit::{AllocError, InvalidFree, RawLock, ReallocError, Reason, Reentered};
-use slabfit_linux::{FutexLock, Output};
+use slabfit_linux::{FutexLock, Output, Placement};
 
 use crate::heap::HEAP;
 use crate::libc;
@@ -192,6 +193,25 @@ pub(crate) fn realloc(
     }
     recorded(resize, |recorder, answer, lines| recorder.resized(address, size, *answer, lines))
         .unwrap_or(Err(interrupted(address).into()))
+}
+
+/// Empties the magazines of the size classes, if the heap has any, and records that.
+#[cold]
+pub(crate) fn empty_magazines() {
+    if HEAP.placement() != Placement::General {
+        return;
+    }
+    let empty = || HEAP.empty_magazines();
+    if !is_on() {
+        // A signal handler that has interrupted the heap leaves them as they are.
+        let _ = empty();
+        return;
+    }
+    recorded(empty, |_, emptied, lines| {
+        if emptied.is_ok() {
+            lines.text("#m");
+        }
+    });
 }
 
 fn interrupted(address: usize) -> InvalidFree {

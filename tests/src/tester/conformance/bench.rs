@@ -148,7 +148,7 @@ impl<'a> Bench<'a> {
     pub fn picture(&self) -> String {
         let Some(session) = &self.session else { return String::new() };
         let picture = session.draw(self.live.values().map(|&(object, _)| object), WIDTH);
-        format!("\nslab     {}\nnext fit {}", picture.slab.cells, picture.next_fit.cells)
+        format!("\nslab   {}\nblocks {}", picture.slab.cells, picture.blocks.cells)
     }
 
     fn verify(&self, object: Object, id: u64) -> Result<(), Failure> {

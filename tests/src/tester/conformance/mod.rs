@@ -24,6 +24,20 @@ pub enum Holds {
     Always,
     /// Under next fit, which is what `Mem_Init` gives.
     UnderNextFit,
+    /// Where blocks serve every request that is not the slab's.
+    WithoutClasses,
+}
+
+impl Holds {
+    /// Whether it describes `placement`.
+    #[must_use]
+    pub fn under(self, placement: Placement) -> bool {
+        match self {
+            Self::Always => true,
+            Self::UnderNextFit => placement == Placement::NextFit,
+            Self::WithoutClasses => placement != Placement::General,
+        }
+    }
 }
 
 /// One claim of the contract.
@@ -51,6 +65,10 @@ pub struct Given {
 impl Scenario {
     const fn always(claim: &'static str, run: fn(&mut Bench<'_>) -> Result<(), Failure>) -> Self {
         Self { claim, holds: Holds::Always, run }
+    }
+
+    const fn without_classes(claim: &'static str, run: fn(&mut Bench<'_>) -> Result<(), Failure>) -> Self {
+        Self { claim, holds: Holds::WithoutClasses, run }
     }
 
     const fn next_fit(claim: &'static str, run: fn(&mut Bench<'_>) -> Result<(), Failure>) -> Self {

@@ -14,7 +14,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::always("a size is rounded up to whole pages, and all of them are used", whole_pages),
     Scenario::always("of 1 MiB the slab has 262,144 bytes and next fit has 786,432", one_mebibyte),
     Scenario::always("the largest request takes all of next fit, and a byte more is NULL", largest_request),
-    Scenario::always("objects of the slab size fill both segments to the end", filled_with_slab_objects),
+    Scenario::without_classes("objects of the slab size fill both segments to the end", filled_with_slab_objects),
 ];
 
 fn before_init(bench: &mut Bench<'_>) -> Result<(), Failure> {

@@ -1,0 +1,82 @@
+//! What a heap with a handle is to be like, as C says it: by flags, or by a struct.
+#![deny(unsafe_code)]
+
+use core::ffi::{c_int, c_void};
+
+use slabfit::Config;
+use slabfit_linux::Placement;
+
+use crate::errno::{Answer, Failure};
+
+/// `mem_heap_create`: first fit in place of next fit.
+pub const MEM_FIRST_FIT: c_int = 1;
+/// Wrong addresses and damage also go to standard error, as those of the process's heap do.
+pub const MEM_REPORT: c_int = 2;
+
+/// `struct mem_heap_options`: the policy that suits most programs.
+pub const MEM_POLICY_DEFAULT: c_int = 0;
+/// Next fit.
+pub const MEM_POLICY_NEXT_FIT: c_int = 1;
+/// First fit.
+pub const MEM_POLICY_FIRST_FIT: c_int = 2;
+/// Size classes in front of first fit.
+pub const MEM_POLICY_GENERAL: c_int = 3;
+
+/// `struct mem_heap_options`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct HeapOptions {
+    pub(crate) size: usize,
+    slab_size: usize,
+    slab_bytes: usize,
+    pub(crate) buffer: *mut c_void,
+    policy: c_int,
+    flags: c_int,
+    reserved: [usize; 4],
+}
+
+/// What a heap is to be like.
+#[derive(Clone, Copy)]
+pub(crate) struct Options {
+    pub(crate) config: Config,
+    pub(crate) placement: Placement,
+    pub(crate) reports: bool,
+}
+
+impl Options {
+    /// By the flags of the functions that have no struct.
+    pub(crate) fn of_flags(slab_size: usize, flags: c_int) -> Answer<Self> {
+        if flags & !(MEM_FIRST_FIT | MEM_REPORT) != 0 {
+            return Err(Failure::INVALID);
+        }
+        let placement = if flags & MEM_FIRST_FIT == 0 { Placement::NextFit } else { Placement::FirstFit };
+        Ok(Self { config: Config::new(slab_size), placement, reports: flags & MEM_REPORT != 0 })
+    }
+
+    /// By a struct. What this library does not know is refused: it would not be what was asked for.
+    pub(crate) fn of_struct(asked: &HeapOptions) -> Answer<Self> {
+        let placement = match asked.policy {
+            MEM_POLICY_DEFAULT | MEM_POLICY_GENERAL => Placement::General,
+            MEM_POLICY_NEXT_FIT => Placement::NextFit,
+            MEM_POLICY_FIRST_FIT => Placement::FirstFit,
+            _ => return Err(Failure::INVALID),
+        };
+        if asked.flags & !MEM_REPORT != 0 || asked.reserved != [0; 4] {
+            return Err(Failure::INVALID);
+        }
+        Ok(Self { config: asked.config()?, placement, reports: asked.flags & MEM_REPORT != 0 })
+    }
+}
+
+impl HeapOptions {
+    fn config(&self) -> Answer<Config> {
+        match (self.slab_size, self.slab_bytes) {
+            (0, 0) => Ok(Config::without_slab()),
+            (slab_size, 0) => Ok(Config::new(slab_size)),
+            // A slab without slots, or nothing beside it.
+            (0, _) => Err(Failure::INVALID),
+            (_, bytes) if bytes >= self.size => Err(Failure::INVALID),
+            (slab_size, bytes) => Ok(Config::new(slab_size).slab_bytes(bytes)),
+        }
+    }
+}
