@@ -18,7 +18,7 @@ use crate::lock::NoLock;
 use crate::memory::{Memory, RegionArray};
 use crate::policy::General;
 use crate::stats::CLASSES;
-use crate::units::{BITS, GRANULE};
+use crate::units::{BITS, GRANULE, Offset};
 use crate::walk::{Kind, State};
 
 type GeneralHeap<'a> = Heap<'a, NoLock, General>;
@@ -317,5 +317,41 @@ fn two_slots_of_a_magazine_that_are_the_same_are_reported() {
             });
         }
         assert!(tried > 8, "{tried} classes");
+    });
+}
+
+/// Only destroyed bookkeeping names such a slot.
+#[test]
+fn a_slot_that_reaches_beyond_the_segment_is_not_handed_out() {
+    with_busy_heap(|heap| {
+        let end = heap.segment(Segment::Blocks).end;
+        let last = ((end - heap.segment(Segment::Blocks).start) / GRANULE) as u32 - 1;
+        for class in (0..CLASSES).filter(|class| classes(heap, |classes| classes.held(*class)) > 1) {
+            let newest = 3 + classes(heap, |classes| classes.held(class));
+            for wrong in [last, last + 1, u32::MAX] {
+                classes(heap, |classes| *classes.magazine_mut(class).unwrap().field_mut(newest).unwrap() = wrong);
+                let object = heap.alloc(slot_size(class)).unwrap().addr().get();
+                assert!(object + slot_size(class) <= end, "{object:#x} of {} bytes", slot_size(class));
+                // What was taken off is put there again.
+                classes(heap, |classes| {
+                    *classes.magazine_mut(class).unwrap().field_mut(0).unwrap() = newest as u32 - 3
+                });
+            }
+        }
+    });
+}
+
+/// As if another thread had taken slots off it since it was found full.
+#[test]
+fn a_magazine_that_has_room_again_gives_nothing_back() {
+    with_heap(300_000, Config::without_slab(), |heap| {
+        let slots: Vec<_> = (0..20).map(|_| heap.alloc(64).unwrap().addr().get()).collect();
+        let base = heap.segment(Segment::Blocks).start;
+        for slot in slots {
+            let held = classes(heap, |classes| classes.held(3));
+            heap.lock_blocks().unwrap().free_object(Offset::of_byte(slot - base)).unwrap();
+            assert_eq!(classes(heap, |classes| classes.held(3)), held + 1);
+            heap.check().unwrap();
+        }
     });
 }
