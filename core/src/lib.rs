@@ -216,6 +216,7 @@ mod bits;
 mod max_tree;
 mod maxima;
 mod block_map;
+mod size_class;
 mod classes;
 mod policy;
 mod blocks;

@@ -4,9 +4,10 @@
 use core::ptr::NonNull;
 
 use crate::blocks::Blocks;
-use crate::classes::{Classes, HALF, InRun, MayHave, class_for};
+use crate::classes::{Classes, HALF, InRun, MayHave};
 use crate::error::{AllocError, Reason};
 use crate::policy::Policy;
+use crate::size_class::class_for;
 use crate::units::{GRANULE, Granules, Offset, Resize};
 
 impl<'a, P: Policy> Blocks<'a, P> {
