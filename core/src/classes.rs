@@ -357,9 +357,10 @@ impl<'a> Classes<'a> {
         magazine.out = magazine.out.wrapping_add(count as u32);
         let bit = self.bit_in_open(class, run);
         if left {
-            self.open.set(bit)
-        } else {
-            self.open.clear(bit)
+            self.open.set(bit);
+        } else if self.open.contains(bit) {
+            // Not without the question: a write would make a page of the tree resident.
+            self.open.clear(bit);
         }
         Some(())
     }
