@@ -12,7 +12,8 @@ pub struct Stats {
     pub blocks: SegmentStats,
     /// The figures of each size class, by slot size; all 0 under a policy without classes.
     pub classes: [ClassStats; CLASSES],
-    /// Requests for a slot that were passed on because none was free: by the slab, and by a size class to a block.
+    /// Requests for a slot that were passed on because none was free: by the slab, and by a size class to a block. A request may
+    /// count twice.
     pub spilled: u64,
     /// Refused frees and reallocs of addresses that lie in neither segment.
     pub refused_outside: u64,

@@ -3,6 +3,9 @@
 //! ```text
 //! | guard | heap pages | guard | bookkeeping pages | guard |
 //! ```
+//! The heap starts at a multiple of 8 KiB, the longest run of a size class, so that a program's requests are served at the same places
+//! wherever the kernel maps it.
+//!
 //! One reservation without access, of which the two parts are then made accessible. A write that runs past either end of
 //! the heap stops at a guard, and nothing in the heap is near enough to the bookkeeping to reach it by accident.
 //!
@@ -39,8 +42,11 @@ pub enum SystemError {
 pub struct Mapping {
     start: NonNull<c_void>,
     page: usize,
+    /// Bytes before the heap: a guard.
+    front: usize,
     heap: usize,
     bookkeeping: usize,
+    whole: usize,
 }
 
 // SAFETY: a mapping belongs to the process and not to the thread that made it, and no other value names this one.
@@ -58,12 +64,13 @@ impl Mapping {
         let page = page_size()?;
         let heap = heap.checked_next_multiple_of(page).ok_or(SystemError::OutOfMemory)?;
         let bookkeeping = bookkeeping.checked_next_multiple_of(page).ok_or(SystemError::OutOfMemory)?;
-        let whole = heap.checked_add(bookkeeping).and_then(|both| both.checked_add(page * GUARDS));
+        let whole = heap.checked_add(bookkeeping).and_then(|both| both.checked_add(page * GUARDS + ALIGNMENT));
         // Past isize::MAX, which some 32-bit kernels would still map, a pointer could not be moved across it.
         let whole = whole.filter(|&bytes| isize::try_from(bytes).is_ok()).ok_or(SystemError::OutOfMemory)?;
         let start = reserve(whole)?;
         // Owned from here on: whichever step fails, dropping it unmaps all.
-        let mapping = Self { start, page, heap, bookkeeping };
+        let front = (start.addr().get() + page).next_multiple_of(ALIGNMENT) - start.addr().get();
+        let mapping = Self { start, page, front, heap, bookkeeping, whole };
         open(mapping.heap())?;
         open(mapping.bookkeeping())?;
         Ok(mapping)
@@ -71,12 +78,12 @@ impl Mapping {
 
     /// The heap's bytes.
     pub fn heap(&self) -> NonNull<[u8]> {
-        self.part(self.page, self.heap)
+        self.part(self.front, self.heap)
     }
 
     /// The bookkeeping's bytes.
     pub fn bookkeeping(&self) -> NonNull<[u8]> {
-        self.part(self.page + self.heap + self.page, self.bookkeeping)
+        self.part(self.front + self.heap + self.page, self.bookkeeping)
     }
 
     /// Bytes of a page.
@@ -87,15 +94,11 @@ impl Mapping {
     /// The addresses of all of it, guard pages included.
     pub fn addresses(&self) -> Range<usize> {
         let start = self.start.addr().get();
-        start..start + self.len()
-    }
-
-    fn len(&self) -> usize {
-        self.heap + self.bookkeeping + self.page * GUARDS
+        start..start + self.whole
     }
 
     fn part(&self, offset: usize, len: usize) -> NonNull<[u8]> {
-        // SAFETY: `new` reserved `len()` bytes from `start` on, and both parts lie inside them.
+        // SAFETY: `new` reserved `whole` bytes from `start` on, and both parts lie inside them.
         let first = unsafe { self.start.byte_add(offset) };
         NonNull::slice_from_raw_parts(first.cast(), len)
     }
@@ -105,7 +108,7 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: the pages are this value's alone, and whoever made pointers into them was told by `heap` and
         // `bookkeeping`, which hand out raw ones, that they end with it.
-        let unmapped = unsafe { munmap(self.start.as_ptr(), self.len()) };
+        let unmapped = unsafe { munmap(self.start.as_ptr(), self.whole) };
         // It fails only where the kernel has no memory left to note that a neighbour became two; the pages then stay.
         let _ = unmapped;
     }
@@ -113,6 +116,9 @@ impl Drop for Mapping {
 
 /// In front of the heap, between the heap and its bookkeeping, and behind.
 const GUARDS: usize = 3;
+
+/// What the heap's address is a multiple of.
+const ALIGNMENT: usize = 8192;
 
 /// What may be done to a guard.
 const CLOSED: ProtFlags = ProtFlags::empty();
@@ -143,7 +149,14 @@ pub(crate) fn page_size() -> Result<usize, SystemError> {
 pub(crate) fn page_size() -> Result<usize, SystemError> {
     const SMALLEST: usize = 4096;
     const LARGEST: usize = 256 * 1024;
-    let probe = Mapping { start: reserve(2 * LARGEST)?, page: 0, heap: 2 * LARGEST, bookkeeping: 0 };
+    let probe = Mapping {
+        start: reserve(2 * LARGEST)?,
+        page: 0,
+        front: 0,
+        heap: 2 * LARGEST,
+        bookkeeping: 0,
+        whole: 2 * LARGEST,
+    };
     let mut size = SMALLEST;
     while size < LARGEST {
         let rest = probe.part(size, LARGEST);
