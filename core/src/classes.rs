@@ -148,15 +148,13 @@ const fn words_of(granules: Granules) -> usize {
     granules.count().div_ceil(BITS) as usize
 }
 
-/// Returns the first bit in `open` of the classes from `class` on, where there are so many KiB.
+/// Returns the first bit in `open` of the classes from `class` on, where there are so many KiB, a multiple of 8.
 const fn first_bit(class: usize, kibs: u32) -> u32 {
-    let group = class / GROUP;
-    let (mut bits, mut before) = (0u32, 0);
-    while before < group {
-        bits = bits.wrapping_add(kibs.wrapping_shr(before as u32).wrapping_mul(GROUP as u32));
-        before = before.wrapping_add(1);
-    }
-    bits.wrapping_add(kibs.wrapping_shr(group as u32).wrapping_mul((class % GROUP) as u32))
+    let (group, in_group) = ((class / GROUP) as u32, (class % GROUP) as u32);
+    // A class of group g has kibs / 2^g bits, and those of the groups before have 4 * (1 + 1/2 + .. ) * kibs.
+    let all = kibs.wrapping_mul(const { 2 * GROUP as u32 });
+    let before = all.wrapping_sub(all.wrapping_shr(group));
+    before.wrapping_add(kibs.wrapping_shr(group).wrapping_mul(in_group))
 }
 
 impl<'a> Classes<'a> {
