@@ -55,7 +55,7 @@ pub(crate) struct InRun {
     pub(crate) class: usize,
     /// The run's first KiB.
     pub(crate) run: u32,
-    /// The slot that it lies in, or one behind the last.
+    /// The slot that it lies in, or one after the last.
     pub(crate) slot: u32,
     /// Whether it is the slot's first byte.
     is_start: bool,
@@ -248,7 +248,7 @@ impl<'a> Classes<'a> {
         Some(())
     }
 
-    /// Returns the KiB that `at` lies in. In bytes of a word: the sum may not fit an offset.
+    /// Returns the KiB that `at` lies in. As a `usize`: the sum may not fit an offset.
     #[inline(always)]
     fn kib(&self, at: Offset) -> usize {
         (at.index() as usize).wrapping_add(self.skew.count() as usize) / PER_KIB
