@@ -35,8 +35,9 @@ struct Step {
     len: usize,
 }
 
+/// Guards, and what is there to start the heap at a multiple of 8 KiB.
 fn reservation(heap: usize, bookkeeping: usize) -> Step {
-    Step { call: libc::SYS_mmap, len: heap + bookkeeping + 3 * PAGE }
+    Step { call: libc::SYS_mmap, len: heap + bookkeeping + 3 * PAGE + 8192 }
 }
 
 fn opening(len: usize) -> Step {
