@@ -7,19 +7,19 @@ use std::boxed::Box;
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
-use super::{Random, fill};
+use super::{Random, fill, with_bookkeeping};
 use crate::bookkeeping_size;
 use crate::check::Violation;
 use crate::classes::{Classes, Magazine, MayHave};
-use crate::error::{InitError, Reason};
+use crate::error::{InitError, InvalidFree, ReallocError, Reason};
 use crate::heap::Heap;
 use crate::layout::{Config, Segment};
 use crate::lock::NoLock;
-use crate::memory::{Memory, RegionArray};
+use crate::memory::{ALIGNMENT, Memory, RegionArray};
 use crate::policy::General;
 use crate::size_class::{class_for, slot_size};
 use crate::stats::CLASSES;
-use crate::units::{BITS, GRANULE, Offset};
+use crate::units::{BITS, GRANULE, Granules, Offset};
 use crate::walk::{Kind, State};
 
 type GeneralHeap<'a> = Heap<'a, NoLock, General>;
@@ -70,6 +70,7 @@ fn a_class_exists_where_its_run_is_at_most_a_32nd_of_the_segment() {
             let exist = heap.stats().unwrap().classes.iter().filter(|class| class.slot_size > 0).count();
             let fewer = if fewer > 0 && kib.is_power_of_two() { 4 } else { 0 };
             assert_eq!(exist, classes - fewer.min(classes), "{size} bytes");
+            assert_eq!(self::classes(&heap, |classes| classes.count()), exist, "{size} bytes");
         }
     }
 }
@@ -96,6 +97,41 @@ fn the_bookkeeping_that_is_asked_for_suffices_wherever_it_lies_and_no_less_does(
                     assert_eq!(made.unwrap().check(), Ok(()));
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn the_classes_take_what_they_say_and_no_less() {
+    for kib in [32, 33, 64, 130, 256, 700] {
+        let size = Granules::from_bytes_floor(kib * 1024);
+        // The footprint holds what aligning takes, which here is nothing.
+        let bytes = Classes::footprint(size) - (ALIGNMENT - 1);
+        let made = |bytes| {
+            with_bookkeeping(bytes, |memory| {
+                let mut new = Classes::EMPTY;
+                new.set_up(0, size, memory).is_some()
+            })
+        };
+        assert_eq!([made(bytes), made(bytes - 1)], [true, false], "{kib} KiB");
+    }
+    assert_eq!(Classes::footprint(Granules::from_bytes_floor(31 * 1024)), 0);
+}
+
+#[test]
+fn the_classes_know_each_kib_that_the_segment_may_lie_in_and_few_more() {
+    for kib in [32, 33, 64, 130, 256, 700] {
+        for more in [0, GRANULE, 1024 - GRANULE] {
+            let size = kib * 1024 + more;
+            with_bookkeeping(Classes::footprint(Granules::from_bytes_floor(size)), |memory| {
+                let mut classes = Classes::EMPTY;
+                classes.set_up(0, Granules::from_bytes_floor(size), memory).unwrap();
+                let longest = Classes::run_length(classes.count() - 1).bytes();
+                // It starts a granule before a multiple of the longest run at worst.
+                let touched = (longest - GRANULE + size).div_ceil(1024);
+                let known = classes.kibs() as usize;
+                assert!((touched..touched + 9).contains(&known), "{known} KiB for {size} bytes");
+            });
         }
     }
 }
@@ -144,10 +180,13 @@ fn step(heap: &GeneralHeap<'_>, record: &mut Record, random: &mut Random, growin
         4..20 => {
             let Some(old) = record.any(random) else { return };
             // SAFETY: nobody uses the object.
-            if let Ok(new) = unsafe { heap.realloc(pointer(heap, old), size) } {
-                record.0.remove(&old);
-                assert!(usable(new.as_ptr()) >= size);
-                record.add(new.addr().get(), usable(new.as_ptr()));
+            match unsafe { heap.realloc(pointer(heap, old), size) } {
+                Ok(new) => {
+                    record.0.remove(&old);
+                    assert!(usable(new.as_ptr()) >= size);
+                    record.add(new.addr().get(), usable(new.as_ptr()));
+                }
+                Err(error) => assert!(matches!(error, ReallocError::Alloc(_)), "{old:#x} is live: {error}"),
             }
         }
         at if at < 20 + growing => {
@@ -214,6 +253,141 @@ fn a_slot_has_the_alignment_of_its_size() {
             assert_eq!(found, if own == GRANULE / 2 { None } else { Some(Kind::Block) }, "twice {own}");
         }
         heap.check().unwrap();
+    });
+}
+
+#[test]
+fn a_wrong_address_in_a_run_is_refused_with_its_reason_and_counted() {
+    with_heap(1_000_000, Config::without_slab(), |heap| {
+        for (class, size) in SIZES.into_iter().enumerate() {
+            let objects: Vec<_> = (0..3).map(|_| heap.alloc(size).unwrap().addr().get()).collect();
+            freed(heap, objects[1]).unwrap();
+            let run = Classes::run_length(class).bytes();
+            let end = objects[0] / run * run + run;
+            let behind_slots = (end - run + run / size * size..end).step_by(GRANULE);
+            let inside = |slot: usize| (slot + GRANULE..slot + size).step_by(GRANULE);
+            let wrong = (inside(objects[0]).chain(behind_slots).map(|at| (at, Reason::NotAStart)))
+                .chain(inside(objects[1]).chain([objects[1]]).map(|at| (at, Reason::DoubleFree)));
+            for (address, reason) in wrong {
+                let before = heap.stats().unwrap().blocks.refused_frees;
+                let refused = InvalidFree { address, reason };
+                assert_eq!(heap.usable_size(pointer(heap, address)), Err(refused), "{size} bytes");
+                assert_eq!(freed(heap, address), Err(reason), "{size} bytes");
+                // SAFETY: nobody uses what lies there.
+                let moved = unsafe { heap.realloc(pointer(heap, address), size) };
+                assert_eq!(moved, Err(ReallocError::InvalidFree(refused)), "{size} bytes");
+                assert_eq!(heap.stats().unwrap().blocks.refused_frees, before + 2);
+            }
+            heap.check().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_slot_stays_where_it_is_if_the_same_class_serves_its_new_size_and_keeps_its_bytes_if_not() {
+    with_heap(1_000_000, Config::without_slab(), |heap| {
+        let sizes = [0, 1, 15, 17, 40, 513, 600, 3000];
+        let sizes: Vec<usize> = SIZES.into_iter().chain(SIZES.map(|size| size + 1)).chain(sizes).collect();
+        for &old_size in &sizes {
+            for &size in &sizes {
+                let old = heap.alloc(old_size).unwrap();
+                let usable = heap.usable_size(old.as_ptr()).unwrap();
+                // SAFETY: the object has so many bytes, and nobody else uses it.
+                unsafe { old.as_ptr().write_bytes(0x5A, usable) };
+                // SAFETY: nobody uses the old object afterwards.
+                let new = unsafe { heap.realloc(old.as_ptr(), size) }.unwrap();
+                if class_for(old_size).is_some() {
+                    let stays = class_for(old_size) == class_for(size);
+                    assert_eq!(new == old, stays, "{old_size} bytes to {size}");
+                }
+                let in_class = class_for(size).map(|class| Ok(SIZES[class]));
+                assert!(
+                    in_class.is_none_or(|slot| heap.usable_size(new.as_ptr()) == slot),
+                    "{old_size} bytes to {size}"
+                );
+                // SAFETY: so many bytes of it were written, before it moved or since.
+                let kept = unsafe { core::slice::from_raw_parts(new.as_ptr(), usable.min(size)) };
+                assert!(kept.iter().all(|byte| *byte == 0x5A), "{old_size} bytes to {size}");
+                freed(heap, new.addr().get()).unwrap();
+            }
+        }
+        one_gap_is_left(heap);
+    });
+}
+
+#[test]
+fn a_slot_that_is_given_the_size_of_the_slabs_slots_moves_there_while_the_slab_has_one() {
+    with_heap(300_000, Config::new(64).slab_bytes(64), |heap| {
+        let [first, second] = [(); 2].map(|()| heap.alloc(32).unwrap());
+        for (object, segment) in [(first, Segment::Slab), (second, Segment::Blocks)] {
+            // SAFETY: nobody uses the old object afterwards.
+            let moved = unsafe { heap.realloc(object.as_ptr(), 64) }.unwrap();
+            assert!(heap.segment(segment).contains(&moved.addr().get()), "{segment:?}");
+            assert_eq!(heap.usable_size(moved.as_ptr()), Ok(64));
+        }
+        heap.check().unwrap();
+    });
+}
+
+#[test]
+fn the_lowest_run_with_a_free_slot_is_used_before_a_new_one_is_opened() {
+    with_heap(300_000, Config::without_slab(), |heap| {
+        for size in SIZES {
+            let objects: Vec<_> = (0..150).map(|_| heap.alloc(size).unwrap().addr().get()).collect();
+            let opened = heap.stats().unwrap().blocks.allocs;
+            let gone = [140, 3, 70, 100, 20].map(|nth| objects[nth]);
+            gone.into_iter().for_each(|object| freed(heap, object).unwrap());
+            heap.empty_magazines().unwrap();
+            let again: Vec<_> = (0..5).map(|_| heap.alloc(size).unwrap().addr().get()).collect();
+            assert_eq!(again, [3, 20, 70, 100, 140].map(|nth| objects[nth]), "{size} bytes");
+            assert_eq!(heap.stats().unwrap().blocks.allocs, opened, "{size} bytes");
+            objects.into_iter().for_each(|object| freed(heap, object).unwrap());
+            one_gap_is_left(heap);
+        }
+    });
+}
+
+/// Another thread may have taken slots out of the magazine since it was found full.
+#[test]
+fn a_magazine_that_has_room_again_when_a_slot_is_freed_gives_nothing_back() {
+    with_heap(300_000, Config::without_slab(), |heap| {
+        let object = heap.alloc(16).unwrap().addr().get();
+        let held = classes(heap, |classes| classes.held(0));
+        let offset = Offset::of_byte(object - heap.base().unwrap().addr().get());
+        heap.lock_blocks().unwrap().free_object(offset).unwrap();
+        assert_eq!(classes(heap, |classes| classes.held(0)), held + 1);
+        assert_eq!(heap.alloc(16).unwrap().addr().get(), object);
+    });
+}
+
+#[test]
+fn the_slot_after_the_middle_of_another_is_found_from_its_start_on() {
+    with_heap(300_000, Config::without_slab(), |heap| {
+        let [first, second] = [(); 2].map(|()| heap.alloc(48).unwrap().addr().get());
+        let base = heap.base().unwrap().addr().get();
+        for (at, expected) in [(first, first), (first + GRANULE, second), (first + 2 * GRANULE, second)] {
+            let found = classes(heap, |classes| {
+                let slot = classes.find(Offset::of_byte(at - base)).unwrap().or_next();
+                (classes.live(&slot), classes.place(&slot).unwrap().0)
+            });
+            assert_eq!(found, (Ok(()), Offset::of_byte(expected - base)));
+        }
+    });
+}
+
+/// Whoever walks over a heap lets go of it between two steps.
+#[test]
+fn a_walk_goes_on_with_the_next_slot_where_a_run_of_larger_slots_has_come_to_lie() {
+    with_heap(300_000, Config::without_slab(), |heap| {
+        let small = heap.alloc(16).unwrap().addr().get();
+        let mut walk = heap.blocks_in(Segment::Blocks).map(|block| (block.address, block.size));
+        assert!(walk.by_ref().any(|(address, _)| address == small + 16));
+        freed(heap, small).unwrap();
+        heap.empty_magazines().unwrap();
+        let large = heap.alloc(48).unwrap().addr().get();
+        assert_eq!(large, small, "the new run lies where the old one did");
+        // The walk was to go on at 32 bytes, which is inside the first slot.
+        assert_eq!(walk.next(), Some((large + 48, 48)));
     });
 }
 

@@ -7,15 +7,25 @@ use core::{ptr, slice};
 use cortex_m_semihosting::hprintln;
 use slabfit::AllocError::{self, Fragmented, Full};
 use slabfit::Reason::{self, DoubleFree, Misaligned, NeverAllocated, NotAStart, OutsideHeap};
-use slabfit::{Config, FirstFit, GRANULE, Heap, Memory, NextFit, Policy, RegionArray, StaticArray, bookkeeping_size};
+use slabfit::{
+    CLASSES, ClassStats, Config, FirstFit, GRANULE, General, Heap, Memory, NextFit, Policy, RegionArray, StaticArray,
+    bookkeeping_size,
+};
 
 use crate::masked::Masked;
 
 // As in build.rs.
 const HEAP_SIZE: usize = 16 << 10;
 const SLAB_SIZE: usize = 64;
+const CONFIG: Config = Config::new(SLAB_SIZE);
+/// The slab leaves 32 KiB to the blocks, for which there are the classes of up to 64 bytes; and it ends beside a multiple of a run.
+const HEAP_SIZE_WITH_CLASSES: usize = 33 << 10;
+const CONFIG_WITH_CLASSES: Config = CONFIG.slab_bytes(1000);
 
-static REGION: StaticArray<HEAP_SIZE, Masked> = StaticArray::new();
+/// Bytes of a run of these classes. The heap starts at a multiple of it, as the model's does.
+const RUN: usize = 1 << 10;
+
+static REGION: StaticArray<{ HEAP_SIZE_WITH_CLASSES + RUN }, Masked> = StaticArray::new();
 
 /// What to do, and the model's answer to it. Addresses count from the heap's first byte.
 pub enum Step {
@@ -24,19 +34,18 @@ pub enum Step {
     /// Address, size, alignment.
     Realloc(u16, u16, u8, Result<u16, AllocError>),
     /// Address, which may be any.
-    Free(i16, Result<(), Reason>),
+    Free(i32, Result<(), Reason>),
     /// Where the rover stands, if there is one.
     Check(Option<u16>),
+    EmptyMagazines,
 }
 
 mod programs {
     use super::*;
-    use Step::{Alloc, Check, Free, Realloc};
+    use Step::{Alloc, Check, EmptyMagazines, Free, Realloc};
 
     include!(concat!(env!("OUT_DIR"), "/programs.rs"));
 }
-
-const CONFIG: Config = Config::new(SLAB_SIZE);
 
 // What the documentation of slabfit says of this target, beside core/tests/figures.rs: 4.6%, guard included, and two sizes.
 const _: () = {
@@ -46,32 +55,42 @@ const _: () = {
     assert!(size_of::<StaticArray<4096>>() - 4096 == 384);
 };
 
-/// Runs both programs in the same memory, one after the other.
+/// Runs all programs in the same memory, one after the other.
 pub fn run() {
-    let region = REGION.take().expect("nobody has asked before");
-    run_under::<NextFit>("next fit", region, programs::NEXT_FIT, |heap| heap.rover().expect("nobody is in the heap"));
-    run_under::<FirstFit>("first fit", region, programs::FIRST_FIT, |_| None);
+    let array = REGION.take().expect("nobody has asked before");
+    let start = array.as_ptr().align_offset(RUN);
+    let region = &mut array[start..][..HEAP_SIZE_WITH_CLASSES];
+    let rover = |heap: &Heap<'_, Masked, NextFit>| heap.rover().expect("nobody is in the heap");
+    run_under("next fit", &mut region[..HEAP_SIZE], CONFIG, programs::NEXT_FIT, rover);
+    run_under::<FirstFit>("first fit", &mut region[..HEAP_SIZE], CONFIG, programs::FIRST_FIT, |_| None);
+    let classes = run_under::<General>("general", region, CONFIG_WITH_CLASSES, programs::GENERAL, |_| None);
+    // Every class that exists has had a run, and most of them had more than one.
+    assert!(classes.iter().all(|class| (class.slot_size > 0) == (class.opened > 0)), "{classes:?}");
+    assert!(classes.iter().map(|class| class.opened).sum::<u64>() > 10, "{classes:?}");
 }
 
+/// Runs a program, and returns the figures of the size classes.
 fn run_under<P: Policy>(
     name: &str,
     region: &mut [MaybeUninit<u8>],
+    config: Config,
     program: &[Step],
     rover: fn(&Heap<'_, Masked, P>) -> Option<usize>,
-) {
-    // As many bytes as either policy needs.
-    const BOOKKEEPING: usize = bookkeeping_size::<NextFit>(HEAP_SIZE, CONFIG);
-    const { assert!(bookkeeping_size::<P>(HEAP_SIZE, CONFIG) <= BOOKKEEPING) };
+) -> [ClassStats; CLASSES] {
+    // As many bytes as the largest heap needs.
+    const BOOKKEEPING: usize = bookkeeping_size::<General>(HEAP_SIZE_WITH_CLASSES, CONFIG_WITH_CLASSES);
     let mut bookkeeping = RegionArray::<BOOKKEEPING>::new();
     let memory = Memory::with_bookkeeping(region, bookkeeping.as_mut());
-    let heap: Heap<'_, Masked, P> = Heap::from_memory(memory, CONFIG).expect("the memory is enough");
+    let heap: Heap<'_, Masked, P> = Heap::from_memory(memory, config).expect("the memory is enough");
     for (number, step) in program.iter().enumerate() {
         run_step(&heap, number, step, rover);
     }
+    heap.empty_magazines().expect("nobody is in the heap");
     let stats = heap.stats().expect("nobody is in the heap");
     assert_eq!((stats.slab.live_objects, stats.blocks.live_objects), (0, 0));
     assert_eq!(stats.blocks.free_blocks, 1, "freeing everything leaves one free block");
     hprintln!("{}: {} steps as the model says", name, program.len());
+    stats.classes
 }
 
 fn run_step<P: Policy>(
@@ -103,7 +122,7 @@ fn run_step<P: Policy>(
             }
         }
         Step::Free(at, expected) => {
-            let object = base.wrapping_offset(at.into());
+            let object = base.wrapping_offset(at as isize);
             if expected.is_ok() {
                 verify(heap, object, number);
             }
@@ -111,6 +130,7 @@ fn run_step<P: Policy>(
             let freed = unsafe { heap.free(object) };
             assert_eq!(freed.map_err(|wrong| wrong.reason), expected, "step {number}");
         }
+        Step::EmptyMagazines => heap.empty_magazines().expect("nobody is in the heap"),
         Step::Check(at) => {
             assert_eq!(rover(heap).map(|rover| offset(ptr::without_provenance(rover))), at, "step {number}");
             assert_eq!(heap.check(), Ok(()), "step {number}");

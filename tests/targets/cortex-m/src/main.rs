@@ -15,7 +15,7 @@ use cortex_m_rt::entry;
 use cortex_m_semihosting::{debug, hprintln};
 use slabfit::{Config, CriticalSectionLock, StaticArray, StaticHeap};
 
-static ARRAY: StaticArray<{ 24 << 10 }, CriticalSectionLock> = StaticArray::new();
+static ARRAY: StaticArray<{ 16 << 10 }, CriticalSectionLock> = StaticArray::new();
 
 /// The program's allocator. A handler may use it, as its lock masks interrupts.
 #[global_allocator]
