@@ -156,7 +156,7 @@ fn a_cxx_program_runs_unchanged_and_out_of_memory() {
     let options = ["-std=c++17", "-O1", "-pthread", "-Wall", "-Wextra", "-Werror"].map(OsStr::new);
     let Some(program) = compiled("c++", "containers.cpp", "containers", &options) else { return };
     program.runs_unchanged("64M");
-    for heap in ["256K", "1M"] {
+    for heap in ["128K", "256K"] {
         // Two threads that end in an exception at once do not say which.
         program.runs_out_of_memory(heap, "terminate called");
     }
@@ -169,7 +169,7 @@ fn a_rust_program_runs_unchanged_and_out_of_memory() {
     let options = ["--edition=2024", "-O", "-Dwarnings"].map(OsStr::new);
     let Some(program) = compiled("rustc", "collections.rs", "collections", &options) else { return };
     program.runs_unchanged("64M");
-    for heap in ["256K", "1M"] {
+    for heap in ["128K", "256K"] {
         program.runs_out_of_memory(heap, "memory allocation of");
     }
 }
