@@ -42,4 +42,15 @@ static inline int is_filled(const void *object, int byte, size_t size)
     return 1;
 }
 
+/* Bytes that the process has in memory. */
+static inline size_t resident(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    unsigned long size, pages;
+
+    CHECK(file != NULL && fscanf(file, "%lu %lu", &size, &pages) == 2);
+    fclose(file);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
 #endif

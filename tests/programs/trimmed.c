@@ -11,15 +11,6 @@
 #define SIZE ((size_t)3000)
 #define COUNT (100 * MIB / SIZE)
 
-static size_t resident(void)
-{
-    FILE *file = fopen("/proc/self/statm", "r");
-    unsigned long size, pages;
-    CHECK(file != NULL && fscanf(file, "%lu %lu", &size, &pages) == 2);
-    fclose(file);
-    return pages * (size_t)sysconf(_SC_PAGESIZE);
-}
-
 int main(void)
 {
     char **objects = malloc(COUNT * sizeof *objects);

@@ -4,16 +4,6 @@
 
 #define MIB ((size_t)1 << 20)
 
-static size_t resident(void)
-{
-    FILE *file = fopen("/proc/self/statm", "r");
-    unsigned long size, pages;
-
-    CHECK(file != NULL && fscanf(file, "%lu %lu", &size, &pages) == 2);
-    fclose(file);
-    return pages * (size_t)sysconf(_SC_PAGESIZE);
-}
-
 static void come_and_go(size_t count)
 {
     while (count-- > 0) {

@@ -10,16 +10,6 @@ enum { MOST = 1000000, FEW = 200000 };
 
 static char *objects[MOST];
 
-static size_t resident(void)
-{
-    FILE *file = fopen("/proc/self/statm", "r");
-    unsigned long size, pages;
-
-    CHECK(file != NULL && fscanf(file, "%lu %lu", &size, &pages) == 2);
-    fclose(file);
-    return pages * (size_t)sysconf(_SC_PAGESIZE);
-}
-
 int main(int argc, char **argv)
 {
     size_t before;
