@@ -310,12 +310,6 @@ impl<'a> Classes<'a> {
         Offset::new(kib.wrapping_mul(PER_KIB as u32)).minus(self.skew)
     }
 
-    /// Returns the size of a class's slot.
-    #[inline(always)]
-    pub(crate) fn stride(class: usize) -> Granules {
-        TABLE.get(class).map_or(Granules::ZERO, |class| class.stride)
-    }
-
     /// Returns the length of a class's run.
     pub(crate) fn run_length(class: usize) -> Granules {
         Granules::new(TABLE.get(class).map_or(0, |class| class.mask.wrapping_add(1).wrapping_mul(PER_KIB as u32)))

@@ -307,7 +307,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     /// As [`alloc`](Self::alloc).
     pub fn alloc_layout_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
         let (size, alignment) = (layout.size(), layout.align());
-        let for_slab = alignment <= GRANULE && size == self.bounds.slab_size.load(Ordering::Relaxed);
+        let for_slab = self.is_for_slab(size, alignment);
         if for_slab {
             let mut slab = self.lock_slab()?;
             let zeros_from = slab.zeros_from();
@@ -444,7 +444,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         let stay = ptr.addr() & alignment.wrapping_sub(1) == 0;
         let resized = match self.locate(ptr) {
             Place::Blocks(at) => {
-                let for_slab = alignment <= GRANULE && size == self.bounds.slab_size.load(Ordering::Relaxed);
+                let for_slab = self.is_for_slab(size, alignment);
                 let blocks = self.lock_blocks().map_err(Reason::from);
                 blocks.and_then(|mut blocks| blocks.resize_object(at, size, alignment, stay, for_slab))
             }
@@ -490,6 +490,12 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
             Place::Nowhere => Err(self.misplaced(ptr)),
         };
         size.map_err(|reason| InvalidFree { address: ptr.addr(), reason })
+    }
+
+    /// Returns whether the slab is asked first for `size` bytes at a multiple of `alignment`.
+    #[inline]
+    fn is_for_slab(&self, size: usize, alignment: usize) -> bool {
+        alignment <= GRANULE && size == self.bounds.slab_size.load(Ordering::Relaxed)
     }
 
     /// Finds the segment and the granule that start at an address.

@@ -7,7 +7,7 @@ use crate::blocks::Blocks;
 use crate::classes::{Classes, HALF, InRun, MayHave};
 use crate::error::{AllocError, Reason};
 use crate::policy::Policy;
-use crate::size_class::class_for;
+use crate::size_class::{class_for, stride};
 use crate::units::{GRANULE, Granules, Offset, Resize};
 
 impl<'a, P: Policy> Blocks<'a, P> {
@@ -55,7 +55,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
             at = classes.pop(class);
         }
         // Not reached: a slot that is not all in the region, which only destroyed bookkeeping has.
-        self.region.pointer(at?, Classes::stride(class))
+        self.region.pointer(at?, stride(class))
     }
 
     /// Takes a run out of the first gap that has room for one.
@@ -159,7 +159,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
 
     /// Returns the bytes of a slot of a class that starts at `at`.
     fn slot_bytes(&self, at: Offset, class: usize) -> Result<usize, Reason> {
-        let stride = Classes::stride(class);
+        let stride = stride(class);
         // Not reached: a slot that is not all in the region, which only destroyed bookkeeping has.
         self.region.pointer(at, stride).map(|_| stride.bytes()).ok_or(Reason::NotAStart)
     }

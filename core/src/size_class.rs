@@ -70,9 +70,15 @@ static CLASS_OF_SIZE: [u8; LARGEST / 16 + 1] = [
     15,
 ];
 
+/// Returns the size of a class's slot; none if there is no such class.
+#[inline(always)]
+pub(crate) fn stride(class: usize) -> Granules {
+    TABLE.get(class).map_or(Granules::ZERO, |class| class.stride)
+}
+
 /// Returns the bytes of a class's slot; 0 if there is no such class.
 pub(crate) fn slot_size(class: usize) -> usize {
-    TABLE.get(class).map_or(0, |class| class.stride.bytes())
+    stride(class).bytes()
 }
 
 /// Returns the class for requests of `size` bytes, where 0 counts as 1, whether it exists or not.
