@@ -440,7 +440,8 @@ impl<'a, P: Policy> Blocks<'a, P> {
         }
     }
 
-    /// Frees the block whose payload starts at `at`; `None` if there is none or its header was overwritten, and nothing has changed.
+    /// Frees the block whose payload starts at `at`. Returns `None` and changes nothing if no live block does, or if its header was
+    /// overwritten.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn free_or_none(&mut self, at: Offset) -> Option<()> {
         let start = self.map.boundaries.place(at.minus(Granules::HEADER))?;

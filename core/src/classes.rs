@@ -279,7 +279,7 @@ impl<'a> Classes<'a> {
         Some(InRun { class, run, slot, is_start: slot.wrapping_mul(stride.count()) == within })
     }
 
-    /// Says why `found` is no live slot's start, if it is none.
+    /// Returns why no live slot starts at `found`, as an error.
     pub(crate) fn live(&self, found: &InRun) -> Result<(), Reason> {
         match self.place(found) {
             None => Err(Reason::NotAStart),
@@ -424,7 +424,7 @@ impl<'a> Classes<'a> {
         (self.class_at(at) == class).then_some(self.kib(at) as u32 & !mask)
     }
 
-    /// Takes the `count` oldest slots off a class's magazine, and those whose run is none any more.
+    /// Removes the `count` oldest slots from a class's magazine, and every slot whose run was closed.
     pub(crate) fn drop_oldest(&mut self, class: usize, count: usize) -> Option<()> {
         let (slots, held) = (self.magazines.get_ref(class)?.slots, self.held(class));
         let mut kept = 0u32;

@@ -101,7 +101,7 @@ enum Place {
     Nowhere,
 }
 
-/// An object, or why there is none, in one register: the address of a reason is below every object's.
+/// An object's address, or a code that says why there is none. Codes are below every object's address, so one register holds either.
 #[derive(Clone, Copy)]
 struct Served(NonNull<u8>);
 

@@ -47,7 +47,7 @@ mod spans {
 
     /// Invariants:
     /// - The number of a chunk in `near` is the size of the largest gap that starts in it, or [`MOST`] if that is less.
-    /// - The number of a span in `far` is the size of the gap of at least [`MOST`] that starts in it, 0 if there is none.
+    /// - `far` has for each span the size of the gap of [`MOST`] granules or more that starts in it, or 0.
     ///   (`far` may saturate too: no segment has two gaps of half the largest one.)
     #[derive(Debug)]
     pub(crate) struct Maxima<'a> {

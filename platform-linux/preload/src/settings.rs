@@ -88,7 +88,7 @@ const TABLE: [Setting; 10] = [
         name: "SLABFIT_PLACEMENT",
         expected: "general, first or next",
         absent: "general",
-        means: "how objects are placed: in size classes with first fit behind them, by first fit, or by next fit",
+        means: "how objects are placed: by size classes and first fit, by first fit alone, or by next fit",
         take: |settings, value| {
             settings.placement = Placement::from_word(value)?;
             Some(())

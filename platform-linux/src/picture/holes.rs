@@ -36,7 +36,7 @@ impl Holes {
         Self { classes: [Class { count: 0, bytes: 0 }; CLASSES], largest: None }
     }
 
-    /// Counts a block if it is a hole. A free slot of a run is none: no block can lie there.
+    /// Counts a block if it is a hole. A free slot of a run is not one, as no block can lie there.
     pub(super) fn count(&mut self, block: &Block) {
         if block.state == State::Used || block.kind == Kind::Slot {
             return;
