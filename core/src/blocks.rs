@@ -88,7 +88,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
     };
 
     /// Makes an empty segment one gap. In place, as a value of this size is moved by a call of memcpy.
-    pub(crate) fn set_up(&mut self, piece: Piece<'a>, memory: &mut Bump<'a>) -> Option<()> {
+    pub(crate) fn set_up(&mut self, piece: Piece<'a>, caches: usize, memory: &mut Bump<'a>) -> Option<()> {
         self.region = Region::new(piece);
         let size = self.region.granules();
         self.map.set_up(size, memory)?;
@@ -96,7 +96,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         self.gaps = 1;
         self.region.write_free(Offset::ZERO, size.minus(Granules::HEADER), Offset::NIL);
         match self.classes.get_mut() {
-            Some(classes) => classes.set_up(self.region.address(Offset::ZERO), size, memory),
+            Some(classes) => classes.set_up(self.region.address(Offset::ZERO), size, caches, memory),
             None => Some(()),
         }
     }
@@ -246,7 +246,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
 
     /// Finds the gap that serves a request for `need` granules, of which the first is aligned after the `header`, and where the block
     /// starts in it. Where the policy roves, the rover holds the gap then.
-    pub(crate) fn find_aligned(&mut self, need: Granules, alignment: usize, header: Granules) -> Option<(Gap, Offset)> {
+    fn find_aligned(&mut self, need: Granules, alignment: usize, header: Granules) -> Option<(Gap, Offset)> {
         let origin = if P::ROVES { self.rover.at } else { Offset::ZERO };
         let found = self.first_aligned(origin, need, alignment, header).or_else(|| {
             let room = u32::try_from(alignment / GRANULE).ok()?.checked_add(Granules::MIN_BLOCK.count())?;
@@ -308,8 +308,15 @@ impl<'a, P: Policy> Blocks<'a, P> {
         Some(payload)
     }
 
+    /// Takes a run out of the first gap that has room for one.
+    pub(crate) fn take_run(&mut self, length: Granules) -> Option<Offset> {
+        let (gap, at) = self.find_aligned(length, length.bytes(), Granules::ZERO)?;
+        self.take_without_header(gap, at, length)?;
+        Some(at)
+    }
+
     /// Takes a run, which has no header, as [`take`](Self::take) takes a block.
-    pub(crate) fn take_without_header(&mut self, gap: Gap, at: Offset, need: Granules) -> Option<()> {
+    fn take_without_header(&mut self, gap: Gap, at: Offset, need: Granules) -> Option<()> {
         let end = without_sliver(at.plus(need), gap.end);
         let (start, stop) = self.map.span(at, end)?;
         let rest = end.up_to(gap.end);

@@ -13,9 +13,14 @@ use crate::error::Reentered;
 use crate::heap::Heap;
 use crate::lock::RawLock;
 use crate::max_tree::{NO_CHUNK, Number};
+#[cfg(target_has_atomic = "64")]
+use crate::owned::OwnedRun;
 use crate::policy::Policy;
+#[cfg(target_has_atomic = "64")]
+use crate::size_class::slot_size;
+use crate::size_class::run_granules;
 use crate::slab::Slab;
-use crate::stats::{CLASSES, ClassStats};
+use crate::stats::CLASSES;
 use crate::units::{Granules, Offset};
 
 /// An invariant of the heap that does not hold.
@@ -92,6 +97,17 @@ impl From<Reentered> for Violation {
 
 fn demand(holds: bool, otherwise: Violation) -> Result<(), Violation> {
     if holds { Ok(()) } else { Err(otherwise) }
+}
+
+/// What the runs of a class have.
+#[derive(Clone, Copy, Default)]
+struct Counted {
+    runs: usize,
+    /// Live slots in the heap's own runs, and in those of caches.
+    live: usize,
+    owned: usize,
+    /// Slots in the heap's magazine.
+    held: usize,
 }
 
 /// What a walk over the map has counted.
@@ -178,7 +194,7 @@ impl<P: Policy> Blocks<'_, P> {
     /// Compares what is known of each run and each magazine with the marks and with the map.
     fn check_classes(&self, classes: &Classes<'_>) -> Result<(), Violation> {
         demand(classes.open.is_whole(), Violation::Summary)?;
-        let mut census = [ClassStats::default(); CLASSES];
+        let mut counts = [Counted::default(); CLASSES];
         let (mut kib, mut open) = (0, 0u32);
         while kib < classes.kibs() {
             if !classes.is_in_run(kib) {
@@ -186,6 +202,16 @@ impl<P: Policy> Blocks<'_, P> {
                 continue;
             }
             let wrong = Violation::Run { address: self.region.address(classes.start(kib)) };
+            #[cfg(target_has_atomic = "64")]
+            if classes.is_in_owned(kib) {
+                let run = self.check_owned(classes, kib).ok_or(wrong)?;
+                if let Some(counted) = counts.get_mut(run.class) {
+                    counted.runs = counted.runs.wrapping_add(1);
+                    counted.owned = counted.owned.wrapping_add(run.live.count_ones() as usize);
+                }
+                kib = kib.wrapping_add(run.kibs);
+                continue;
+            }
             let run = classes.run_at(kib).ok_or(wrong)?;
             demand(run.is_whole && self.is_run_block(classes.start(kib), run.class), wrong)?;
             let RunSlots { all, live, held } = run.slots;
@@ -193,31 +219,33 @@ impl<P: Policy> Blocks<'_, P> {
             demand(held & !all == 0 && live & held == 0, wrong)?;
             demand(run.is_open == is_open && live | held != 0, wrong)?;
             open = open.wrapping_add(u32::from(is_open));
-            if let Some(counted) = census.get_mut(run.class) {
+            if let Some(counted) = counts.get_mut(run.class) {
                 counted.runs = counted.runs.wrapping_add(1);
-                counted.live_objects = counted.live_objects.wrapping_add(live.count_ones() as usize);
-                counted.slots = counted.slots.wrapping_add(held.count_ones() as usize);
+                counted.live = counted.live.wrapping_add(live.count_ones() as usize);
+                counted.held = counted.held.wrapping_add(held.count_ones() as usize);
             }
             kib = kib.wrapping_add(run.kibs);
         }
         demand(classes.open.iter().count() as u32 == open, Violation::Summary)?;
         // Nothing but the live slots is marked.
-        let live = census.iter().map(|counted| counted.live_objects).sum();
+        let live = counts.iter().map(|counted| counted.live).sum();
         demand(classes.marked() == live, Violation::Count)?;
-        for (class, (counted, told)) in census.iter().zip(classes.stats()).enumerate() {
-            let is_told = (counted.runs, counted.live_objects) == (told.runs, told.live_objects);
-            demand(is_told && told.peak_runs >= told.runs, Violation::Count)?;
+        let is_quiet = classes.is_quiet();
+        for (class, (counted, told)) in counts.iter().zip(classes.stats()).enumerate() {
+            // What attached caches count changes meanwhile.
+            let is_told = !is_quiet || counted.live.wrapping_add(counted.owned) == told.live_objects;
+            demand(is_told && counted.runs == told.runs && told.peak_runs >= told.runs, Violation::Count)?;
             // Each slot in the magazine is a different one of a run.
             let magazine = Violation::Magazine { slot_size: told.slot_size };
-            demand(classes.count_of(class) == counted.slots, magazine)?;
+            demand(classes.count_of(class) == counted.held, magazine)?;
         }
-        Ok(())
+        self.check_caches(classes)
     }
 
     /// Returns whether the map has a block that is a run of `class` from `start` on.
     fn is_run_block(&self, start: Offset, class: usize) -> bool {
         let length = start.up_to(self.map.block_end(start));
-        let longer = length.count().wrapping_sub(Classes::run_length(class).count());
+        let longer = length.count().wrapping_sub(run_granules(class).count());
         self.map.is_start(start) && longer <= Granules::HEADER.count()
     }
 
@@ -267,6 +295,74 @@ impl<P: Policy> Blocks<'_, P> {
         } else {
             self.region.write_free(start, size.minus(Granules::HEADER), self.link_of(start));
         }
+    }
+}
+
+#[cfg(not(target_has_atomic = "64"))]
+impl<P: Policy> Blocks<'_, P> {
+    /// There are no caches.
+    fn check_caches(&self, _: &Classes<'_>) -> Result<(), Violation> {
+        Ok(())
+    }
+}
+
+#[cfg(target_has_atomic = "64")]
+impl<P: Policy> Blocks<'_, P> {
+    /// Tests what stands still of a run that a cache owns, whatever the owner does meanwhile.
+    fn check_owned(&self, classes: &Classes<'_>, kib: u32) -> Option<OwnedRun> {
+        let run = classes.owned.run_at(kib)?;
+        let start = classes.start(kib);
+        let is_block = run.is_whole && self.is_run_block(start, run.class);
+        let is_known = run.owner < classes.roll.made && classes.is_all_owned(kib, run.kibs, run.class);
+        // No mark but at a slot's start.
+        let granules = (0..run_granules(run.class).count()).map(|granule| start.plus(Granules::new(granule)));
+        let mut marked = granules.filter(|at| classes.owned.is_live(*at));
+        let is_at_slots = marked.all(|at| classes.find(at).is_some_and(|found| classes.is_live(&found)));
+        (is_block && is_known && is_at_slots).then_some(run)
+    }
+
+    /// Tests the caches that are detached, and that nothing outside owned runs is marked as a live slot of one.
+    fn check_caches(&self, classes: &Classes<'_>) -> Result<(), Violation> {
+        if let Some(at) = classes.owned.marks().find(|at| !classes.is_at_owned(*at)) {
+            return Err(Violation::Run { address: self.region.address(at) });
+        }
+        (0..classes.roll.made).try_for_each(|owner| match classes.owned.keep(owner) {
+            Some(keep) if classes.owned.is_detached(keep) => self.check_keep(classes, owner),
+            _ => Ok(()),
+        })
+    }
+
+    /// Tests what a cache keeps, and its runs: for its owner, or where it is detached.
+    pub(crate) fn check_keep(&self, classes: &Classes<'_>, owner: u32) -> Result<(), Violation> {
+        let owned = &classes.owned;
+        let Some(keep) = owned.keep(owner) else { return Ok(()) };
+        let (mut with_idle, mut held) = ([0usize; CLASSES], [0usize; CLASSES]);
+        let mut kib = 0;
+        while kib < classes.kibs() {
+            let found = owned.run_at(kib);
+            let at = kib;
+            kib = kib.wrapping_add(found.as_ref().map_or(1, |run| run.kibs));
+            let Some(run) = found.filter(|run| run.owner == owner) else { continue };
+            let wrong = Violation::Run { address: self.region.address(classes.start(at)) };
+            let (in_magazine, places) = owned.held_in(keep, run.class, at);
+            demand(in_magazine.count_ones() as usize == places, wrong)?;
+            // Each slot is one of these at most.
+            let (mut seen, mut twice) = (0, 0);
+            for set in [run.idle, run.returned, run.live, in_magazine] {
+                (seen, twice) = (seen | set, twice | seen & set);
+            }
+            demand(twice == 0 && seen & !run.all == 0, wrong)?;
+            if let (Some(with_idle), Some(held)) = (with_idle.get_mut(run.class), held.get_mut(run.class)) {
+                *with_idle = with_idle.wrapping_add(usize::from(run.idle != 0));
+                *held = held.wrapping_add(places);
+            }
+        }
+        for (class, (with_idle, held)) in with_idle.into_iter().zip(held).enumerate() {
+            let magazine = Violation::Magazine { slot_size: slot_size(class) };
+            demand(owned.count_of(keep, class) == held, magazine)?;
+            demand(owned.listed(keep, class) == Some(with_idle), magazine)?;
+        }
+        Ok(())
     }
 }
 

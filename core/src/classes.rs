@@ -14,15 +14,40 @@ use core::fmt::Debug;
 use crate::bits::{BitTree, NO_BIT, below_bit, from_bit};
 use crate::error::Reason;
 use crate::memory::{ALIGNMENT, Bump, Lent, Plain};
+#[cfg(target_has_atomic = "64")]
+use crate::owned::Owned;
 use crate::size_class::{
-    Class, GROUP, KIB, LARGEST, MOST_SLOTS, PER_KIB, TABLE, class_for, classes_of, longest_run, slot_size,
+    Class, GROUP, LARGEST, MOST_SLOTS, Origin, TABLE, classes_of, kibs_of, run_granules, serves, slot_size,
 };
 use crate::stats::{CLASSES, ClassStats};
-use crate::units::{BITS, GRANULE, Granules, Offset, Word};
+use crate::units::{BITS, Granules, Offset, Word};
+
+/// Which caches there are.
+#[cfg(target_has_atomic = "64")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Roll {
+    /// How many there ever were. Each is attached or detached.
+    pub(crate) made: u32,
+    /// No cache of a lower number is detached, unless its owner could not say so.
+    pub(crate) next: u32,
+    /// Granules of their runs.
+    pub(crate) granules: Granules,
+}
+
+#[cfg(target_has_atomic = "64")]
+impl Roll {
+    const EMPTY: Self = Self { made: 0, next: 0, granules: Granules::ZERO };
+}
 
 /// Slots that a magazine holds, and those that it gives back when it is full.
-const MAGAZINE: usize = 32;
+pub(crate) const MAGAZINE: usize = 32;
 pub(crate) const HALF: usize = MAGAZINE / 2;
+
+/// The most caches of a heap: what the tag of a run that one owns can name.
+pub(crate) const MOST_CACHES: usize = 4095;
+
+/// In what is known of a KiB: a cache owns the run.
+const OWNED: u8 = 0x80;
 
 /// A stack of free slots of one class, and what the class counts.
 ///
@@ -59,6 +84,8 @@ pub(crate) struct InRun {
     pub(crate) slot: u32,
     /// Whether it is the slot's first byte.
     is_start: bool,
+    /// Whether a cache owns the run.
+    pub(crate) is_owned: bool,
 }
 
 impl InRun {
@@ -80,7 +107,8 @@ impl InRun {
 /// that takes no division by the slot's size.
 ///
 /// Invariants:
-/// - `class_of` has the class, plus one, of each KiB that lies in a run, and 0 for the others.
+/// - `class_of` has the class, plus one, of each KiB that lies in a run, and 0 for the others; with [`OWNED`] if a cache owns the run.
+///   What follows is of the heap's own runs: of the others [`owned`](crate::owned) knows more.
 /// - Each run is a block of the block map; the block is the run, or one granule longer.
 /// - A mark is set iff a live slot starts at its granule.
 /// - A run is in `open` iff it has a slot that is neither live nor in the magazine.
@@ -94,8 +122,12 @@ pub struct Classes<'a> {
     magazines: Lent<'a, Magazine>,
     /// A bit for each class and run. Those of the classes lie one after the other.
     pub(crate) open: BitTree<'a>,
-    /// Granules from the origin to the segment's first byte.
-    skew: Granules,
+    origin: Origin,
+    /// The runs that caches own.
+    #[cfg(target_has_atomic = "64")]
+    pub(crate) owned: Owned<'a>,
+    #[cfg(target_has_atomic = "64")]
+    pub(crate) roll: Roll,
     /// Where the segment's last 512 bytes start.
     tail: Offset,
 }
@@ -135,14 +167,6 @@ impl<T> MayHave<T> for () {
     }
 }
 
-/// Returns how many KiB, from the origin on, a segment of `granules` may lie in, wherever it starts; a multiple of 8.
-const fn kibs_of(granules: Granules) -> u32 {
-    match longest_run(classes_of(granules)) {
-        0 => 0,
-        longest => ((granules.bytes() / KIB) as u32).wrapping_add(longest).wrapping_add(1).next_multiple_of(8),
-    }
-}
-
 /// Returns how many words of marks a segment of `granules` has.
 const fn words_of(granules: Granules) -> usize {
     granules.count().div_ceil(BITS) as usize
@@ -164,46 +188,65 @@ impl<'a> Classes<'a> {
         marks: Lent::EMPTY,
         magazines: Lent::EMPTY,
         open: BitTree::EMPTY,
-        skew: Granules::ZERO,
+        origin: Origin::ZERO,
+        #[cfg(target_has_atomic = "64")]
+        owned: Owned::EMPTY,
+        #[cfg(target_has_atomic = "64")]
+        roll: Roll::EMPTY,
         tail: Offset::ZERO,
     };
 
-    /// Returns how many bytes the classes of a segment of `granules` take, alignment included.
-    pub(crate) const fn footprint(granules: Granules) -> usize {
+    /// Returns how many bytes the classes of a segment of `granules`, and `caches` caches, take, alignment included.
+    pub(crate) const fn footprint(granules: Granules, caches: usize) -> usize {
         let (classes, kibs) = (classes_of(granules), kibs_of(granules) as usize);
         if classes == 0 {
             return 0;
         }
         let words = words_of(granules).saturating_add(BitTree::words(first_bit(classes, kibs as u32)));
-        (ALIGNMENT - 1)
+        #[cfg(target_has_atomic = "64")]
+        let owned = Owned::footprint(granules, caches);
+        #[cfg(not(target_has_atomic = "64"))]
+        let owned = 0 * caches;
+        owned
+            .saturating_add(ALIGNMENT - 1)
             .saturating_add(classes.saturating_mul(size_of::<Magazine>()))
             .saturating_add(words.saturating_mul(size_of::<Word>()))
             .saturating_add(kibs)
     }
 
-    /// Makes empty classes those of a segment of `granules` at `address`.
-    pub(crate) fn set_up(&mut self, address: usize, granules: Granules, memory: &mut Bump<'a>) -> Option<()> {
+    /// Makes empty classes those of a segment of `granules` at `address`, with `caches` caches.
+    pub(crate) fn set_up(
+        &mut self,
+        address: usize,
+        granules: Granules,
+        caches: usize,
+        memory: &mut Bump<'a>,
+    ) -> Option<()> {
         let (classes, kibs) = (classes_of(granules), kibs_of(granules));
         if classes == 0 {
             return Some(());
         }
-        let longest = (longest_run(classes) as usize).wrapping_mul(KIB);
-        self.skew = Granules::from_bytes_floor(address & longest.wrapping_sub(1));
+        self.origin = Origin::new(address, classes);
         self.tail = Offset::ZERO.plus(granules).minus(const { Granules::from_bytes_ceil(LARGEST) });
         memory.align();
         self.magazines = memory.slice(classes)?;
         self.marks = memory.slice(words_of(granules))?;
         self.open.set_up(first_bit(classes, kibs), memory)?;
         self.class_of = memory.slice(kibs as usize)?;
+        self.set_up_caches(granules, caches, memory)
+    }
+
+    /// Makes the tables of `caches` caches.
+    fn set_up_caches(&mut self, granules: Granules, caches: usize, memory: &mut Bump<'a>) -> Option<()> {
+        #[cfg(target_has_atomic = "64")]
+        self.owned.set_up(self.origin, granules, caches, memory)?;
         Some(())
     }
 
     /// Returns the class that serves requests of `size` bytes at multiples of `alignment`, a power of two.
     #[inline(always)]
     pub(crate) fn serving(&self, size: usize, alignment: usize) -> Option<usize> {
-        let class = class_for(size)?;
-        let aligned = alignment <= GRANULE || slot_size(class) & alignment.wrapping_sub(1) == 0;
-        (aligned && class < self.magazines.len()).then_some(class)
+        serves(size, alignment, self.magazines.len())
     }
 
     /// Takes a slot from the top of a class's magazine, and returns where it starts.
@@ -248,42 +291,47 @@ impl<'a> Classes<'a> {
         Some(())
     }
 
-    /// Returns the KiB that `at` lies in. As a `usize`: the sum may not fit an offset.
-    #[inline(always)]
-    fn kib(&self, at: Offset) -> usize {
-        (at.index() as usize).wrapping_add(self.skew.count() as usize) / PER_KIB
-    }
-
-    /// Returns the class of the run that `at` lies in, or a number that no class has.
+    /// Returns the class of the heap's run that `at` lies in, or a number that no class has.
     #[inline(always)]
     fn class_at(&self, at: Offset) -> usize {
-        usize::from(self.class_of.get(self.kib(at))).wrapping_sub(1)
+        usize::from(self.class_of.get(self.origin.kib(at))).wrapping_sub(1)
     }
 
     fn is_marked(&self, at: Offset) -> bool {
         self.marks.get(at.chunk() as usize) & bit_of(at) != 0
     }
 
-    /// Returns the class of the live slot that starts at `at`.
+    /// Returns the class of the live slot of the heap's own that starts at `at`.
     pub(crate) fn live_class(&self, at: Offset) -> Option<usize> {
         self.is_marked(at).then(|| self.class_at(at))
     }
 
+    /// Returns whether a live slot starts at `at`, in a run that a cache owns or in one of the heap's own.
+    fn is_slot(&self, at: Offset, is_owned: bool) -> bool {
+        #[cfg(target_has_atomic = "64")]
+        if is_owned {
+            return self.owned.is_live(at);
+        }
+        !is_owned && self.is_marked(at)
+    }
+
     /// Returns what lies at `at`, if that is in a run.
     pub(crate) fn find(&self, at: Offset) -> Option<InRun> {
-        let class = self.class_at(at);
+        let kib = self.origin.kib(at);
+        let tag = self.class_of.get(kib);
+        let (class, is_owned) = (usize::from(tag & !OWNED).wrapping_sub(1), tag & OWNED != 0);
         let Class { stride, mask, .. } = TABLE.get(class)?;
-        let run = self.kib(at) as u32 & !mask;
+        let run = kib as u32 & !mask;
         let within = self.start(run).up_to(at).count();
         let slot = within.checked_div(stride.count())?;
-        Some(InRun { class, run, slot, is_start: slot.wrapping_mul(stride.count()) == within })
+        Some(InRun { class, run, slot, is_start: slot.wrapping_mul(stride.count()) == within, is_owned })
     }
 
     /// Returns why no live slot starts at `found`, as an error.
     pub(crate) fn live(&self, found: &InRun) -> Result<(), Reason> {
         match self.place(found) {
             None => Err(Reason::NotAStart),
-            Some((start, _)) if !self.is_marked(start) => Err(Reason::DoubleFree),
+            Some((start, _)) if !self.is_slot(start, found.is_owned) => Err(Reason::DoubleFree),
             Some(_) if !found.is_start => Err(Reason::NotAStart),
             Some(_) => Ok(()),
         }
@@ -291,7 +339,7 @@ impl<'a> Classes<'a> {
 
     /// Returns whether a slot is live.
     pub(crate) fn is_live(&self, found: &InRun) -> bool {
-        self.place(found).is_some_and(|(start, _)| self.is_marked(start))
+        self.place(found).is_some_and(|(start, _)| self.is_slot(start, found.is_owned))
     }
 
     /// Returns where a slot starts, and its granules; `None` if the run has no such slot.
@@ -307,12 +355,7 @@ impl<'a> Classes<'a> {
 
     /// Returns where a KiB starts.
     pub(crate) fn start(&self, kib: u32) -> Offset {
-        Offset::new(kib.wrapping_mul(PER_KIB as u32)).minus(self.skew)
-    }
-
-    /// Returns the length of a class's run.
-    pub(crate) fn run_length(class: usize) -> Granules {
-        Granules::new(TABLE.get(class).map_or(0, |class| class.mask.wrapping_add(1).wrapping_mul(PER_KIB as u32)))
+        self.origin.start(kib)
     }
 
     /// Finds the run of lowest address that has a slot neither live nor in the magazine, and fills the class's magazine, which is
@@ -360,7 +403,7 @@ impl<'a> Classes<'a> {
     /// Returns whether a run has a live slot.
     fn has_live(&self, class: usize, run: u32) -> bool {
         let start = self.start(run);
-        let end = start.plus(Self::run_length(class));
+        let end = start.plus(run_granules(class));
         (start.chunk()..=end.chunk()).any(|chunk| {
             let below = if chunk == start.chunk() { below_bit(start.bit()) } else { 0 };
             let above = if chunk == end.chunk() { from_bit(end.bit()) } else { 0 };
@@ -374,13 +417,19 @@ impl<'a> Classes<'a> {
 
     /// Makes a block that starts at `at` a run of a class whose magazine is empty, and fills that.
     pub(crate) fn open(&mut self, class: usize, at: Offset) -> Option<()> {
-        let run = self.kib(at) as u32;
-        self.set_class(run, class, class.wrapping_add(1) as u8)?;
+        let run = self.origin.kib(at) as u32;
+        self.count_run(run, class, class.wrapping_add(1) as u8)?;
+        self.fill(class, run)
+    }
+
+    /// Sets and counts the class of a run that is opened.
+    fn count_run(&mut self, run: u32, class: usize, tag: u8) -> Option<()> {
+        self.set_class(run, class, tag)?;
         let magazine = self.magazines.get_mut(class)?;
         magazine.runs = magazine.runs.wrapping_add(1);
         magazine.peak_runs = magazine.peak_runs.max(magazine.runs);
         magazine.opened = magazine.opened.wrapping_add(1);
-        self.fill(class, run)
+        Some(())
     }
 
     /// Sets the class of each KiB of a run, which is one of `class`.
@@ -412,16 +461,38 @@ impl<'a> Classes<'a> {
             return None;
         }
         self.open.clear(bit);
+        self.uncount_run(run, class)?;
+        Some(self.start(run))
+    }
+
+    /// Sets and counts the class of a run that is opened for a cache, and returns the run.
+    #[cfg(target_has_atomic = "64")]
+    pub(crate) fn count_owned(&mut self, at: Offset, class: usize) -> Option<u32> {
+        let run = self.origin.kib(at) as u32;
+        self.count_run(run, class, OWNED | class.wrapping_add(1) as u8)?;
+        Some(run)
+    }
+
+    /// Counts a slot that was freed here for a cache.
+    #[cfg(target_has_atomic = "64")]
+    pub(crate) fn count_out(&mut self, class: usize) {
+        if let Some(magazine) = self.magazines.get_mut(class) {
+            magazine.out = magazine.out.wrapping_sub(1);
+        }
+    }
+
+    /// Makes a run one no more.
+    pub(crate) fn uncount_run(&mut self, run: u32, class: usize) -> Option<()> {
         self.set_class(run, class, 0)?;
         let magazine = self.magazines.get_mut(class)?;
         magazine.runs = magazine.runs.wrapping_sub(1);
-        Some(self.start(run))
+        Some(())
     }
 
     /// Returns the run of `class` that `at` lies in.
     fn run(&self, at: Offset, class: usize) -> Option<u32> {
         let mask = TABLE.get(class)?.mask;
-        (self.class_at(at) == class).then_some(self.kib(at) as u32 & !mask)
+        (self.class_at(at) == class).then_some(self.origin.kib(at) as u32 & !mask)
     }
 
     /// Removes the `count` oldest slots from a class's magazine, and every slot whose run was closed.
@@ -460,8 +531,13 @@ impl<'a> Classes<'a> {
                 slots: magazine.runs.wrapping_mul(slots) as usize,
                 live_objects: live,
                 allocs: magazine.allocs as u64,
-                frees: magazine.allocs.wrapping_sub(live) as u64,
+                frees: 0,
             };
+        }
+        #[cfg(target_has_atomic = "64")]
+        self.add_caches(&mut stats);
+        for figures in &mut stats {
+            figures.frees = (figures.allocs as usize).wrapping_sub(figures.live_objects) as u64;
         }
         stats
     }
@@ -491,6 +567,33 @@ impl Classes<'_> {
         self.class_of.len() as u32
     }
 
+    /// Returns whether a KiB lies in a run that a cache owns.
+    #[cfg(target_has_atomic = "64")]
+    pub(crate) fn is_in_owned(&self, kib: u32) -> bool {
+        self.class_of.get(kib as usize) & OWNED != 0
+    }
+
+    /// Returns whether `at` lies in a run that a cache owns.
+    #[cfg(target_has_atomic = "64")]
+    pub(crate) fn is_at_owned(&self, at: Offset) -> bool {
+        self.is_in_owned(self.origin.kib(at) as u32)
+    }
+
+    /// Returns whether no cache is attached, so that what all count stands still.
+    pub(crate) fn is_quiet(&self) -> bool {
+        #[cfg(target_has_atomic = "64")]
+        return self.cache_stats().attached == 0;
+        #[cfg(not(target_has_atomic = "64"))]
+        true
+    }
+
+    /// Returns whether each KiB of a run has the class of a run that a cache owns.
+    #[cfg(target_has_atomic = "64")]
+    pub(crate) fn is_all_owned(&self, run: u32, kibs: u32, class: usize) -> bool {
+        let tag = OWNED | class.wrapping_add(1) as u8;
+        (run..run.wrapping_add(kibs)).all(|kib| self.class_of.get(kib as usize) == tag)
+    }
+
     /// Returns the number of marks that are set.
     pub(crate) fn marked(&self) -> usize {
         (0..self.marks.len()).map(|word| self.marks.get(word).count_ones() as usize).sum()
@@ -507,7 +610,7 @@ impl Classes<'_> {
         let Class { mask, slots, .. } = TABLE.get(class)?;
         let has_class = |kib: u32| usize::from(self.class_of.get(kib as usize)) == class.wrapping_add(1);
         let is_whole = kib & mask == 0 && (kib..=kib | mask).all(has_class);
-        let each = (0..*slots).map(|slot| InRun { class, run: kib, slot, is_start: true });
+        let each = (0..*slots).map(|slot| InRun { class, run: kib, slot, is_start: true, is_owned: false });
         let live = each.filter(|slot| self.is_live(slot)).fold(0, |live, slot| live | slot.bit());
         let magazine = self.magazines.get_ref(class)?;
         let in_magazine = magazine.slots.iter().take(self.held(class)).filter_map(|at| self.find(Offset::new(*at)));
@@ -525,7 +628,7 @@ impl Classes<'_> {
 }
 
 /// Returns `slots` slots, a bit each.
-const fn all_of(slots: u32) -> u64 {
+pub(crate) const fn all_of(slots: u32) -> u64 {
     u64::MAX.wrapping_shr(MOST_SLOTS.wrapping_sub(slots))
 }
 

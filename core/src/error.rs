@@ -54,6 +54,18 @@ pub enum AllocError {
     Reentered,
 }
 
+/// Why a cache could not be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CacheError {
+    /// The heap has no memory yet.
+    NotInitialised,
+    /// As many caches are in use as the heap was made for; or it has none, see [`Config::caches`](crate::Config::caches).
+    NoneFree,
+    /// The call came while this thread was inside the heap.
+    Reentered,
+}
+
 /// What is wrong with an address that was to be freed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -116,6 +128,16 @@ impl fmt::Display for InitError {
     }
 }
 
+impl fmt::Display for CacheError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotInitialised => f.write_str("the heap has no memory yet"),
+            Self::NoneFree => f.write_str("no cache is free"),
+            Self::Reentered => Reentered.fmt(f),
+        }
+    }
+}
+
 impl fmt::Display for AllocError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -159,6 +181,7 @@ impl fmt::Display for ReallocError {
 impl Error for Reentered {}
 impl Error for InitError {}
 impl Error for AllocError {}
+impl Error for CacheError {}
 impl Error for Reason {}
 impl Error for InvalidFree {}
 impl Error for ReallocError {
@@ -183,6 +206,12 @@ impl From<AllocError> for ReallocError {
 }
 
 impl From<Reentered> for InitError {
+    fn from(_: Reentered) -> Self {
+        Self::Reentered
+    }
+}
+
+impl From<Reentered> for CacheError {
     fn from(_: Reentered) -> Self {
         Self::Reentered
     }

@@ -292,7 +292,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     }
 
     #[inline]
-    fn alloc_at(&self, size: usize, alignment: usize) -> Result<NonNull<u8>, AllocError> {
+    pub(crate) fn alloc_at(&self, size: usize, alignment: usize) -> Result<NonNull<u8>, AllocError> {
         if alignment <= GRANULE {
             return self.alloc(size);
         }
@@ -494,7 +494,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
 
     /// Returns whether the slab is asked first for `size` bytes at a multiple of `alignment`.
     #[inline]
-    fn is_for_slab(&self, size: usize, alignment: usize) -> bool {
+    pub(crate) fn is_for_slab(&self, size: usize, alignment: usize) -> bool {
         alignment <= GRANULE && size == self.bounds.slab_size.load(Ordering::Relaxed)
     }
 
@@ -561,8 +561,8 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         }
     }
 
-    /// Gives all magazines of the size classes back, so that runs without a live slot become free memory again. Without size classes it
-    /// does nothing.
+    /// Gives all magazines of the size classes back, so that runs without a live slot become free memory again; likewise what can be had
+    /// of [caches](Self::cache) without their owners. Without size classes it does nothing.
     ///
     /// # Errors
     /// [`Reentered`] if this thread is in the heap.
@@ -581,6 +581,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
             slab,
             blocks: blocks.stats(),
             classes: blocks.classes.get().map_or_else(Default::default, Classes::stats),
+            caches: blocks.classes.get().map_or_else(Default::default, Classes::cache_stats),
             spilled: blocks.spilled as u64,
             refused_outside: blocks.refused_outside as u64,
         })

@@ -210,6 +210,7 @@ mod units;
 mod header;
 mod error;
 mod stats;
+mod sync;
 mod memory;
 mod region;
 mod bits;
@@ -217,19 +218,24 @@ mod max_tree;
 mod maxima;
 mod block_map;
 mod size_class;
+#[cfg(target_has_atomic = "64")]
+mod owned;
 mod classes;
 mod policy;
 mod blocks;
+#[cfg(target_has_atomic = "64")]
+mod caches;
 mod runs;
 mod slab;
 mod layout;
-mod sync;
 mod lock;
 mod spin;
 mod heap;
 mod walk;
 mod dump;
 mod check;
+#[cfg(target_has_atomic = "64")]
+mod cache;
 mod fork;
 mod lend;
 mod adapter;
@@ -237,6 +243,8 @@ mod adapter;
 #[cfg(test)]
 mod tests;
 
+#[cfg(target_has_atomic = "64")]
+pub use cache::Cache;
 #[cfg(feature = "critical-section")]
 pub use adapter::CriticalSectionLock;
 #[cfg(feature = "lock-api-04")]
@@ -245,7 +253,7 @@ pub use adapter::LockApi04;
 pub use adapter::LockApi05;
 pub use adapter::{StaticArray, StaticHeap};
 pub use check::Violation;
-pub use error::{AllocError, InitError, InvalidFree, ReallocError, Reason, Reentered};
+pub use error::{AllocError, CacheError, InitError, InvalidFree, ReallocError, Reason, Reentered};
 pub use fork::HeapGuard;
 pub use header::{AllocatedHeader, FreeHeader, MAGIC};
 pub use heap::{DefaultLock, Heap};
@@ -255,7 +263,7 @@ pub use memory::{Memory, RegionArray};
 pub use policy::{FirstFit, General, NextFit, Policy};
 #[cfg(target_has_atomic = "8")]
 pub use spin::SpinLock;
-pub use stats::{CLASSES, ClassStats, SegmentStats, Stats};
+pub use stats::{CLASSES, CacheStats, ClassStats, SegmentStats, Stats};
 pub use units::{GRANULE, MAX_HEAP};
 pub use walk::{Block, Kind, Overwritten, State, Walk};
 

@@ -5,6 +5,8 @@ use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
+#[cfg(target_has_atomic = "64")]
+use crate::sync::{AtomicU8, AtomicU16};
 use crate::units::GRANULE;
 
 /// The alignment of the bookkeeping: a cache line, as a node of the maxima is one, or a word on 32-bit cores.
@@ -174,6 +176,22 @@ impl<'a> Bump<'a> {
         }
         Some(Lent { start: start.as_ptr(), len: count, lent: PhantomData })
     }
+
+    /// Hands out `count` zero values that are shared from now on, or `None` as [`slice`](Self::slice) does.
+    #[cfg(target_has_atomic = "64")]
+    pub(crate) fn shared<T: Zeroable>(&mut self, count: usize) -> Option<Shared<'a, T>> {
+        let bytes = count.checked_mul(size_of::<T>())?;
+        let start = self.advance(bytes)?.cast::<T>();
+        if !start.is_aligned() {
+            return None;
+        }
+        if !self.zeroed {
+            // SAFETY: valid for writes: `advance` has taken these bytes off the lent memory for this slice alone; aligned: just
+            // checked.
+            unsafe { start.write_bytes(0, count) };
+        }
+        Some(Shared { start: start.as_ptr(), len: count, lent: PhantomData })
+    }
 }
 
 /// What the bookkeeping is made of.
@@ -274,6 +292,68 @@ impl<T: Plain> Lent<'_, T> {
     /// Returns the first value's address, and one that [`len`](Self::len) values follow.
     pub(crate) fn start(&self) -> *mut T {
         self.start
+    }
+}
+
+/// What the shared part of the bookkeeping is made of.
+///
+/// # Safety
+/// Zero bytes are a value, and there is nothing to drop.
+#[cfg(target_has_atomic = "64")]
+pub(crate) unsafe trait Zeroable: Sync {}
+// SAFETY: an atomic integer.
+#[cfg(target_has_atomic = "64")]
+unsafe impl Zeroable for AtomicU8 {}
+// SAFETY: an atomic integer.
+#[cfg(target_has_atomic = "64")]
+unsafe impl Zeroable for AtomicU16 {}
+
+/// A slice of the bookkeeping that is shared, like `&[T]`, but that the empty one is all zeros.
+///
+/// Invariant: `start` points to `len` initialised values that are lent for 'a and reached by shared references alone; or both are 0.
+#[cfg(target_has_atomic = "64")]
+#[derive(Debug)]
+pub(crate) struct Shared<'a, T> {
+    start: *const T,
+    len: usize,
+    lent: PhantomData<&'a [T]>,
+}
+
+#[cfg(target_has_atomic = "64")]
+impl<T> Clone for Shared<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+#[cfg(target_has_atomic = "64")]
+impl<T> Copy for Shared<'_, T> {}
+
+// SAFETY: it is `&[T]`, which is Send where T is Sync.
+#[cfg(target_has_atomic = "64")]
+unsafe impl<T: Sync> Send for Shared<'_, T> {}
+// SAFETY: it is `&[T]`, which is Sync where T is.
+#[cfg(target_has_atomic = "64")]
+unsafe impl<T: Sync> Sync for Shared<'_, T> {}
+
+#[cfg(target_has_atomic = "64")]
+impl<'a, T> Shared<'a, T> {
+    pub(crate) const EMPTY: Self = Self { start: core::ptr::null(), len: 0, lent: PhantomData };
+
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Borrows value `index`.
+    #[inline(always)]
+    pub(crate) fn get(&self, index: usize) -> Option<&'a T> {
+        if index >= self.len {
+            return None;
+        }
+        // SAFETY: in bounds: just compared.
+        let place = unsafe { self.start.add(index) };
+        // SAFETY: valid, aligned, initialised, shared: by the invariant.
+        Some(unsafe { &*place })
     }
 }
 

@@ -12,49 +12,23 @@ use crate::header::{AllocatedHeader, FreeHeader, MAGIC};
 use crate::memory::Piece;
 use crate::units::{GRANULE, Granules, Offset};
 
-/// The bytes of one segment.
+/// The places of a segment, from which pointers are made and in which they are found. Nothing is read or written through it.
 ///
 /// Invariant: the `granules` at `base` are lent for 'a, part of one allocated object, and aligned to a granule; or both are 0.
-#[derive(Debug)]
-pub(crate) struct Region<'a> {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places<'a> {
     base: *mut u8,
     granules: Granules,
-    /// Whether every byte was 0 when the memory was lent.
-    zeroed: bool,
-    lent: PhantomData<&'a mut [MaybeUninit<u8>]>,
+    lent: PhantomData<&'a [MaybeUninit<u8>]>,
 }
 
-// SAFETY: a region is the exclusive right to lent bytes, as `&mut [u8]` is, which is Send.
-unsafe impl Send for Region<'_> {}
-// SAFETY: through `&Region` nothing is reached but header reads; writes take `&mut self`.
-unsafe impl Sync for Region<'_> {}
+// SAFETY: no byte is reached through it.
+unsafe impl Send for Places<'_> {}
+// SAFETY: no byte is reached through it.
+unsafe impl Sync for Places<'_> {}
 
-impl<'a> Region<'a> {
-    /// A region of no bytes, all zeros.
-    pub(crate) const EMPTY: Self =
-        Self { base: ptr::null_mut(), granules: Granules::ZERO, zeroed: false, lent: PhantomData };
-
-    pub(crate) fn new(piece: Piece<'a>) -> Self {
-        // One fewer than an offset can count, so that `Offset::NIL` is no boundary of the segment.
-        let granules = Granules::from_bytes_floor(piece.size).min(Granules::new(u32::MAX - 1));
-        Self { base: piece.start.as_ptr(), granules, zeroed: piece.zeroed, lent: PhantomData }
-    }
-
-    /// Returns the address from which on all bytes are 0, where none from `untouched` on was ever written.
-    pub(crate) fn zeros_from(&self, untouched: Offset) -> usize {
-        if self.zeroed { self.address(untouched) } else { usize::MAX }
-    }
-
-    pub(crate) fn granules(&self) -> Granules {
-        self.granules
-    }
-
-    /// Address of the granule at `at`, or of the first byte after the last.
-    pub(crate) fn address(&self, at: Offset) -> usize {
-        self.base.addr().wrapping_add(at.bytes())
-    }
-
-    /// Returns a pointer to `count` granules from `at`, if the region has them.
+impl Places<'_> {
+    /// Returns a pointer to `count` granules from `at`, if the segment has them.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn pointer(&self, at: Offset, count: Granules) -> Option<NonNull<u8>> {
         let end = at.index().checked_add(count.count())?;
@@ -63,11 +37,11 @@ impl<'a> Region<'a> {
         }
         // SAFETY: in bounds: at <= end <= granules was just compared, and all granules lie in one allocated object.
         let place = unsafe { self.base.add(at.bytes()) };
-        // Null if the region is.
+        // Null if the segment is.
         NonNull::new(place)
     }
 
-    /// Returns a pointer to the granule at `at`, if the region has it.
+    /// Returns a pointer to the granule at `at`, if the segment has it.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn granule(&self, at: Offset) -> Option<NonNull<u8>> {
         if at.index() >= self.granules.count() {
@@ -79,9 +53,74 @@ impl<'a> Region<'a> {
         Some(unsafe { NonNull::new_unchecked(place) })
     }
 
+    /// Returns the granule of which `ptr` is the first byte; a number that no segment has, or that of a granule beyond this one's end, if
+    /// it is none's.
+    #[cfg(target_has_atomic = "64")]
+    #[inline(always)]
+    pub(crate) fn find(&self, ptr: *const u8) -> usize {
+        ptr.addr().wrapping_sub(self.base.addr()).rotate_right(const { GRANULE.trailing_zeros() })
+    }
+}
+
+/// The bytes of one segment.
+#[derive(Debug)]
+pub(crate) struct Region<'a> {
+    places: Places<'a>,
+    /// Whether every byte was 0 when the memory was lent.
+    zeroed: bool,
+    lent: PhantomData<&'a mut [MaybeUninit<u8>]>,
+}
+
+impl<'a> Region<'a> {
+    /// A region of no bytes, all zeros.
+    pub(crate) const EMPTY: Self = Self {
+        places: Places { base: ptr::null_mut(), granules: Granules::ZERO, lent: PhantomData },
+        zeroed: false,
+        lent: PhantomData,
+    };
+
+    pub(crate) fn new(piece: Piece<'a>) -> Self {
+        // One fewer than an offset can count, so that `Offset::NIL` is no boundary of the segment.
+        let granules = Granules::from_bytes_floor(piece.size).min(Granules::new(u32::MAX - 1));
+        let places = Places { base: piece.start.as_ptr(), granules, lent: PhantomData };
+        Self { places, zeroed: piece.zeroed, lent: PhantomData }
+    }
+
+    /// Returns the address from which on all bytes are 0, where none from `untouched` on was ever written.
+    pub(crate) fn zeros_from(&self, untouched: Offset) -> usize {
+        if self.zeroed { self.address(untouched) } else { usize::MAX }
+    }
+
+    /// Returns the region's places, which outlive this borrow.
+    #[cfg(target_has_atomic = "64")]
+    pub(crate) fn places(&self) -> Places<'a> {
+        self.places
+    }
+
+    pub(crate) fn granules(&self) -> Granules {
+        self.places.granules
+    }
+
+    /// Address of the granule at `at`, or of the first byte after the last.
+    pub(crate) fn address(&self, at: Offset) -> usize {
+        self.places.base.addr().wrapping_add(at.bytes())
+    }
+
+    /// See [`Places::pointer`].
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    pub(crate) fn pointer(&self, at: Offset, count: Granules) -> Option<NonNull<u8>> {
+        self.places.pointer(at, count)
+    }
+
+    /// See [`Places::granule`].
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    pub(crate) fn granule(&self, at: Offset) -> Option<NonNull<u8>> {
+        self.places.granule(at)
+    }
+
     /// Copies `count` granules from `from` to a place in the region, if the region has both.
     pub(crate) fn copy(&mut self, from: Offset, to: NonNull<u8>, count: Granules) {
-        let to = Offset::of_byte(to.addr().get().wrapping_sub(self.base.addr()));
+        let to = Offset::of_byte(to.addr().get().wrapping_sub(self.places.base.addr()));
         if let (Some(from), Some(to)) = (self.pointer(from, count), self.pointer(to, count)) {
             // SAFETY: in the region with `count` granules each: `pointer` has compared that.
             unsafe { copy(from, to, count) };
@@ -142,16 +181,16 @@ impl<'a> Region<'a> {
         gap_end: Offset,
         next: Offset,
     ) -> Option<NonNull<u8>> {
-        if at >= end || end > gap_end || gap_end.index() > self.granules.count() {
+        if at >= end || end > gap_end || gap_end.index() > self.places.granules.count() {
             return None;
         }
         let (block, rest) = (at.up_to(end), end.up_to(gap_end));
         // SAFETY: in bounds: at < end <= granules was just compared, and all granules lie in one allocated object.
-        let place = unsafe { self.base.add(at.bytes()) };
+        let place = unsafe { self.places.base.add(at.bytes()) };
         // Without a rest its header is written at `at` and overwritten below: whether there is one cannot be predicted.
         let before_rest = if rest > Granules::ZERO { end } else { at };
         // SAFETY: in bounds: a granule of the rest or of the block, as above.
-        let after = unsafe { self.base.add(before_rest.bytes()) };
+        let after = unsafe { self.places.base.add(before_rest.bytes()) };
         let header = FreeHeader { length: rest.minus(Granules::HEADER).length(), next: self.link_to(next) };
         // SAFETY: valid for writes: a granule that nobody else may touch while it is free; aligned: region and offset are
         // multiples of a granule.

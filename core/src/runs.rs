@@ -7,7 +7,7 @@ use crate::blocks::Blocks;
 use crate::classes::{Classes, HALF, InRun, MayHave};
 use crate::error::{AllocError, Reason};
 use crate::policy::Policy;
-use crate::size_class::{class_for, stride};
+use crate::size_class::{class_for, run_granules, stride};
 use crate::units::{GRANULE, Granules, Offset, Resize};
 
 impl<'a, P: Policy> Blocks<'a, P> {
@@ -49,20 +49,13 @@ impl<'a, P: Policy> Blocks<'a, P> {
             at = classes.pop(class);
         }
         if at.is_none() {
-            let run = self.take_run(Classes::run_length(class))?;
+            let run = self.take_run(run_granules(class))?;
             let classes = self.classes.get_mut()?;
             classes.open(class, run)?;
             at = classes.pop(class);
         }
         // Not reached: a slot that is not all in the region, which only destroyed bookkeeping has.
         self.region.pointer(at?, stride(class))
-    }
-
-    /// Takes a run out of the first gap that has room for one.
-    fn take_run(&mut self, length: Granules) -> Option<Offset> {
-        let (gap, at) = self.find_aligned(length, length.bytes(), Granules::ZERO)?;
-        self.take_without_header(gap, at, length)?;
-        Some(at)
     }
 
     /// Gives the `count` oldest slots of a class's magazine back to their runs, and frees each run that has no live slot.
@@ -78,7 +71,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         }
     }
 
-    /// Gives all magazines back, so that runs without a live slot become free memory.
+    /// Gives all magazines back, and takes back what can be had of caches, so that runs without a live slot become free memory.
     #[cold]
     #[inline(never)]
     pub(crate) fn empty_magazines(&mut self) {
@@ -86,6 +79,8 @@ impl<'a, P: Policy> Blocks<'a, P> {
             let held = self.classes.get().map_or(0, |classes| classes.held(class));
             self.give_back_slots(class, held);
         }
+        #[cfg(target_has_atomic = "64")]
+        self.reclaim();
     }
 
     /// Frees the object that starts at `at`, if that is simple: it is a slot, and its magazine has room. `None` otherwise, and nothing
@@ -98,7 +93,11 @@ impl<'a, P: Policy> Blocks<'a, P> {
     /// Frees the object that starts at `at`.
     pub(crate) fn free_object(&mut self, at: Offset) -> Result<(), Reason> {
         let Some(slot) = self.live_slot(at) else { return self.free(at) };
-        let class = slot.map_err(|reason| self.counters.refused(reason))?.class;
+        let InRun { class, is_owned, .. } = slot.map_err(|reason| self.counters.refused(reason))?;
+        #[cfg(target_has_atomic = "64")]
+        if is_owned {
+            return self.free_owned(at, class);
+        }
         if self.classes.get().is_some_and(|classes| classes.is_full(class)) {
             // The slot is live still, so that its run stays.
             self.give_back_slots(class, HALF);
@@ -146,7 +145,10 @@ impl<'a, P: Policy> Blocks<'a, P> {
             };
         }
         if let Some(slot) = self.live_slot(at) {
-            slot.map_err(|reason| self.counters.refused(reason))?;
+            // Live, so a cache's.
+            let slot = slot.map_err(|reason| self.counters.refused(reason))?;
+            let bytes = self.slot_bytes(at, slot.class)?;
+            return Ok(if stay && class == Some(slot.class) { Resize::InPlace } else { Resize::Move(bytes) });
         }
         if let Some(class) = class {
             let old_size = self.intact(at)?.size().payload();

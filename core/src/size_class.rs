@@ -1,11 +1,11 @@
 //! The sixteen size classes: the sizes of their slots, and the lengths of their runs.
 
 use crate::stats::CLASSES;
-use crate::units::{GRANULE, Granules};
+use crate::units::{GRANULE, Granules, Offset};
 
 /// Bytes in a KiB, and granules.
-pub(crate) const KIB: usize = 1024;
-pub(crate) const PER_KIB: usize = KIB / GRANULE;
+const KIB: usize = 1024;
+const PER_KIB: usize = KIB / GRANULE;
 
 /// Classes with runs of one length. There are four lengths.
 pub(crate) const GROUP: usize = 4;
@@ -81,6 +81,11 @@ pub(crate) fn slot_size(class: usize) -> usize {
     stride(class).bytes()
 }
 
+/// Returns the length of a class's run; none if there is no such class.
+pub(crate) fn run_granules(class: usize) -> Granules {
+    Granules::new(TABLE.get(class).map_or(0, |class| class.mask.wrapping_add(1).wrapping_mul(PER_KIB as u32)))
+}
+
 /// Returns the class for requests of `size` bytes, where 0 counts as 1, whether it exists or not.
 #[inline(always)]
 pub(crate) fn class_for(size: usize) -> Option<usize> {
@@ -88,6 +93,14 @@ pub(crate) fn class_for(size: usize) -> Option<usize> {
         return None;
     }
     CLASS_OF_SIZE.get(size.wrapping_add(15) / 16).map(|class| usize::from(*class))
+}
+
+/// Returns which of the first `classes` classes serves requests of `size` bytes at multiples of `alignment`, a power of two.
+#[inline(always)]
+pub(crate) fn serves(size: usize, alignment: usize, classes: usize) -> Option<usize> {
+    let class = class_for(size)?;
+    let aligned = alignment <= GRANULE || slot_size(class) & alignment.wrapping_sub(1) == 0;
+    (aligned && class < classes).then_some(class)
 }
 
 /// Returns how many classes a segment of `granules` has: those whose run is at most a 32nd of it.
@@ -100,7 +113,41 @@ pub(crate) const fn classes_of(granules: Granules) -> usize {
     classes
 }
 
+/// Granules from the origin, where the KiBs of a segment are counted from, to the segment's first byte. The origin is that byte,
+/// rounded down to the longest run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin(Granules);
+
+impl Origin {
+    pub(crate) const ZERO: Self = Self(Granules::ZERO);
+
+    /// The origin of a segment at `address` that has so many classes.
+    pub(crate) fn new(address: usize, classes: usize) -> Self {
+        let longest = (longest_run(classes) as usize).wrapping_mul(KIB);
+        Self(Granules::from_bytes_floor(address & longest.wrapping_sub(1)))
+    }
+
+    /// Returns the KiB that `at` lies in. As a `usize`: the sum may not fit an offset.
+    #[inline(always)]
+    pub(crate) fn kib(self, at: Offset) -> usize {
+        (at.index() as usize).wrapping_add(self.0.count() as usize) / PER_KIB
+    }
+
+    /// Returns where a KiB starts.
+    pub(crate) fn start(self, kib: u32) -> Offset {
+        Offset::new(kib.wrapping_mul(PER_KIB as u32)).minus(self.0)
+    }
+}
+
+/// Returns how many KiB, from the origin on, a segment of `granules` may lie in, wherever it starts; a multiple of 8.
+pub(crate) const fn kibs_of(granules: Granules) -> u32 {
+    match longest_run(classes_of(granules)) {
+        0 => 0,
+        longest => ((granules.bytes() / KIB) as u32).wrapping_add(longest).wrapping_add(1).next_multiple_of(8),
+    }
+}
+
 /// Returns how many KiB the longest run of `classes` classes has; 0 if there are none.
-pub(crate) const fn longest_run(classes: usize) -> u32 {
+const fn longest_run(classes: usize) -> u32 {
     1u32.wrapping_shl((classes / GROUP) as u32) / 2
 }

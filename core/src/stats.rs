@@ -12,6 +12,8 @@ pub struct Stats {
     pub blocks: SegmentStats,
     /// The figures of each size class, by slot size; all 0 under a policy without classes.
     pub classes: [ClassStats; CLASSES],
+    /// The figures of the caches; all 0 without them.
+    pub caches: CacheStats,
     /// Requests for a slot that were passed on because none was free: by the slab, and by a size class to a block. A request may
     /// count twice.
     pub spilled: u64,
@@ -76,6 +78,21 @@ pub struct ClassStats {
     pub allocs: u64,
     /// Frees that were accepted.
     pub frees: u64,
+}
+
+/// Figures of a heap's [caches](crate::Heap::cache). Their objects and runs are counted among those of each size class; what lies idle
+/// in the heap's magazines and in caches is the difference between [`slots`](ClassStats::slots) and
+/// [`live_objects`](ClassStats::live_objects).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheStats {
+    /// Caches that there can be at once.
+    pub most: usize,
+    /// The most caches that were ever attached at once.
+    pub made: usize,
+    /// Caches that are attached now.
+    pub attached: usize,
+    /// Bytes of the runs that caches own.
+    pub run_bytes: usize,
 }
 
 /// What a segment counts as it works; everything else in [`SegmentStats`] is derived from it or from the map.

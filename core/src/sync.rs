@@ -7,6 +7,8 @@
 #[cfg(not(slabfit_loom))]
 mod real {
     pub(crate) use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+    #[cfg(target_has_atomic = "64")]
+    pub(crate) use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
     #[cfg(target_has_atomic = "8")]
     pub(crate) use core::{hint::spin_loop, sync::atomic::AtomicBool};
 
@@ -49,3 +51,6 @@ mod real {
 pub(crate) use real::*;
 #[cfg(slabfit_loom)]
 pub(crate) use slabfit_loom::{AtomicBool, AtomicPtr, AtomicUsize, MutPtr, Ordering, UnsafeCell, spin_loop};
+// Those of the bookkeeping lie in lent memory, so they are bytes there and no others.
+#[cfg(slabfit_loom)]
+pub(crate) use slabfit_loom::lent::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};

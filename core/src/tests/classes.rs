@@ -17,7 +17,7 @@ use crate::layout::{Config, Segment};
 use crate::lock::NoLock;
 use crate::memory::{ALIGNMENT, Memory, RegionArray};
 use crate::policy::General;
-use crate::size_class::{class_for, slot_size};
+use crate::size_class::{class_for, run_granules, slot_size};
 use crate::stats::CLASSES;
 use crate::units::{BITS, GRANULE, Granules, Offset};
 use crate::walk::{Kind, State};
@@ -45,7 +45,7 @@ fn a_class_serves_what_no_smaller_one_can_hold() {
 fn a_run_is_the_smallest_power_of_two_of_kib_with_16_slots() {
     for (class, size) in SIZES.into_iter().enumerate() {
         let smallest = (0..).map(|doubling| 1024 << doubling).find(|run| run / size >= 16);
-        assert_eq!(Some(Classes::run_length(class).bytes()), smallest, "slots of {size} bytes");
+        assert_eq!(Some(run_granules(class).bytes()), smallest, "slots of {size} bytes");
     }
 }
 
@@ -106,16 +106,16 @@ fn the_classes_take_what_they_say_and_no_less() {
     for kib in [32, 33, 64, 130, 256, 700] {
         let size = Granules::from_bytes_floor(kib * 1024);
         // The footprint holds what aligning takes, which here is nothing.
-        let bytes = Classes::footprint(size) - (ALIGNMENT - 1);
+        let bytes = Classes::footprint(size, 0) - (ALIGNMENT - 1);
         let made = |bytes| {
             with_bookkeeping(bytes, |memory| {
                 let mut new = Classes::EMPTY;
-                new.set_up(0, size, memory).is_some()
+                new.set_up(0, size, 0, memory).is_some()
             })
         };
         assert_eq!([made(bytes), made(bytes - 1)], [true, false], "{kib} KiB");
     }
-    assert_eq!(Classes::footprint(Granules::from_bytes_floor(31 * 1024)), 0);
+    assert_eq!(Classes::footprint(Granules::from_bytes_floor(31 * 1024), 0), 0);
 }
 
 #[test]
@@ -123,10 +123,10 @@ fn the_classes_know_each_kib_that_the_segment_may_lie_in_and_few_more() {
     for kib in [32, 33, 64, 130, 256, 700] {
         for more in [0, GRANULE, 1024 - GRANULE] {
             let size = kib * 1024 + more;
-            with_bookkeeping(Classes::footprint(Granules::from_bytes_floor(size)), |memory| {
+            with_bookkeeping(Classes::footprint(Granules::from_bytes_floor(size), 0), |memory| {
                 let mut classes = Classes::EMPTY;
-                classes.set_up(0, Granules::from_bytes_floor(size), memory).unwrap();
-                let longest = Classes::run_length(classes.count() - 1).bytes();
+                classes.set_up(0, Granules::from_bytes_floor(size), 0, memory).unwrap();
+                let longest = run_granules(classes.count() - 1).bytes();
                 // It starts a granule before a multiple of the longest run at worst.
                 let touched = (longest - GRANULE + size).div_ceil(1024);
                 let known = classes.kibs() as usize;
@@ -262,7 +262,7 @@ fn a_wrong_address_in_a_run_is_refused_with_its_reason_and_counted() {
         for (class, size) in SIZES.into_iter().enumerate() {
             let objects: Vec<_> = (0..3).map(|_| heap.alloc(size).unwrap().addr().get()).collect();
             freed(heap, objects[1]).unwrap();
-            let run = Classes::run_length(class).bytes();
+            let run = run_granules(class).bytes();
             let end = objects[0] / run * run + run;
             let behind_slots = (end - run + run / size * size..end).step_by(GRANULE);
             let inside = |slot: usize| (slot + GRANULE..slot + size).step_by(GRANULE);

@@ -1,0 +1,162 @@
+//! What the holder of the block segment's lock does for caches: it gives them out, opens and closes their runs, and settles those
+//! that are detached.
+
+use crate::blocks::Blocks;
+use crate::classes::{Classes, MayHave, Roll};
+use crate::error::Reason;
+use crate::owned::Owned;
+use crate::policy::Policy;
+use crate::size_class::run_granules;
+use crate::stats::{CacheStats, ClassStats};
+use crate::units::Offset;
+
+/// A cache opens a run only while at least this share of the segment is free: what lies idle in caches then makes no request fail that
+/// would have been served early.
+const FREE_SHARE: u64 = 8;
+
+impl Classes<'_> {
+    /// Attaches the detached cache of lowest number, or makes one.
+    pub(crate) fn attach(&mut self) -> Option<u32> {
+        let (owned, Roll { made, next, .. }) = (self.owned, self.roll);
+        let mut found = (next..made).find(|owner| owned.attach(*owner));
+        if found.is_none() && made < owned.count() {
+            self.roll.made = made.wrapping_add(1);
+            found = Some(made);
+        }
+        let owner = found.or_else(|| (0..next.min(made)).find(|owner| owned.attach(*owner)))?;
+        self.roll.next = owner.wrapping_add(1);
+        Some(owner)
+    }
+
+    /// Makes a block that starts at `at` a run of a cache, all its slots idle.
+    fn open_owned(&mut self, class: usize, at: Offset, owner: u32) -> Option<()> {
+        let run = self.count_owned(at, class)?;
+        self.roll.granules = self.roll.granules.plus(run_granules(class));
+        self.owned.open(run, owner, class)
+    }
+
+    /// Makes a run of a cache one no more, and returns the block that it was.
+    fn close_owned(&mut self, run: u32) -> Option<Offset> {
+        let class = self.owned.close(run)?;
+        self.roll.granules = self.roll.granules.minus(run_granules(class));
+        self.uncount_run(run, class)?;
+        Some(self.start(run))
+    }
+
+    /// Adds the caches' share to the figures of the classes.
+    pub(crate) fn add_caches(&self, stats: &mut [ClassStats]) {
+        for keep in (0..self.roll.made).filter_map(|owner| self.owned.keep(owner)) {
+            for (class, figures) in stats.iter_mut().enumerate().take(self.owned.classes()) {
+                let (live, allocs) = self.owned.figures(keep, class);
+                figures.live_objects = (figures.live_objects as u32).wrapping_add(live) as usize;
+                figures.allocs = figures.allocs.wrapping_add(allocs as u64);
+            }
+        }
+    }
+
+    /// Returns the figures of the caches.
+    pub(crate) fn cache_stats(&self) -> CacheStats {
+        let keeps = (0..self.roll.made).filter_map(|owner| self.owned.keep(owner));
+        CacheStats {
+            most: self.owned.count() as usize,
+            made: self.roll.made as usize,
+            attached: keeps.filter(|keep| !self.owned.is_detached(keep)).count(),
+            run_bytes: self.roll.granules.bytes(),
+        }
+    }
+}
+
+impl<'a, P: Policy> Blocks<'a, P> {
+    /// Returns the tables of the caches.
+    pub(crate) fn owned(&self) -> Option<Owned<'a>> {
+        self.classes.get().map(|classes| classes.owned)
+    }
+
+    /// Opens a run for a cache, if at least an eighth of the segment is free.
+    pub(crate) fn open_owned(&mut self, owner: u32, class: usize) -> Option<()> {
+        let all = self.region.granules();
+        let free = all.minus(self.counters.live());
+        if u64::from(free.count()).wrapping_mul(FREE_SHARE) < u64::from(all.count()) {
+            return None;
+        }
+        let at = self.take_run(run_granules(class))?;
+        self.classes.get_mut()?.open_owned(class, at, owner)
+    }
+
+    /// Closes a run of a cache: all its slots are idle, or all are returned.
+    pub(crate) fn close_owned(&mut self, run: u32) {
+        if let Some(block) = self.classes.get_mut().and_then(|classes| classes.close_owned(run)) {
+            self.free_run(block);
+        }
+    }
+
+    /// Frees the slot that starts at `at`, in a run that a cache owns: it returns to that.
+    pub(crate) fn free_owned(&mut self, at: Offset, class: usize) -> Result<(), Reason> {
+        let taken = self.owned().and_then(|owned| Some((owned, owned.take(at.index() as usize)?)));
+        let Some((owned, tag)) = taken else { return Err(self.counters.refused(Reason::DoubleFree)) };
+        let is_detached = owned.give_back(None, at, tag);
+        if let Some(classes) = self.classes.get_mut() {
+            classes.count_out(class);
+        }
+        if is_detached {
+            self.settle_detached(tag.owner());
+        }
+        Ok(())
+    }
+
+    /// Empties a cache: takes back what others have returned, makes its magazines' slots idle, and closes every run that has no live
+    /// slot. The cache is detached, or its owner asks for it.
+    pub(crate) fn settle(&mut self, owner: u32) -> Option<()> {
+        let classes = self.classes.get_mut()?;
+        classes.roll.next = classes.roll.next.min(owner);
+        let owned = classes.owned;
+        let keep = owned.keep(owner)?;
+        for run in owned.take_returned(keep) {
+            if owned.collect(run) {
+                self.close_owned(run);
+            }
+        }
+        for class in 0..owned.classes() {
+            let held = owned.held(keep, class);
+            for index in 0..held {
+                if let Some(run) = owned.idle_oldest(keep, class, index) {
+                    self.close_owned(run);
+                }
+            }
+            owned.drop_oldest(keep, class, held);
+            let mut link = owned.first_idle(keep, class);
+            while let Some((run, next)) = owned.next_all_idle(class, link) {
+                self.close_owned(run);
+                link = next;
+            }
+        }
+        Some(())
+    }
+
+    /// [Settles](Self::settle) a cache that is detached.
+    pub(crate) fn settle_detached(&mut self, owner: u32) -> Option<()> {
+        let owned = self.owned()?;
+        if owned.is_detached(owned.keep(owner)?) { self.settle(owner) } else { None }
+    }
+
+    /// Takes back what can be had of caches without their owners: all that lies in detached ones, and of the others the runs of which all
+    /// slots are returned.
+    pub(crate) fn reclaim(&mut self) -> Option<()> {
+        let (owned, made) = self.classes.get().map(|classes| (classes.owned, classes.roll.made))?;
+        for owner in 0..made {
+            let keep = owned.keep(owner)?;
+            if self.settle_detached(owner).is_some() {
+                continue;
+            }
+            for run in owned.take_returned(keep) {
+                if owned.is_all_returned(run) {
+                    self.close_owned(run);
+                } else {
+                    // If the cache is detached since, whoever did that settles it when this lock is free.
+                    owned.push_returned(run, owner);
+                }
+            }
+        }
+        Some(())
+    }
+}

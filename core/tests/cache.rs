@@ -1,0 +1,127 @@
+//! Caches: what a user sees of them. The suites in `tests/` compare them with the model.
+#![cfg(target_has_atomic = "64")]
+#![allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
+
+use std::alloc::Layout;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+use slabfit::{Cache, CacheError, Config, DefaultLock, General, Heap, InvalidFree, Reason, RegionArray};
+
+type Region = RegionArray<{ 1 << 20 }>;
+type GeneralHeap<'a> = Heap<'a, DefaultLock, General>;
+
+fn heap(region: &mut Region, caches: usize) -> GeneralHeap<'_> {
+    Heap::from_memory(region, Config::without_slab().caches(caches)).unwrap()
+}
+
+fn fill(region: &mut Region) {
+    region.as_mut().fill(std::mem::MaybeUninit::new(0xa5));
+}
+
+#[test]
+fn an_object_of_a_cache_is_freed_once_through_whatever_is_at_hand() {
+    let mut region = Region::new();
+    fill(&mut region);
+    let heap = heap(&mut region, 2);
+    let (ours, others) = (heap.cache().unwrap(), heap.cache().unwrap());
+    let objects: Vec<*mut u8> = (0..3).map(|_| ours.alloc(40).unwrap().as_ptr()).collect();
+    assert_eq!(heap.usable_size(objects[0]), Ok(48));
+    unsafe { ours.free(objects[0]) }.unwrap();
+    unsafe { others.free(objects[1]) }.unwrap();
+    unsafe { heap.free(objects[2]) }.unwrap();
+    for object in objects {
+        let refused = InvalidFree { address: object.addr(), reason: Reason::DoubleFree };
+        assert_eq!(unsafe { ours.free(object) }, Err(refused));
+        assert_eq!(unsafe { others.free(object) }, Err(refused));
+        assert_eq!(unsafe { heap.free(object) }, Err(refused));
+    }
+    for cache in [&ours, &others] {
+        assert_eq!(cache.check(), Ok(()));
+    }
+    assert_eq!(heap.check(), Ok(()));
+    drop((ours, others));
+    assert_eq!(heap.stats().unwrap().caches.run_bytes, 0);
+    assert_eq!(heap.stats().unwrap().blocks.live_bytes, 0);
+    assert_eq!(heap.check(), Ok(()));
+}
+
+#[test]
+fn as_many_caches_can_be_had_as_were_asked_for() {
+    let mut region = Region::new();
+    let heap = heap(&mut region, 2);
+    let first = heap.cache().unwrap();
+    let _second = heap.cache().unwrap();
+    assert_eq!(heap.cache().unwrap_err(), CacheError::NoneFree);
+    drop(first);
+    assert!(heap.cache().is_ok());
+    let empty: GeneralHeap<'_> = Heap::empty();
+    assert_eq!(empty.cache().unwrap_err(), CacheError::NotInitialised);
+}
+
+#[test]
+fn a_cache_serves_what_a_heap_serves() {
+    let mut region = Region::new();
+    fill(&mut region);
+    let heap = heap(&mut region, 1);
+    let cache = heap.cache().unwrap();
+    for size in [0, 1, 16, 17, 500, 512, 513, 5000, 100_000] {
+        let object = cache.alloc_zeroed(size).unwrap().as_ptr();
+        let bytes = unsafe { std::slice::from_raw_parts(object, size) };
+        assert!(bytes.iter().all(|byte| *byte == 0), "{size}");
+        unsafe { object.write_bytes(7, size) };
+        let larger = unsafe { cache.realloc(object, size + 100) }.unwrap().as_ptr();
+        assert!(unsafe { std::slice::from_raw_parts(larger, size) }.iter().all(|byte| *byte == 7), "{size}");
+        unsafe { cache.free(larger) }.unwrap();
+    }
+    let layout = Layout::from_size_align(100, 64).unwrap();
+    let aligned = cache.alloc_layout(layout).unwrap().as_ptr();
+    assert_eq!(aligned.addr() % 64, 0);
+    unsafe { cache.free(aligned) }.unwrap();
+    cache.empty().unwrap();
+    assert_eq!(heap.stats().unwrap().blocks.live_bytes, 0);
+    cache.check().unwrap();
+    heap.check().unwrap();
+}
+
+#[test]
+fn threads_that_pass_objects_on_lose_none() {
+    const ROUNDS: usize = if cfg!(miri) { 30 } else { 20_000 };
+    let mut region = Region::new();
+    let heap = heap(&mut region, 4);
+    let freed = AtomicUsize::new(0);
+    let free = &|cache: &Cache<'_, '_>, object: usize| {
+        let object = std::ptr::with_exposed_provenance_mut::<u8>(object);
+        assert_eq!(unsafe { object.cast::<usize>().read() }, object.addr(), "the stamp of {object:?}");
+        unsafe { cache.free(object) }.unwrap();
+        freed.fetch_add(1, Ordering::Relaxed);
+    };
+    thread::scope(|scope| {
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..4).map(|_| mpsc::sync_channel::<usize>(64)).unzip();
+        for (thread, receiver) in receivers.into_iter().enumerate() {
+            let (senders, heap) = (senders.clone(), &heap);
+            scope.spawn(move || {
+                let cache = heap.cache().unwrap();
+                for round in 0..ROUNDS {
+                    let object = cache.alloc(round % 500 + 8).unwrap().as_ptr();
+                    unsafe { object.cast::<usize>().write(object.addr()) };
+                    let object = object.expose_provenance();
+                    if senders[(thread + round) % 4].try_send(object).is_err() {
+                        free(&cache, object);
+                    }
+                    receiver.try_iter().for_each(|object| free(&cache, object));
+                }
+                drop(senders);
+                receiver.iter().for_each(|object| free(&cache, object));
+            });
+        }
+        drop(senders);
+    });
+    heap.check().unwrap();
+    heap.empty_magazines().unwrap();
+    let stats = heap.stats().unwrap();
+    assert_eq!((stats.caches.attached, stats.caches.run_bytes, stats.blocks.live_bytes), (0, 0, 0));
+    assert_eq!(stats.classes.iter().map(|class| class.live_objects).sum::<usize>(), 0);
+    assert_eq!(freed.into_inner(), 4 * ROUNDS);
+}
