@@ -85,6 +85,22 @@ impl<'a, L: RawLock> Heap<'a, L, General> {
         let tail = Offset::ZERO.plus(granules).minus(const { Granules::from_bytes_ceil(LARGEST) });
         Ok(Cache { heap: self, owned, keep, owner, places: blocks.region.places(), tail, of_one: PhantomData })
     }
+
+    /// Takes back what lies in caches whose owners are no more and could not drop them, whatever they were about: in a process that was
+    /// forked, those of all threads but one. `kept` is that one's. Linear in the region's size.
+    ///
+    /// # Errors
+    /// [`Reentered`] if this thread is in the heap.
+    ///
+    /// # Safety
+    /// Nobody uses a cache of this heap now but by this call, and none but `kept`, and those made afterwards, is ever used again, nor
+    /// dropped.
+    pub unsafe fn recover_caches(&self, kept: Option<&Cache<'_, 'a, L>>) -> Result<(), Reentered> {
+        let mut blocks = self.lock_blocks()?;
+        // Not reached: no tables.
+        let _ = blocks.recover(kept.map(|cache| cache.owner));
+        Ok(())
+    }
 }
 
 impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
@@ -113,7 +129,11 @@ impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
     /// As [`Heap::alloc`].
     #[inline]
     pub fn alloc_layout(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
-        if layout.align() <= GRANULE { self.alloc(layout.size()) } else { self.alloc_any(layout.size(), layout.align()) }
+        if layout.align() <= GRANULE {
+            self.alloc(layout.size())
+        } else {
+            self.alloc_any(layout.size(), layout.align())
+        }
     }
 
     /// Allocates `size` zero bytes. Every one of them is written.
@@ -204,34 +224,50 @@ impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
     /// As for [`Heap::free`].
     #[inline]
     pub unsafe fn free(&self, ptr: *mut u8) -> Result<(), InvalidFree> {
-        let at = self.places.find(ptr);
-        let Some(tag) = self.owned.take(at) else {
+        // SAFETY: as the caller promises.
+        match unsafe { self.free_slot(ptr) } {
+            Some(_) => Ok(()),
             // SAFETY: as the caller promises.
-            return unsafe { self.heap.free(ptr) };
-        };
-        let at = Offset::new(at as u32);
-        if tag.owner() != self.owner || self.owned.push(self.keep, at, tag).is_none() {
-            self.put_away(at, tag);
+            None => unsafe { self.heap.free(ptr) },
         }
-        Ok(())
     }
 
-    /// Puts a slot away that was taken: it is another's, or its magazine is full.
+    /// Frees the object at `ptr` if it is a live slot of a cache, this one or another. Returns whether memory went back to the heap with
+    /// it; `None`, and nothing has changed, if it is anything else, which is the heap's to [free](Heap::free) or to refuse.
+    ///
+    /// # Safety
+    /// As for [`Heap::free`].
+    #[inline]
+    pub unsafe fn free_slot(&self, ptr: *mut u8) -> Option<bool> {
+        let at = self.places.find(ptr);
+        let tag = self.owned.take(at)?;
+        let at = Offset::new(at as u32);
+        if tag.owner() == self.owner && self.owned.push(self.keep, at, tag).is_some() {
+            return Some(false);
+        }
+        Some(self.put_away(at, tag))
+    }
+
+    /// Puts a slot away that was taken: it is another's, or its magazine is full. Returns whether memory went back to the heap.
     #[inline(never)]
-    fn put_away(&self, at: Offset, tag: Tag) {
+    fn put_away(&self, at: Offset, tag: Tag) -> bool {
         if tag.owner() != self.owner {
-            if self.owned.give_back(Some(self.keep), at, tag) {
+            let is_detached = self.owned.give_back(Some(self.keep), at, tag);
+            if is_detached {
                 self.settle(tag.owner());
             }
-            return;
+            return is_detached;
         }
+        let mut has_closed = false;
         for index in 0..HALF {
             if let Some(run) = self.owned.idle_oldest(self.keep, tag.class(), index) {
                 self.close(run);
+                has_closed = true;
             }
         }
         self.owned.drop_oldest(self.keep, tag.class(), HALF);
         self.owned.push(self.keep, at, tag);
+        has_closed
     }
 
     /// Settles a cache, if it is detached still and this owner is not in the heap. Otherwise somebody does so later.

@@ -96,7 +96,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         let Some((owned, tag)) = taken else { return Err(self.counters.refused(Reason::DoubleFree)) };
         let is_detached = owned.give_back(None, at, tag);
         if let Some(classes) = self.classes.get_mut() {
-            classes.count_out(class);
+            classes.count_sent(class);
         }
         if is_detached {
             self.settle_detached(tag.owner());
@@ -137,6 +137,28 @@ impl<'a, P: Policy> Blocks<'a, P> {
     pub(crate) fn settle_detached(&mut self, owner: u32) -> Option<()> {
         let owned = self.owned()?;
         if owned.is_detached(owned.keep(owner)?) { self.settle(owner) } else { None }
+    }
+
+    /// Makes of every slot of a cache that is not live an idle one, and detaches all caches but `kept`: whatever their owners were about
+    /// when they ceased to be.
+    pub(crate) fn recover(&mut self, kept: Option<u32>) -> Option<()> {
+        let high_water = self.high_water;
+        let classes = self.classes.get()?;
+        let (owned, made) = (classes.owned, classes.roll.made);
+        for owner in 0..made {
+            owned.reset(owner, kept != Some(owner));
+        }
+        let mut kib = 0;
+        while kib <= owned.kib(high_water) {
+            kib = kib.wrapping_add(owned.revive(kib));
+        }
+        for class in 0..owned.classes() {
+            owned.set_freed_elsewhere(class, classes.sent(class));
+        }
+        for owner in (0..made).filter(|owner| kept != Some(*owner)) {
+            self.settle(owner);
+        }
+        Some(())
     }
 
     /// Takes back what can be had of caches without their owners: all that lies in detached ones, and of the others the runs of which all

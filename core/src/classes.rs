@@ -59,6 +59,8 @@ pub(crate) struct Magazine {
     count: u32,
     /// Slots that are live or in the magazine.
     out: u32,
+    /// Slots of caches that were freed here.
+    sent: u32,
     /// Requests that were served.
     allocs: usize,
     /// Runs of the class, the most at once, and those that there ever were.
@@ -72,7 +74,8 @@ pub(crate) struct Magazine {
 // SAFETY: integers.
 #[expect(unsafe_code, reason = "that every bit pattern is a value")]
 unsafe impl Plain for Magazine {
-    const ZERO: Self = Self { count: 0, out: 0, allocs: 0, runs: 0, peak_runs: 0, opened: 0, slots: [0; MAGAZINE] };
+    const ZERO: Self =
+        Self { count: 0, out: 0, sent: 0, allocs: 0, runs: 0, peak_runs: 0, opened: 0, slots: [0; MAGAZINE] };
 }
 
 /// An address in a run.
@@ -475,10 +478,16 @@ impl<'a> Classes<'a> {
 
     /// Counts a slot that was freed here for a cache.
     #[cfg(target_has_atomic = "64")]
-    pub(crate) fn count_out(&mut self, class: usize) {
+    pub(crate) fn count_sent(&mut self, class: usize) {
         if let Some(magazine) = self.magazines.get_mut(class) {
-            magazine.out = magazine.out.wrapping_sub(1);
+            magazine.sent = magazine.sent.wrapping_add(1);
         }
+    }
+
+    /// Returns how many slots of caches were freed here.
+    #[cfg(target_has_atomic = "64")]
+    pub(crate) fn sent(&self, class: usize) -> u32 {
+        self.magazines.get_ref(class).map_or(0, |magazine| magazine.sent)
     }
 
     /// Makes a run one no more.
@@ -521,7 +530,8 @@ impl<'a> Classes<'a> {
         let mut stats = [ClassStats::default(); CLASSES];
         for (class, figures) in stats.iter_mut().enumerate() {
             let Some(magazine) = self.magazines.get_ref(class) else { break };
-            let live = magazine.out.wrapping_sub(magazine.count) as usize;
+            // Of the caches' slots those that were freed here are taken off.
+            let live = magazine.out.wrapping_sub(magazine.count).wrapping_sub(magazine.sent) as usize;
             let slots = TABLE.get(class).map_or(0, |class| class.slots);
             *figures = ClassStats {
                 slot_size: slot_size(class),
@@ -662,7 +672,7 @@ impl Magazine {
 
     /// Returns a field by its number: the count, the figures, then the slots.
     pub(crate) fn field_mut(&mut self, field: usize) -> Option<&mut u32> {
-        let figures = [&mut self.count, &mut self.out, &mut self.runs, &mut self.peak_runs];
+        let figures = [&mut self.count, &mut self.out, &mut self.sent, &mut self.runs, &mut self.peak_runs];
         figures.into_iter().chain(&mut self.slots).nth(field)
     }
 }
