@@ -461,9 +461,9 @@ fn every_field_of_a_magazine_that_is_changed_is_reported() {
     with_busy_heap(|heap| {
         for class in 0..classes(heap, |classes| classes.count()) {
             let held = classes(heap, |classes| classes.held(class));
-            // The count, what is out and what was sent, the runs, and each slot that is held. (A count that is a little off may make
+            // The count, what is out, the runs, and each slot that is held. (A count that is a little off may make
             // another magazine that is whole.)
-            for field in (0..4).chain(5..5 + held) {
+            for field in (0..3).chain(4..4 + held) {
                 for change in [if field == 0 { 64 } else { 1 }, 1 << 31] {
                     reports(heap, &std::format!("field {field} of class {class}, {change}"), |classes| {
                         *classes.magazine_mut(class).unwrap().field_mut(field).unwrap() ^= change;
@@ -471,7 +471,7 @@ fn every_field_of_a_magazine_that_is_changed_is_reported() {
                 }
             }
             // What is above the count is nobody's.
-            for field in 5 + held..5 + Magazine::SLOTS {
+            for field in 4 + held..4 + Magazine::SLOTS {
                 classes(heap, |classes| *classes.magazine_mut(class).unwrap().field_mut(field).unwrap() ^= 1);
                 assert_eq!(heap.check(), Ok(()));
             }
@@ -485,10 +485,10 @@ fn two_slots_of_a_magazine_that_are_the_same_are_reported() {
         let mut tried = 0;
         for class in (0..CLASSES).filter(|class| classes(heap, |classes| classes.held(*class)) > 1) {
             tried += 1;
-            let first = classes(heap, |classes| *classes.magazine_mut(class).unwrap().field_mut(5).unwrap());
-            let second = classes(heap, |classes| *classes.magazine_mut(class).unwrap().field_mut(6).unwrap());
+            let first = classes(heap, |classes| *classes.magazine_mut(class).unwrap().field_mut(4).unwrap());
+            let second = classes(heap, |classes| *classes.magazine_mut(class).unwrap().field_mut(5).unwrap());
             reports(heap, "twice", |classes| {
-                *classes.magazine_mut(class).unwrap().field_mut(6).unwrap() ^= first ^ second;
+                *classes.magazine_mut(class).unwrap().field_mut(5).unwrap() ^= first ^ second;
             });
         }
         assert!(tried > 8, "{tried} classes");
@@ -502,14 +502,14 @@ fn a_slot_that_reaches_beyond_the_segment_is_not_handed_out() {
         let end = heap.segment(Segment::Blocks).end;
         let last = ((end - heap.segment(Segment::Blocks).start) / GRANULE) as u32 - 1;
         for class in (0..CLASSES).filter(|class| classes(heap, |classes| classes.held(*class)) > 1) {
-            let newest = 4 + classes(heap, |classes| classes.held(class));
+            let newest = 3 + classes(heap, |classes| classes.held(class));
             for wrong in [last, last + 1, u32::MAX] {
                 classes(heap, |classes| *classes.magazine_mut(class).unwrap().field_mut(newest).unwrap() = wrong);
                 let object = heap.alloc(slot_size(class)).unwrap().addr().get();
                 assert!(object + slot_size(class) <= end, "{object:#x} of {} bytes", slot_size(class));
                 // What was taken off is put there again.
                 classes(heap, |classes| {
-                    *classes.magazine_mut(class).unwrap().field_mut(0).unwrap() = newest as u32 - 4
+                    *classes.magazine_mut(class).unwrap().field_mut(0).unwrap() = newest as u32 - 3
                 });
             }
         }
