@@ -116,7 +116,7 @@ impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
     /// As [`Heap::alloc`].
     #[inline]
     pub fn alloc(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
-        match self.alloc_near(size) {
+        match self.alloc_slot(size) {
             Some(slot) => Ok(slot),
             None => self.alloc_any(size, GRANULE),
         }
@@ -152,16 +152,17 @@ impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
     /// # Errors
     /// As [`Heap::alloc`].
     pub fn alloc_layout_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
-        let slot = self.class(layout.size(), layout.align()).and_then(|class| self.alloc_slot(class));
+        let slot = self.class(layout.size(), layout.align()).and_then(|class| self.take_slot(class));
         let Some(slot) = slot else { return self.heap.alloc_layout_zeroed(layout) };
         // SAFETY: just handed out, of the layout's size, and known to nobody yet.
         unsafe { region::clear(slot, layout.size(), usize::MAX) };
         Ok(slot)
     }
 
-    /// Allocates `size` bytes, if that is simple: the magazine of the class that serves them has a slot.
+    /// Allocates `size` bytes if a slot for them is at hand; `None`, and nothing has changed, if not: [`alloc`](Self::alloc) knows what to do
+    /// then. A few dozen instructions, for a program to have in line.
     #[inline(always)]
-    fn alloc_near(&self, size: usize) -> Option<NonNull<u8>> {
+    pub fn alloc_slot(&self, size: usize) -> Option<NonNull<u8>> {
         if self.heap.is_for_slab(size, GRANULE) {
             return None;
         }
@@ -171,7 +172,7 @@ impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
 
     #[inline(never)]
     fn alloc_any(&self, size: usize, alignment: usize) -> Result<NonNull<u8>, AllocError> {
-        match self.class(size, alignment).and_then(|class| self.alloc_slot(class)) {
+        match self.class(size, alignment).and_then(|class| self.take_slot(class)) {
             Some(slot) => Ok(slot),
             None => self.heap.alloc_at(size, alignment),
         }
@@ -184,7 +185,7 @@ impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
     }
 
     /// Allocates a slot, the top of the class's magazine, which is filled first if it is empty.
-    fn alloc_slot(&self, class: usize) -> Option<NonNull<u8>> {
+    fn take_slot(&self, class: usize) -> Option<NonNull<u8>> {
         let slot = self.owned.pop(self.keep, class, Offset::NIL).or_else(|| {
             self.refill(class)?;
             self.owned.pop(self.keep, class, Offset::NIL)

@@ -192,7 +192,6 @@ impl<'a> Owned<'a> {
     }
 
     /// Returns the tag of the KiB that `at` lies in.
-    #[inline(always)]
     fn tag(&self, at: Offset) -> Tag {
         self.tags.get(self.origin.kib(at)).map_or(Tag::NONE, |tag| Tag(tag.load(Ordering::Relaxed)))
     }
@@ -211,11 +210,12 @@ impl<'a> Owned<'a> {
     #[inline(always)]
     pub(crate) fn take(&self, at: usize) -> Option<Tag> {
         let mark = self.live.get(at)?;
+        let tag = self.tags.get(self.origin.kib(Offset::new(at as u32)))?;
         // The exchange decides. It pairs with the store in `pop`: who finds the 1 sees the tag that the run had then.
         if mark.load(Ordering::Relaxed) == 0 || mark.swap(0, Ordering::AcqRel) == 0 {
             return None;
         }
-        Some(self.tag(Offset::new(at as u32)))
+        Some(Tag(tag.load(Ordering::Relaxed)))
     }
 
     /// Takes the top of a magazine, if it lies before `end`, and makes it live.

@@ -13,7 +13,7 @@ use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering, compiler_fence};
 
-use slabfit::{Cache, Config, General, Reentered};
+use slabfit::{Cache, General, Reentered};
 
 use crate::futex::FutexLock;
 use crate::heap::ProcessHeap;
@@ -41,7 +41,18 @@ struct Own {
     cache: UnsafeCell<MaybeUninit<ThreadCache>>,
 }
 
-/// Defines a symbol of so many zero bytes in each thread's storage.
+impl Own {
+    /// # Safety
+    /// There is a cache, and it is not dropped while the reference lives.
+    #[inline(always)]
+    unsafe fn cache(&self) -> &ThreadCache {
+        let place = self.cache.get().cast::<ThreadCache>();
+        // SAFETY: valid and initialised: as the caller promises; shared: it is changed when it is made and dropped, and at no other time.
+        unsafe { &*place }
+    }
+}
+
+// A symbol of so many zero bytes in each thread's storage.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 core::arch::global_asm!(
     ".pushsection .tbss.slabfit_linux_own,\"awT\",@nobits",
@@ -70,7 +81,8 @@ fn own() -> Option<ptr::NonNull<Own>> {
             options(pure, nomem, nostack),
         );
     }
-    ptr::NonNull::new(place)
+    // SAFETY: not null: the storage is an object.
+    Some(unsafe { ptr::NonNull::new_unchecked(place) })
 }
 
 /// Where the calling thread's storage is.
@@ -90,7 +102,8 @@ fn own() -> Option<ptr::NonNull<Own>> {
             options(pure, nomem, nostack, preserves_flags),
         );
     }
-    ptr::NonNull::new(place)
+    // SAFETY: not null: the storage is an object.
+    Some(unsafe { ptr::NonNull::new_unchecked(place) })
 }
 
 /// No storage is known.
@@ -101,25 +114,34 @@ fn own() -> Option<ptr::NonNull<Own>> {
 
 impl ProcessHeap<General> {
     /// Calls `call` with the calling thread's cache, and makes that first if the thread has none yet. `None`, and nothing was called, where
-    /// it can have none: the heap was made without caches ([`Config::caches`]) or all are in use, the thread is at its end, or a handler
+    /// it can have none: the heap was made without caches ([`Config::caches`](slabfit::Config::caches)) or all are in use, the thread is at its end, or a handler
     /// has interrupted it in here. The heap itself serves then.
     ///
     /// `at_end` is called before a thread's first cache is made. It sees to it that [`end_thread`](Self::end_thread) is called at the end of
     /// the thread, and returns whether it could. It may allocate.
-    #[inline]
     pub fn with_cache<R>(&'static self, at_end: fn() -> bool, call: impl FnOnce(&ThreadCache) -> R) -> Option<R> {
         // SAFETY: this thread's storage, as long as the thread lives; shared with its handlers, by the terms of `Own`.
         let own = unsafe { own()?.as_ref() };
+        if own.state.load(Ordering::Relaxed) != ptr::from_ref(self).cast_mut() {
+            self.begin_thread(own, at_end)?;
+        }
+        self.with_ready_cache(call)
+    }
+
+    /// The same, but for a thread that has no cache yet.
+    #[inline(always)]
+    pub fn with_ready_cache<R>(&'static self, call: impl FnOnce(&ThreadCache) -> R) -> Option<R> {
+        // SAFETY: as in `with_cache`.
+        let own = unsafe { own()?.as_ref() };
         let heap = ptr::from_ref(self).cast_mut();
         if own.state.load(Ordering::Relaxed) != heap {
-            self.begin_thread(own, at_end)?;
+            return None;
         }
         own.state.store(BUSY, Ordering::Relaxed);
         // A handler sees what the thread has done, in this order.
         compiler_fence(Ordering::SeqCst);
-        // SAFETY: there is one, as the state was a heap; nobody changes it while the state is BUSY.
-        let cache = unsafe { (*own.cache.get()).assume_init_ref() };
-        let answer = call(cache);
+        // SAFETY: there is one, as the state was a heap; nobody drops it while the state is BUSY.
+        let answer = call(unsafe { own.cache() });
         compiler_fence(Ordering::SeqCst);
         own.state.store(heap, Ordering::Relaxed);
         Some(answer)
@@ -137,8 +159,8 @@ impl ProcessHeap<General> {
         let cache = if at_end() { self.cache().ok() } else { None };
         let state = match cache {
             Some(cache) => {
-                // SAFETY: nobody else is here while the state is BUSY, and none was there, as it was NEW.
-                unsafe { (*own.cache.get()).write(cache) };
+                // SAFETY: valid for writes: nobody else is here while the state is BUSY; none was there, as it was NEW.
+                unsafe { own.cache.get().write(MaybeUninit::new(cache)) };
                 ptr::from_ref(self).cast_mut()
             }
             None => NONE,
@@ -158,7 +180,7 @@ impl ProcessHeap<General> {
         compiler_fence(Ordering::SeqCst);
         if is_own {
             // SAFETY: there is one, as the state was a heap; it is not used again, as the state is NONE.
-            unsafe { (*own.cache.get()).assume_init_drop() };
+            unsafe { own.cache.get().cast::<ThreadCache>().drop_in_place() };
         }
     }
 
@@ -179,18 +201,8 @@ impl ProcessHeap<General> {
         }
         let is_own = state == ptr::from_ref(self).cast_mut();
         // SAFETY: there is one, as the state is a heap.
-        let kept = own.filter(|_| is_own).map(|own| unsafe { (*own.cache.get()).assume_init_ref() });
+        let kept = own.filter(|_| is_own).map(|own| unsafe { own.cache() });
         // SAFETY: the other threads, whose caches these were, are not in this process; this one is in no call.
         unsafe { self.recover_caches(kept) }
     }
 }
-
-/// Returns the configuration of a heap of `size` bytes for a process with threads: with caches for up to 1,024 of them, and for fewer where
-/// the heap is small.
-#[must_use]
-pub fn with_caches(config: Config, size: usize, most: usize) -> Config {
-    config.caches((size / PER_CACHE).min(most))
-}
-
-/// A heap has a cache for each 64 KiB at most.
-const PER_CACHE: usize = 64 << 10;
