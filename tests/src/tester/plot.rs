@@ -1,5 +1,7 @@
 //! `tester plot`: live bytes and fragmentation over a trace, as SVG.
 
+use std::io::{self, Write};
+
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use slabfit_linux::Slots;
@@ -68,7 +70,7 @@ pub fn plot(arguments: &PlotArguments) -> Result<(), Stop> {
     }
     bar.finish_and_clear();
     save(&arguments.output, &curves(&playback, &samples)?.svg)?;
-    println!("{}: {}, {}", arguments.output.display(), playback.title(), playback.outcome());
+    writeln!(io::stdout(), "{}: {}, {}", arguments.output.display(), playback.title(), playback.outcome())?;
     Ok(())
 }
 
