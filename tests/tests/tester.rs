@@ -4,6 +4,8 @@
 mod tester_common;
 
 use std::env;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -185,11 +187,11 @@ fn one_of_a_kind_is_one() {
 
 /// Runs the tester with nobody who reads what it says, and answers with its status.
 fn with_its_output_closed(arguments: &[&str]) -> Option<i32> {
-    let (reader, writer) = std::io::pipe().expect("there are pipes");
+    let (reader, writer) = UnixStream::pair().expect("there are sockets");
     drop(reader);
-    let errors = writer.try_clone().expect("it can be copied");
+    let errors = OwnedFd::from(writer.try_clone().expect("it can be copied"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_tester"));
-    command.args(arguments).stdout(writer).stderr(errors).status().expect("the tester starts").code()
+    command.args(arguments).stdout(OwnedFd::from(writer)).stderr(errors).status().expect("the tester starts").code()
 }
 
 #[test]

@@ -118,7 +118,7 @@ impl<'a> Report<'a> {
         if let Ok(stressed) = result {
             let Stressed { threads, operations, time, passed_on, failed } = stressed;
             let (rate, operations) = (per_operation(*time, *operations), Count(*operations, "operation"));
-            let (threads, passed_on) = (Count(*threads as u64, "thread"), Count(*passed_on, "object"));
+            let (threads, passed_on) = (Count(*threads, "thread"), Count(*passed_on, "object"));
             let failed = reasons(failed);
             self.line(&format!("stress: {threads}, {operations}, {rate} ns/op, {passed_on} passed on, {failed}"))?;
         } else {
