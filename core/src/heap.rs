@@ -363,6 +363,44 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         self.lock_blocks()?.free_object(at)
     }
 
+    /// Frees the object at `ptr` as [`free`](Self::free) does, and returns how many bytes that left to requests of any size, for who
+    /// gives pages of free memory back: those of a block with its header, or of runs that lost their last slot; of a slot of the slab
+    /// its own. For most slots of a size class it is 0.
+    ///
+    /// # Errors
+    /// As [`free`](Self::free).
+    ///
+    /// # Safety
+    /// As for [`free`](Self::free).
+    #[inline]
+    pub unsafe fn free_measured(&self, ptr: *mut u8) -> Result<usize, InvalidFree> {
+        let freed = match self.locate(ptr) {
+            Place::Blocks(at) => self.free_block_measured(at),
+            Place::Slab(at) => self.free_slot(at).map(|()| Granules::from_bytes_ceil(self.slab_size())),
+            Place::Nowhere => Err(self.refuse(ptr)),
+        };
+        freed.map(Granules::bytes).map_err(|reason| InvalidFree { address: ptr.addr(), reason })
+    }
+
+    #[inline(never)]
+    fn free_block_measured(&self, at: Offset) -> Result<Granules, Reason> {
+        if P::CLASSES {
+            let freed = self.lock_blocks()?.free_slot(at);
+            if freed.is_some() {
+                return Ok(Granules::ZERO);
+            }
+        }
+        self.free_any_block_measured(at)
+    }
+
+    #[inline(never)]
+    fn free_any_block_measured(&self, at: Offset) -> Result<Granules, Reason> {
+        let mut blocks = self.lock_blocks()?;
+        let before = blocks.counters.live();
+        blocks.free_object(at)?;
+        Ok(before.minus(blocks.counters.live()))
+    }
+
     #[inline(never)]
     fn free_slot(&self, at: Offset) -> Result<(), Reason> {
         let mut slab = self.lock_slab()?;

@@ -119,7 +119,8 @@ pub enum Segment {
 /// `P`: about 2% of a large heap, 3% under [`General`](crate::General), 13% there with caches. They may have any alignment.
 pub const fn bookkeeping_size<P: Policy>(heap_size: usize, config: Config) -> usize {
     let slab = config.slab_segment(heap_size);
-    let blocks = Granules::from_bytes_floor(heap_size).minus(Granules::from_bytes_floor(slab));
+    // As bytes: the largest heap has a granule more than fits into their type.
+    let blocks = Granules::from_bytes_floor(heap_size.saturating_sub(slab));
     let classes = if P::CLASSES { Classes::footprint(blocks, config.most_caches()) } else { 0 };
     let blocks = BlockMap::footprint(blocks).saturating_add(classes);
     blocks.saturating_add(Slab::<P>::footprint(slab::slots_of(slab, config.slab_size)))

@@ -118,17 +118,18 @@
 //! - In a region of one piece the bookkeeping lies below the segments, so a write past an object's end moves away from it.
 //!   A wild write can still hit it: where that matters, lend it memory of its own ([`Memory::with_bookkeeping`]).
 //! - While a lock is held nothing allocates, panics, prints or runs foreign code, except what is passed to
-//!   [`with_free_ranges`](Heap::with_free_ranges).
+//!   [`with_free_ranges`](Heap::with_free_ranges) and [`with_free_slots`](Heap::with_free_slots).
 //! - Gaps are coalesced at once: when everything is freed, in any order, one gap is left.
 //!
 //! # What it costs
 //! | call | time |
 //! |---|---|
-//! | `alloc`, `alloc_layout` (any alignment), `free`, `usable_size` | O(log) in the region's size, worst case |
+//! | `alloc`, `alloc_layout` (any alignment), `free`, `free_measured`, `usable_size` | O(log) in the region's size, worst case |
 //! | `realloc` | O(log), and the copy if the object moves |
 //! | `alloc_zeroed`, `alloc_layout_zeroed` | O(log), and the bytes that are cleared |
 //! | `stats`, `rover` | O(1) |
 //! | `with_free_ranges` | O(log), and the work that is passed in |
+//! | `with_free_slots` | linear in the slots that it looks at, and the work that is passed in |
 //! | a step of `blocks` or `overwritten` | O(log): a whole walk is linear in slots and blocks |
 //! | `check`, `repair`, `dump` | linear in the region, with a lock held in `check` and `repair` |
 //! | `new`, `init` | clears the bookkeeping, unless it is zeros already; touches no slot |

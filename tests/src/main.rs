@@ -1,8 +1,9 @@
 //! The tester: `cargo run --release -- 1MiB`.
 //!
-//! Exit status 0: all held. 1: something did not. 2: there was nothing to test, and one line on stderr says why.
+//! Exit status 0: all held. 1: something did not. 2: there was nothing to test, and one line on stderr says why. 141, without a word:
+//! nobody reads the report any more (what a shell says of a program that SIGPIPE ended).
 
-use std::io;
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -35,9 +36,9 @@ fn main() -> ExitCode {
         (Some(Command::Footprint(arguments)), None) => {
             conclude(footprint::run(&arguments, &mut io::stdout()).map(|()| true))
         }
-        (Some(Command::Play), None) => conclude(play().map_err(Stop::Output).map(|played| print(&played))),
+        (Some(Command::Play), None) => conclude(play().and_then(|played| print(&played)).map_err(Stop::Output)),
         (Some(Command::Weigh { command }), None) => {
-            conclude(footprint::weigh(&command).map_err(Stop::Output).map(|weighed| print(&weighed)))
+            conclude(footprint::weigh(&command).and_then(|weighed| print(&weighed)).map_err(Stop::Output))
         }
         (Some(Command::Map(arguments)), None) => conclude(map(&arguments).map(|()| true)),
         (Some(Command::Film(arguments)), None) => conclude(film(&arguments).map(|()| true)),
@@ -49,27 +50,32 @@ fn main() -> ExitCode {
 }
 
 /// What a process tells the one that started it.
-fn print(result: &impl Serialize) -> bool {
-    println!("{}", json!(result));
-    true
+fn print(result: &impl Serialize) -> io::Result<bool> {
+    writeln!(io::stdout(), "{}", json!(result))?;
+    Ok(true)
 }
 
 fn conclude(held: Result<bool, Stop>) -> ExitCode {
     match held {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
+        Err(Stop::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::from(NOBODY_READS),
         Err(error) => stop(&error.to_string()),
     }
 }
 
+/// What a shell says of a program that was ended by SIGPIPE.
+const NOBODY_READS: u8 = 128 + 13;
+
 fn refuse_or_help(error: &clap::Error) -> ExitCode {
     match one_line(error) {
         Some(line) => stop(&line),
-        None => error.print().map_or_else(|error| stop(&error.to_string()), |()| ExitCode::SUCCESS),
+        None => conclude(error.print().map(|()| true).map_err(Stop::Output)),
     }
 }
 
 fn stop(why: &str) -> ExitCode {
-    eprintln!("tester: {why}");
+    // Who reads no more is told no more.
+    let _ = writeln!(io::stderr(), "tester: {why}");
     ExitCode::from(2)
 }

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use slabfit::{
-    AllocError, Config, DefaultLock, FirstFit, GRANULE, Heap, InitError, InvalidFree, MAX_HEAP, MIN_HEAP, MIN_REGION,
-    Memory, NextFit, Policy, Reason, RegionArray, Segment,
+    AllocError, Config, DefaultLock, FirstFit, GRANULE, General, Heap, InitError, InvalidFree, MAX_HEAP, MIN_HEAP,
+    MIN_REGION, Memory, NextFit, Policy, Reason, RegionArray, Segment,
 };
 use slabfit_tests::arena::Arena;
 
@@ -445,6 +445,45 @@ mod memory_of_every_kind_makes_a_heap {
             assert_eq!((fresh.slab.live_objects, fresh.slab.allocs), (0, 0));
             assert_eq!((fresh.blocks.live_objects, fresh.blocks.allocs, fresh.blocks.free_blocks), (0, 0, 1));
             use_all_of(&heap);
+        }
+    }
+}
+
+/// Makes a heap of `size` bytes with the bookkeeping that is said to do, in pages that nobody has touched, and allocates from it.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+fn suffices<P: Policy>(size: usize, config: Config) {
+    use slabfit_tests::tester::sys;
+
+    let needed = slabfit::bookkeeping_size::<P>(size, config);
+    let [heap_at, bookkeeping_at] = [size, needed].map(|size| sys::map_private(size).expect("there are addresses"));
+    // SAFETY: both pieces are mapped until the heap is gone, and nobody else has them.
+    let memory = unsafe { Memory::from_raw_parts(heap_at.as_ptr(), size, bookkeeping_at.as_ptr(), needed) };
+    // SAFETY: the kernel hands out anonymous pages zeroed.
+    let memory = unsafe { memory.assume_zeroed() };
+    let heap: Heap<'_, DefaultLock, P> = Heap::from_memory(memory, config)
+        .unwrap_or_else(|error| panic!("a heap of {size} bytes with a slab size of {}: {error}", config.slab_size));
+    let blocks = heap.segment(Segment::Blocks);
+    for bytes in [config.slab_size, blocks.len() - GRANULE] {
+        let object = heap.alloc(bytes).expect("it fits").as_ptr();
+        assert_eq!(heap.usable_size(object), Ok(bytes.next_multiple_of(GRANULE)));
+        // SAFETY: nobody uses the object.
+        unsafe { heap.free(object) }.expect("it is live");
+    }
+    drop(heap);
+    for (start, size) in [(heap_at, size), (bookkeeping_at, needed)] {
+        // SAFETY: mapped above, and the heap is gone.
+        unsafe { sys::unmap(start, size) };
+    }
+}
+
+#[test]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+fn the_bookkeeping_that_is_said_to_do_does_up_to_the_largest_heap() {
+    for size in [1 << 20, MAX_HEAP / 2, MAX_HEAP / 4 * 3, MAX_HEAP - GRANULE, MAX_HEAP] {
+        for slab_size in [16, 64, 1008] {
+            suffices::<NextFit>(size, Config::new(slab_size));
+            suffices::<FirstFit>(size, Config::new(slab_size));
+            suffices::<General>(size, Config::new(slab_size).slab_bytes(size / 2));
         }
     }
 }

@@ -179,7 +179,7 @@ fn a_plot_has_the_figures_of_the_heap() {
     let document = Document::parse(&svg).expect("it is XML");
     let curves: Vec<Vec<(f64, f64)>> = document
         .descendants()
-        .filter(|node| node.has_tag_name("polyline") && node.attribute("stroke-width") == Some("2"))
+        .filter(|node| node.has_tag_name("polyline") && matches!(node.attribute("stroke-width"), Some("2" | "6")))
         .map(|curve| {
             let numbers = curve.attribute("points").expect("points").split([' ', ',']).filter(|word| !word.is_empty());
             let numbers: Vec<f64> = numbers.map(|word| word.parse().expect("a number")).collect();
@@ -205,6 +205,32 @@ fn a_plot_has_the_figures_of_the_heap() {
     assert!((0..10).all(|index| used[index].1 <= asked[index].1), "what is in use is no less than what was asked for");
     let fragmentation = long[2];
     assert!(fragmentation[4].1 < fragmentation[3].1 - 20.0, "a hole beside the largest one is fragmentation");
+}
+
+#[test]
+fn a_plot_shows_requests_that_failed_and_the_cap_where_it_is_near() {
+    let lines = |svg: &str, colour: &str| {
+        let document = Document::parse(svg).expect("it is XML");
+        let of_colour = |node: &roxmltree::Node<'_, '_>| node.attribute("stroke") == Some(colour);
+        document.descendants().filter(|node| node.has_tag_name("polyline") && of_colour(node)).count()
+    };
+    let (cap, failed) = ("#666666", "#C2002F");
+    let of = |heap: &str| made("marked.svg", &["plot", text(&small_trace()), "--heap", heap]).0;
+    // A mark and its line in the legend; of 64 KiB much more is free than ever lives.
+    let svg = of("64K");
+    assert_eq!((lines(&svg, failed), lines(&svg, cap)), (2, 0), "{svg}");
+    assert!(svg.contains("a request failed") && !svg.contains("all of the heap"));
+    // The cap stands there twice, over and under the legend.
+    let svg = of("16K");
+    assert_eq!((lines(&svg, failed), lines(&svg, cap)), (2, 3), "{svg}");
+    let svg = of("128K");
+    assert_eq!((lines(&svg, failed), lines(&svg, cap)), (0, 3), "{svg}");
+}
+
+#[test]
+fn a_picture_of_the_largest_heap_needs_no_such_heap() {
+    let (svg, _) = made("largest.svg", &["map", text(&small_trace()), "--heap", "64GiB"]);
+    assert!(svg.contains("small in 64 GiB") && svg.contains("1 of 268,435,456 slots"), "{}", svg.len());
 }
 
 // The tester's page.

@@ -4,6 +4,8 @@
 mod tester_common;
 
 use std::env;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -127,8 +129,8 @@ fn what_does_not_fit_is_counted_by_its_reason_and_no_failure() {
     let (fragmented, full) = (file("fragmented.rep", fragmented), file("full.rep", full));
     let run = tester(&["4096", "--only", "traces", "--trace", text(&fragmented), "--trace", text(&full)]);
     run.holds().says(&[
-        "fragmented: of 4 requests 1 failed (it was fragmented once); 1 operations had no object",
-        "full: of 3 requests 2 failed (the heap was full 2 times); 2 operations had no object",
+        "fragmented: of 4 requests 1 failed (it was fragmented once); 1 operation on an object that was not served was left out",
+        "full: of 3 requests 2 failed (the heap was full 2 times); 2 operations on objects that were not served were left out",
     ]);
 }
 
@@ -172,8 +174,45 @@ fn at_64_mib_every_request_of_every_shipped_trace_is_served() {
 }
 
 #[test]
-fn one_page_is_a_heap_like_any_other() {
-    tester(&["1"]).holds();
+fn the_report_names_the_size_that_the_heap_has() {
+    for (asked, size) in [("1", "4,096"), ("4096", "4,096"), ("5000", "8,192")] {
+        tester(&[asked, "--only", "conformance"]).holds().says(&[&format!("next fit: a heap of {size} bytes, ")]);
+    }
+}
+
+#[test]
+fn one_of_a_kind_is_one() {
+    tester(&["64K", "--only", "stress", "--threads", "1"]).holds().says(&["stress: 1 thread, "]);
+}
+
+/// Runs the tester with nobody who reads what it says, and answers with its status.
+fn with_its_output_closed(arguments: &[&str]) -> Option<i32> {
+    let (reader, writer) = UnixStream::pair().expect("there are sockets");
+    drop(reader);
+    let errors = OwnedFd::from(writer.try_clone().expect("it can be copied"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tester"));
+    command.args(arguments).stdout(OwnedFd::from(writer)).stderr(errors).status().expect("the tester starts").code()
+}
+
+#[test]
+fn it_ends_quietly_where_nobody_reads_on() {
+    let trace = file("unread.rep", "a 0 64\nf 0\n");
+    let drawn = file("unread.svg", "");
+    let (trace, drawn) = (text(&trace), text(&drawn));
+    for arguments in [
+        &["64K"][..],
+        &["64K", "--only", "traces", "--trace", trace],
+        &["--help"],
+        &["map", trace, "--heap", "64K", "-o", drawn],
+        &["film", trace, "--heap", "64K", "-o", drawn],
+        &["plot", trace, "--heap", "64K", "-o", drawn],
+        &["replay", trace, "--heap", "64K"],
+        &["leaks", trace],
+    ] {
+        assert_eq!(with_its_output_closed(arguments), Some(141), "{arguments:?}");
+    }
+    // A complaint is lost, and its status is not.
+    assert_eq!(with_its_output_closed(&["0"]), Some(2));
 }
 
 #[test]
@@ -238,6 +277,41 @@ fn libmem_satisfies_every_suite() {
     run.holds()
         .says(&[&format!("{}: a heap of 1,048,576 bytes", library.display()), "stress: 4 threads, 400,000 operations"]);
     tester(&["64MiB", "--lib", text(&library), "--only", "traces"]).holds();
+    // It tells why requests fail, in as many words as slabfit's own heap.
+    let traces = |arguments: &[&str]| {
+        let run = tester(&[&["64K", "--only", "traces"][..], arguments].concat());
+        let told = |line: &&str| line.contains(" requests ");
+        run.holds().stdout.lines().filter(told).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (own, of_library) = (traces(&[]), traces(&["--lib", text(&library)]));
+    assert!(own.len() == 4 && own.iter().any(|line| line.contains("fragmented")), "{own:#?}");
+    assert_eq!(own.len(), of_library.len());
+    assert!(!of_library.iter().any(|line| line.contains("no reason")), "{of_library:#?}");
+}
+
+#[test]
+fn a_library_that_says_no_reason_is_said_to_say_none() {
+    let source = r"
+        static int live;
+        void *Mem_Alloc(int size) { void *object = take(size); live += object != NULL; return object; }
+        int Mem_Free(void *address) { if (--live == 0) used = end / 4; return 0; }
+    ";
+    let trace = file("too_much.rep", "a 0 10\na 1 60000\nf 1\nf 0\n");
+    let arguments = ["--only", "traces", "--trace", text(&trace)];
+    let Some(run) = test_library("silent", source, &arguments) else { return };
+    run.holds()
+        .says(&["too_much: of 2 requests 1 failed (once the library gave no reason); 1 operation on an object "]);
+}
+
+#[test]
+fn what_has_nothing_to_show_has_no_heading() {
+    let source = r"
+        void *Mem_Alloc(int size) { return heap; }
+        int Mem_Free(void *address) { return 0; }
+    ";
+    let Some(run) = test_library("one_place", source, &["--only", "traces"]) else { return };
+    run.fails(&["\ntraces\n  FAILED: gitlog\n"]);
+    assert!(!run.stdout.contains("ns/op") && !run.stdout.contains("X used"), "{}", run.stdout);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use slabfit::{Config, FirstFit, Heap, NextFit, Policy, Segment, State};
+use slabfit::{Config, FirstFit, General, Heap, NextFit, Policy, Segment, State};
 use slabfit_linux::{FutexLock, MappedHeap, ProcessHeap};
 
 const MIB: usize = 1 << 20;
@@ -73,6 +73,86 @@ fn trims_what_is_free<P: Policy>() {
 fn a_trim_leaves_live_objects_and_headers_and_little_else_resident() {
     trims_what_is_free::<NextFit>();
     trims_what_is_free::<FirstFit>();
+}
+
+/// Fills the slab of a heap of 64 MiB with slots of 64 bytes, and frees all but every 1000th. Answers with those.
+fn thin_out_the_slab<P: Policy>(heap: &Heap<'_, FutexLock, P>, freed: impl Fn(*mut u8)) -> Vec<(usize, *mut u8)> {
+    let slots = fill(heap, 64, 16 * MIB);
+    assert_eq!(resident(heap.segment(Segment::Slab)), 16 * MIB);
+    for (_, &slot) in slots.iter().enumerate().filter(|(number, _)| number % 1000 != 0) {
+        // SAFETY: freed once, and not used any more.
+        unsafe { free(heap, slot) };
+        freed(slot);
+    }
+    slots.into_iter().enumerate().step_by(1000).collect()
+}
+
+fn trims_the_slab<P: Policy>() {
+    let heap = MappedHeap::<P>::with_policy(64 * MIB, Config::new(64)).expect("there is memory");
+    let slab = heap.segment(Segment::Slab);
+    let live = thin_out_the_slab(&heap, |_| ());
+    let given = heap.trim();
+    // Each of 263 slots has its page, and the last page ends with the segment.
+    assert_eq!(resident(slab.clone()), live.len() * 4096);
+    assert_eq!(given, 16 * MIB - live.len() * 4096);
+    assert_eq!(heap.check(), Ok(()));
+    for &(number, slot) in &live {
+        // SAFETY: live, of 64 bytes.
+        let bytes = unsafe { std::slice::from_raw_parts(slot, 64) };
+        assert!(bytes.iter().all(|&byte| byte == number as u8), "slot {number} has changed");
+    }
+    // They are free slots as before, the lowest first, and their headers come and go again.
+    let again = fill(&heap, 64, MIB);
+    assert_eq!(again[0].addr(), slab.start + 64);
+    for &slot in again.iter().rev() {
+        // SAFETY: freed once, and not used any more.
+        unsafe { free(&heap, slot) };
+    }
+    assert_eq!(heap.check(), Ok(()));
+    assert!(heap.trim() >= MIB - 20 * 4096);
+    for (_, slot) in live {
+        // SAFETY: freed once, and not used any more.
+        unsafe { free(&heap, slot) };
+    }
+    heap.trim();
+    assert_eq!((resident(slab), heap.check()), (0, Ok(())));
+}
+
+#[test]
+fn an_empty_stretch_of_the_slab_gives_its_pages_back() {
+    trims_the_slab::<NextFit>();
+    trims_the_slab::<FirstFit>();
+    trims_the_slab::<General>();
+}
+
+#[test]
+fn it_gives_them_back_by_itself_when_much_was_freed() {
+    static HEAP: ProcessHeap<FirstFit> = ProcessHeap::empty();
+    HEAP.init(64 * MIB, Config::new(64)).expect("there is memory");
+    let slab = HEAP.segment(Segment::Slab);
+    let live = thin_out_the_slab(&HEAP, |_| HEAP.trim_after_free());
+    let after = resident(slab.clone());
+    assert!(after < 16 * MIB / 3, "{after} bytes are still resident, {} slots are live", live.len());
+    assert_eq!(HEAP.check(), Ok(()));
+}
+
+#[test]
+fn a_page_of_slots_larger_than_pages_or_across_two_steps_goes_back_too() {
+    const STEP: usize = 256 * 1024;
+    // A slot of three pages and a granule: none starts where the last one did in its page; and one of more than a step.
+    for size in [3 * 4096 + 16, STEP + 4096, 2 * MIB] {
+        let heap = MappedHeap::<FirstFit>::with_policy(64 * MIB, Config::new(size)).expect("there is memory");
+        let slab = heap.segment(Segment::Slab);
+        let slots = fill(&heap, size, 16 * MIB);
+        for &slot in &slots[1..slots.len() - 1] {
+            // SAFETY: freed once, and not used any more.
+            unsafe { free(&heap, slot) };
+        }
+        let end = slab.start + (slots.len() - 1) * size;
+        let whole = (slab.start + size).next_multiple_of(4096)..end / 4096 * 4096;
+        assert_eq!((heap.trim(), resident(whole.clone())), (whole.len(), 0), "slots of {size}");
+        assert_eq!(heap.check(), Ok(()));
+    }
 }
 
 #[test]

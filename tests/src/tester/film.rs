@@ -4,6 +4,7 @@
 //! common, so the page has every line once, and a frame is a list of their numbers.
 
 use std::collections::HashMap;
+use std::io::{self, Write};
 
 use serde::Serialize;
 
@@ -71,13 +72,14 @@ pub fn film(arguments: &FilmArguments) -> Result<(), Stop> {
     let plot = curves(&playback, &samples)?;
     film.plot = (plot.first, plot.last);
     save(&arguments.output, &page(&playback.title(), &film, &plot.svg)?)?;
-    println!(
+    writeln!(
+        io::stdout(),
         "{}: {} frames of {}, {}",
         arguments.output.display(),
         film.frames.len(),
         playback.title(),
         playback.outcome()
-    );
+    )?;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! `tester map`: the heap at one moment of a trace, as SVG.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::Path;
 
 use crate::tester::picture_args::{MapArguments, Moment};
@@ -27,7 +28,7 @@ pub fn map(arguments: &MapArguments) -> Result<(), Stop> {
     let mut playback = Playback::begin(&arguments.playback, &recording)?;
     playback.advance_with_bar(until)?;
     save(&arguments.output, &drawn(&playback)?)?;
-    println!("{}: {}, {}", arguments.output.display(), playback.title(), playback.note());
+    writeln!(io::stdout(), "{}: {}, {}", arguments.output.display(), playback.title(), playback.note())?;
     Ok(())
 }
 

@@ -5,15 +5,17 @@
 use core::fmt;
 use core::ptr::NonNull;
 
+use slabfit::NoLock;
 use slabfit_linux::text::{Bytes, Count, Grouped};
 
-use crate::any_heap::AnyMappedHeap;
+use crate::any_heap::AnyHeap;
 use crate::model::Placement;
 use crate::tester::extension::Wish;
 use crate::tester::picture_args::PlaybackArguments;
-use crate::tester::playground::{bytes, config, name, serve};
+use crate::tester::playground::{Ground, Playground, bytes, name, serve};
 use crate::tester::recordings::Recording;
 use crate::tester::run::{Stop, bar};
+use crate::tester::sys;
 use crate::tester::trace::{Operation, Trace};
 
 impl PlaybackArguments {
@@ -25,9 +27,13 @@ impl PlaybackArguments {
         Recording::named(&self.trace).map_err(Stop::Load)
     }
 
-    fn heap(&self) -> Result<AnyMappedHeap, Stop> {
-        let heap = AnyMappedHeap::new(self.heap, config(self.slab_size), self.placement.into());
-        heap.map_err(|error| Stop::Usage(format!("cannot make the heap: {error}")))
+    /// The heap, whose pages take no memory until an object's header or a free slot's is written there. It starts where the
+    /// preload library's does, at a multiple of 8 KiB.
+    fn ground(&self) -> Result<Playground, Stop> {
+        let heap = self.heap.next_multiple_of(sys::page_size());
+        let ground = Ground { heap, slab_size: self.slab_size, placement: self.placement.into() };
+        let ground = Playground::new(ground, 0, 8192);
+        ground.map_err(|error| Stop::Usage(format!("cannot make the heap: {error}")))
     }
 }
 
@@ -36,7 +42,7 @@ pub struct Playback<'t> {
     name: String,
     trace: &'t Trace,
     placement: Placement,
-    heap: AnyMappedHeap,
+    ground: Playground,
     /// By the trace's count: where each object is while it is live, and the bytes that were asked for.
     objects: Vec<Option<(NonNull<u8>, u64)>>,
     done: usize,
@@ -56,7 +62,7 @@ impl<'t> Playback<'t> {
             name: recording.source.name(),
             trace,
             placement: arguments.placement.into(),
-            heap: arguments.heap()?,
+            ground: arguments.ground()?,
             objects: vec![None; trace.objects()],
             done: 0,
             asked: 0,
@@ -66,8 +72,8 @@ impl<'t> Playback<'t> {
 
     /// The heap as it is now.
     #[must_use]
-    pub fn heap(&self) -> &AnyMappedHeap {
-        &self.heap
+    pub fn heap(&self) -> &AnyHeap<NoLock> {
+        self.ground.heap()
     }
 
     /// Operations that are done, and all of them.
@@ -80,6 +86,12 @@ impl<'t> Playback<'t> {
     #[must_use]
     pub fn asked(&self) -> u64 {
         self.asked
+    }
+
+    /// Requests that failed so far.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.failed
     }
 
     /// Goes on until so many operations are done.
@@ -119,7 +131,7 @@ impl<'t> Playback<'t> {
     fn allocate(&mut self, id: u32, size: u64) {
         let notes = self.trace.recorded().map_or(&[][..], |recorded| &recorded.notes);
         let wish = notes.get(self.done).map_or_else(Wish::default, |note| note.wish);
-        match serve(&self.heap, size, wish) {
+        match serve(self.heap(), size, wish) {
             Ok(object) => {
                 self.objects[id as usize] = Some((object, size));
                 self.asked += size;
@@ -131,7 +143,7 @@ impl<'t> Playback<'t> {
     fn reallocate(&mut self, id: u32, size: u64) -> Result<(), Stop> {
         let Some((object, old)) = self.objects[id as usize] else { return Ok(()) };
         // SAFETY: nobody uses the objects of a playback at all.
-        match unsafe { self.heap.realloc(object.as_ptr(), bytes(size)) } {
+        match unsafe { self.heap().realloc(object.as_ptr(), bytes(size)) } {
             Ok(resized) => {
                 self.objects[id as usize] = Some((resized, size));
                 self.asked = self.asked - old + size;
@@ -146,7 +158,7 @@ impl<'t> Playback<'t> {
         let Some((object, size)) = self.objects[id as usize].take() else { return Ok(()) };
         self.asked -= size;
         // SAFETY: nobody uses the objects of a playback at all.
-        unsafe { self.heap.free(object.as_ptr()) }.map_err(|error| self.refused(&error))
+        unsafe { self.heap().free(object.as_ptr()) }.map_err(|error| self.refused(&error))
     }
 
     fn refused(&self, error: &dyn fmt::Display) -> Stop {
@@ -156,7 +168,7 @@ impl<'t> Playback<'t> {
     /// What is played.
     #[must_use]
     pub fn title(&self) -> String {
-        format!("{} in {}", self.name, Bytes(self.heap.size() as u64))
+        format!("{} in {}", self.name, Bytes(self.heap().size() as u64))
     }
 
     /// How far it has come, and how it went.
@@ -194,7 +206,7 @@ mod tests {
         let arguments = PlaybackArguments { trace: "x".into(), heap: 65_536, slab_size: 64, placement };
         let mut playback = Playback::begin(&arguments, &recording).unwrap();
         playback.advance(2).unwrap();
-        let base = playback.heap.base().unwrap().addr().get();
+        let base = playback.heap().base().unwrap().addr().get();
         let at = |id: usize| playback.objects[id].unwrap().0.addr().get() - base;
         assert_eq!((at(0), at(1)), (16_400, 20_480));
     }

@@ -99,6 +99,11 @@ impl Playground {
         Ok(Self { heap, base, _region: region, _bookkeeping: bookkeeping })
     }
 
+    /// The heap.
+    pub(super) fn heap(&self) -> &AnyHeap<NoLock> {
+        &self.heap
+    }
+
     /// Asks for memory.
     ///
     /// # Errors

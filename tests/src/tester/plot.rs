@@ -1,5 +1,7 @@
 //! `tester plot`: live bytes and fragmentation over a trace, as SVG.
 
+use std::io::{self, Write};
+
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use slabfit_linux::Slots;
@@ -12,11 +14,15 @@ use crate::tester::run::{Stop, bar};
 
 /// Points of a curve, at most.
 const POINTS: usize = 1000;
-const SIZE: (u32, u32) = (1160, 520);
+const SIZE: (u32, u32) = (1160, 572);
 const FONT: &str = "sans-serif";
 const ASKED: RGBColor = RGBColor(43, 95, 199);
-const IN_USE: RGBColor = RGBColor(11, 122, 108);
+const IN_USE: RGBColor = RGBColor(124, 196, 185);
 const FREE: RGBColor = RGBColor(217, 120, 0);
+const CAP: RGBColor = RGBColor(102, 102, 102);
+const FAILED: RGBColor = RGBColor(194, 0, 47);
+/// How many times what lives at most the heap may have for the axis to go up to its end.
+const TALLEST: u64 = 4;
 
 /// A heap's figures at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +34,8 @@ pub(super) struct Sample {
     in_use: u64,
     /// Percent of the block segment's free bytes that are not in its largest hole.
     fragmentation: f64,
+    /// Requests that failed so far.
+    failed: u64,
 }
 
 impl Sample {
@@ -40,6 +48,7 @@ impl Sample {
             asked: playback.asked(),
             in_use: Slots::of(&stats).bytes_in_use(&stats) as u64,
             fragmentation: if free > 0.0 { 100.0 * (free - largest) / free } else { 0.0 },
+            failed: playback.failed(),
         })
     }
 }
@@ -68,7 +77,7 @@ pub fn plot(arguments: &PlotArguments) -> Result<(), Stop> {
     }
     bar.finish_and_clear();
     save(&arguments.output, &curves(&playback, &samples)?.svg)?;
-    println!("{}: {}, {}", arguments.output.display(), playback.title(), playback.outcome());
+    writeln!(io::stdout(), "{}: {}, {}", arguments.output.display(), playback.title(), playback.outcome())?;
     Ok(())
 }
 
@@ -88,8 +97,17 @@ pub(super) fn curves(playback: &Playback<'_>, samples: &[Sample]) -> Result<Plot
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-/// Its label, its colour, and its points: after so many operations, the value.
-type Curve<'a> = (&'a str, RGBColor, Vec<(usize, f64)>);
+/// After so many operations, the value.
+type Points = Vec<(usize, f64)>;
+
+/// A line, or marks at the foot of its points.
+struct Curve<'a> {
+    label: &'a str,
+    colour: RGBColor,
+    /// Of the line, in pixels; 0 for marks.
+    width: u32,
+    points: Points,
+}
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 fn draw(playback: &Playback<'_>, samples: &[Sample], svg: &mut String) -> Outcome<(i32, i32)> {
@@ -100,29 +118,45 @@ fn draw(playback: &Playback<'_>, samples: &[Sample], svg: &mut String) -> Outcom
     let operations = grouped(playback.progress().0 as u64);
     root.draw(&Text::new(format!("{operations} operations · {}", playback.outcome()), (72, 40), small))?;
     let (_, below) = root.split_vertically(60);
-    let (bytes, fragmentation) = below.split_vertically(290);
-    let most = samples.iter().map(|sample| sample.asked.max(sample.in_use)).max().unwrap_or(0);
+    let (bytes, fragmentation) = below.split_vertically(300);
+    let live = samples.iter().map(|sample| sample.asked.max(sample.in_use)).max().unwrap_or(0);
+    let cap = playback.heap().size() as u64;
+    let shows_cap = cap <= live.saturating_mul(TALLEST);
+    let most = if shows_cap { cap } else { live };
     let (unit, name) = unit(most);
     let scaled = |bytes: u64| bytes as f64 / unit;
-    let curves: [Curve<'_>; 2] = [
-        ("in use, with headers and rounding", IN_USE, samples.iter().map(|s| (s.at, scaled(s.in_use))).collect()),
-        ("asked for by the program", ASKED, samples.iter().map(|s| (s.at, scaled(s.asked))).collect()),
+    let points = |value: fn(&Sample) -> u64| samples.iter().map(|s| (s.at, scaled(value(s)))).collect();
+    // Wide below narrow: where two lines are one, both are seen.
+    let mut curves = vec![
+        Curve { label: "in use, with headers and rounding", colour: IN_USE, width: 6, points: points(|s| s.in_use) },
+        Curve { label: "asked for by the program", colour: ASKED, width: 2, points: points(|s| s.asked) },
     ];
+    if shows_cap {
+        let (first, last) = (samples.first().map_or(0, |s| s.at), samples.last().map_or(0, |s| s.at));
+        let points = vec![(first, scaled(cap)), (last, scaled(cap))];
+        curves.push(Curve { label: "all of the heap", colour: CAP, width: 1, points });
+    }
+    let failed = samples.windows(2).filter(|pair| pair[0].failed < pair[1].failed);
+    let failed: Points = failed.map(|pair| (pair[1].at, scaled(most))).collect();
+    if !failed.is_empty() {
+        curves.push(Curve { label: "a request failed", colour: FAILED, width: 0, points: failed });
+    }
     chart(&bytes, &format!("Live bytes ({name})"), scaled(most).max(1.0), &curves)?;
     let parts = samples.iter().map(|sample| (sample.at, sample.fragmentation)).collect();
     let label = "Fragmentation (% of the free bytes outside the largest hole)";
-    let ends = chart(&fragmentation, label, 100.0, &[("", FREE, parts)])?;
+    let parts = Curve { label: "", colour: FREE, width: 2, points: parts };
+    let ends = chart(&fragmentation, label, 100.0, &[parts])?;
     root.present()?;
     Ok(ends)
 }
 
-/// Curves over one axis. Where the axis begins and ends, in pixels.
+/// Curves over one axis, of which the first one comes to the end. Where the axis begins and ends, in pixels.
 fn chart(area: &Area<'_>, label: &str, most: f64, curves: &[Curve<'_>]) -> Outcome<(i32, i32)> {
-    let operations =
-        curves.iter().flat_map(|(_, _, points)| points.last()).map(|&(at, _)| at).max().unwrap_or(0).max(1);
+    let operations = curves.iter().flat_map(|curve| curve.points.last()).map(|&(at, _)| at).max().unwrap_or(0).max(1);
     let caption = (FONT, 14).into_font().style(FontStyle::Bold);
     let mut chart = ChartBuilder::on(area)
         .caption(label, caption)
+        .margin_top(14)
         .x_label_area_size(36)
         .y_label_area_size(72)
         .margin_right(64)
@@ -137,13 +171,19 @@ fn chart(area: &Area<'_>, label: &str, most: f64, curves: &[Curve<'_>]) -> Outco
         .x_labels(9)
         .y_labels(6)
         .x_label_formatter(&|at| grouped(*at as u64))
-        .y_label_formatter(&|value| format!("{value}"))
+        .y_label_formatter(&|value| if value.fract() == 0.0 { grouped(*value as u64) } else { format!("{value}") })
         .label_style((FONT, 12))
         .draw()?;
-    for &(label, colour, ref points) in curves {
-        let drawn = chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
+    for &Curve { label, colour, width, ref points } in curves {
+        let style = colour.stroke_width(width.max(1));
+        let drawn = if width > 0 {
+            chart.draw_series(LineSeries::new(points.iter().copied(), style))?
+        } else {
+            let mark = |&(at, top): &(usize, f64)| PathElement::new([(at, 0.0), (at, top * 0.04)], style);
+            chart.draw_series(points.iter().map(mark))?
+        };
         if !label.is_empty() {
-            drawn.label(label).legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
+            drawn.label(label).legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
         }
     }
     if curves.len() > 1 {
@@ -153,6 +193,11 @@ fn chart(area: &Area<'_>, label: &str, most: f64, curves: &[Curve<'_>]) -> Outco
             .background_style(WHITE.mix(0.85))
             .label_font((FONT, 12))
             .draw()?;
+        // The cap is seen over the labels too.
+        for curve in curves.iter().filter(|curve| curve.width == 1) {
+            let style = curve.colour.stroke_width(1);
+            chart.draw_series(LineSeries::new(curve.points.iter().copied(), style))?;
+        }
     }
     let (across, _) = chart.plotting_area().get_pixel_range();
     Ok((across.start, across.end))

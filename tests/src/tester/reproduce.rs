@@ -11,7 +11,7 @@ use crate::tester::extension::Recorded;
 use crate::tester::playground::{Ground, name};
 use crate::tester::recordings::Recording;
 use crate::tester::reenact::{Reenacted, Until, recorded_ground, reenact};
-use crate::tester::report::{grouped, per_operation, reasons};
+use crate::tester::report::{grouped, left_out, per_operation, reasons};
 use crate::tester::run::{Stop, bar};
 use crate::tester::sys;
 use crate::tester::trace::Trace;
@@ -87,8 +87,8 @@ fn people(
     writeln!(out, "  on a heap of {heap} bytes, slab size {slab_size}, {placement}{as_recorded}")?;
     let (done, speed) = (grouped(*operations as u64), per_operation(*time, *operations as u64));
     writeln!(out, "  {done} operations replayed, {speed} ns each; requests: {}", reasons(failed))?;
-    if *skipped > 0 {
-        writeln!(out, "  {} operations had no object", grouped(*skipped))?;
+    if let Some(skipped) = left_out(*skipped) {
+        writeln!(out, "  {skipped}")?;
     }
     for (name, figures) in [("slab", &stats.slab), ("blocks", &stats.blocks)] {
         writeln!(out, "  {name}: {}", segment(figures))?;

@@ -54,7 +54,7 @@ pub fn watch(arguments: &WatchArguments) -> Result<(), Stop> {
     match signal.load(Ordering::Relaxed) {
         // The terminal is as it was: now the process ends as the signal would have it.
         number @ 1.. => low_level::emulate_default_handler(number as i32).map_err(broken)?,
-        0 => println!("{}: {}", playback.title(), playback.note()),
+        0 => writeln!(io::stdout(), "{}: {}", playback.title(), playback.note())?,
     }
     Ok(())
 }

@@ -1,8 +1,57 @@
 //! `tester footprint`: what a trace takes under slabfit, beside other allocators.
 
+use std::env;
+use std::path::Path;
 use std::process::Command;
 
-use crate::preloaded::{Program, library};
+use crate::preloaded::{Outcome, Program, c, compiled, library, skipped};
+
+/// What is resident at a pattern's start, at most and at its end, in KiB: of the whole process.
+#[derive(Debug)]
+struct Looks {
+    start: u64,
+    most: u64,
+    end: u64,
+}
+
+impl Looks {
+    fn of(outcome: &Outcome) -> Self {
+        assert!(outcome.status.success() && outcome.stderr.is_empty(), "{outcome:#?}");
+        let text = outcome.text();
+        let looks = text.lines().filter_map(|line| line.split_once(' ')?.1.parse().ok()).collect::<Vec<u64>>();
+        let (&[start, .., end], Some(&most)) = (&looks[..], looks.iter().max()) else { panic!("{outcome:#?}") };
+        Self { start, most, end }
+    }
+}
+
+/// Another allocator's library, where programs for these tests were unpacked.
+fn jemalloc() -> Option<String> {
+    let root = env::var_os("SLABFIT_PROGRAMS")?;
+    let path = Path::new(&root).join(format!("usr/lib/{}-linux-gnu/libjemalloc.so.2", env::consts::ARCH));
+    path.is_file().then(|| path.to_string_lossy().into_owned())
+}
+
+#[test]
+fn what_is_let_go_of_does_not_stay_resident_in_any_pattern() {
+    let Some(program) = compiled("cc", "patterns.c", "patterns", &c(&[])) else { return };
+    let jemalloc = jemalloc();
+    if jemalloc.is_none() {
+        skipped("libjemalloc.so.2 beside glibc's malloc");
+    }
+    // What stays at most of what was resident beyond the start, in percent: much is free, but of the last pattern, in which pages
+    // have a live object here and there.
+    for (pattern, stays) in [("few-large", 1), ("many-small", 10), ("saw-tooth", 20), ("server", 10), ("minority", 35)]
+    {
+        let program = program.clone().arguments([pattern]);
+        let ours = Looks::of(&program.run_preloaded("512M"));
+        let limit = ours.start + (ours.most - ours.start) * stays / 100;
+        assert!(ours.most > ours.start + 80_000 && ours.end <= limit, "{pattern}: {ours:?}, at most {limit}");
+        let mut others = vec![Looks::of(&program.run())];
+        others.extend(jemalloc.iter().map(|library| Looks::of(&program.clone().with("LD_PRELOAD", library).run())));
+        let best = others.iter().map(|looks| looks.end).min().unwrap_or_default();
+        assert!(ours.end * 5 <= best * 6, "{pattern}: {ours:?} beside {others:?}");
+    }
+}
 
 #[test]
 fn every_trace_takes_little_more_than_lives_but_under_next_fit() {
