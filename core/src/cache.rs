@@ -113,7 +113,11 @@ impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
     /// As [`Heap::alloc`].
     #[inline]
     pub fn alloc_layout(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
-        if layout.align() <= GRANULE { self.alloc(layout.size()) } else { self.alloc_any(layout.size(), layout.align()) }
+        if layout.align() <= GRANULE {
+            self.alloc(layout.size())
+        } else {
+            self.alloc_any(layout.size(), layout.align())
+        }
     }
 
     /// Allocates `size` zero bytes. Every one of them is written.

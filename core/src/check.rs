@@ -16,9 +16,9 @@ use crate::max_tree::{NO_CHUNK, Number};
 #[cfg(target_has_atomic = "64")]
 use crate::owned::OwnedRun;
 use crate::policy::Policy;
+use crate::size_class::run_granules;
 #[cfg(target_has_atomic = "64")]
 use crate::size_class::slot_size;
-use crate::size_class::run_granules;
 use crate::slab::Slab;
 use crate::stats::CLASSES;
 use crate::units::{Granules, Offset};

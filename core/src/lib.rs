@@ -243,8 +243,6 @@ mod adapter;
 #[cfg(test)]
 mod tests;
 
-#[cfg(target_has_atomic = "64")]
-pub use cache::Cache;
 #[cfg(feature = "critical-section")]
 pub use adapter::CriticalSectionLock;
 #[cfg(feature = "lock-api-04")]
@@ -252,6 +250,8 @@ pub use adapter::LockApi04;
 #[cfg(feature = "lock-api-05")]
 pub use adapter::LockApi05;
 pub use adapter::{StaticArray, StaticHeap};
+#[cfg(target_has_atomic = "64")]
+pub use cache::Cache;
 pub use check::Violation;
 pub use error::{AllocError, CacheError, InitError, InvalidFree, ReallocError, Reason, Reentered};
 pub use fork::HeapGuard;
