@@ -85,6 +85,22 @@ impl<'a, L: RawLock> Heap<'a, L, General> {
         let tail = Offset::ZERO.plus(granules).minus(const { Granules::from_bytes_ceil(LARGEST) });
         Ok(Cache { heap: self, owned, keep, owner, places: blocks.region.places(), tail, of_one: PhantomData })
     }
+
+    /// Takes back what lies in caches whose owners are no more and could not drop them, whatever they were about: in a process that was
+    /// forked, those of all threads but one. `kept` is that one's. Linear in the region's size.
+    ///
+    /// # Errors
+    /// [`Reentered`] if this thread is in the heap.
+    ///
+    /// # Safety
+    /// Nobody uses a cache of this heap now but by this call, and none but `kept`, and those made afterwards, is ever used again, nor
+    /// dropped.
+    pub unsafe fn recover_caches(&self, kept: Option<&Cache<'_, 'a, L>>) -> Result<(), Reentered> {
+        let mut blocks = self.lock_blocks()?;
+        // Not reached: no tables.
+        let _ = blocks.recover(kept.map(|cache| cache.owner));
+        Ok(())
+    }
 }
 
 impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
@@ -100,7 +116,7 @@ impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
     /// As [`Heap::alloc`].
     #[inline]
     pub fn alloc(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
-        match self.alloc_near(size) {
+        match self.alloc_slot(size) {
             Some(slot) => Ok(slot),
             None => self.alloc_any(size, GRANULE),
         }
@@ -136,16 +152,17 @@ impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
     /// # Errors
     /// As [`Heap::alloc`].
     pub fn alloc_layout_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
-        let slot = self.class(layout.size(), layout.align()).and_then(|class| self.alloc_slot(class));
+        let slot = self.class(layout.size(), layout.align()).and_then(|class| self.take_slot(class));
         let Some(slot) = slot else { return self.heap.alloc_layout_zeroed(layout) };
         // SAFETY: just handed out, of the layout's size, and known to nobody yet.
         unsafe { region::clear(slot, layout.size(), usize::MAX) };
         Ok(slot)
     }
 
-    /// Allocates `size` bytes, if that is simple: the magazine of the class that serves them has a slot.
+    /// Allocates `size` bytes if a slot for them is at hand; `None`, and nothing has changed, if not: [`alloc`](Self::alloc) knows what to do
+    /// then. A few dozen instructions, for a program to have in line.
     #[inline(always)]
-    fn alloc_near(&self, size: usize) -> Option<NonNull<u8>> {
+    pub fn alloc_slot(&self, size: usize) -> Option<NonNull<u8>> {
         if self.heap.is_for_slab(size, GRANULE) {
             return None;
         }
@@ -155,7 +172,7 @@ impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
 
     #[inline(never)]
     fn alloc_any(&self, size: usize, alignment: usize) -> Result<NonNull<u8>, AllocError> {
-        match self.class(size, alignment).and_then(|class| self.alloc_slot(class)) {
+        match self.class(size, alignment).and_then(|class| self.take_slot(class)) {
             Some(slot) => Ok(slot),
             None => self.heap.alloc_at(size, alignment),
         }
@@ -168,7 +185,7 @@ impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
     }
 
     /// Allocates a slot, the top of the class's magazine, which is filled first if it is empty.
-    fn alloc_slot(&self, class: usize) -> Option<NonNull<u8>> {
+    fn take_slot(&self, class: usize) -> Option<NonNull<u8>> {
         let slot = self.owned.pop(self.keep, class, Offset::NIL).or_else(|| {
             self.refill(class)?;
             self.owned.pop(self.keep, class, Offset::NIL)
@@ -208,34 +225,50 @@ impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
     /// As for [`Heap::free`].
     #[inline]
     pub unsafe fn free(&self, ptr: *mut u8) -> Result<(), InvalidFree> {
-        let at = self.places.find(ptr);
-        let Some(tag) = self.owned.take(at) else {
+        // SAFETY: as the caller promises.
+        match unsafe { self.free_slot(ptr) } {
+            Some(_) => Ok(()),
             // SAFETY: as the caller promises.
-            return unsafe { self.heap.free(ptr) };
-        };
-        let at = Offset::new(at as u32);
-        if tag.owner() != self.owner || self.owned.push(self.keep, at, tag).is_none() {
-            self.put_away(at, tag);
+            None => unsafe { self.heap.free(ptr) },
         }
-        Ok(())
     }
 
-    /// Puts a slot away that was taken: it is another's, or its magazine is full.
+    /// Frees the object at `ptr` if it is a live slot of a cache, this one or another. Returns whether memory went back to the heap with
+    /// it; `None`, and nothing has changed, if it is anything else, which is the heap's to [free](Heap::free) or to refuse.
+    ///
+    /// # Safety
+    /// As for [`Heap::free`].
+    #[inline]
+    pub unsafe fn free_slot(&self, ptr: *mut u8) -> Option<bool> {
+        let at = self.places.find(ptr);
+        let tag = self.owned.take(at)?;
+        let at = Offset::new(at as u32);
+        if tag.owner() == self.owner && self.owned.push(self.keep, at, tag).is_some() {
+            return Some(false);
+        }
+        Some(self.put_away(at, tag))
+    }
+
+    /// Puts a slot away that was taken: it is another's, or its magazine is full. Returns whether memory went back to the heap.
     #[inline(never)]
-    fn put_away(&self, at: Offset, tag: Tag) {
+    fn put_away(&self, at: Offset, tag: Tag) -> bool {
         if tag.owner() != self.owner {
-            if self.owned.give_back(Some(self.keep), at, tag) {
+            let is_detached = self.owned.give_back(Some(self.keep), at, tag);
+            if is_detached {
                 self.settle(tag.owner());
             }
-            return;
+            return is_detached;
         }
+        let mut has_closed = false;
         for index in 0..HALF {
             if let Some(run) = self.owned.idle_oldest(self.keep, tag.class(), index) {
                 self.close(run);
+                has_closed = true;
             }
         }
         self.owned.drop_oldest(self.keep, tag.class(), HALF);
         self.owned.push(self.keep, at, tag);
+        has_closed
     }
 
     /// Settles a cache, if it is detached still and this owner is not in the heap. Otherwise somebody does so later.

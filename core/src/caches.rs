@@ -2,22 +2,23 @@
 //! that are detached.
 
 use crate::blocks::Blocks;
-use crate::classes::{Classes, MayHave, Roll};
+use crate::classes::{Classes, MayHave};
 use crate::error::Reason;
+use crate::memory::Bump;
 use crate::owned::Owned;
 use crate::policy::Policy;
 use crate::size_class::run_granules;
 use crate::stats::{CacheStats, ClassStats};
-use crate::units::Offset;
+use crate::units::{Granules, Offset};
 
 /// A cache opens a run only while at least this share of the segment is free: what lies idle in caches then makes no request fail that
 /// would have been served early.
 const FREE_SHARE: u64 = 8;
 
-impl Classes<'_> {
+impl<'a> Classes<'a> {
     /// Attaches the detached cache of lowest number, or makes one.
     pub(crate) fn attach(&mut self) -> Option<u32> {
-        let (owned, Roll { made, next, .. }) = (self.owned, self.roll);
+        let (owned, made, next) = (self.owned, self.roll.made, self.roll.next);
         let mut found = (next..made).find(|owner| owned.attach(*owner));
         if found.is_none() && made < owned.count() {
             self.roll.made = made.wrapping_add(1);
@@ -43,6 +44,21 @@ impl Classes<'_> {
         Some(self.start(run))
     }
 
+    /// Returns how many bytes the tables of `caches` caches take for a segment of `granules`.
+    pub(crate) const fn footprint_of_caches(granules: Granules, caches: usize) -> usize {
+        Owned::footprint(granules, caches)
+    }
+
+    /// Makes the tables of `caches` caches.
+    pub(crate) fn set_up_caches(&mut self, granules: Granules, caches: usize, memory: &mut Bump<'a>) -> Option<()> {
+        self.owned.set_up(self.origin, granules, caches, memory)
+    }
+
+    /// Returns whether a live slot starts at `at`, in a run that a cache owns.
+    pub(crate) fn is_live_in_cache(&self, at: Offset) -> bool {
+        self.owned.is_live(at)
+    }
+
     /// Adds the caches' share to the figures of the classes.
     pub(crate) fn add_caches(&self, stats: &mut [ClassStats]) {
         for keep in (0..self.roll.made).filter_map(|owner| self.owned.keep(owner)) {
@@ -51,6 +67,9 @@ impl Classes<'_> {
                 figures.live_objects = (figures.live_objects as u32).wrapping_add(live) as usize;
                 figures.allocs = figures.allocs.wrapping_add(allocs as u64);
             }
+        }
+        for (sent, figures) in self.roll.sent.iter().zip(stats) {
+            figures.live_objects = (figures.live_objects as u32).wrapping_sub(*sent) as usize;
         }
     }
 
@@ -96,7 +115,9 @@ impl<'a, P: Policy> Blocks<'a, P> {
         let Some((owned, tag)) = taken else { return Err(self.counters.refused(Reason::DoubleFree)) };
         let is_detached = owned.give_back(None, at, tag);
         if let Some(classes) = self.classes.get_mut() {
-            classes.count_out(class);
+            if let Some(sent) = classes.roll.sent.get_mut(class) {
+                *sent = sent.wrapping_add(1);
+            }
         }
         if is_detached {
             self.settle_detached(tag.owner());
@@ -137,6 +158,28 @@ impl<'a, P: Policy> Blocks<'a, P> {
     pub(crate) fn settle_detached(&mut self, owner: u32) -> Option<()> {
         let owned = self.owned()?;
         if owned.is_detached(owned.keep(owner)?) { self.settle(owner) } else { None }
+    }
+
+    /// Makes of every slot of a cache that is not live an idle one, and detaches all caches but `kept`: whatever their owners were about
+    /// when they ceased to be.
+    pub(crate) fn recover(&mut self, kept: Option<u32>) -> Option<()> {
+        let high_water = self.high_water;
+        let classes = self.classes.get()?;
+        let (owned, made) = (classes.owned, classes.roll.made);
+        for owner in 0..made {
+            owned.reset(owner, kept != Some(owner));
+        }
+        let mut kib = 0;
+        while kib <= owned.kib(high_water) {
+            kib = kib.wrapping_add(owned.revive(kib));
+        }
+        for (class, sent) in classes.roll.sent.iter().enumerate() {
+            owned.set_freed_elsewhere(class, *sent);
+        }
+        for owner in (0..made).filter(|owner| kept != Some(*owner)) {
+            self.settle(owner);
+        }
+        Some(())
     }
 
     /// Takes back what can be had of caches without their owners: all that lies in detached ones, and of the others the runs of which all

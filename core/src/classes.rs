@@ -19,6 +19,8 @@ use crate::owned::Owned;
 use crate::size_class::{
     Class, GROUP, LARGEST, MOST_SLOTS, Origin, TABLE, classes_of, kibs_of, run_granules, serves, slot_size,
 };
+#[cfg(not(target_has_atomic = "64"))]
+use crate::stats::CacheStats;
 use crate::stats::{CLASSES, ClassStats};
 use crate::units::{BITS, Granules, Offset, Word};
 
@@ -32,11 +34,13 @@ pub(crate) struct Roll {
     pub(crate) next: u32,
     /// Granules of their runs.
     pub(crate) granules: Granules,
+    /// Slots of each class of theirs that the heap has freed.
+    pub(crate) sent: [u32; CLASSES],
 }
 
 #[cfg(target_has_atomic = "64")]
 impl Roll {
-    const EMPTY: Self = Self { made: 0, next: 0, granules: Granules::ZERO };
+    const EMPTY: Self = Self { made: 0, next: 0, granules: Granules::ZERO, sent: [0; CLASSES] };
 }
 
 /// Slots that a magazine holds, and those that it gives back when it is full.
@@ -122,7 +126,7 @@ pub struct Classes<'a> {
     magazines: Lent<'a, Magazine>,
     /// A bit for each class and run. Those of the classes lie one after the other.
     pub(crate) open: BitTree<'a>,
-    origin: Origin,
+    pub(crate) origin: Origin,
     /// The runs that caches own.
     #[cfg(target_has_atomic = "64")]
     pub(crate) owned: Owned<'a>,
@@ -203,11 +207,7 @@ impl<'a> Classes<'a> {
             return 0;
         }
         let words = words_of(granules).saturating_add(BitTree::words(first_bit(classes, kibs as u32)));
-        #[cfg(target_has_atomic = "64")]
-        let owned = Owned::footprint(granules, caches);
-        #[cfg(not(target_has_atomic = "64"))]
-        let owned = 0 * caches;
-        owned
+        Self::footprint_of_caches(granules, caches)
             .saturating_add(ALIGNMENT - 1)
             .saturating_add(classes.saturating_mul(size_of::<Magazine>()))
             .saturating_add(words.saturating_mul(size_of::<Word>()))
@@ -234,13 +234,6 @@ impl<'a> Classes<'a> {
         self.open.set_up(first_bit(classes, kibs), memory)?;
         self.class_of = memory.slice(kibs as usize)?;
         self.set_up_caches(granules, caches, memory)
-    }
-
-    /// Makes the tables of `caches` caches.
-    fn set_up_caches(&mut self, granules: Granules, caches: usize, memory: &mut Bump<'a>) -> Option<()> {
-        #[cfg(target_has_atomic = "64")]
-        self.owned.set_up(self.origin, granules, caches, memory)?;
-        Some(())
     }
 
     /// Returns the class that serves requests of `size` bytes at multiples of `alignment`, a power of two.
@@ -308,11 +301,7 @@ impl<'a> Classes<'a> {
 
     /// Returns whether a live slot starts at `at`, in a run that a cache owns or in one of the heap's own.
     fn is_slot(&self, at: Offset, is_owned: bool) -> bool {
-        #[cfg(target_has_atomic = "64")]
-        if is_owned {
-            return self.owned.is_live(at);
-        }
-        !is_owned && self.is_marked(at)
+        if is_owned { self.is_live_in_cache(at) } else { self.is_marked(at) }
     }
 
     /// Returns what lies at `at`, if that is in a run.
@@ -473,14 +462,6 @@ impl<'a> Classes<'a> {
         Some(run)
     }
 
-    /// Counts a slot that was freed here for a cache.
-    #[cfg(target_has_atomic = "64")]
-    pub(crate) fn count_out(&mut self, class: usize) {
-        if let Some(magazine) = self.magazines.get_mut(class) {
-            magazine.out = magazine.out.wrapping_sub(1);
-        }
-    }
-
     /// Makes a run one no more.
     pub(crate) fn uncount_run(&mut self, run: u32, class: usize) -> Option<()> {
         self.set_class(run, class, 0)?;
@@ -534,12 +515,34 @@ impl<'a> Classes<'a> {
                 frees: 0,
             };
         }
-        #[cfg(target_has_atomic = "64")]
         self.add_caches(&mut stats);
         for figures in &mut stats {
             figures.frees = (figures.allocs as usize).wrapping_sub(figures.live_objects) as u64;
         }
         stats
+    }
+}
+
+/// Where there are no 64-bit atomics, there are no caches.
+#[cfg(not(target_has_atomic = "64"))]
+#[expect(clippy::unused_self, reason = "they take what they do elsewhere")]
+impl<'a> Classes<'a> {
+    const fn footprint_of_caches(_: Granules, _: usize) -> usize {
+        0
+    }
+
+    fn set_up_caches(&mut self, _: Granules, _: usize, _: &mut Bump<'a>) -> Option<()> {
+        Some(())
+    }
+
+    fn is_live_in_cache(&self, _: Offset) -> bool {
+        false
+    }
+
+    fn add_caches(&self, _: &mut [ClassStats]) {}
+
+    pub(crate) fn cache_stats(&self) -> CacheStats {
+        CacheStats::default()
     }
 }
 
@@ -581,10 +584,7 @@ impl Classes<'_> {
 
     /// Returns whether no cache is attached, so that what all count stands still.
     pub(crate) fn is_quiet(&self) -> bool {
-        #[cfg(target_has_atomic = "64")]
-        return self.cache_stats().attached == 0;
-        #[cfg(not(target_has_atomic = "64"))]
-        true
+        self.cache_stats().attached == 0
     }
 
     /// Returns whether each KiB of a run has the class of a run that a cache owns.

@@ -39,7 +39,7 @@ impl Tag {
     /// The number of the cache that owns the run; `u32::MAX` for none.
     #[inline(always)]
     pub(crate) const fn owner(self) -> u32 {
-        (self.0 as u32 / const { CLASSES as u32 }).wrapping_sub(1)
+        (self.0.wrapping_shr(const { CLASSES.trailing_zeros() }) as u32).wrapping_sub(1)
     }
 
     #[inline(always)]
@@ -149,7 +149,7 @@ impl<'a> Owned<'a> {
         // Three tables start at a cache line.
         (3 * (ALIGNMENT - 1))
             .saturating_add(caches.saturating_mul(size_of::<Keep>()))
-            .saturating_add(kibs.saturating_mul(size_of::<Run>() + size_of::<u16>()))
+            .saturating_add(kibs.saturating_mul(const { size_of::<Run>() + size_of::<u16>() }))
             .saturating_add(granules.count() as usize)
     }
 
@@ -192,7 +192,6 @@ impl<'a> Owned<'a> {
     }
 
     /// Returns the tag of the KiB that `at` lies in.
-    #[inline(always)]
     fn tag(&self, at: Offset) -> Tag {
         self.tags.get(self.origin.kib(at)).map_or(Tag::NONE, |tag| Tag(tag.load(Ordering::Relaxed)))
     }
@@ -211,11 +210,12 @@ impl<'a> Owned<'a> {
     #[inline(always)]
     pub(crate) fn take(&self, at: usize) -> Option<Tag> {
         let mark = self.live.get(at)?;
+        let tag = self.tags.get(self.origin.kib(Offset::new(at as u32)))?;
         // The exchange decides. It pairs with the store in `pop`: who finds the 1 sees the tag that the run had then.
         if mark.load(Ordering::Relaxed) == 0 || mark.swap(0, Ordering::AcqRel) == 0 {
             return None;
         }
-        Some(self.tag(Offset::new(at as u32)))
+        Some(Tag(tag.load(Ordering::Relaxed)))
     }
 
     /// Takes the top of a magazine, if it lies before `end`, and makes it live.
@@ -452,6 +452,42 @@ impl<'a> Owned<'a> {
 
     pub(crate) fn is_detached(&self, keep: &Keep) -> bool {
         keep.returned.0.load(Ordering::Acquire) & DETACHED != 0
+    }
+
+    /// Forgets what a cache keeps, its runs apart, and whether somebody has it.
+    pub(crate) fn reset(&self, owner: u32, is_detached: bool) {
+        let Some(keep) = self.keep(owner) else { return };
+        for magazine in &keep.magazines {
+            magazine.count.store(0, Ordering::Relaxed);
+            magazine.out.store(0, Ordering::Relaxed);
+            magazine.first.store(0, Ordering::Relaxed);
+        }
+        keep.returned.0.store(if is_detached { DETACHED } else { 0 }, Ordering::Release);
+    }
+
+    /// Makes every slot that is not live of the run at a KiB idle, counts those that are, and returns how many KiB on to go.
+    pub(crate) fn revive(&self, kib: u32) -> u32 {
+        let found = self.run_at(kib).and_then(|run| Some((self.runs.get(kib as usize)?, self.keep(run.owner)?, run)));
+        let Some((it, keep, run)) = found else { return 1 };
+        it.returned.store(0, Ordering::Relaxed);
+        it.idle.store(0, Ordering::Relaxed);
+        self.make_idle(kib, run.all & !run.live);
+        if let Some(magazine) = keep.magazines.get(run.class) {
+            add(&magazine.out, run.live.count_ones());
+        }
+        run.kibs
+    }
+
+    /// Counts, after [`reset`](Self::reset), what the heap has freed of the caches' slots: it counts that off.
+    pub(crate) fn set_freed_elsewhere(&self, class: usize, count: u32) {
+        if let Some(magazine) = self.keep(0).and_then(|keep| keep.magazines.get(class)) {
+            add(&magazine.out, count);
+        }
+    }
+
+    /// Returns the KiB that `at` lies in.
+    pub(crate) fn kib(&self, at: Offset) -> u32 {
+        self.origin.kib(at) as u32
     }
 
     /// Returns the live slots of a class, as far as `keep` counts them, and the requests that it served. The live ones wrap: slots that

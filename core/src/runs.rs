@@ -93,11 +93,12 @@ impl<'a, P: Policy> Blocks<'a, P> {
     /// Frees the object that starts at `at`.
     pub(crate) fn free_object(&mut self, at: Offset) -> Result<(), Reason> {
         let Some(slot) = self.live_slot(at) else { return self.free(at) };
-        let InRun { class, is_owned, .. } = slot.map_err(|reason| self.counters.refused(reason))?;
+        let slot = slot.map_err(|reason| self.counters.refused(reason))?;
         #[cfg(target_has_atomic = "64")]
-        if is_owned {
-            return self.free_owned(at, class);
+        if slot.is_owned {
+            return self.free_owned(at, slot.class);
         }
+        let class = slot.class;
         if self.classes.get().is_some_and(|classes| classes.is_full(class)) {
             // The slot is live still, so that its run stays.
             self.give_back_slots(class, HALF);

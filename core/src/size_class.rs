@@ -82,6 +82,7 @@ pub(crate) fn slot_size(class: usize) -> usize {
 }
 
 /// Returns the length of a class's run; none if there is no such class.
+#[inline(always)]
 pub(crate) fn run_granules(class: usize) -> Granules {
     Granules::new(TABLE.get(class).map_or(0, |class| class.mask.wrapping_add(1).wrapping_mul(PER_KIB as u32)))
 }
@@ -134,6 +135,7 @@ impl Origin {
     }
 
     /// Returns where a KiB starts.
+    #[inline(always)]
     pub(crate) fn start(self, kib: u32) -> Offset {
         Offset::new(kib.wrapping_mul(PER_KIB as u32)).minus(self.0)
     }

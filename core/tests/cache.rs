@@ -125,3 +125,41 @@ fn threads_that_pass_objects_on_lose_none() {
     assert_eq!(stats.classes.iter().map(|class| class.live_objects).sum::<usize>(), 0);
     assert_eq!(freed.into_inner(), 4 * ROUNDS);
 }
+
+/// As in the child of a process that was forked while its other threads were in the midst of something.
+#[test]
+fn what_lies_in_caches_whose_owners_are_gone_is_recovered() {
+    let mut region = Region::new();
+    let heap = heap(&mut region, 3);
+    let (kept, gone, other) = (heap.cache().unwrap(), heap.cache().unwrap(), heap.cache().unwrap());
+    let allocate = |cache: &Cache<'_, '_>, count: usize| -> Vec<*mut u8> {
+        (0..count).map(|round| cache.alloc(round % 400 + 1).unwrap().as_ptr()).collect()
+    };
+    let objects = [allocate(&kept, 300), allocate(&gone, 300), allocate(&other, 300)];
+    for (number, object) in objects.iter().flatten().enumerate().filter(|(number, _)| number % 3 > 0) {
+        let freed = match number % 4 {
+            0 => unsafe { kept.free(*object) },
+            1 => unsafe { gone.free(*object) },
+            2 => unsafe { other.free(*object) },
+            _ => unsafe { heap.free(*object) },
+        };
+        freed.unwrap();
+    }
+    std::mem::forget((gone, other));
+    unsafe { heap.recover_caches(Some(&kept)) }.unwrap();
+    assert_eq!(heap.stats().unwrap().caches.attached, 1);
+    kept.check().unwrap();
+    heap.check().unwrap();
+    let live: usize = heap.stats().unwrap().classes.iter().map(|class| class.live_objects).sum();
+    assert_eq!(live, 300);
+    let more = allocate(&kept, 300);
+    for object in objects.iter().flatten().step_by(3).chain(&more) {
+        unsafe { kept.free(*object) }.unwrap();
+    }
+    drop(kept);
+    let stats = heap.stats().unwrap();
+    assert_eq!((stats.caches.run_bytes, stats.caches.attached), (0, 0));
+    heap.empty_magazines().unwrap();
+    assert_eq!(heap.stats().unwrap().blocks.live_bytes, 0);
+    heap.check().unwrap();
+}

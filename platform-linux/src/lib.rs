@@ -10,6 +10,7 @@
 //! - `trim`: pages of free memory given back to the kernel;
 //! - `heap`: [`MappedHeap`], which gives its memory back when it is dropped, and [`ProcessHeap`], which lives in a
 //!   `static` for as long as the process does;
+//! - `thread_cache`: [`ThreadCache`], the calling thread's cache of a process's heap;
 //! - `placement`: [`Placement`], which policy a heap has, told at run time;
 //! - `classes`: [`Slots`], the size classes of a heap together;
 //! - `text`: numbers as people read them; `output`: [`Output`], text to a file; `cells`: a segment in equal shares; [`picture`]:
@@ -39,6 +40,8 @@ mod fork;
 mod mapping;
 mod trim;
 mod heap;
+#[cfg(not(slabfit_loom))]
+mod thread_cache;
 mod placement;
 mod classes;
 pub mod text;
@@ -54,6 +57,8 @@ pub use lineage::is_orphan;
 pub use mapping::{Mapping, SystemError};
 pub use output::Output;
 pub use placement::{Placed, Placement};
+#[cfg(not(slabfit_loom))]
+pub use thread_cache::ThreadCache;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

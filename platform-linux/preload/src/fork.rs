@@ -52,7 +52,10 @@ extern "C" fn let_go() {
 
 extern "C" fn let_go_in_child() {
     libc::files::let_go_in_child();
-    match let_heap_go() {
+    let trace = let_heap_go();
+    // SAFETY: this is the child, and its one thread.
+    unsafe { HEAP.recover_after_fork() };
+    match trace {
         // SAFETY: as in the parent, whose thread has become this one.
         Some(trace) => unsafe { trace::let_go_in_child(trace) },
         None => trace::orphan(),

@@ -2,15 +2,16 @@
 #![allow(unsafe_code)]
 
 use core::alloc::Layout;
+use core::ffi::c_void;
 use core::fmt::{Display, Write};
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 use slabfit::{
     AllocError, Config, FirstFit, General, InvalidFree, NextFit, ReallocError, Reason, Reentered, Segment, Stats,
 };
 use slabfit_linux::picture::{self, PictureError};
-use slabfit_linux::{MapError, Output, Placement, ProcessHeap, is_orphan};
+use slabfit_linux::{MapError, Output, Placement, ProcessHeap, ThreadCache, is_orphan};
 
 use crate::libc;
 
@@ -79,25 +80,76 @@ impl ChosenHeap {
         }
     }
 
+    /// Calls `call` with the calling thread's cache, if it can have one. Only the heap with size classes has caches.
     #[inline]
-    pub(crate) fn alloc(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
-        with_heap!(self, heap => heap.alloc(size))
+    fn with_cache<R>(&'static self, call: impl FnOnce(&ThreadCache) -> R) -> Option<R> {
+        if self.placement.load(Ordering::Relaxed) != GENERAL {
+            return None;
+        }
+        self.general.with_cache(at_end_of_thread, call)
     }
 
-    pub(crate) fn alloc_layout(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
-        with_heap!(self, heap => heap.alloc_layout(layout))
+    /// Allocates `size` bytes, if the calling thread has a slot for them at hand.
+    #[inline(always)]
+    pub(crate) fn alloc_slot(&'static self, size: usize) -> Option<NonNull<u8>> {
+        self.general.with_ready_cache(|cache| cache.alloc_slot(size))?
     }
 
-    pub(crate) fn alloc_layout_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
-        with_heap!(self, heap => heap.alloc_layout_zeroed(layout))
+    #[inline]
+    pub(crate) fn alloc(&'static self, size: usize) -> Result<NonNull<u8>, AllocError> {
+        match self.with_cache(|cache| cache.alloc(size)) {
+            Some(answer) => answer,
+            None => with_heap!(self, heap => heap.alloc(size)),
+        }
+    }
+
+    pub(crate) fn alloc_layout(&'static self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        match self.with_cache(|cache| cache.alloc_layout(layout)) {
+            Some(answer) => answer,
+            None => with_heap!(self, heap => heap.alloc_layout(layout)),
+        }
+    }
+
+    pub(crate) fn alloc_layout_zeroed(&'static self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        match self.with_cache(|cache| cache.alloc_layout_zeroed(layout)) {
+            Some(answer) => answer,
+            None => with_heap!(self, heap => heap.alloc_layout_zeroed(layout)),
+        }
     }
 
     /// # Safety
     /// As for [`slabfit::Heap::realloc`].
     #[inline]
-    pub(crate) unsafe fn realloc(&self, ptr: *mut u8, size: usize) -> Result<NonNull<u8>, ReallocError> {
+    pub(crate) unsafe fn realloc(&'static self, ptr: *mut u8, size: usize) -> Result<NonNull<u8>, ReallocError> {
         // SAFETY: as the caller promises.
-        with_heap!(self, heap => unsafe { heap.realloc(ptr, size) })
+        match self.with_cache(|cache| unsafe { cache.realloc(ptr, size) }) {
+            Some(answer) => answer,
+            // SAFETY: as the caller promises.
+            None => with_heap!(self, heap => unsafe { heap.realloc(ptr, size) }),
+        }
+    }
+
+    /// Frees the object at `ptr`, if it is one of a thread's cache, and returns whether memory went back to the heap with it: see
+    /// [`slabfit::Cache::free_slot`].
+    ///
+    /// # Safety
+    /// As for [`slabfit::Heap::free`].
+    #[inline(always)]
+    pub(crate) unsafe fn free_slot(&'static self, ptr: *mut u8) -> Option<bool> {
+        // SAFETY: as the caller promises.
+        self.general.with_ready_cache(|cache| unsafe { cache.free_slot(ptr) })?
+    }
+
+    /// See [`ProcessHeap::recover_after_fork`].
+    ///
+    /// # Safety
+    /// As there.
+    pub(crate) unsafe fn recover_after_fork(&'static self) {
+        if self.placement.load(Ordering::Relaxed) == GENERAL {
+            // In the midst of a call of the heap, what lies in the other threads' caches stays there.
+            // SAFETY: as the caller promises.
+            let _ = unsafe { self.general.recover_after_fork() };
+        }
     }
 
     /// # Safety
@@ -185,6 +237,31 @@ impl ChosenHeap {
         out: &mut impl Write,
     ) -> Result<(), PictureError> {
         with_heap!(self, heap => picture::draw(heap, title, note, out))
+    }
+}
+
+/// libc's key under which threads with a cache have a number, plus one; 0 before there is one.
+static KEY: AtomicU32 = AtomicU32::new(0);
+
+/// How often libc goes through what is to be called at a thread's end. Others may free objects there, so the cache goes last.
+const ROUNDS: usize = 4;
+
+/// Has the calling thread's cache given back at its end, and returns whether it will be.
+fn at_end_of_thread() -> bool {
+    let mut key = KEY.load(Ordering::Acquire);
+    if key == 0 {
+        let Some(new) = libc::new_key(end_thread) else { return false };
+        // Of two threads that are the first, each has its own.
+        key = new.wrapping_add(1);
+        let _ = KEY.compare_exchange(0, key, Ordering::AcqRel, Ordering::Acquire);
+    }
+    libc::set_key(key.wrapping_sub(1), 1)
+}
+
+extern "C" fn end_thread(round: *mut c_void) {
+    let (key, round) = (KEY.load(Ordering::Acquire).wrapping_sub(1), round.addr());
+    if round >= ROUNDS || !libc::set_key(key, round.wrapping_add(1)) {
+        HEAP.general.end_thread();
     }
 }
 

@@ -14,6 +14,8 @@ use rustix::io::Errno;
 unsafe extern "C" {
     safe fn __errno_location() -> *mut c_int;
     safe fn getauxval(kind: c_ulong) -> c_ulong;
+    fn pthread_key_create(key: *mut c_uint, at_end: extern "C" fn(*mut c_void)) -> c_int;
+    safe fn pthread_setspecific(key: c_uint, value: *const c_void) -> c_int;
     safe fn pthread_atfork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) -> c_int;
     pub(crate) safe fn abort() -> !;
     safe fn _exit(status: c_int) -> !;
@@ -112,6 +114,20 @@ pub(crate) fn current_directory(buffer: &mut [u8]) -> Option<&[u8]> {
     let name = unsafe { getcwd(buffer.as_mut_ptr().cast(), buffer.len()) };
     NonNull::new(name)?;
     Some(CStr::from_bytes_until_nul(buffer).ok()?.to_bytes())
+}
+
+/// Makes a key: `at_end` is called at the end of each thread that has [set](set_key) it.
+pub(crate) fn new_key(at_end: extern "C" fn(*mut c_void)) -> Option<c_uint> {
+    let mut key = 0;
+    // SAFETY: valid for writes: the variable's address.
+    let made = unsafe { pthread_key_create(&raw mut key, at_end) } == 0;
+    made.then_some(key)
+}
+
+/// Sets the calling thread's number under a key, which its end hands on as an address, and returns whether that is done. Allocates in
+/// some libcs.
+pub(crate) fn set_key(key: c_uint, number: usize) -> bool {
+    pthread_setspecific(key, core::ptr::without_provenance(number)) == 0
 }
 
 /// Has these called around every fork from now on. May allocate.

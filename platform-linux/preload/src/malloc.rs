@@ -10,7 +10,7 @@ use slabfit::{AllocError, GRANULE, ReallocError};
 
 use crate::heap::{HEAP, refused, refused_size};
 use crate::libc::{page_size, set_errno};
-use crate::start::heap;
+use crate::start::{heap, is_pending};
 use crate::trace::{self, Request};
 
 /// What a request came to.
@@ -53,8 +53,23 @@ fn zeroed(layout: Layout) -> Answer {
 
 /// # Safety
 /// The object is not used after this.
-#[inline]
+#[inline(always)]
 unsafe fn give_back(function: &str, ptr: *mut c_void) {
+    // SAFETY: as the caller promises.
+    match unsafe { HEAP.free_slot(ptr.cast()) } {
+        Some(false) => (),
+        Some(true) => HEAP.trim_after_free(ptr::null(), 0, trace::empty_magazines),
+        // SAFETY: as the caller promises.
+        None => unsafe { give_any_back(function, ptr) },
+    }
+}
+
+/// Does what [`give_back`] does for an object that lies in no cache.
+///
+/// # Safety
+/// As there.
+#[inline(never)]
+unsafe fn give_any_back(function: &str, ptr: *mut c_void) {
     let length = HEAP.length(ptr.cast());
     // SAFETY: any address may be passed, and that the object is no longer used is the caller's promise.
     match trace::free(ptr.addr(), || unsafe { HEAP.free(ptr.cast()) }) {
@@ -67,6 +82,17 @@ unsafe fn give_back(function: &str, ptr: *mut c_void) {
 // SAFETY: the name is libc's, whose function this stands in for, with the same signature; so below.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc(size: usize) -> *mut c_void {
+    if !is_pending() {
+        if let Some(slot) = HEAP.alloc_slot(size) {
+            return slot.as_ptr().cast();
+        }
+    }
+    alloc_any(size)
+}
+
+/// Does what [`malloc`] does where the thread has no slot at hand.
+#[inline(never)]
+fn alloc_any(size: usize) -> *mut c_void {
     object(alloc(size))
 }
 

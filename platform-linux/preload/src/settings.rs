@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) heap: usize,
     /// Bytes of the requests that go to the slab; 0 for none.
     slab: usize,
+    /// Threads that may have a cache.
+    caches: usize,
     pub(crate) placement: Placement,
     /// Whether a wrong free ends the process.
     pub(crate) abort: bool,
@@ -61,7 +63,7 @@ pub(crate) const TRACE: &str = "SLABFIT_TRACE";
 /// A number alone is bytes. Of a heap it is so many at least, or a unit was forgotten.
 const WITHOUT_UNIT: usize = 64 << 10;
 
-const TABLE: [Setting; 10] = [
+const TABLE: [Setting; 11] = [
     Setting {
         name: "SLABFIT_HEAP",
         expected: "bytes from 1 to 64G with a unit, as 256M or 2GiB; a number alone from 65536 on",
@@ -92,6 +94,17 @@ const TABLE: [Setting; 10] = [
         take: |settings, value| {
             settings.placement = Placement::from_word(value)?;
             Some(())
+        },
+    },
+    Setting {
+        name: "SLABFIT_CACHE",
+        expected: "a number from 0 to 4095",
+        absent: "1024",
+        means: "so many threads at once may have a cache of their own; 0: every request waits for the heap's lock",
+        take: |settings, value| {
+            let Number { bytes, has_unit } = number(value)?;
+            settings.caches = bytes;
+            (bytes <= MOST_CACHES && !has_unit).then_some(())
         },
     },
     Setting {
@@ -176,6 +189,7 @@ impl Settings {
     const ABSENT: Self = Self {
         heap: 256 << 20,
         slab: 0,
+        caches: 1024,
         placement: Placement::General,
         abort: false,
         report: Report::Nothing,
@@ -233,11 +247,20 @@ impl Settings {
         }
     }
 
-    /// The heap's parts.
+    /// The heap's parts. Who records calls has them come one after the other, so there are no caches then: the addresses are those of
+    /// one heap, as a replay has it.
     pub(crate) fn config(&self) -> Config {
-        if self.slab == 0 { Config::without_slab() } else { Config::new(self.slab) }
+        let config = if self.slab == 0 { Config::without_slab() } else { Config::new(self.slab) };
+        let caches = if self.trace.is_some() { 0 } else { self.caches.min(self.heap / PER_CACHE) };
+        config.caches(caches)
     }
 }
+
+/// The most caches of a heap.
+const MOST_CACHES: usize = 4095;
+
+/// A heap has a cache for each 64 KiB at most.
+const PER_CACHE: usize = 64 << 10;
 
 /// Bytes of a wrong value or name that are shown: the line stays a line.
 const SHOWN: usize = 120;

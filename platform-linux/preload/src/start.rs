@@ -25,10 +25,16 @@ static STARTING: FutexLock = FutexLock::INIT;
 /// [`AllocError::Reentered`] in a signal handler that has interrupted the making.
 #[inline]
 pub(crate) fn heap() -> Result<&'static ChosenHeap, AllocError> {
-    if PENDING.load(Ordering::Acquire) {
+    if is_pending() {
         handle_pending()?;
     }
     Ok(&HEAP)
+}
+
+/// Returns whether a request has to go through [`heap`].
+#[inline]
+pub(crate) fn is_pending() -> bool {
+    PENDING.load(Ordering::Acquire)
 }
 
 /// Whether a request for memory has something else to do first: to make the heap, or to draw it. One look for both.

@@ -8,7 +8,7 @@ use crate::subject::{FirstUse, Kind, Setup, Subject};
 use crate::subjects::Arena;
 use crate::subjects::floor::{Empty, LockPair, NodeList};
 use crate::subjects::no_std::{Buddy, Dlmalloc, Good, LinkedList, Pico, Rlsf, Talc};
-use crate::subjects::ours::Slabfit;
+use crate::subjects::ours::{Cached, Slabfit};
 use crate::subjects::system::{Glibc, Jemalloc, Mimalloc, Rpmalloc, Scudo, Snmalloc};
 use crate::subjects::textbook::Textbook;
 use crate::threads;
@@ -104,6 +104,7 @@ fn systems() -> [Entry; 6] {
 pub fn all() -> Vec<Entry> {
     let mut entries =
         vec![Entry::of::<Empty>(), Entry::of::<LockPair<SpinLock>>(), Entry::of::<Arena<SpinLock, NodeList>>()];
+    entries.push(Entry::of::<Cached>());
     entries.extend(bounded::<SpinLock>());
     entries.extend(systems());
     entries
@@ -113,6 +114,7 @@ pub fn all() -> Vec<Entry> {
 pub fn by_lock() -> Vec<(&'static str, Entry)> {
     let with = |lock, entries: Vec<Entry>| entries.into_iter().map(move |entry| (lock, entry));
     with("SpinLock", bounded::<SpinLock>())
+        .chain(with("SpinLock", vec![Entry::of::<Cached>()]))
         .chain(with("FutexLock", bounded::<slabfit_linux::FutexLock>()))
         .chain(with("parking_lot", peers::<ParkingLock>().into()))
         .chain(with("its own", systems().into()))

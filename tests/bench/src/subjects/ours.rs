@@ -2,10 +2,13 @@
 
 use crate::rows::start_up;
 use crate::subject::{ALIGN, FirstUse, Kind, Setup, Subject, bookkeeping_of};
-use slabfit::{Config, FirstFit, General, Heap, Memory, NextFit, Policy, RawLock};
+use slabfit::{Cache, Config, FirstFit, General, Heap, Memory, NextFit, Policy, RawLock, SpinLock};
 use std::alloc::Layout;
+use std::cell::UnsafeCell;
+use std::mem::ManuallyDrop;
 use std::process::abort;
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A heap under lock `L` and policy `P`.
 pub struct Slabfit<L: RawLock, P: Named>(Heap<'static, L, P>);
@@ -75,6 +78,86 @@ impl<L: RawLock + Send + Sync + 'static, P: Named> Subject for Slabfit<L, P> {
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: the caller's promise, passed on.
         let new = unsafe { self.0.realloc_layout(ptr, layout, size) };
+        new.map_or(ptr::null_mut(), NonNull::as_ptr)
+    }
+}
+
+/// General with a cache for each thread.
+pub struct Cached {
+    heap: Heap<'static, SpinLock, General>,
+    /// Another for each subject: a thread keeps the cache of the last one.
+    id: usize,
+}
+
+type OwnCache = ManuallyDrop<Cache<'static, 'static, SpinLock>>;
+
+thread_local! {
+    /// This thread's cache, and of which subject it is. It is never dropped: the heap goes first.
+    static OWN: UnsafeCell<(usize, Option<OwnCache>)> = const { UnsafeCell::new((0, None)) };
+}
+
+impl Cached {
+    /// Caches that can be had: more than any row has threads.
+    const CACHES: usize = 32;
+
+    #[inline(always)]
+    fn own<R>(&self, call: impl FnOnce(&Cache<'static, 'static, SpinLock>) -> R) -> R {
+        OWN.with(|own| {
+            // SAFETY: exclusive: this thread's, and no call in here comes back to it.
+            let own = unsafe { &mut *own.get() };
+            if own.0 != self.id {
+                self.renew(own);
+            }
+            match &own.1 {
+                Some(cache) => call(cache),
+                None => abort(),
+            }
+        })
+    }
+
+    #[cold]
+    fn renew(&self, own: &mut (usize, Option<OwnCache>)) {
+        // SAFETY: it outlives its use: a cache is used only while `id` is that of the subject whose heap this is.
+        let heap: &'static Heap<'static, SpinLock, General> = unsafe { &*ptr::from_ref(&self.heap) };
+        *own = (self.id, heap.cache().ok().map(ManuallyDrop::new));
+    }
+}
+
+impl Subject for Cached {
+    const NAME: &'static str = "slabfit cache";
+    const KIND: Kind = Kind::Ours;
+    const IN_ONE_PIECE: bool = true;
+    const HOLE_ALIGN: usize = Slabfit::<SpinLock, General>::HOLE_ALIGN;
+
+    unsafe fn over(setup: &Setup<'_>) -> Box<Self> {
+        static IDS: AtomicUsize = AtomicUsize::new(1);
+        // SAFETY: the region is this subject's, so the caller says.
+        let memory = unsafe { one_piece(setup) };
+        // SAFETY: a fresh region is all zero.
+        let memory = if setup.fresh { unsafe { memory.assume_zeroed() } } else { memory };
+        let cached = Box::new(Self { heap: Heap::empty(), id: IDS.fetch_add(1, Ordering::Relaxed) });
+        let started = cached.heap.init(memory, Config::without_slab().caches(Self::CACHES));
+        assert!(started.is_ok(), "slabfit cache refused {setup:?}: {started:?}");
+        cached
+    }
+
+    #[inline(always)]
+    fn alloc(&self, layout: Layout) -> *mut u8 {
+        self.own(|cache| cache.alloc_layout(layout).map_or(ptr::null_mut(), NonNull::as_ptr))
+    }
+
+    #[inline(always)]
+    unsafe fn dealloc(&self, ptr: *mut u8, _: Layout) {
+        // SAFETY: the caller's promise, passed on.
+        if self.own(|cache| unsafe { cache.free(ptr) }).is_err() {
+            abort(); // no row frees wrongly
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: the caller's promise, passed on.
+        let new = self.own(|cache| unsafe { cache.realloc_layout(ptr, layout, size) });
         new.map_or(ptr::null_mut(), NonNull::as_ptr)
     }
 }
