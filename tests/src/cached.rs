@@ -56,6 +56,20 @@ impl<L: RawLock + 'static> CachedHeap<L> {
         self.caches[number] = None;
     }
 
+    /// Has the heap take back what lies in all caches but one, which is as if their owners had ceased to be.
+    ///
+    /// # Errors
+    /// The heap's.
+    pub fn recover(&mut self, kept: Option<usize>) -> Result<(), Reentered> {
+        let AnyHeap::General(heap) = &**self else { return Ok(()) };
+        let heap: *const Heap<'static, L, _> = heap;
+        let gone = (0..self.caches.len()).filter(|&number| kept != Some(number));
+        gone.for_each(|number| mem::forget(self.caches[number].take()));
+        let kept = kept.map(|number| self.cache(number));
+        // SAFETY: of the caches none but `kept` is left, and this is the only thread. The heap is in its box.
+        unsafe { (*heap).recover_caches(kept) }
+    }
+
     /// The numbers of the attached caches.
     pub fn attached(&self) -> Vec<usize> {
         (0..self.caches.len()).filter(|&number| self.caches[number].is_some()).collect()
@@ -69,7 +83,8 @@ impl<L: RawLock + 'static> CachedHeap<L> {
         self.caches[number].as_ref().expect("it is attached")
     }
 
-    /// An `alloc`, or an `alloc_layout` for another alignment than 16. What is no layout is asked for without its alignment.
+    /// An `alloc`, or an `alloc_layout` for another alignment than 16. What is no layout is asked for without its alignment. A cache is
+    /// asked for odd sizes in two steps, as programs do that have the first in line.
     ///
     /// # Errors
     /// The heap's.
@@ -79,6 +94,9 @@ impl<L: RawLock + 'static> CachedHeap<L> {
             (By::Heap, Some(layout)) => self.alloc_layout(layout),
             (By::Heap, None) => self.alloc(size),
             (By::Cache(cache), Some(layout)) => self.cache(cache).alloc_layout(layout),
+            (By::Cache(cache), None) if size % 2 == 1 => {
+                self.cache(cache).alloc_slot(size).map_or_else(|| self.cache(cache).alloc(size), Ok)
+            }
             (By::Cache(cache), None) => self.cache(cache).alloc(size),
         };
         served.map(|pointer| pointer.addr().get())
@@ -98,7 +116,7 @@ impl<L: RawLock + 'static> CachedHeap<L> {
         served.map(|pointer| pointer.addr().get())
     }
 
-    /// A `free` of whatever is at an address.
+    /// A `free` of whatever is at an address. A cache is asked in two steps for every other granule.
     ///
     /// # Errors
     /// The heap's.
@@ -107,6 +125,12 @@ impl<L: RawLock + 'static> CachedHeap<L> {
         match by {
             // SAFETY: the tests hold no reference into an object.
             By::Heap => unsafe { self.free(pointer) },
+            By::Cache(cache) if address / GRANULE % 2 == 1 => {
+                // SAFETY: as above.
+                let freed = unsafe { self.cache(cache).free_slot(pointer) };
+                // SAFETY: as above.
+                freed.map_or_else(|| unsafe { self.free(pointer) }, |_| Ok(()))
+            }
             // SAFETY: as above.
             By::Cache(cache) => unsafe { self.cache(cache).free(pointer) },
         }

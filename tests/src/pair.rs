@@ -332,6 +332,18 @@ impl<L: RawLock + 'static> Pair<L> {
         self.model.detach(number);
     }
 
+    /// Has the heap take back what lies in all caches but one, or in all, without asking their owners.
+    ///
+    /// # Errors
+    /// A disagreement.
+    pub fn recover(&mut self, kept: Option<usize>) -> Agreed<()> {
+        self.remember(format_args!("recover all caches but {kept:?}"));
+        let recovered = self.heap.recover(kept);
+        self.same("recover", recovered, Ok(()))?;
+        self.model.recover(kept);
+        Ok(())
+    }
+
     /// One of the attached caches, whatever number is given, or the heap if there is none.
     pub fn any_cache(&self, number: usize) -> By {
         let attached = self.model.attached();

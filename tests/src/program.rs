@@ -96,6 +96,10 @@ pub enum Op {
     DropCache {
         cache: usize,
     },
+    /// Takes back what lies in all caches but one, named by any number as an object is.
+    RecoverCaches {
+        kept: usize,
+    },
     /// Asks an attached cache, where there is one, for what the operation asks the heap for.
     By {
         cache: usize,
@@ -117,6 +121,10 @@ impl Op {
                 }
                 Ok(())
             }
+            Self::RecoverCaches { kept } => match pair.any_cache(kept) {
+                By::Cache(number) if kept % 4 > 0 => pair.recover(Some(number)),
+                _ => pair.recover(None),
+            },
             Self::By { cache, ref op } => op.run_by(pair.any_cache(cache), pair),
             _ => self.run_by(By::Heap, pair),
         }
@@ -163,7 +171,7 @@ impl Op {
             }
             Self::Repair => pair.repair(),
             Self::EmptyMagazines => pair.empty_by(by),
-            Self::AttachCache | Self::DropCache { .. } | Self::By { .. } => self.run(pair),
+            Self::AttachCache | Self::DropCache { .. } | Self::RecoverCaches { .. } | Self::By { .. } => self.run(pair),
             Self::Free { object }
             | Self::FreeNear { object, .. }
             | Self::Realloc { object, .. }
@@ -189,10 +197,11 @@ impl Op {
     /// One operation of a program that allocates in so many of a hundred cases, and mostly frees in the others.
     pub fn random(rng: &mut Rng, heap_size: usize, growing: u32) -> Self {
         let cache = rng.usize(..64);
-        match rng.u32(..200) {
-            0..3 => Self::AttachCache,
-            3..5 => Self::DropCache { cache },
-            5..70 => Self::random_by_heap(rng, heap_size, growing),
+        match rng.u32(..400) {
+            0..6 => Self::AttachCache,
+            6..10 => Self::DropCache { cache },
+            10 => Self::RecoverCaches { kept: cache },
+            11..140 => Self::random_by_heap(rng, heap_size, growing),
             _ => Self::By { cache, op: Box::new(Self::random_by_heap(rng, heap_size, growing)) },
         }
     }

@@ -73,6 +73,7 @@ fn call(heap: &mut CachedHeap, rng: &mut Rng, given: &mut Vec<usize>) {
     match (by, rng.u32(..40)) {
         (_, 0) => return heap.attach().map_or((), |_| ()),
         (By::Cache(cache), 1) => return heap.detach(cache),
+        (By::Cache(cache), 2) if rng.u32(..4) == 0 => return drop(heap.recover(Some(cache))),
         _ => {}
     }
     let inside = |address: usize, size: usize| {

@@ -185,6 +185,7 @@ fn operations() -> impl Strategy<Value = Op> {
     prop_oneof![
         3 => Just(Op::AttachCache),
         2 => (0..4usize).prop_map(|cache| Op::DropCache { cache }),
+        1 => (0..8usize).prop_map(|kept| Op::RecoverCaches { kept }),
         40 => operations_of_the_heap(),
         60 => (0..4usize, operations_of_the_heap()).prop_map(|(cache, op)| Op::By { cache, op: Box::new(op) }),
     ]

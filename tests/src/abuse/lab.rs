@@ -41,6 +41,7 @@ enum Step {
     Empty { by: By },
     Attach,
     Detach { cache: usize },
+    Recover { kept: Option<usize> },
 }
 
 /// Heap, model, memory and shadow.
@@ -310,6 +311,18 @@ impl Lab {
         self.model.detach(cache);
     }
 
+    /// Has the heap take back what lies in all caches but one, or in all, without asking their owners.
+    ///
+    /// # Errors
+    /// A deviation.
+    pub fn recover(&mut self, kept: Option<usize>) -> Agreed<()> {
+        self.remember(Step::Recover { kept });
+        let recovered = self.heap.recover(kept);
+        self.same("recover", recovered, Ok(()))?;
+        self.model.recover(kept);
+        Ok(())
+    }
+
     /// Drops every attached cache.
     pub fn detach_all(&mut self) {
         self.model.attached().into_iter().for_each(|cache| self.detach(cache));
@@ -380,12 +393,14 @@ impl Lab {
             }
             (66, _) => self.empty_by(by),
             (67, _) => self.attach().map(drop),
-            (68, _) => {
-                if let By::Cache(cache) = by {
+            (68, _) => match by {
+                By::Cache(cache) if rng.u32(..8) > 0 => {
                     self.detach(cache);
+                    Ok(())
                 }
-                Ok(())
-            }
+                By::Cache(cache) => self.recover(Some(cache)),
+                By::Heap => Ok(()),
+            },
             _ => self.alloc_by(by, random_size(rng, self.case.config.slab_size), random_align(rng)).map(drop),
         }
     }

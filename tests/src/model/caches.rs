@@ -61,6 +61,25 @@ impl Model {
         self.settle(cache);
     }
 
+    /// Takes back what lies in all caches but one, whose owners are no more: every slot of a cache that is not live becomes idle, also of
+    /// the one that is kept.
+    pub fn recover(&mut self, kept: Option<usize>) {
+        for (number, cache) in self.caches.iter_mut().enumerate() {
+            *cache = Cache { attached: kept == Some(number), made: cache.made, ..Cache::of(&self.classes) };
+        }
+        for run in self.classes.runs.iter().map(|run| run.bytes.start).collect::<Vec<_>>() {
+            let Some(owner) = self.classes.owner_of(run) else { continue };
+            self.owned_run(run).returned.clear();
+            let class = self.class_of_run(run);
+            if !self.idle(run).is_empty() {
+                self.caches[owner].classes[class].with_idle.push(run);
+            }
+        }
+        for number in (0..self.caches.len()).filter(|&number| kept != Some(number)) {
+            self.settle(number);
+        }
+    }
+
     /// The numbers of the attached caches.
     pub fn attached(&self) -> Vec<usize> {
         (0..self.caches.len()).filter(|&cache| self.caches[cache].attached).collect()
@@ -189,11 +208,8 @@ impl Model {
     fn drain(&mut self, cache: usize) {
         for run in mem::take(&mut self.caches[cache].with_returned).into_iter().rev() {
             let had_idle = !self.idle(run).is_empty();
-            let owned = self.owned_run(run);
-            owned.returned.clear();
-            let slot_size = owned.slots[0].size;
-            let class = self.class_of(slot_size, 1).expect("a run has a class");
-            self.has_more_idle(cache, class, run, had_idle);
+            self.owned_run(run).returned.clear();
+            self.has_more_idle(cache, self.class_of_run(run), run, had_idle);
         }
     }
 
@@ -246,6 +262,10 @@ impl Model {
     fn close_idle_run(&mut self, cache: usize, class: usize, run: usize) {
         self.caches[cache].classes[class].with_idle.retain(|&other| other != run);
         self.close_run(run);
+    }
+
+    fn class_of_run(&self, run: usize) -> usize {
+        self.class_of(self.classes.run_of(run).slots[0].size, 1).expect("a run has a class")
     }
 
     fn is_all_idle(&self, run: usize) -> bool {
