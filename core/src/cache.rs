@@ -308,19 +308,25 @@ impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
         unsafe { self.resize(ptr, new_size, layout.align()) }
     }
 
+    /// Returns the class of the live slot of a cache's run that starts at `ptr`, and a pointer to it.
+    fn live_slot(&self, ptr: *const u8) -> Option<(usize, NonNull<u8>)> {
+        let at = Offset::new(u32::try_from(self.places.find(ptr)).ok()?);
+        let class = self.owned.live_tag(at)?.class();
+        // Not reached: a slot that is not all in the segment, which only destroyed bookkeeping has.
+        Some((class, self.places.pointer(at, stride(class))?))
+    }
+
     /// Gives the object at `ptr` a size of `size` bytes and an alignment of `alignment`, a power of two.
     ///
     /// # Safety
     /// As for [`Heap::realloc`].
     unsafe fn resize(&self, ptr: *mut u8, size: usize, alignment: usize) -> Result<NonNull<u8>, ReallocError> {
-        let at = self.places.find(ptr);
-        let found = u32::try_from(at).ok().and_then(|at| self.owned.live_tag(Offset::new(at)));
-        let (Some(tag), Some(old)) = (found, NonNull::new(ptr)) else {
+        let Some((class, old)) = self.live_slot(ptr) else {
             // SAFETY: as the caller promises.
             return unsafe { self.heap.resize(ptr, size, alignment) };
         };
-        let (old_size, stays) = (slot_size(tag.class()), ptr.addr() & alignment.wrapping_sub(1) == 0);
-        if stays && serves(size, alignment, self.owned.classes()) == Some(tag.class()) {
+        let (old_size, stays) = (slot_size(class), ptr.addr() & alignment.wrapping_sub(1) == 0);
+        if stays && serves(size, alignment, self.owned.classes()) == Some(class) {
             return Ok(old);
         }
         let new = match self.alloc_any(size, alignment) {

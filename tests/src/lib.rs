@@ -4,6 +4,7 @@
 pub mod abuse;
 pub mod any_heap;
 pub mod arena;
+pub mod cached;
 pub mod figure;
 pub mod header;
 pub mod model;

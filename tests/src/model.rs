@@ -5,7 +5,7 @@
 //! look at the lists can tell, so that the whole can be read beside section 3 of the contract and seen to be the same.
 //! It owns no memory: an address is a number, and what must stand in memory there is told by [`Model::headers`].
 //!
-//! The size classes of policy `General`, a third list, are in a file of their own.
+//! The size classes of policy `General`, a third list, are in a file of their own, and so are the caches that own some of its runs.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -17,14 +17,19 @@ use slabfit::{
     AllocError, Block, Config, GRANULE, InvalidFree, Kind, MAGIC, ReallocError, Reason, SegmentStats, Stats,
 };
 
+use self::caches::Cache;
 use self::classes::Classes;
 
-// So that the file is found from wherever this one is included.
+// So that the files are found from wherever this one is included.
+#[path = "model/caches.rs"]
+mod caches;
 #[path = "model/classes.rs"]
 mod classes;
 
 /// How many gaps that are large enough are tried for an aligned payload.
 const CANDIDATES: usize = 16;
+/// The most caches that a heap can have.
+const MOST_CACHES: usize = 4_095;
 /// The slab segment leaves so many granules to the block segment.
 const MIN_BLOCKS: usize = 3;
 
@@ -50,6 +55,15 @@ impl Placement {
     }
 }
 
+/// Who is asked: the heap, or one of its caches, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The heap's own functions.
+    Heap,
+    /// Those of an attached cache.
+    Cache(usize),
+}
+
 /// What a heap of one base address, size and configuration must look like.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -64,6 +78,8 @@ pub struct Model {
     blocks: Part,
     /// What the runs hold; nothing but under policy `General`.
     classes: Classes,
+    /// Those that can be attached, by number.
+    caches: Vec<Cache>,
     /// Where the next search begins under next fit: the start of a block, or the segment's end.
     rover: usize,
     /// Live blocks whose header somebody overwrote: the test tells.
@@ -111,6 +127,7 @@ impl Model {
         let slots = (0..slab_bytes / slot_bytes).map(|index| base + index * slot_bytes);
         let slots = slots.map(|at| slot(Slab, Free, at..at + slot_bytes));
         let classes = if placement == Placement::General { Classes::of(end - start) } else { Classes::default() };
+        let caches = vec![Cache::of(&classes); if classes.exist() { config.caches.min(MOST_CACHES) } else { 0 }];
         Self {
             slab_size: config.slab_size,
             placement,
@@ -118,6 +135,7 @@ impl Model {
             slab: Part::new(base..start, slots.collect()),
             blocks: Part::new(start..end, vec![block(Free, start..end)]),
             classes,
+            caches,
             rover: start,
             overwritten: BTreeSet::new(),
             spilled: 0,
@@ -146,8 +164,16 @@ impl Model {
     /// # Errors
     /// What is wrong with the address, if no object begins there or its header was overwritten.
     pub fn free(&mut self, address: usize) -> Result<(), InvalidFree> {
+        self.free_by(By::Heap, address)
+    }
+
+    /// [`Model::free`] as the one who is asked does it.
+    ///
+    /// # Errors
+    /// As [`Model::free`].
+    pub fn free_by(&mut self, by: By, address: usize) -> Result<(), InvalidFree> {
         let object = self.find_or_refuse(address)?;
-        self.release(object);
+        self.release(by, object);
         Ok(())
     }
 
@@ -156,13 +182,22 @@ impl Model {
     /// # Errors
     /// What is wrong with the address, or why there is no memory. The object is as it was.
     pub fn realloc(&mut self, at: usize, size: usize, align: usize) -> Result<usize, ReallocError> {
+        self.realloc_by(By::Heap, at, size, align)
+    }
+
+    /// [`Model::realloc`] as the one who is asked does it: a cache asks the heap to, unless the object lies in a cache's run.
+    ///
+    /// # Errors
+    /// As [`Model::realloc`].
+    pub fn realloc_by(&mut self, by: By, at: usize, size: usize, align: usize) -> Result<usize, ReallocError> {
         let object = self.find_or_refuse(at)?;
+        let by = if self.classes.owner_of(at).is_some() { by } else { By::Heap };
         let stays = at % align == 0;
         let moved = match (object.segment, object.kind) {
             (Blocks, Kind::Slot) if stays && self.class_of(size, align) == self.class_of(object.size, 1) => {
                 return Ok(at);
             }
-            (Blocks, Kind::Slot) => match self.alloc(size, align) {
+            (Blocks, Kind::Slot) => match self.alloc_by(by, size, align) {
                 Err(_) if stays && size <= object.size => return Ok(at),
                 moved => moved?,
             },
@@ -174,7 +209,7 @@ impl Model {
             (Slab, _) if stays && size <= object.size => return Ok(at),
             (Slab, _) => self.alloc(size, align)?,
         };
-        self.release(object);
+        self.release(by, object);
         Ok(moved)
     }
 
@@ -220,6 +255,7 @@ impl Model {
             slab: self.slab.stats(),
             blocks: self.blocks.stats(),
             classes: self.classes.stats(),
+            caches: self.cache_stats(),
             spilled: self.spilled,
             refused_outside: self.refused_outside,
         }
@@ -372,14 +408,17 @@ impl Model {
         Err(InvalidFree { address, reason })
     }
 
-    fn release(&mut self, object: Block) {
+    fn release(&mut self, by: By, object: Block) {
         match (object.segment, object.kind) {
             (Slab, _) => {
                 let index = self.slab.index_of(object);
                 self.slab.replace(index..index + 1, &[slot(Slab, Free, range(object))]);
                 self.slab.counted.frees += 1;
             }
-            (Blocks, Kind::Slot) => self.release_into_magazine(object),
+            (Blocks, Kind::Slot) => match self.classes.owner_of(object.address) {
+                Some(owner) => self.release_to_owner(by, owner, object),
+                None => self.release_into_magazine(object),
+            },
             (Blocks, Kind::Block) => self.release_block(object),
         }
     }

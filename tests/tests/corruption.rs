@@ -22,7 +22,7 @@ use slabfit_tests::abuse::level::{Level, on_every_processor, replayed};
 use slabfit_tests::abuse::watch::Watch;
 use slabfit_tests::figure::{self, Grouped};
 use slabfit_tests::header::LINK;
-use slabfit_tests::model::{Header, Placement};
+use slabfit_tests::model::{By, Header, Placement};
 use slabfit_tests::program::any_share;
 
 /// How far an overflow or an underflow goes.
@@ -49,7 +49,7 @@ impl Bench {
         let config = Config::new([16, 32, 40, 64][rng.usize(..4)]);
         let (size, config) = match placement {
             // The classes of up to 64 bytes, beside a small slab.
-            Placement::General => (GRANULE * rng.usize(2100..2200), config.slab_bytes(256)),
+            Placement::General => (GRANULE * rng.usize(2100..2200), config.slab_bytes(256).caches(2)),
             _ => (GRANULE * rng.usize(48..160), config),
         };
         let case = Case {
@@ -59,9 +59,12 @@ impl Bench {
             carved: seed % 3 == 1,
             edge: if seed % 2 == 0 { Edge::High } else { Edge::Low },
         };
-        let bookkeeping = if placement == Placement::General { 2048 } else { 512 };
+        let bookkeeping = if placement == Placement::General { 14 << 10 } else { 512 };
         let case = Case { size: if case.carved { case.size + bookkeeping } else { case.size }, ..case };
         let mut lab = Lab::new(case);
+        if placement == Placement::General {
+            lab.attach().unwrap().ok();
+        }
         for _ in 0..rng.usize(60..160) {
             lab.random_step(&mut rng).unwrap();
         }
@@ -107,11 +110,16 @@ impl Bench {
     }
 }
 
-/// Slots of a run that are live, in the full magazine, and given back to their run; where a slab leaves no room for runs, blocks.
+/// Slots of a run of the heap's and of a cache's that are live, in the full magazine, and given back to their run, the cache's also by
+/// the heap; where a slab leaves no room for runs, blocks.
 fn slots_in_every_state(lab: &mut Lab) {
-    let slots: Vec<usize> = (0..38).map_while(|_| lab.alloc(1, GRANULE).unwrap().ok()).collect();
-    for slot in slots.into_iter().take(34) {
-        lab.free(slot).unwrap().expect("it is live");
+    let caches = lab.model.attached().into_iter().map(By::Cache);
+    for by in [By::Heap].into_iter().chain(caches) {
+        let slots: Vec<usize> = (0..42).map_while(|_| lab.alloc_by(by, 1, GRANULE).unwrap().ok()).collect();
+        for (nth, slot) in slots.into_iter().take(37).enumerate() {
+            let by = if nth % 12 == 11 { By::Heap } else { by };
+            lab.free_by(by, slot).unwrap().expect("it is live");
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //!
 //! `SLABFIT_ABUSE=ci|soak` make more seeds of it, `SLABFIT_SEED=n` runs the one.
 
+use std::alloc::Layout;
 use std::fmt;
 use std::ptr::without_provenance_mut;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,12 +14,13 @@ use std::time::Instant;
 use fastrand::Rng;
 use slabfit::{Config, GRANULE, Segment};
 use slabfit_tests::abuse::fenced::{Case, Edge, Fenced};
-use slabfit_tests::abuse::lab::{random_align, random_size, raw_alloc, raw_free, raw_realloc};
+use slabfit_tests::abuse::lab::{random_align, random_size};
 use slabfit_tests::abuse::level::{Level, on_every_processor, replayed};
 use slabfit_tests::abuse::watch::Watch;
 use slabfit_tests::any_heap::AnyHeap;
+use slabfit_tests::cached::CachedHeap;
 use slabfit_tests::figure::{self, Grouped};
-use slabfit_tests::model::Placement;
+use slabfit_tests::model::{By, Placement};
 use slabfit_tests::program::{any_placement, any_share};
 
 /// Calls between two rounds of destruction.
@@ -41,7 +43,7 @@ fn case(rng: &mut Rng, carved: bool) -> Case {
     // Size classes, up to 64 or 128 bytes without a slab.
     let granules = if placement == Placement::General { granules.max(rng.usize(2000..8000)) } else { granules };
     let size = granules * GRANULE + if carved { 1024 } else { 0 };
-    let config = if config == Config::without_slab() { config } else { any_share(config, size, rng) };
+    let config = if config.slab_size == 0 { config } else { any_share(config, size, rng) };
     Case { size, config, placement, carved, edge: if rng.bool() { Edge::High } else { Edge::Low } }
 }
 
@@ -64,8 +66,16 @@ fn destroy(bookkeeping: &mut [u8], rng: &mut Rng) {
     }
 }
 
-/// One call of any function there is. What is handed out must lie in the heap.
-fn call(heap: &AnyHeap, rng: &mut Rng, given: &mut Vec<usize>) {
+/// One call of any function there is, of the heap or of a cache. What is handed out must lie in the heap.
+fn call(heap: &mut CachedHeap, rng: &mut Rng, given: &mut Vec<usize>) {
+    let attached = heap.attached();
+    let by = attached.get(rng.usize(..=attached.len())).map_or(By::Heap, |&cache| By::Cache(cache));
+    match (by, rng.u32(..40)) {
+        (_, 0) => return heap.attach().map_or((), |_| ()),
+        (By::Cache(cache), 1) => return heap.detach(cache),
+        (By::Cache(cache), 2) if rng.u32(..4) == 0 => return drop(heap.recover(Some(cache))),
+        _ => {}
+    }
     let inside = |address: usize, size: usize| {
         let heap = heap.segment(Segment::Slab).start..heap.segment(Segment::Blocks).end;
         assert!(heap.contains(&address) && size <= heap.end - address, "{size} bytes at {address:#x} of {heap:x?}");
@@ -80,33 +90,34 @@ fn call(heap: &AnyHeap, rng: &mut Rng, given: &mut Vec<usize>) {
     match rng.u32(..100) {
         0..40 => {
             let size = random_size(rng, heap.slab_size());
-            if let Ok(address) = raw_alloc(heap, size, random_align(rng)) {
+            if let Ok(address) = heap.alloc_by(by, size, random_align(rng)) {
                 inside(address, size);
                 given.push(address);
             }
         }
         40..45 => {
             let size = random_size(rng, heap.slab_size());
-            if let Ok(object) = heap.alloc_zeroed(size) {
-                inside(object.addr().get(), size);
+            let layout = Layout::from_size_align(size, GRANULE).ok().filter(|_| rng.bool());
+            if let Ok(address) = heap.alloc_zeroed_by(by, size, layout) {
+                inside(address, size);
             }
         }
-        45..75 => drop(raw_free(heap, address)),
+        45..75 => drop(heap.free_by(by, address)),
         75..92 => {
             let size = random_size(rng, heap.slab_size());
-            if let Ok(address) = raw_realloc(heap, address, size, random_align(rng)) {
+            if let Ok(address) = heap.realloc_by(by, address, (1, random_align(rng)), size) {
                 // Not its size: a map that claims a free block behind the last granule lets a block grow into it.
                 inside(address, 1);
                 given.push(address);
             }
         }
         92..94 => drop(heap.usable_size(without_provenance_mut(address))),
-        94 => drop(heap.check()),
+        94 => drop(heap.check_all()),
         95 => drop(heap.repair()),
         96 => drop(heap.overwritten().count()),
         97 => drop(heap.stats()),
         98 if rng.bool() => drop(heap.blocks().count()),
-        98 => drop(heap.empty_magazines()),
+        98 => drop(heap.empty_by(by)),
         _ => drop(heap.dump(&mut Counted(0))),
     }
 }
@@ -118,12 +129,13 @@ fn torture(seed: u64, carved: bool) -> usize {
     let mut memory: Fenced = case.memory();
     // SAFETY: the only heap in this memory, which outlives it; one thread.
     let pieces = unsafe { memory.memory() };
-    let heap: AnyHeap = AnyHeap::from_memory(pieces, case.config, case.placement).expect("a legal heap");
+    let heap = AnyHeap::from_memory(pieces, case.config, case.placement).expect("a legal heap");
+    let mut heap = CachedHeap::new(heap);
     let mut given = Vec::new();
     let mut calls = 0;
     for round in 0..8 {
         for _ in 0..CALLS {
-            call(&heap, &mut rng, &mut given);
+            call(&mut heap, &mut rng, &mut given);
             calls += 1;
         }
         assert!(memory.is_clean_outside(), "round {round} of {case:?}");

@@ -14,7 +14,7 @@ const OPERATIONS: usize = 3_000;
 const LARGEST_HEAP: usize = 32 << 10;
 
 /// Runs random programs on heaps under the lock `L`, or the one program that the environment names.
-fn agrees_with_the_model<L: RawLock>() {
+fn agrees_with_the_model<L: RawLock + 'static>() {
     let seeds = match env::var("SLABFIT_SEED") {
         Ok(seed) => vec![seed.parse().unwrap_or_else(|_| panic!("SLABFIT_SEED={seed}: not a number"))],
         Err(_) => (0..PROGRAMS).map(|_| fastrand::u64(..1 << 48)).collect(),

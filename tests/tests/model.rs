@@ -1,6 +1,7 @@
 //! Random programs on a heap and on the reference model beside it: every answer, every address, the rover, every free
 //! block, every header in memory and every figure must be the same, and the heap must pass its own check. Under policy
-//! `General` that is also every slot, every magazine's next slot, and the figures of every size class.
+//! `General` that is also every slot, every magazine's next slot, and the figures of every size class, also where caches own runs, which
+//! come and go and free each other's objects.
 //!
 //! A failure prints the heap as blocks and the seed of the program. `SLABFIT_SEED=n` runs that program again, and
 //! `SLABFIT_OPS=n` makes each program so many operations long.
@@ -48,7 +49,7 @@ fn drive_all(programs: u64, ops: usize, sizes: RangeInclusive<usize>) {
             first..first + programs
         }
     };
-    let mut happened = [0; 9];
+    let mut happened = [0; 10];
     for seed in seeds.clone() {
         let _replay = Replay { seed, ops };
         match drive(seed, ops, sizes.clone()) {
@@ -59,20 +60,21 @@ fn drive_all(programs: u64, ops: usize, sizes: RangeInclusive<usize>) {
             Err(disagreement) => panic!("{disagreement}"),
         }
     }
-    // The last count is of what only a heap with size classes does.
+    // The last counts are of what only a heap with size classes does.
     let can_happen = if *sizes.end() < SMALLEST_WITH_CLASSES { &happened[..8] } else { &happened };
     let vacuous = seeds.count() > 1 && can_happen.contains(&0);
     assert!(!vacuous, "some of what can happen never did: {happened:?}");
 }
 
 /// What the programs of a test must have met, all of them together.
-fn counts(stats: &Stats) -> [u64; 9] {
-    let Stats { slab, blocks, classes, spilled, refused_outside } = stats;
+fn counts(stats: &Stats) -> [u64; 10] {
+    let Stats { slab, blocks, classes, spilled, refused_outside, caches } = stats;
     let (full, fragmented) = (blocks.failed_full, blocks.failed_fragmented);
     let (refused, corruptions) = (blocks.refused_frees, blocks.corruptions);
     let refused_elsewhere = slab.refused_frees + refused_outside;
     let slots_freed = classes.iter().map(|class| class.frees).sum();
-    [slab.frees, blocks.frees, *spilled, full, fragmented, refused, corruptions, refused_elsewhere, slots_freed]
+    let made = caches.made as u64;
+    [slab.frees, blocks.frees, *spilled, full, fragmented, refused, corruptions, refused_elsewhere, slots_freed, made]
 }
 
 #[test]
@@ -100,7 +102,8 @@ fn every_wrong_address_is_refused_whatever_the_heap_went_through() {
             0..40 => Setup::random(&mut rng, MIN_REGION..=2 * KIB),
             _ => {
                 let (size, placement) = (rng.usize(36 * KIB..72 * KIB), Placement::General);
-                Setup { placement, config: Config::without_slab(), ..Setup::random(&mut rng, size..=size) }
+                let config = Config::without_slab().caches(rng.usize(..4));
+                Setup { placement, config, ..Setup::random(&mut rng, size..=size) }
             }
         };
         let mut pair = Pair::new(setup).expect("a legal heap");
@@ -108,7 +111,7 @@ fn every_wrong_address_is_refused_whatever_the_heap_went_through() {
             for _ in 0..rng.usize(..60) {
                 Op::random(&mut rng, pair.setup().size, 60).run(&mut pair).unwrap();
             }
-            pair.free_every_wrong_address().unwrap();
+            pair.free_every_wrong_address_by(pair.any_cache(nth)).unwrap();
             pair.compare().unwrap();
         }
     }
@@ -140,9 +143,14 @@ fn configs() -> impl Strategy<Value = Config> {
         2 => (0..2048usize).prop_map(Some),
         1 => any::<usize>().prop_map(Some),
     ];
-    let config =
-        (slab_size, slab_bytes).prop_map(|(slab_size, slab_bytes)| Config { slab_size, slab_bytes, caches: 0 });
-    prop_oneof![9 => config, 4 => Just(Config::without_slab())]
+    let config = (slab_size, slab_bytes).prop_map(|(slab_size, slab_bytes)| Config {
+        slab_size,
+        slab_bytes,
+        ..Config::without_slab()
+    });
+    let caches = prop_oneof![1 => Just(0), 3 => 1..5usize];
+    (prop_oneof![9 => config, 4 => Just(Config::without_slab())], caches)
+        .prop_map(|(config, caches)| config.caches(caches))
 }
 
 fn setups() -> impl Strategy<Value = Setup> {
@@ -172,7 +180,18 @@ fn offsets(range: Range<isize>) -> impl Strategy<Value = isize> {
     prop_oneof![range.clone(), range.prop_map(|offset| offset & !15)]
 }
 
+/// Of the heap, or of one of its caches.
 fn operations() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        3 => Just(Op::AttachCache),
+        2 => (0..4usize).prop_map(|cache| Op::DropCache { cache }),
+        1 => (0..8usize).prop_map(|kept| Op::RecoverCaches { kept }),
+        40 => operations_of_the_heap(),
+        60 => (0..4usize, operations_of_the_heap()).prop_map(|(cache, op)| Op::By { cache, op: Box::new(op) }),
+    ]
+}
+
+fn operations_of_the_heap() -> impl Strategy<Value = Op> {
     let object = || 0..10_000usize;
     prop_oneof![
         20 => (sizes(), aligns()).prop_map(|(size, align)| Op::Alloc { size, align }),

@@ -1,7 +1,7 @@
 //! Random operations against the reference model, as many as the time allows: `SLABFIT_SECONDS=n` sets it (2 otherwise).
 //! `SLABFIT_ABUSE=soak` ends after ten thousand million of them.
 //!
-//! Small heaps between inaccessible pages, every policy, slabs of any share and none, carved and separate bookkeeping, right and wrong calls; every
+//! Small heaps between inaccessible pages, every policy, slabs of any share and none, caches, carved and separate bookkeeping, right and wrong calls; every
 //! answer and the rover are compared each time, and from time to time every block, header, figure and payload.
 //! `SLABFIT_SEED=n` runs the heap of seed n alone.
 
@@ -38,7 +38,7 @@ fn run(seed: u64) {
         _ => rng.usize(8..160),
     };
     let size = granules * GRANULE + if carved { granules / 2 + 512 } else { 0 };
-    let config = if config == Config::without_slab() { config } else { any_share(config, size, &mut rng) };
+    let config = if config.slab_size == 0 { config } else { any_share(config, size, &mut rng) };
     let edge = if rng.bool() { Edge::High } else { Edge::Low };
     let mut lab = Lab::new(Case { size: size / GRANULE * GRANULE, config, placement, carved, edge });
     for nth in 1..=OPERATIONS {
