@@ -70,6 +70,8 @@ pub enum Reason {
     DoubleFree,
     /// It is a live block whose header is not what the allocator wrote. The block stays live.
     HeaderOverwritten,
+    /// It is a live object that was not asked for with the size or alignment that the caller names. It stays live.
+    SizeMismatch,
     /// The call came while this thread was inside the heap.
     Reentered,
 }
@@ -136,6 +138,7 @@ impl fmt::Display for Reason {
             Self::NeverAllocated => f.write_str("never allocated"),
             Self::DoubleFree => f.write_str("double free"),
             Self::HeaderOverwritten => f.write_str("header overwritten"),
+            Self::SizeMismatch => f.write_str("not of this size or alignment"),
             Self::Reentered => Reentered.fmt(f),
         }
     }

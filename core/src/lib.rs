@@ -113,6 +113,8 @@
 //! - A failed request is an error and changes nothing. The heap never grows.
 //! - [`free`](Heap::free) and [`realloc`](Heap::realloc) refuse every address that is not a live object's start, and say
 //!   why ([`Reason`]). An address that was freed and handed out again is live: no allocator can tell its two owners apart.
+//! - [`free_sized`](Heap::free_sized) and a global allocator are told the object's layout, and refuse one that does not fit
+//!   ([`Reason::SizeMismatch`]).
 //! - Whatever is written over the bytes of the two segments, no call leaves them, loops, panics, or hands memory out twice.
 //!   [`check`](Heap::check) finds overwritten headers, and [`repair`](Heap::repair) rewrites them.
 //! - In a region of one piece the bookkeeping lies below the segments, so a write past an object's end moves away from it.
@@ -124,7 +126,7 @@
 //! # What it costs
 //! | call | time |
 //! |---|---|
-//! | `alloc`, `alloc_layout` (any alignment), `free`, `usable_size` | O(log) in the region's size, worst case |
+//! | `alloc`, `alloc_layout` (any alignment), `free`, `free_sized`, `usable_size` | O(log) in the region's size, worst case |
 //! | `realloc` | O(log), and the copy if the object moves |
 //! | `alloc_zeroed`, `alloc_layout_zeroed` | O(log), and the bytes that are cleared |
 //! | `stats`, `rover` | O(1) |
@@ -217,6 +219,7 @@ mod max_tree;
 mod maxima;
 mod block_map;
 mod size_class;
+mod claim;
 mod classes;
 mod policy;
 mod blocks;

@@ -6,6 +6,7 @@
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
 
+use crate::claim::OfSize;
 use crate::heap::Heap;
 use crate::lock::RawLock;
 use crate::policy::Policy;
@@ -32,7 +33,7 @@ fn allocate<L: RawLock, P: Policy>(heap: &Heap<'_, L, P>, layout: Layout, zeroed
 unsafe fn deallocate<L: RawLock, P: Policy>(heap: &Heap<'_, L, P>, object: NonNull<u8>, layout: Layout) {
     if layout.size() > 0 {
         // SAFETY: as the caller promises.
-        let _ = unsafe { heap.free(object.as_ptr()) };
+        let _ = unsafe { heap.free_sized(object.as_ptr(), layout) };
     }
 }
 
@@ -57,7 +58,8 @@ unsafe fn resize<L: RawLock, P: Policy>(
         return allocate(heap, new, zeroed);
     }
     // SAFETY: as the caller promises.
-    let object = unsafe { heap.resize(object.as_ptr(), new.size(), new.align()) }.ok()?;
+    let object =
+        unsafe { heap.resize(object.as_ptr(), new.size(), new.align(), OfSize::at(object.as_ptr(), old)) }.ok()?;
     if zeroed && old.size() < new.size() {
         // SAFETY: in bounds: the object has the new size, which is more than the old one.
         let tail = unsafe { object.add(old.size()) };

@@ -1,12 +1,14 @@
 //! The heap as a program's allocator.
 //!
-//! The trait has no way to report a refused free: the heap counts it ([`Stats`](crate::Stats)) and stays as it was.
+//! A free or realloc whose layout does not fit the object is refused, as is every other wrong free. The trait has no way to report
+//! that: the heap counts it ([`Stats`](crate::Stats)) and stays as it was.
 #![allow(unsafe_code)]
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
 
 use crate::adapter::StaticHeap;
+use crate::claim::OfSize;
 use crate::heap::Heap;
 use crate::lock::RawLock;
 use crate::policy::Policy;
@@ -29,15 +31,15 @@ unsafe impl<L: RawLock, P: Policy> GlobalAlloc for Heap<'static, L, P> {
     }
 
     #[inline]
-    unsafe fn dealloc(&self, ptr: *mut u8, _: Layout) {
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         // SAFETY: the caller gives the object up.
-        let _ = unsafe { self.free(ptr) };
+        let _ = unsafe { self.free_sized(ptr, layout) };
     }
 
     #[inline]
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // SAFETY: the caller gives the object at `ptr` up, unless this fails.
-        or_null(unsafe { self.realloc_layout(ptr, layout, new_size) })
+        or_null(unsafe { self.resize(ptr, new_size, layout.align(), OfSize::at(ptr, layout)) })
     }
 }
 
