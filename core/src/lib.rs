@@ -247,8 +247,7 @@ pub use adapter::LockApi04;
 #[cfg(feature = "lock-api-05")]
 pub use adapter::LockApi05;
 pub use adapter::{StaticArray, StaticHeap};
-pub use check::Violation;
-pub use error::{AllocError, InitError, InvalidFree, ReallocError, Reason, Reentered};
+pub use error::{AllocError, InitError, InvalidFree, ReallocError, Reason, Reentered, Violation};
 pub use fork::HeapGuard;
 pub use header::{AllocatedHeader, FreeHeader, MAGIC};
 pub use heap::{DefaultLock, Heap};

@@ -9,9 +9,9 @@ use std::vec::Vec;
 
 use super::{Random, fill, with_bookkeeping};
 use crate::bookkeeping_size;
-use crate::check::Violation;
 use crate::claim::AnySize;
 use crate::classes::{Classes, Magazine, MayHave};
+use crate::error::Violation;
 use crate::error::{InitError, InvalidFree, ReallocError, Reason};
 use crate::heap::Heap;
 use crate::layout::{Config, Segment};
