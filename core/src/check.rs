@@ -233,11 +233,20 @@ impl<P: Policy> Slab<'_, P> {
 }
 
 impl<L: RawLock, P: Policy> Heap<'_, L, P> {
-    /// Tests every invariant. Linear in the region's size, with one lock held after the other.
+    /// Tests every invariant. Linear in the region's size, with one lock held after the other. A violation is told to the heap's
+    /// [`Hooks`](crate::Hooks) too.
     ///
     /// # Errors
     /// The first violation found.
     pub fn check(&self) -> Result<(), Violation> {
+        let checked = self.check_segments();
+        if let (Err(violation), Some(hooks)) = (checked, self.hooks()) {
+            hooks.report_violation(violation);
+        }
+        checked
+    }
+
+    fn check_segments(&self) -> Result<(), Violation> {
         self.lock_slab()?.check()?;
         self.lock_blocks()?.check()
     }

@@ -11,6 +11,7 @@ use crate::blocks::Blocks;
 use crate::claim::{AnySize, Claim, OfSize};
 use crate::classes::{Classes, MayHave};
 use crate::error::{AllocError, InitError, InvalidFree, ReallocError, Reason, Reentered};
+use crate::hooks::Hooks;
 use crate::layout::{Config, Segment, lay_out};
 use crate::lock::{Guard, Locked, RawLock};
 use crate::memory::Memory;
@@ -80,10 +81,14 @@ struct Bounds {
     slab_granules: AtomicUsize,
     /// `usize::MAX`, which no request has, if there is no slab.
     slab_size: AtomicUsize,
+    /// A `&'static Hooks`, or null.
+    hooks: AtomicPtr<Hooks>,
 }
 
 impl Bounds {
-    fn set(&self, base: NonNull<u8>, slab_segment: usize, slab_size: usize, size: usize) {
+    fn set(&self, base: NonNull<u8>, slab_segment: usize, size: usize, config: Config) {
+        let Config { slab_size, hooks, .. } = config;
+        self.hooks.store(hooks.map_or(ptr::null_mut(), |hooks| ptr::from_ref(hooks).cast_mut()), Ordering::Release);
         self.base.store(base.as_ptr(), Ordering::Relaxed);
         self.slab_granules.store(slab_segment / GRANULE, Ordering::Relaxed);
         self.slab_size.store(if slab_size == 0 { usize::MAX } else { slab_size }, Ordering::Relaxed);
@@ -156,6 +161,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
                 granules: AtomicUsize::new(0),
                 slab_granules: AtomicUsize::new(0),
                 slab_size: AtomicUsize::new(0),
+                hooks: AtomicPtr::new(ptr::null_mut()),
             },
             slab: Locked::new(Slab::EMPTY),
             blocks: Locked::new(Blocks::EMPTY),
@@ -186,8 +192,15 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
             return Err(InitError::AlreadyInitialised);
         }
         let bounds = lay_out(memory.into(), config, &mut slab, &mut blocks)?;
-        self.bounds.set(bounds.base, bounds.slab_segment, config.slab_size, bounds.size);
+        self.bounds.set(bounds.base, bounds.slab_segment, bounds.size, config);
         Ok(())
+    }
+
+    /// Returns what the heap is to call.
+    pub(crate) fn hooks(&self) -> Option<&'static Hooks> {
+        let hooks = self.bounds.hooks.load(Ordering::Acquire);
+        // SAFETY: null, or from a `&'static Hooks`: `set` alone writes it.
+        unsafe { hooks.as_ref() }
     }
 
     /// Locks the slab.
@@ -368,7 +381,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     /// # Safety
     /// As for [`free`](Self::free).
     #[inline]
-    unsafe fn free_as(&self, ptr: *mut u8, claim: impl Claim) -> Result<(), InvalidFree> {
+    pub(crate) unsafe fn free_as(&self, ptr: *mut u8, claim: impl Claim) -> Result<(), InvalidFree> {
         let freed = match self.locate(ptr) {
             Place::Blocks(at) => self.free_block(at, claim),
             Place::Slab(at) if self.is_slot(claim) => self.free_slot(at),

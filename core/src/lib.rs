@@ -115,6 +115,7 @@
 //!   why ([`Reason`]). An address that was freed and handed out again is live: no allocator can tell its two owners apart.
 //! - [`free_sized`](Heap::free_sized) and a global allocator are told the object's layout, and refuse one that does not fit
 //!   ([`Reason::SizeMismatch`]).
+//! - A refusal that a global allocator cannot return is counted, and so that it is not silent, [`Hooks`] report it or stop the program.
 //! - Whatever is written over the bytes of the two segments, no call leaves them, loops, panics, or hands memory out twice.
 //!   [`check`](Heap::check) finds overwritten headers, and [`repair`](Heap::repair) rewrites them.
 //! - In a region of one piece the bookkeeping lies below the segments, so a write past an object's end moves away from it.
@@ -144,7 +145,7 @@
 //! | no slab, `General` | 9.0% | 3.4% | 5.4% | 3.1% | 2.8% |
 //!
 //! On 32-bit bare metal, with granules of 8 bytes, it is 4.6% of 16 KiB. The [`Heap`] itself is 640 bytes on 64-bit targets
-//! and 360 on 32-bit ones; a [`StaticArray`] has 704 bytes more than its array on the former and 384 on the latter. A block
+//! and 368 on 32-bit ones; a [`StaticArray`] has 704 bytes more than its array on the former and 384 on the latter. A block
 //! takes a header of one granule and is two granules at least; a slot has no header. [`MIN_REGION`] is the smallest region
 //! that makes a heap.
 //!
@@ -211,6 +212,7 @@ extern crate std;
 mod units;
 mod header;
 mod error;
+mod hooks;
 mod stats;
 mod memory;
 mod region;
@@ -251,6 +253,7 @@ pub use error::{AllocError, InitError, InvalidFree, ReallocError, Reason, Reente
 pub use fork::HeapGuard;
 pub use header::{AllocatedHeader, FreeHeader, MAGIC};
 pub use heap::{DefaultLock, Heap};
+pub use hooks::Hooks;
 pub use layout::{Config, MIN_HEAP, MIN_REGION, Segment, bookkeeping_size};
 pub use lock::{NoLock, RawLock};
 pub use memory::{Memory, RegionArray};

@@ -140,7 +140,11 @@ fn configs() -> impl Strategy<Value = Config> {
         2 => (0..2048usize).prop_map(Some),
         1 => any::<usize>().prop_map(Some),
     ];
-    let config = (slab_size, slab_bytes).prop_map(|(slab_size, slab_bytes)| Config { slab_size, slab_bytes });
+    let config = (slab_size, slab_bytes).prop_map(|(slab_size, slab_bytes)| Config {
+        slab_size,
+        slab_bytes,
+        ..Config::without_slab()
+    });
     prop_oneof![9 => config, 4 => Just(Config::without_slab())]
 }
 

@@ -19,11 +19,3 @@ pub use self::lock_api::LockApi04;
 #[cfg(feature = "lock-api-05")]
 pub use self::lock_api::LockApi05;
 pub use self::static_heap::{StaticArray, StaticHeap};
-
-/// Runs `work`, the code of another crate. A panic in it aborts: it cannot unwind through `extern "C"`, and a global allocator's
-/// lock must not unwind.
-#[cfg(any(feature = "critical-section", feature = "lock-api-04", feature = "lock-api-05"))]
-#[inline]
-extern "C" fn without_unwinding<R>(work: impl FnOnce() -> R) -> R {
-    work()
-}
