@@ -171,6 +171,10 @@
 //! RAM) use a [`RegionArray`] and give it to a `static` heap made by [`Heap::empty`]: [`RegionArray`] shows how. Set-up then
 //! clears the bookkeeping itself.
 //!
+//! # RAM in several pieces
+//! [`Banks`] make one allocator of several heaps: in the order of preference, or by a rule of yours, such as "buffers for the device in
+//! the memory that it reaches".
+//!
 //! # Targets without compare-and-swap
 //! On these (thumbv6m, for one) there is no [`SpinLock`], and the default lock is [`NoLock`], which cannot be in a
 //! `static`. Name a lock in both types: `StaticArray<4096, CriticalSectionLock>` and `StaticHeap<CriticalSectionLock>`.
@@ -248,7 +252,7 @@ pub use adapter::CriticalSectionLock;
 pub use adapter::LockApi04;
 #[cfg(feature = "lock-api-05")]
 pub use adapter::LockApi05;
-pub use adapter::{StaticArray, StaticHeap};
+pub use adapter::{Bank, Banks, StaticArray, StaticHeap};
 pub use error::{AllocError, InitError, InvalidFree, ReallocError, Reason, Reentered, Violation};
 pub use fork::HeapGuard;
 pub use header::{AllocatedHeader, FreeHeader, MAGIC};

@@ -176,7 +176,7 @@ fn a_check_that_fails_reports_what_it_returns() {
     assert_eq!(heap.check(), Ok(()));
     assert!(FOUND.take().is_empty());
     // SAFETY: the object's header stands there, and the heap expects anything of it.
-    unsafe { object.sub(slabfit::GRANULE).write_bytes(0xff, 4) };
+    unsafe { object.wrapping_sub(slabfit::GRANULE).write_bytes(0xff, 4) };
     let violation = heap.check().unwrap_err();
     assert_eq!(violation, Violation::Overwritten { address: object.addr() - slabfit::GRANULE });
     assert_eq!(FOUND.take(), [violation]);

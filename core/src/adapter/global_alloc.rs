@@ -8,7 +8,7 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
 
 use crate::adapter::StaticHeap;
-use crate::claim::OfSize;
+use crate::adapter::banks::{Bank, Banks};
 use crate::error::{AllocError, ReallocError};
 use crate::heap::Heap;
 use crate::hooks::Hooks;
@@ -18,21 +18,21 @@ use crate::region;
 
 /// Serves a request, and tries once more if the hook for that asks for it.
 #[inline(always)]
-fn alloc<L: RawLock, P: Policy>(heap: &Heap<'_, L, P>, hooks: Option<&Hooks>, layout: Layout) -> *mut u8 {
-    match heap.alloc_layout(layout) {
+fn alloc<B: Bank>(bank: &B, hooks: Option<&Hooks>, layout: Layout) -> *mut u8 {
+    match bank.alloc_in_bank(layout) {
         Ok(object) => object.as_ptr(),
-        Err(error) => hooks.map_or(ptr::null_mut(), |hooks| alloc_again(heap, hooks, layout, error)),
+        Err(error) => hooks.map_or(ptr::null_mut(), |hooks| alloc_again(bank, hooks, layout, error)),
     }
 }
 
 /// Serves a request as [`alloc`] does, with zeros.
 #[inline(always)]
-fn alloc_zeroed<L: RawLock, P: Policy>(heap: &Heap<'_, L, P>, hooks: Option<&Hooks>, layout: Layout) -> *mut u8 {
-    match (heap.alloc_layout_zeroed(layout), hooks) {
+fn alloc_zeroed<B: Bank>(bank: &B, hooks: Option<&Hooks>, layout: Layout) -> *mut u8 {
+    match (bank.alloc_zeroed_in_bank(layout), hooks) {
         (Ok(object), _) => object.as_ptr(),
         (Err(_), None) => ptr::null_mut(),
         (Err(error), Some(hooks)) => {
-            let object = alloc_again(heap, hooks, layout, error);
+            let object = alloc_again(bank, hooks, layout, error);
             if let Some(object) = NonNull::new(object) {
                 // SAFETY: just handed out, of the layout's size, and known to nobody yet.
                 unsafe { region::clear(object, layout.size(), usize::MAX) };
@@ -45,16 +45,11 @@ fn alloc_zeroed<L: RawLock, P: Policy>(heap: &Heap<'_, L, P>, hooks: Option<&Hoo
 /// Tries once more to serve a request that has failed, if the hook for that asks for it.
 #[cold]
 #[inline(never)]
-fn alloc_again<L: RawLock, P: Policy>(
-    heap: &Heap<'_, L, P>,
-    hooks: &Hooks,
-    layout: Layout,
-    error: AllocError,
-) -> *mut u8 {
+fn alloc_again<B: Bank>(bank: &B, hooks: &Hooks, layout: Layout, error: AllocError) -> *mut u8 {
     if !hooks.ask_for_memory(layout, error) {
         return ptr::null_mut();
     }
-    heap.alloc_layout(layout).map_or(ptr::null_mut(), NonNull::as_ptr)
+    bank.alloc_in_bank(layout).map_or(ptr::null_mut(), NonNull::as_ptr)
 }
 
 /// Frees an object, and reports it if that is refused.
@@ -62,9 +57,9 @@ fn alloc_again<L: RawLock, P: Policy>(
 /// # Safety
 /// Nobody uses the object afterwards.
 #[inline(always)]
-unsafe fn dealloc<L: RawLock, P: Policy>(heap: &Heap<'_, L, P>, hooks: Option<&Hooks>, ptr: *mut u8, layout: Layout) {
+unsafe fn dealloc<B: Bank>(bank: &B, hooks: Option<&Hooks>, ptr: *mut u8, layout: Layout) {
     // SAFETY: as the caller promises.
-    if let (Err(wrong), Some(hooks)) = (unsafe { heap.free_as(ptr, OfSize::at(ptr, layout)) }, hooks) {
+    if let (Err(wrong), Some(hooks)) = (unsafe { bank.free_in_bank(ptr, layout) }, hooks) {
         hooks.report(wrong);
     }
 }
@@ -74,20 +69,14 @@ unsafe fn dealloc<L: RawLock, P: Policy>(heap: &Heap<'_, L, P>, hooks: Option<&H
 /// # Safety
 /// If this succeeds nobody uses the object at `ptr` afterwards, but for what is returned.
 #[inline(always)]
-unsafe fn realloc<L: RawLock, P: Policy>(
-    heap: &Heap<'_, L, P>,
-    hooks: Option<&Hooks>,
-    ptr: *mut u8,
-    layout: Layout,
-    new_size: usize,
-) -> *mut u8 {
+unsafe fn realloc<B: Bank>(bank: &B, hooks: Option<&Hooks>, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
     // SAFETY: as the caller promises.
-    match (unsafe { resize(heap, ptr, layout, new_size) }, hooks) {
+    match (unsafe { resize(bank, ptr, layout, new_size) }, hooks) {
         (Ok(object), _) => object.as_ptr(),
         (Err(_), None) => ptr::null_mut(),
         // SAFETY: as the caller promises.
         (Err(error), Some(hooks)) if asks_again(hooks, layout, new_size, error) => unsafe {
-            resize(heap, ptr, layout, new_size).map_or(ptr::null_mut(), NonNull::as_ptr)
+            resize(bank, ptr, layout, new_size).map_or(ptr::null_mut(), NonNull::as_ptr)
         },
         _ => ptr::null_mut(),
     }
@@ -97,14 +86,14 @@ unsafe fn realloc<L: RawLock, P: Policy>(
 ///
 /// # Safety
 /// As for [`realloc`].
-unsafe fn resize<L: RawLock, P: Policy>(
-    heap: &Heap<'_, L, P>,
+unsafe fn resize<B: Bank>(
+    bank: &B,
     ptr: *mut u8,
     layout: Layout,
     new_size: usize,
 ) -> Result<NonNull<u8>, ReallocError> {
     // SAFETY: as the caller promises.
-    unsafe { heap.resize(ptr, new_size, layout.align(), OfSize::at(ptr, layout)) }
+    unsafe { bank.resize_in_bank(ptr, layout, new_size) }
 }
 
 /// Tells the hooks why an object was not resized, and returns whether to try once more.
@@ -154,12 +143,12 @@ unsafe impl<L: RawLock, P: Policy> GlobalAlloc for Heap<'static, L, P> {
 unsafe impl<L: RawLock + 'static, P: Policy> GlobalAlloc for StaticHeap<L, P> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        alloc(self, self.hooks(), layout)
+        alloc(&**self, self.hooks(), layout)
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        alloc_zeroed(self, self.hooks(), layout)
+        alloc_zeroed(&**self, self.hooks(), layout)
     }
 
     #[inline]
@@ -172,5 +161,30 @@ unsafe impl<L: RawLock + 'static, P: Policy> GlobalAlloc for StaticHeap<L, P> {
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // SAFETY: the caller gives the object at `ptr` up, unless this fails.
         unsafe { realloc(self.as_is(), self.hooks(), ptr, layout, new_size) }
+    }
+}
+
+// SAFETY: as for the heaps that are its banks: each object is one of theirs, and returns to the one in whose memory it lies.
+unsafe impl<const N: usize> GlobalAlloc for Banks<N> {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        alloc(self, self.own_hooks(), layout)
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        alloc_zeroed(self, self.own_hooks(), layout)
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: the caller gives the object up.
+        unsafe { dealloc(self, self.own_hooks(), ptr, layout) };
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: the caller gives the object at `ptr` up, unless this fails.
+        unsafe { realloc(self, self.own_hooks(), ptr, layout, new_size) }
     }
 }

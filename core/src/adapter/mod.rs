@@ -5,6 +5,7 @@
 
 #[cfg(any(feature = "allocator-api2-02", feature = "allocator-api2-03", feature = "allocator-api2-04"))]
 mod allocator;
+mod banks;
 #[cfg(feature = "critical-section")]
 mod critical_section;
 mod global_alloc;
@@ -12,6 +13,7 @@ mod global_alloc;
 mod lock_api;
 mod static_heap;
 
+pub use self::banks::{Bank, Banks};
 #[cfg(feature = "critical-section")]
 pub use self::critical_section::CriticalSectionLock;
 #[cfg(feature = "lock-api-04")]
