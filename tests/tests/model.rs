@@ -180,6 +180,11 @@ fn offsets(range: Range<isize>) -> impl Strategy<Value = isize> {
     prop_oneof![range.clone(), range.prop_map(|offset| offset & !15)]
 }
 
+/// How far a size is from the one that was asked for: not at all, for the most part.
+fn more() -> impl Strategy<Value = isize> {
+    prop_oneof![4 => Just(0), 1 => -40..=40isize, 1 => -600..=600isize]
+}
+
 /// Of the heap, or of one of its caches.
 fn operations() -> impl Strategy<Value = Op> {
     prop_oneof![
@@ -197,6 +202,8 @@ fn operations_of_the_heap() -> impl Strategy<Value = Op> {
         20 => (sizes(), aligns()).prop_map(|(size, align)| Op::Alloc { size, align }),
         2 => sizes().prop_map(|size| Op::AllocZeroed { size }),
         12 => object().prop_map(|object| Op::Free { object }),
+        6 => (object(), more(), 0..6u32).prop_map(|(object, more, shift)| Op::FreeSized { object, more, shift: shift / 3 }),
+        3 => (object(), more(), sizes()).prop_map(|(object, more, size)| Op::ReallocSized { object, more, size }),
         8 => (object(), sizes(), aligns())
             .prop_map(|(object, size, align)| Op::Realloc { object, size, align }),
         1 => (1..300usize).prop_map(|bytes| Op::FillUp { size: Size::Bytes(bytes) }),

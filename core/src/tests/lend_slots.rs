@@ -5,7 +5,7 @@ use std::boxed::Box;
 use std::vec::Vec;
 
 use super::Random;
-use crate::check::Violation;
+use crate::error::Violation;
 use crate::error::{AllocError, Reason, Reentered};
 use crate::heap::Heap;
 use crate::layout::{Config, Segment};
