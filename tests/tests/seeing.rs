@@ -213,7 +213,7 @@ fn a_plot_has_the_figures_of_the_heap() {
 #[test]
 fn the_pictures_of_the_testers_page_are_what_their_commands_make() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
-    let page = fs::read_to_string(root.join("tests/tester.md")).expect("there is a page");
+    let page = fs::read_to_string(root.join("tests/tester/README.md")).expect("there is a page");
     let commands = page.lines().filter_map(|line| line.strip_prefix("cargo run --release -- "));
     let mut pictures = 0;
     for command in commands {
@@ -223,7 +223,7 @@ fn the_pictures_of_the_testers_page_are_what_their_commands_make() {
         let (svg, _) = made(&format!("page-{picture}"), &arguments);
         let same = fs::read_to_string(&kept).is_ok_and(|kept| kept == svg);
         assert!(same, "{} is not what `cargo run --release -- {command}` makes", kept.display());
-        assert!(page.contains(&format!("(pictures/{picture})")), "{picture} is not shown");
+        assert!(page.contains(&format!("(../pictures/{picture})")), "{picture} is not shown");
         pictures += 1;
     }
     let kept = fs::read_dir(root.join("tests/pictures")).expect("there are pictures").count();

@@ -305,7 +305,7 @@ fn a_trace_that_is_not_there_is_refused() {
 
 #[test]
 fn the_testers_page_shows_what_advise_prints() {
-    let page = include_str!("../tester.md");
+    let page = include_str!("../tester/README.md");
     let (_, shown) = page.split_once("target/release/tester advise gs").expect("the command stands on the page");
     let shown = shown.split("```").nth(2).expect("its output stands under it").trim_start_matches("text\n");
     let run = tester(&["advise", "gs"]);
