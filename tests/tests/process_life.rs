@@ -18,7 +18,7 @@ use slabfit_tests::figure;
 
 use life::{Watchdog, printed, seed};
 
-/// `SLABFIT_FORKS` says how many; ci/64-process does.
+/// `SLABFIT_FORKS` says how many; ci/slow/64-process does.
 fn forks() -> String {
     env::var("SLABFIT_FORKS").unwrap_or_else(|_| "1000".to_owned())
 }

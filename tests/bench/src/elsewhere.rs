@@ -1,4 +1,4 @@
-//! Figures that other programs measure, as lines of the table: `ci/49-embedded` and `tester footprint --csv`.
+//! Figures that other programs measure, as lines of the table: `ci/quick/49-embedded` and `tester footprint --csv`.
 
 use crate::numbers::Spread;
 use crate::subject::Kind;

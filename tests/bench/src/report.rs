@@ -38,14 +38,14 @@ const METHOD: &str = "
 - Allocators of systems have no limit to keep, and mostly take no lock. scudo's realloc allocates, copies and frees.
 - Instructions are callgrind's; a run counts them anew with `--counts`.
 - The files also have percentiles, the longest operation, resident memory, how full a heap is at the first failure, and quartiles.
-- Memory: `target/release/tester footprint --csv tests/bench/results/footprint.csv`. Flash: `ci/49-embedded --all`, whose
+- Memory: `target/release/tester footprint --csv tests/bench/results/footprint.csv`. Flash: `ci/quick/49-embedded --all`, whose
   [file](tests/targets/embedded/results/all.csv) has stack, instructions and what fits as well.
 ";
 
 const PROGRAMS: &str = "
 ## Real programs
 Programs of Debian under one preloaded allocator after the other, seven rounds; their output is compared. slabfit is
-`libmem_preload.so` with a heap of 1 GiB. `SLABFIT_MEASURE=1 ci/46-programs` measures it ([programs](tests/bench/results/programs.csv)).
+`libmem_preload.so` with a heap of 1 GiB. `SLABFIT_MEASURE=1 ci/quick/46-programs` measures it ([programs](tests/bench/results/programs.csv)).
 
 ![Real programs](tests/bench/results/programs.svg)
 ";
