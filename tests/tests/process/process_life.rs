@@ -1,10 +1,5 @@
 //! A process's life with a heap: forks, libraries that come and go, threads that end in the middle, the end of it all.
 
-#[allow(dead_code, reason = "the programs of the library itself are run elsewhere")]
-mod c_common;
-#[allow(dead_code, reason = "for several tests, each of which uses a part")]
-mod life;
-
 use std::cell::RefCell;
 use std::env;
 use std::ffi::OsStr;
@@ -16,7 +11,7 @@ use slabfit::{AllocError, Config};
 use slabfit_linux::ProcessHeap;
 use slabfit_tests::figure;
 
-use life::{Watchdog, printed, seed};
+use crate::life::{Watchdog, printed, seed};
 
 /// `SLABFIT_FORKS` says how many; ci/slow/64-process does.
 fn forks() -> String {
@@ -83,7 +78,7 @@ fn a_heap_that_is_held_for_forks_twice_is_let_go_with_the_second() {
 
 #[test]
 fn a_library_that_is_loaded_a_thousand_times_maps_its_heap_once() {
-    let library = c_common::library();
+    let library = crate::c_common::library();
     let Some(printed) = printed("life_dlopen.c", &[library.as_os_str()]) else { return };
     assert!(printed.starts_with("1000 rounds, "), "{printed}");
     figure::say("dlopen and dlclose", printed.trim_end());
@@ -161,7 +156,7 @@ fn thread_locals_in_rust_use_the_heap_as_they_end() {
 #[test]
 fn a_dump_of_a_broken_heap_ends_and_asks_nobody_for_memory() {
     let seed = seed().to_string();
-    let Some(output) = life::run("life_dump.c", &[OsStr::new(&seed)]) else { return };
+    let Some(output) = crate::life::run("life_dump.c", &[OsStr::new(&seed)]) else { return };
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), &*stderr), (Some(0), ""), "{}", String::from_utf8_lossy(&output.stdout));
     let shown = String::from_utf8(output.stdout).expect("it is text");

@@ -1,9 +1,6 @@
 //! The programs in `tests/c` that use heaps with handles: see [`c_common`].
 
-#[allow(dead_code, reason = "the tests of the library itself are all in c_programs.rs")]
-mod c_common;
-
-use c_common::{assert_dumped, runs_silently, says_on_stderr_what_it_expects};
+use crate::c_common::{assert_dumped, runs_silently, says_on_stderr_what_it_expects};
 
 #[test]
 fn a_mapped_heap_is_like_the_process_s() {

@@ -1,9 +1,7 @@
 //! What the tester says of traces: `replay`, `leaks`, `advise`; and what it says where a recording was changed.
 
-mod tester_common;
-
+use crate::tester_common::{Run, file, tester, text};
 use serde_json::Value;
-use tester_common::{Run, file, tester, text};
 
 /// A program on a heap of 4096 bytes, by DESIGN's rules: slots from 0 on, blocks from 1024 on.
 const RECORDING: &str = "\
@@ -305,7 +303,7 @@ fn a_trace_that_is_not_there_is_refused() {
 
 #[test]
 fn the_testers_page_shows_what_advise_prints() {
-    let page = include_str!("../tester/README.md");
+    let page = include_str!("../../tester/README.md");
     let (_, shown) = page.split_once("target/release/tester advise gs").expect("the command stands on the page");
     let shown = shown.split("```").nth(2).expect("its output stands under it").trim_start_matches("text\n");
     let run = tester(&["advise", "gs"]);

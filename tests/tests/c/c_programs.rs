@@ -1,13 +1,11 @@
 //! The programs in `tests/c` that use the heap of their process, and the library itself: see [`c_common`].
 
-mod c_common;
-
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use c_common::{
+use crate::c_common::{
     C, assert_dumped, assert_silent_success, compile, compiler_for, include, library, output_in_time, run_source,
     runs_silently, says_on_stderr_what_it_expects, skipped, sources,
 };

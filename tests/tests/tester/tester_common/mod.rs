@@ -1,5 +1,4 @@
 //! How the tests of the tester run it, and what they read off it.
-#![allow(dead_code, reason = "no test binary uses all of it")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

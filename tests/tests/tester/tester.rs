@@ -1,14 +1,12 @@
 //! The tester as its users meet it: its command line, its messages and its exit status; on slabfit's own heap, on
 //! `libmem.so`, and on libraries that are broken in every way that matters.
 
-mod tester_common;
-
 use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use tester_common::{Run, file, tester, text};
+use crate::tester_common::{Run, file, tester, text};
 
 // The command line.
 

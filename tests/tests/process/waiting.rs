@@ -1,11 +1,6 @@
 //! A thread that waits for a heap sleeps, also while who is in it has been preempted; and it is no matter which of them the
 //! scheduler prefers.
 
-#[allow(dead_code, reason = "the programs of the library itself are run elsewhere")]
-mod c_common;
-#[allow(dead_code, reason = "for several tests, each of which uses a part")]
-mod life;
-
 use std::io;
 use std::mem;
 use std::sync::Barrier;
@@ -17,7 +12,7 @@ use slabfit::{Config, RawLock, SpinLock};
 use slabfit_linux::{FutexLock, MappedHeap};
 use slabfit_tests::figure;
 
-use life::{Watchdog, cpu_time, skipped};
+use crate::life::{Watchdog, cpu_time, skipped};
 
 /// How long the holder is off its processor.
 const OFF: Duration = Duration::from_millis(300);

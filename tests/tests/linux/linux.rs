@@ -107,7 +107,7 @@ fn what_no_heap_can_be_made_of_is_refused_by_name() {
 
 #[test]
 fn a_refusal_of_memory_is_an_error_at_every_step_and_leaves_nothing_mapped() {
-    in_own_process("a_refusal_of_memory_is_an_error_at_every_step_and_leaves_nothing_mapped", || {
+    in_own_process("linux::a_refusal_of_memory_is_an_error_at_every_step_and_leaves_nothing_mapped", || {
         let odd = 4099 * page_size();
         let out_of_memory = MapError::System(SystemError::OutOfMemory);
         let attempt = || MappedHeap::new(odd, Config::new(64)).map(|_| ()).expect_err("memory is limited");
@@ -300,7 +300,7 @@ extern "C" fn use_the_heap(_: libc::c_int) {
 
 #[test]
 fn a_signal_handler_inside_the_heap_is_refused_and_outside_served() {
-    in_own_process("a_signal_handler_inside_the_heap_is_refused_and_outside_served", || {
+    in_own_process("linux::a_signal_handler_inside_the_heap_is_refused_and_outside_served", || {
         let heap = SIGNALLED.get_or_init(|| MappedHeap::new(MIB, Config::new(64)).expect("there is memory"));
         on_signal(libc::SIGUSR1, use_the_heap);
         let end = Instant::now() + Duration::from_secs(30);

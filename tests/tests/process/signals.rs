@@ -1,11 +1,6 @@
 //! Signal handlers that use a heap: in the middle of their own thread's call they are refused at once, and nobody waits for
 //! ever, whatever halves of the heap the threads were interrupted in.
 
-#[allow(dead_code, reason = "the programs of the library itself are run elsewhere")]
-mod c_common;
-#[allow(dead_code, reason = "for several tests, each of which uses a part")]
-mod life;
-
 use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::Barrier;
@@ -17,7 +12,7 @@ use slabfit::{AllocError, Config, Heap, InitError, InvalidFree, RawLock, Realloc
 use slabfit_linux::{FutexLock, MappedHeap};
 use slabfit_tests::figure;
 
-use life::{Watchdog, cpu_time, interrupt_myself, on_signal};
+use crate::life::{Watchdog, cpu_time, interrupt_myself, on_signal};
 
 const SLAB_SIZE: usize = 64;
 
@@ -123,7 +118,7 @@ fn two_handlers_that_want_the_other_threads_lock_are_both_refused() {
 
 #[test]
 fn handlers_in_one_half_of_the_heap_that_want_the_other_never_wait_for_each_other() {
-    let Some(printed) = life::printed("life_cross.c", &[]) else { return };
+    let Some(printed) = crate::life::printed("life_cross.c", &[]) else { return };
     figure::say("handlers crosswise in the two halves", printed.trim_end());
 }
 
