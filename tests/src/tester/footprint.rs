@@ -14,9 +14,9 @@ use slabfit::GRANULE;
 
 use crate::model::Placement;
 use crate::tester::advise;
-use crate::tester::play::{Played, script};
-use crate::tester::playground::{PLACEMENTS, name as placement_name};
 use crate::tester::recordings::{LoadError, Recording, Source};
+use crate::tester::replay_heap::{PLACEMENTS, name as placement_name};
+use crate::tester::replay_malloc::{MallocReplay, script};
 use crate::tester::report::{Table, grouped, percent};
 use crate::tester::run::{Stop, bar};
 use crate::tester::sys;
@@ -202,14 +202,14 @@ impl Work for Replay {
         let mut best: Option<Taken> = None;
         for _ in 0..RUNS {
             let mut command = Command::new(env::current_exe()?);
-            command.arg("play").stdin(self.0.try_clone()?).stderr(Stdio::null());
+            command.arg("replay-malloc").stdin(self.0.try_clone()?).stderr(Stdio::null());
             let output = command.envs(subject.variables.iter().map(|(name, value)| (name, value))).output()?;
-            let Ok(played) = serde_json::from_slice::<Played>(&output.stdout) else { return Ok(None) };
-            if played.failed > 0 {
+            let Ok(replayed) = serde_json::from_slice::<MallocReplay>(&output.stdout) else { return Ok(None) };
+            if replayed.failed > 0 {
                 return Ok(None);
             }
-            let time = Duration::from_nanos(played.nanoseconds);
-            best = Some(shorter(best, Taken { resident: played.resident, time }));
+            let time = Duration::from_nanos(replayed.nanoseconds);
+            best = Some(shorter(best, Taken { resident: replayed.resident, time }));
         }
         Ok(best)
     }

@@ -56,13 +56,13 @@ impl Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // SAFETY: mapped by `new`, with this size; whoever points into it is gone, see `Playground`.
+        // SAFETY: mapped by `new`, with this size; whoever points into it is gone, see `ReplayHeap`.
         unsafe { sys::unmap(self.start, self.size) };
     }
 }
 
 /// A heap whose objects nobody writes to.
-pub struct Playground {
+pub struct ReplayHeap {
     // Above the memory, so that it is dropped first.
     heap: AnyHeap<NoLock>,
     base: NonNull<u8>,
@@ -73,7 +73,7 @@ pub struct Playground {
 /// An object, as an offset from the heap's first byte.
 pub type Offset = u64;
 
-impl Playground {
+impl ReplayHeap {
     /// A heap whose first byte's address leaves the same rest as `base` when it is divided by `alignment`, a power of two:
     /// where an object of a large alignment fits depends on it.
     ///

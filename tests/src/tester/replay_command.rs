@@ -8,9 +8,9 @@ use slabfit_linux::Slots;
 
 use crate::model::Placement;
 use crate::tester::extension::Recorded;
-use crate::tester::playground::{Ground, name};
 use crate::tester::recordings::Recording;
-use crate::tester::reenact::{Reenacted, Until, recorded_ground, reenact};
+use crate::tester::replay_exact::{ExactReplay, Until, recorded_ground, replay_exactly};
+use crate::tester::replay_heap::{Ground, name};
 use crate::tester::report::{grouped, per_operation, reasons};
 use crate::tester::run::{Stop, bar};
 use crate::tester::sys;
@@ -32,16 +32,16 @@ pub fn run(arguments: &ReplayArguments, out: &mut dyn Write) -> Result<bool, Sto
     let same = recorded == Some(ground);
     let bar = bar(&recording.source.name(), trace.operations().len() as u64);
     let until = if same { Until::Difference } else { Until::End };
-    let reenacted = reenact(trace, ground, until, &|done| bar.set_position(done));
+    let replayed = replay_exactly(trace, ground, until, &|done| bar.set_position(done));
     bar.finish_and_clear();
-    let reenacted = reenacted.map_err(|error| Stop::Usage(format!("cannot make the heap: {error}")))?;
+    let replayed = replayed.map_err(|error| Stop::Usage(format!("cannot make the heap: {error}")))?;
     if arguments.trace.json {
-        writeln!(out, "{}", machine(&recording, ground, same, &reenacted))?;
+        writeln!(out, "{}", machine(&recording, ground, same, &replayed))?;
     } else {
-        people(&recording, ground, same, &reenacted, out)?;
+        people(&recording, ground, same, &replayed, out)?;
     }
     out.flush()?;
-    Ok(reenacted.difference.is_none())
+    Ok(replayed.difference.is_none())
 }
 
 /// What the command line asks for, as the preload library would make it.
@@ -76,10 +76,10 @@ fn people(
     recording: &Recording,
     ground: Ground,
     same: bool,
-    reenacted: &Reenacted,
+    replayed: &ExactReplay,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let Reenacted { operations, time, failed, skipped, compared, difference, stats } = reenacted;
+    let ExactReplay { operations, time, failed, skipped, compared, difference, stats } = replayed;
     let Ground { heap, slab_size, placement } = ground;
     let (heap, slab_size, placement) = (grouped(heap as u64), grouped(slab_size as u64), name(placement));
     let as_recorded = if same { ", as recorded" } else { "" };
@@ -131,8 +131,8 @@ pub fn slot_figures(stats: &Stats) -> Value {
     json!({"runs": runs, "slots": slots, "live_objects": live_objects, "allocs": allocs})
 }
 
-fn machine(recording: &Recording, ground: Ground, same: bool, reenacted: &Reenacted) -> Value {
-    let Reenacted { operations, time, failed, skipped, compared, difference, stats } = reenacted;
+fn machine(recording: &Recording, ground: Ground, same: bool, replayed: &ExactReplay) -> Value {
+    let ExactReplay { operations, time, failed, skipped, compared, difference, stats } = replayed;
     let difference = difference
         .as_ref()
         .map(|difference| json!({"call": difference.call, "recorded": difference.recorded, "here": difference.here}));

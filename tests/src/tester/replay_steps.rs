@@ -10,13 +10,13 @@ use slabfit_linux::text::{Bytes, Count, Grouped};
 use crate::any_heap::AnyMappedHeap;
 use crate::model::Placement;
 use crate::tester::extension::Wish;
-use crate::tester::picture_args::PlaybackArguments;
-use crate::tester::playground::{bytes, config, name, serve};
+use crate::tester::picture_args::TraceOnHeap;
 use crate::tester::recordings::Recording;
+use crate::tester::replay_heap::{bytes, config, name, serve};
 use crate::tester::run::{Stop, bar};
 use crate::tester::trace::{Operation, Trace};
 
-impl PlaybackArguments {
+impl TraceOnHeap {
     /// Reads the trace.
     ///
     /// # Errors
@@ -32,7 +32,7 @@ impl PlaybackArguments {
 }
 
 /// A trace on the way.
-pub struct Playback<'t> {
+pub struct SteppedReplay<'t> {
     name: String,
     trace: &'t Trace,
     placement: Placement,
@@ -45,12 +45,12 @@ pub struct Playback<'t> {
     failed: u64,
 }
 
-impl<'t> Playback<'t> {
+impl<'t> SteppedReplay<'t> {
     /// An empty heap, and the trace at its beginning.
     ///
     /// # Errors
     /// There can be no such heap.
-    pub fn begin(arguments: &PlaybackArguments, recording: &'t Recording) -> Result<Self, Stop> {
+    pub fn begin(arguments: &TraceOnHeap, recording: &'t Recording) -> Result<Self, Stop> {
         let trace = &recording.trace;
         Ok(Self {
             name: recording.source.name(),
@@ -130,7 +130,7 @@ impl<'t> Playback<'t> {
 
     fn reallocate(&mut self, id: u32, size: u64) -> Result<(), Stop> {
         let Some((object, old)) = self.objects[id as usize] else { return Ok(()) };
-        // SAFETY: nobody uses the objects of a playback at all.
+        // SAFETY: nobody uses the objects of a replay at all.
         match unsafe { self.heap.realloc(object.as_ptr(), bytes(size)) } {
             Ok(resized) => {
                 self.objects[id as usize] = Some((resized, size));
@@ -145,7 +145,7 @@ impl<'t> Playback<'t> {
     fn free(&mut self, id: u32) -> Result<(), Stop> {
         let Some((object, size)) = self.objects[id as usize].take() else { return Ok(()) };
         self.asked -= size;
-        // SAFETY: nobody uses the objects of a playback at all.
+        // SAFETY: nobody uses the objects of a replay at all.
         unsafe { self.heap.free(object.as_ptr()) }.map_err(|error| self.refused(&error))
     }
 
@@ -153,7 +153,7 @@ impl<'t> Playback<'t> {
         Stop::Usage(format!("{}: {error}", self.trace.describe(self.done)))
     }
 
-    /// What is played.
+    /// What is replayed.
     #[must_use]
     pub fn title(&self) -> String {
         format!("{} in {}", self.name, Bytes(self.heap.size() as u64))
@@ -191,11 +191,11 @@ mod tests {
         let trace = Trace::decode(text.as_bytes(), 1 << 20).unwrap();
         let recording = Recording { source: Source::Shipped("x".to_owned()), trace };
         let placement = PlacementArgument::First;
-        let arguments = PlaybackArguments { trace: "x".into(), heap: 65_536, slab_size: 64, placement };
-        let mut playback = Playback::begin(&arguments, &recording).unwrap();
-        playback.advance(2).unwrap();
-        let base = playback.heap.base().unwrap().addr().get();
-        let at = |id: usize| playback.objects[id].unwrap().0.addr().get() - base;
+        let arguments = TraceOnHeap { trace: "x".into(), heap: 65_536, slab_size: 64, placement };
+        let mut replay = SteppedReplay::begin(&arguments, &recording).unwrap();
+        replay.advance(2).unwrap();
+        let base = replay.heap.base().unwrap().addr().get();
+        let at = |id: usize| replay.objects[id].unwrap().0.addr().get() - base;
         assert_eq!((at(0), at(1)), (16_400, 20_480));
     }
 }

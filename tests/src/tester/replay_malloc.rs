@@ -35,7 +35,7 @@ const FREE: u32 = 2;
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Played {
+pub struct MallocReplay {
     /// Most bytes that were resident beyond what was before the first operation.
     pub resident: u64,
     /// How long the operations took, with the first use of every byte.
@@ -69,11 +69,11 @@ pub fn script(trace: &Trace) -> io::Result<File> {
     Ok(file)
 }
 
-/// Plays the script on standard input.
+/// Replays the script on standard input.
 ///
 /// # Errors
 /// It is none, or the kernel's.
-pub fn play() -> io::Result<Played> {
+pub fn replay_by_malloc() -> io::Result<MallocReplay> {
     let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let count = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)? / STEP;
     let mapping = sys::map_shared(&file, (count * STEP).max(1))?.cast::<Step>();
@@ -101,7 +101,7 @@ pub fn play() -> io::Result<Played> {
         }
     }
     let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-    Ok(Played { resident: most.saturating_sub(before), nanoseconds, failed: player.failed })
+    Ok(MallocReplay { resident: most.saturating_sub(before), nanoseconds, failed: player.failed })
 }
 
 struct Player<'a> {

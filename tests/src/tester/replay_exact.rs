@@ -9,13 +9,13 @@ use slabfit::{GRANULE, ReallocError, Stats};
 
 use crate::model::Placement;
 use crate::tester::extension::{Event, Note, Place, Wish};
-use crate::tester::playground::{Ground, Offset, Playground, count};
+use crate::tester::replay_heap::{Ground, Offset, ReplayHeap, count};
 use crate::tester::session::Failed;
 use crate::tester::trace::{Operation, Trace};
 
 /// How it went.
 #[derive(Clone, Debug)]
-pub struct Reenacted {
+pub struct ExactReplay {
     /// Operations that were made: all, but where the first failure ends it.
     pub operations: usize,
     /// How long they took.
@@ -74,11 +74,11 @@ pub fn recorded_ground(trace: &Trace) -> Option<Ground> {
 ///
 /// # Errors
 /// There is no such heap.
-pub fn reenact(trace: &Trace, ground: Ground, until: Until, watch: &dyn Fn(u64)) -> io::Result<Reenacted> {
+pub fn replay_exactly(trace: &Trace, ground: Ground, until: Until, watch: &dyn Fn(u64)) -> io::Result<ExactReplay> {
     let mut stage = Stage::new(trace, ground, until)?;
     let started = Instant::now();
-    let done = stage.play(watch);
-    Ok(Reenacted {
+    let done = stage.run(watch);
+    Ok(ExactReplay {
         operations: done,
         time: started.elapsed(),
         failed: stage.failed,
@@ -101,7 +101,7 @@ fn alignment(trace: &Trace, placement: Placement) -> u64 {
 
 struct Stage<'a> {
     trace: &'a Trace,
-    heap: Playground,
+    heap: ReplayHeap,
     /// By the trace's count: where each object is while it is live.
     objects: Vec<Option<Offset>>,
     until: Until,
@@ -116,13 +116,13 @@ impl<'a> Stage<'a> {
         let base = trace.recorded().map_or(0, |recorded| recorded.setup.base);
         let alignment =
             usize::try_from(alignment(trace, ground.placement)).unwrap_or(1).min(ground.heap.next_power_of_two());
-        let (heap, objects) = (Playground::new(ground, base, alignment)?, vec![None; trace.objects()]);
+        let (heap, objects) = (ReplayHeap::new(ground, base, alignment)?, vec![None; trace.objects()]);
         let (failed, difference) = (Failed::default(), None);
         Ok(Self { trace, heap, objects, until, failed, skipped: 0, compared: 0, difference })
     }
 
     /// How many operations were made.
-    fn play(&mut self, watch: &dyn Fn(u64)) -> usize {
+    fn run(&mut self, watch: &dyn Fn(u64)) -> usize {
         let recorded = self.trace.recorded();
         let mut events = recorded.map_or(&[][..], |recorded| &recorded.events);
         for (index, &operation) in self.trace.operations().iter().enumerate() {
