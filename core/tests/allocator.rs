@@ -1,5 +1,5 @@
 //! Collections that name their allocator live in a borrowed heap, whichever version of allocator-api2 they know.
-//! (On a nightly compiler, that of 0.2 may be std's: ci/15-features has it so.)
+//! (On a nightly compiler, that of 0.2 may be std's: ci/quick/15-features has it so.)
 #![allow(missing_docs)]
 #![cfg_attr(slabfit_allocator_api, allow(unknown_lints, unused_features), feature(allocator_api))]
 

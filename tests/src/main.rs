@@ -12,12 +12,12 @@ use serde_json::json;
 use slabfit_tests::tester::args::{Arguments, Command, one_line};
 use slabfit_tests::tester::film::film;
 use slabfit_tests::tester::map::map;
-use slabfit_tests::tester::play::play;
 use slabfit_tests::tester::plot::plot;
+use slabfit_tests::tester::replay_malloc::replay_by_malloc;
 use slabfit_tests::tester::run::{Stop, test};
 use slabfit_tests::tester::supervisor::carry_out_assignment;
 use slabfit_tests::tester::watch::watch;
-use slabfit_tests::tester::{advise, footprint, leaks, reproduce};
+use slabfit_tests::tester::{advise, footprint, leaks, replay_command};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -30,13 +30,15 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => stop(&format!("this step has no parent process: {error}")),
         },
-        (Some(Command::Replay(arguments)), None) => conclude(reproduce::run(&arguments, &mut io::stdout())),
+        (Some(Command::Replay(arguments)), None) => conclude(replay_command::run(&arguments, &mut io::stdout())),
         (Some(Command::Leaks(arguments)), None) => conclude(leaks::run(&arguments, &mut io::stdout()).map(|()| true)),
         (Some(Command::Advise(arguments)), None) => conclude(advise::run(&arguments, &mut io::stdout()).map(|()| true)),
         (Some(Command::Footprint(arguments)), None) => {
             conclude(footprint::run(&arguments, &mut io::stdout()).map(|()| true))
         }
-        (Some(Command::Play), None) => conclude(play().and_then(|played| print(&played)).map_err(Stop::Output)),
+        (Some(Command::ReplayMalloc), None) => {
+            conclude(replay_by_malloc().and_then(|replayed| print(&replayed)).map_err(Stop::Output))
+        }
         (Some(Command::Weigh { command }), None) => {
             conclude(footprint::weigh(&command).and_then(|weighed| print(&weighed)).map_err(Stop::Output))
         }

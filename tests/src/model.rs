@@ -295,7 +295,6 @@ impl Model {
     /// The figures of both segments.
     pub fn stats(&self) -> Stats {
         Stats {
-            caches: slabfit::CacheStats::default(),
             slab: self.slab.stats(),
             blocks: self.blocks.stats(),
             classes: self.classes.stats(),

@@ -8,7 +8,7 @@ use slabfit_linux::Slots;
 
 use crate::tester::map::save;
 use crate::tester::picture_args::PlotArguments;
-use crate::tester::playback::Playback;
+use crate::tester::replay_steps::SteppedReplay;
 use crate::tester::report::grouped;
 use crate::tester::run::{Stop, bar};
 
@@ -40,15 +40,15 @@ pub(super) struct Sample {
 
 impl Sample {
     /// The figures now.
-    pub(super) fn of(playback: &Playback<'_>) -> Result<Self, Stop> {
-        let stats = playback.heap().stats().map_err(|error| Stop::Usage(error.to_string()))?;
+    pub(super) fn of(replay: &SteppedReplay<'_>) -> Result<Self, Stop> {
+        let stats = replay.heap().stats().map_err(|error| Stop::Usage(error.to_string()))?;
         let (free, largest) = (stats.blocks.free_bytes as f64, stats.blocks.largest_free as f64);
         Ok(Self {
-            at: playback.progress().0,
-            asked: playback.asked(),
+            at: replay.progress().0,
+            asked: replay.asked(),
             in_use: Slots::of(&stats).bytes_in_use(&stats) as u64,
             fragmentation: if free > 0.0 { 100.0 * (free - largest) / free } else { 0.0 },
-            failed: playback.failed(),
+            failed: replay.failed(),
         })
     }
 }
@@ -65,19 +65,19 @@ pub(super) struct Plot {
 /// # Errors
 /// Why there is no picture.
 pub fn plot(arguments: &PlotArguments) -> Result<(), Stop> {
-    let recording = arguments.playback.load()?;
-    let mut playback = Playback::begin(&arguments.playback, &recording)?;
-    let all = playback.progress().1;
+    let recording = arguments.replayed.load()?;
+    let mut replay = SteppedReplay::begin(&arguments.replayed, &recording)?;
+    let all = replay.progress().1;
     let bar = bar("plot", all as u64);
-    let mut samples = vec![Sample::of(&playback)?];
+    let mut samples = vec![Sample::of(&replay)?];
     for until in moments(all, POINTS) {
-        playback.advance(until)?;
-        samples.push(Sample::of(&playback)?);
+        replay.advance(until)?;
+        samples.push(Sample::of(&replay)?);
         bar.set_position(until as u64);
     }
     bar.finish_and_clear();
-    save(&arguments.output, &curves(&playback, &samples)?.svg)?;
-    writeln!(io::stdout(), "{}: {}, {}", arguments.output.display(), playback.title(), playback.outcome())?;
+    save(&arguments.output, &curves(&replay, &samples)?.svg)?;
+    writeln!(io::stdout(), "{}: {}, {}", arguments.output.display(), replay.title(), replay.outcome())?;
     Ok(())
 }
 
@@ -89,9 +89,9 @@ pub(super) fn moments(operations: usize, count: usize) -> impl Iterator<Item = u
 }
 
 /// The curves of samples that were taken in their order.
-pub(super) fn curves(playback: &Playback<'_>, samples: &[Sample]) -> Result<Plot, Stop> {
+pub(super) fn curves(replay: &SteppedReplay<'_>, samples: &[Sample]) -> Result<Plot, Stop> {
     let mut svg = String::new();
-    let drawn = draw(playback, samples, &mut svg);
+    let drawn = draw(replay, samples, &mut svg);
     let (first, last) = drawn.map_err(|error| Stop::Usage(format!("cannot plot: {error}")))?;
     Ok(Plot { svg, first, last })
 }
@@ -110,17 +110,17 @@ struct Curve<'a> {
 }
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-fn draw(playback: &Playback<'_>, samples: &[Sample], svg: &mut String) -> Outcome<(i32, i32)> {
+fn draw(replay: &SteppedReplay<'_>, samples: &[Sample], svg: &mut String) -> Outcome<(i32, i32)> {
     let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let small = (FONT, 12).into_font().color(&RGBColor(102, 102, 102));
-    root.draw(&Text::new(playback.title(), (72, 14), (FONT, 18).into_font().style(FontStyle::Bold)))?;
-    let operations = grouped(playback.progress().0 as u64);
-    root.draw(&Text::new(format!("{operations} operations · {}", playback.outcome()), (72, 40), small))?;
+    root.draw(&Text::new(replay.title(), (72, 14), (FONT, 18).into_font().style(FontStyle::Bold)))?;
+    let operations = grouped(replay.progress().0 as u64);
+    root.draw(&Text::new(format!("{operations} operations · {}", replay.outcome()), (72, 40), small))?;
     let (_, below) = root.split_vertically(60);
     let (bytes, fragmentation) = below.split_vertically(300);
     let live = samples.iter().map(|sample| sample.asked.max(sample.in_use)).max().unwrap_or(0);
-    let cap = playback.heap().size() as u64;
+    let cap = replay.heap().size() as u64;
     let shows_cap = cap <= live.saturating_mul(TALLEST);
     let most = if shows_cap { cap } else { live };
     let (unit, name) = unit(most);

@@ -9,9 +9,9 @@ use slabfit::MAX_HEAP;
 
 use crate::tester::args::{Suite, TestArguments};
 use crate::tester::conformance::{Scenario, scenarios};
-use crate::tester::playground::name;
 use crate::tester::recordings::{LoadError, Recording, Source};
 use crate::tester::replay::Replayed;
+use crate::tester::replay_heap::name;
 use crate::tester::report::{Report, grouped, picture_width};
 use crate::tester::runner::{OwnRunner, Runner, Settings};
 use crate::tester::session::Failure;

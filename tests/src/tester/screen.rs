@@ -1,10 +1,10 @@
-//! A playback as lines of a terminal: what stands where, and what kind of thing it is. How that looks is the terminal's.
+//! A replay as lines of a terminal: what stands where, and what kind of thing it is. How that looks is the terminal's.
 
 use slabfit::{Segment, SegmentStats};
 use slabfit_linux::text::{Bytes, Count, Grouped, Share};
 use slabfit_linux::{Cell, Cells, Slots};
 
-use crate::tester::playback::Playback;
+use crate::tester::replay_steps::SteppedReplay;
 use crate::tester::window::GRANULE;
 
 /// What a piece of text is.
@@ -49,18 +49,18 @@ pub type History = Vec<(f64, f64, f64)>;
 
 /// The heap and its figures, on a screen of so many columns and rows.
 pub fn screen(
-    playback: &Playback<'_>,
+    replay: &SteppedReplay<'_>,
     history: &mut History,
     (columns, rows): (usize, usize),
     state: &str,
 ) -> Vec<Line> {
-    let heap = playback.heap();
+    let heap = replay.heap();
     let small = columns < SMALLEST.0 || rows < SMALLEST.1;
     let Some(stats) = heap.stats().ok().filter(|_| !small) else {
         return vec![one(Kind::Text, "The terminal is too small.", columns)];
     };
     let outside = (stats.blocks.free_bytes - stats.blocks.largest_free) as u64;
-    let (done, all) = playback.progress();
+    let (done, all) = replay.progress();
     let slots = Slots::of(&stats);
     let used = slots.bytes_in_use(&stats) as f64;
     let share_done = done as f64 / all.max(1) as f64;
@@ -75,8 +75,8 @@ pub fn screen(
     let texts = |cell: &str| {
         let cell = format!("a cell is {cell}: · free, ░▒▓ some to most, █ all of it in use{mark}");
         [
-            (Kind::Head, playback.title()),
-            (Kind::Text, playback.note()),
+            (Kind::Head, replay.title()),
+            (Kind::Text, replay.note()),
             (Kind::Head, slab_figures(&stats.slab, heap.slab_size())),
             (Kind::Head, block_figures(&stats.blocks, slots)),
             (Kind::Hint, cell),
@@ -208,13 +208,13 @@ fn curve(label: &str, points: impl Iterator<Item = (f64, f64)>, columns: usize) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tester::picture_args::PlaybackArguments;
+    use crate::tester::picture_args::TraceOnHeap;
     use clap::Parser;
 
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        playback: PlaybackArguments,
+        replayed: TraceOnHeap,
     }
 
     fn text(line: &super::Line) -> String {
@@ -223,11 +223,11 @@ mod tests {
 
     /// The screen after so many operations of git log in 256 KiB.
     fn seen(operations: usize, size: (usize, usize)) -> Vec<super::Line> {
-        let arguments = Line::parse_from(["tester", "gitlog", "--heap", "256K"]).playback;
+        let arguments = Line::parse_from(["tester", "gitlog", "--heap", "256K"]).replayed;
         let recording = arguments.load().unwrap();
-        let mut playback = Playback::begin(&arguments, &recording).unwrap();
-        playback.advance(operations).unwrap();
-        screen(&playback, &mut History::new(), size, "state")
+        let mut replay = SteppedReplay::begin(&arguments, &recording).unwrap();
+        replay.advance(operations).unwrap();
+        screen(&replay, &mut History::new(), size, "state")
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `tester footprint`: what a trace takes under slabfit, beside other allocators.
 
 use std::env;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -80,9 +81,10 @@ fn a_program_is_measured_as_a_whole() {
     if Program::installed("sqlite3").is_none() {
         return;
     }
+    let csv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("footprint.csv");
     let mut command = Command::new(env!("CARGO_BIN_EXE_tester"));
-    let output =
-        command.args(["footprint", "sqlite3", "--preload"]).arg(library()).output().expect("the tester starts");
+    command.args(["footprint", "sqlite3", "--preload"]).arg(library()).arg("--csv").arg(&csv);
+    let output = command.output().expect("the tester starts");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");
     let resident = |label: &str| {
@@ -91,6 +93,14 @@ fn a_program_is_measured_as_a_whole() {
         // Behind slab size and heap, which the system's has not.
         *figures.get(if label.starts_with("slabfit") { 2 } else { 0 }).unwrap_or_else(|| panic!("{label} in {text}"))
     };
+    // The file has the same figures, a line for each allocator.
+    let file = fs::read_to_string(&csv).expect("it was written");
+    let of = |allocator: &str| {
+        let line = file.lines().find(|line| line.starts_with(&format!("sqlite3,{allocator},")));
+        line.and_then(|line| line.split(',').nth(5)).map(|bytes| bytes.parse().expect("a number"))
+    };
+    assert_eq!(of("slabfit first"), Some(resident("slabfit, first fit")), "{file}");
+    assert_eq!(of("the system's"), Some(resident("the system's")), "{file}");
     // It holds some 3.6 million bytes, and this process, which is no part of it, many more.
     let (ours, system) = (resident("slabfit, first fit"), resident("the system's"));
     assert!((4 << 20..24 << 20).contains(&ours) && (4 << 20..24 << 20).contains(&system), "{text}");
