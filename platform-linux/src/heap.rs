@@ -174,6 +174,14 @@ impl<P: Policy> ProcessHeap<P> {
         }
     }
 
+    /// The same, to be called when [`free_slot`](Self::free_slot) asks for it.
+    pub fn trim_after_small_frees(&self, empty: impl FnOnce()) {
+        let page = self.page.load(Ordering::Relaxed);
+        if page > 0 {
+            self.trimmer.freed_some(&self.heap, page, empty);
+        }
+    }
+
     /// Bytes of the object at `ptr`, as the header in front of it has them: fast, and only as true as that is. 0 for slots of the
     /// slab, and for addresses that are no block's. In front of a slot of a run lies what its neighbour holds, so that for one
     /// this may be any number below 64 KiB.

@@ -11,7 +11,7 @@
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering, compiler_fence};
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering, compiler_fence};
 
 use slabfit::{Cache, General, Reentered};
 
@@ -31,6 +31,9 @@ const BUSY: State = ptr::without_provenance_mut(1);
 /// There is none, and will be none.
 const NONE: State = ptr::without_provenance_mut(2);
 
+/// Frees of a thread's cache for one look at what can go back to the kernel.
+const FREES: u32 = 64;
+
 /// What a thread has.
 ///
 /// Invariants: `cache` is there iff `state` is a heap, of which it is one, or [`BUSY`] by [`with_cache`](ProcessHeap::with_cache). Both
@@ -38,6 +41,8 @@ const NONE: State = ptr::without_provenance_mut(2);
 #[repr(C, align(64))]
 struct Own {
     state: AtomicPtr<ProcessHeap<General>>,
+    /// Frees by [`free_slot`](ProcessHeap::free_slot).
+    frees: AtomicU32,
     cache: UnsafeCell<MaybeUninit<ThreadCache>>,
 }
 
@@ -145,6 +150,23 @@ impl ProcessHeap<General> {
         compiler_fence(Ordering::SeqCst);
         own.state.store(heap, Ordering::Relaxed);
         Some(answer)
+    }
+
+    /// Frees the object at `ptr`, if the calling thread has a cache and the object is a live slot of one, its own or another thread's: see
+    /// [`Cache::free_slot`]. Returns whether [`trim_after_small_frees`](Self::trim_after_small_frees) is to be called: memory went back to
+    /// the heap, or this is the 64th such free of the thread.
+    ///
+    /// # Safety
+    /// As for [`Cache::free`].
+    #[inline(always)]
+    pub unsafe fn free_slot(&'static self, ptr: *mut u8) -> Option<bool> {
+        // SAFETY: as in `with_cache`.
+        let own = unsafe { own()?.as_ref() };
+        // SAFETY: as the caller promises.
+        let went_back = self.with_ready_cache(|cache| unsafe { cache.free_slot(ptr) })??;
+        let frees = own.frees.load(Ordering::Relaxed).wrapping_add(1);
+        own.frees.store(frees, Ordering::Relaxed);
+        Some(went_back || frees % FREES == 0)
     }
 
     /// Makes the thread's cache, at its first request.

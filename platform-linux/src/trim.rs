@@ -15,7 +15,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::mm::{Advice, madvise};
-use slabfit::{Heap, Policy, Reentered, Segment, SegmentStats, Stats};
+use slabfit::{Heap, Policy, Reentered, Segment, SegmentStats};
 
 use crate::futex::FutexLock;
 
@@ -61,7 +61,7 @@ fn step_in_slab<P: Policy>(
     from: usize,
     slab: &Range<usize>,
 ) -> Result<(usize, usize), Reentered> {
-    let used = slab.start + heap.stats()?.slab.peak_bytes;
+    let used = slab.start + heap.segment_stats(Segment::Slab)?.peak_bytes;
     let (mut at, end, mut bytes) = (from, used.min(from.saturating_add(STEP)), 0);
     while let Some((piece, given)) = heap.with_free_slots(at..end, page, |free| give_back(free, page))? {
         (at, bytes) = (piece.end, bytes + given);
@@ -156,11 +156,24 @@ impl Trimmer {
         if size >= LARGE {
             return self.freed_large(heap, page, (at, size), empty);
         }
-        let frees = self.frees.load(Ordering::Relaxed).wrapping_add(1);
-        self.frees.store(frees, Ordering::Relaxed);
+        let frees = self.count(1);
         if frees % STEPS == 0 {
             self.go_on(heap, page, frees % LOOKS == 0, empty);
         }
+    }
+
+    /// To be called after some frees of small objects that were not told of one by one: does a step of the pass.
+    #[cold]
+    pub(crate) fn freed_some<P: Policy>(&self, heap: &Heap<'_, FutexLock, P>, page: usize, empty: impl FnOnce()) {
+        let frees = self.count(STEPS);
+        self.go_on(heap, page, frees % LOOKS < STEPS, empty);
+    }
+
+    #[inline]
+    fn count(&self, frees: usize) -> usize {
+        let frees = self.frees.load(Ordering::Relaxed).wrapping_add(frees);
+        self.frees.store(frees, Ordering::Relaxed);
+        frees
     }
 
     #[cold]
@@ -225,7 +238,8 @@ impl Trimmer {
     }
 
     fn much_was_freed<P: Policy>(&self, heap: &Heap<'_, FutexLock, P>, freed: usize) -> bool {
-        let Ok(Stats { slab, blocks, .. }) = heap.stats() else { return false };
+        let figures = (heap.segment_stats(Segment::Slab), heap.segment_stats(Segment::Blocks));
+        let (Ok(slab), Ok(blocks)) = figures else { return false };
         let live = slab.live_bytes + blocks.live_bytes;
         let known: usize = self.most.iter().zip([slab, blocks]).map(known_most).sum();
         let known = known.max(live.saturating_add(freed));
