@@ -174,12 +174,10 @@ impl<P: Policy> ProcessHeap<P> {
         }
     }
 
-    /// The same, to be called when [`free_slot`](Self::free_slot) asks for it.
-    pub fn trim_after_small_frees(&self, empty: impl FnOnce()) {
+    /// Does a step, and returns whether pages go back still.
+    pub(crate) fn trim_after_some_frees(&self, empty: impl FnOnce()) -> bool {
         let page = self.page.load(Ordering::Relaxed);
-        if page > 0 {
-            self.trimmer.freed_some(&self.heap, page, empty);
-        }
+        page > 0 && self.trimmer.freed_some(&self.heap, page, empty)
     }
 
     /// Bytes of the object at `ptr`, as the header in front of it has them: fast, and only as true as that is. 0 for slots of the

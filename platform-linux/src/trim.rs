@@ -42,8 +42,10 @@ fn step<P: Policy>(
     }
     for _ in 0..RUNS {
         let Some((piece, bytes)) = heap.with_free_ranges(from, page, STEP, |free| give_back(free, page))? else {
+            give_tables_back(heap, page, from..heap.segment(Segment::Blocks).end)?;
             return Ok(None);
         };
+        give_tables_back(heap, page, from..piece.end)?;
         // A page that a step has cut goes with the next one.
         from = if piece.len() == STEP { piece.end & !(page - 1) } else { piece.end };
         if bytes > 0 {
@@ -51,6 +53,17 @@ fn step<P: Policy>(
         }
     }
     Ok(Some((from, 0)))
+}
+
+/// Gives back the pages of the caches' tables that are about these addresses, and about no run of a cache.
+fn give_tables_back<P: Policy>(
+    heap: &Heap<'_, FutexLock, P>,
+    page: usize,
+    addresses: Range<usize>,
+) -> Result<(), Reentered> {
+    heap.with_idle_tables(addresses, page, |tables| {
+        give_back(tables, page);
+    })
 }
 
 /// Gives back the pages of the free slots in the next [`STEP`] bytes of the slab, and answers as [`step`]. Behind the last slot that
@@ -78,8 +91,8 @@ fn give_back(free: NonNull<[u8]>, page: usize) -> usize {
     }
     // SAFETY: in bounds: `skip + bytes` are no more than the free ones.
     let first = unsafe { free.cast::<u8>().add(skip) };
-    // SAFETY: whole pages of a private anonymous mapping whose bytes are nobody's while they are lent; that they
-    // become zeros is nothing to anybody.
+    // SAFETY: whole pages of a private anonymous mapping whose bytes are nobody's while they are lent, or tables that are zeros; that
+    // they become zeros is nothing to anybody.
     let given = unsafe { madvise(first.as_ptr().cast(), bytes, Advice::LinuxDontNeed) };
     // A kernel that refuses, as for locked pages, keeps them, and nothing is lost.
     if given.is_ok() { bytes } else { 0 }
@@ -162,11 +175,18 @@ impl Trimmer {
         }
     }
 
-    /// To be called after some frees of small objects that were not told of one by one: does a step of the pass.
+    /// To be called after some frees of small objects that were not told of one by one: does a step of the pass, and returns whether it
+    /// goes on.
     #[cold]
-    pub(crate) fn freed_some<P: Policy>(&self, heap: &Heap<'_, FutexLock, P>, page: usize, empty: impl FnOnce()) {
+    pub(crate) fn freed_some<P: Policy>(
+        &self,
+        heap: &Heap<'_, FutexLock, P>,
+        page: usize,
+        empty: impl FnOnce(),
+    ) -> bool {
         let frees = self.count(STEPS);
         self.go_on(heap, page, frees % LOOKS < STEPS, empty);
+        self.next.load(Ordering::Relaxed) != 0
     }
 
     #[inline]
