@@ -17,3 +17,7 @@ pub mod tester;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../core/MIGRATING.md")]
+struct Migrating;

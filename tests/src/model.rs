@@ -86,6 +86,8 @@ pub struct Model {
     pub overwritten: BTreeSet<usize>,
     spilled: u64,
     refused_outside: u64,
+    /// Whether an object that was to shrink and could not move ever kept a slot that is larger than its class's.
+    kept_slot: bool,
 }
 
 /// One segment.
@@ -140,6 +142,7 @@ impl Model {
             overwritten: BTreeSet::new(),
             spilled: 0,
             refused_outside: 0,
+            kept_slot: false,
         }
     }
 
@@ -177,6 +180,17 @@ impl Model {
         Ok(())
     }
 
+    /// Takes back the object that begins at `address`, if it could have been handed out for such a request.
+    ///
+    /// # Errors
+    /// As [`Model::free`], and `SizeMismatch`.
+    pub fn free_sized(&mut self, address: usize, size: usize, align: usize) -> Result<(), InvalidFree> {
+        self.require(address, size, align)?;
+        let object = self.find_or_refuse(address)?;
+        self.release(By::Heap, object);
+        Ok(())
+    }
+
     /// Resizes the object `at` an address, in place if it can be, and tells where it is then.
     ///
     /// # Errors
@@ -192,13 +206,43 @@ impl Model {
     pub fn realloc_by(&mut self, by: By, at: usize, size: usize, align: usize) -> Result<usize, ReallocError> {
         let object = self.find_or_refuse(at)?;
         let by = if self.classes.owner_of(at).is_some() { by } else { By::Heap };
+        self.move_or_resize(by, object, at, size, align)
+    }
+
+    /// Resizes the object `at` an address, if it could have been handed out for a request of `old_size` bytes.
+    ///
+    /// # Errors
+    /// As [`Model::realloc`], and `SizeMismatch`.
+    pub fn realloc_sized(
+        &mut self,
+        at: usize,
+        old_size: usize,
+        size: usize,
+        align: usize,
+    ) -> Result<usize, ReallocError> {
+        self.require(at, old_size, 1)?;
+        let object = self.find_or_refuse(at)?;
+        self.move_or_resize(By::Heap, object, at, size, align)
+    }
+
+    fn move_or_resize(
+        &mut self,
+        by: By,
+        object: Block,
+        at: usize,
+        size: usize,
+        align: usize,
+    ) -> Result<usize, ReallocError> {
         let stays = at % align == 0;
         let moved = match (object.segment, object.kind) {
             (Blocks, Kind::Slot) if stays && self.class_of(size, align) == self.class_of(object.size, 1) => {
                 return Ok(at);
             }
             (Blocks, Kind::Slot) => match self.alloc_by(by, size, align) {
-                Err(_) if stays && size <= object.size => return Ok(at),
+                Err(_) if stays && size <= object.size => {
+                    self.kept_slot = true;
+                    return Ok(at);
+                }
                 moved => moved?,
             },
             (Blocks, Kind::Block) => match self.alloc_in_class(size, align) {
@@ -396,6 +440,11 @@ impl Model {
             Ok(_) => Reason::HeaderOverwritten,
             Err(reason) => reason,
         };
+        self.refuse(address, reason)
+    }
+
+    /// Counts a refused free or realloc.
+    fn refuse<T>(&mut self, address: usize, reason: Reason) -> Result<T, InvalidFree> {
         if reason == Reason::OutsideHeap {
             self.refused_outside += 1;
         } else if self.slab.bytes.contains(&address) {
@@ -405,6 +454,30 @@ impl Model {
             self.blocks.counted.corruptions += u64::from(reason == Reason::HeaderOverwritten);
         }
         Err(InvalidFree { address, reason })
+    }
+
+    /// Refuses a live object that no such request is served with.
+    fn require(&mut self, address: usize, size: usize, align: usize) -> Result<(), InvalidFree> {
+        match self.find(address) {
+            Ok(object) if address % align != 0 || !self.fits(object, size) => {
+                self.refuse(address, Reason::SizeMismatch)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a request of `size` bytes could have been served with this object: with a block of its size, or one that a granule
+    /// stayed with; with a slot of its class. A slot of the slab may have kept an object that became smaller, and so may a slot of a
+    /// class, once one has.
+    fn fits(&self, object: Block, size: usize) -> bool {
+        match (object.segment, object.kind) {
+            (Slab, _) => size <= object.size,
+            (Blocks, Kind::Block) => [0, self.granule].contains(&object.size.wrapping_sub(self.bytes_needed(size))),
+            (Blocks, Kind::Slot) => {
+                let (claimed, own) = (self.class_of(size, 1), self.class_of(object.size, 1));
+                claimed == own || self.kept_slot && size <= object.size
+            }
+        }
     }
 
     fn release(&mut self, by: By, object: Block) {

@@ -7,8 +7,8 @@ use std::fmt::{self, Debug};
 use std::ptr::without_provenance_mut;
 
 use slabfit::{
-    AllocError, Block, CacheError, GRANULE, InitError, InvalidFree, Kind, MAGIC, RawLock, ReallocError, Segment,
-    SpinLock, State,
+    AllocError, Block, CacheError, GRANULE, InitError, InvalidFree, Kind, MAGIC, RawLock, ReallocError, Reason,
+    Segment, SpinLock, State,
 };
 
 use crate::any_heap::AnyHeap;
@@ -52,6 +52,8 @@ pub struct Object {
     pub address: usize,
     /// Bytes that may be written.
     pub usable: usize,
+    /// Bytes that were asked for, and their alignment.
+    pub asked: (usize, usize),
     tag: u8,
 }
 
@@ -132,7 +134,7 @@ impl<L: RawLock + 'static> Pair<L> {
         self.remember(format_args!("{by:?}: alloc {size} aligned to {align}"));
         let address = self.heap.alloc_by(by, size, align);
         self.served(by, address, size, align)?;
-        address.map_or(Ok(()), |address| self.add_object(address))?;
+        address.map_or(Ok(()), |address| self.add_object(address, size, align))?;
         Ok(address)
     }
 
@@ -158,7 +160,7 @@ impl<L: RawLock + 'static> Pair<L> {
             if self.arena.view(address, size).iter().any(|&byte| byte != 0) {
                 return Err(self.disagreement("zeroed memory is not zero"));
             }
-            self.add_object(address)?;
+            self.add_object(address, size, GRANULE)?;
         }
         Ok(address)
     }
@@ -188,6 +190,44 @@ impl<L: RawLock + 'static> Pair<L> {
         let moved = self.heap.realloc_by(by, address, (old.map_or(0, |old| old.usable), align), size);
         let expected = self.model.realloc_by(by, address, size, align);
         self.same("realloc", moved, expected)?;
+        self.resized(address, size, align, old, moved)
+    }
+
+    /// Resizes an object, or whatever else is at the address, as one that was asked for with `old_size` bytes.
+    ///
+    /// # Errors
+    /// A disagreement. The inner result is what both say.
+    pub fn realloc_sized(
+        &mut self,
+        address: usize,
+        old_size: usize,
+        size: usize,
+    ) -> Agreed<Result<usize, ReallocError>> {
+        let Ok(layout) = Layout::from_size_align(old_size, GRANULE) else {
+            return self.realloc(address, size, GRANULE);
+        };
+        self.remember(format_args!("realloc {address:#x} of {old_size} to {size}"));
+        let old = self.take_object(address)?;
+        // SAFETY: the pair holds no reference into the object.
+        let moved = unsafe { self.heap.realloc_layout(without_provenance_mut(address), layout, size) };
+        let moved = moved.map(|pointer| pointer.addr().get());
+        let expected = self.model.realloc_sized(address, old_size, size, GRANULE);
+        self.same("realloc of a size", moved, expected)?;
+        if old.is_some_and(|old| old.asked.0 == old_size) && is_mismatch(moved) {
+            return Err(self.disagreement("both refuse the very size that was asked for"));
+        }
+        self.resized(address, size, GRANULE, old, moved)
+    }
+
+    /// Reads an object back that was `old` and is where `moved` says.
+    fn resized(
+        &mut self,
+        address: usize,
+        size: usize,
+        align: usize,
+        old: Option<Object>,
+        moved: Result<usize, ReallocError>,
+    ) -> Agreed<Result<usize, ReallocError>> {
         let Ok(new) = moved else {
             self.objects.extend(old);
             return Ok(moved);
@@ -200,7 +240,7 @@ impl<L: RawLock + 'static> Pair<L> {
         if new != address {
             self.stale.push_front(address);
         }
-        self.add_object(new)?;
+        self.add_object(new, size, align)?;
         Ok(moved)
     }
 
@@ -222,6 +262,35 @@ impl<L: RawLock + 'static> Pair<L> {
         let freed = self.heap.free_by(by, address);
         let expected = self.model.free_by(by, address);
         self.same("free", freed, expected)?;
+        self.freed(address, old, freed)
+    }
+
+    /// Frees an object, or whatever else is at the address, as one that was asked for with such a layout.
+    ///
+    /// # Errors
+    /// A disagreement. The inner result is what both say.
+    pub fn free_sized(&mut self, address: usize, size: usize, align: usize) -> Agreed<Result<(), InvalidFree>> {
+        let Ok(layout) = Layout::from_size_align(size, align) else { return self.free(address) };
+        self.remember(format_args!("free {address:#x} of {size} aligned to {align}"));
+        let old = self.take_object(address)?;
+        // SAFETY: the pair holds no reference into the object.
+        let freed = unsafe { self.heap.free_sized(without_provenance_mut(address), layout) };
+        let expected = self.model.free_sized(address, size, align);
+        self.same("free of a layout", freed, expected)?;
+        let is_mismatch = freed.is_err_and(|wrong| wrong.reason == Reason::SizeMismatch);
+        if is_mismatch && old.is_some_and(|old| old.asked == (size, align)) {
+            return Err(self.disagreement("both refuse the very layout that was asked for"));
+        }
+        self.freed(address, old, freed)
+    }
+
+    /// Notes what a free did.
+    fn freed(
+        &mut self,
+        address: usize,
+        old: Option<Object>,
+        freed: Result<(), InvalidFree>,
+    ) -> Agreed<Result<(), InvalidFree>> {
         let owned = self.heap.owns(without_provenance_mut(address));
         self.same("owns", owned, self.model.owns(address))?;
         if freed.is_err() {
@@ -479,13 +548,13 @@ impl<L: RawLock + 'static> Pair<L> {
     }
 
     /// Fills what was handed out, to the last usable byte.
-    fn add_object(&mut self, address: usize) -> Agreed<()> {
+    fn add_object(&mut self, address: usize, size: usize, align: usize) -> Agreed<()> {
         let usable = self.model.usable_size(address);
         let said = self.heap.usable_size(without_provenance_mut(address));
         self.same("usable size", said.map_err(|wrong| wrong.reason), usable)?;
         let usable = usable.map_err(|reason| self.disagreement(&format!("handed out: {reason}")))?;
         self.next_tag = self.next_tag.wrapping_add(1);
-        let object = Object { address, usable, tag: self.next_tag };
+        let object = Object { address, usable, asked: (size, align), tag: self.next_tag };
         self.arena.fill(address, usable, object.tag);
         self.objects.push(object);
         Ok(())
@@ -564,6 +633,10 @@ impl fmt::Display for Disagreement {
 }
 
 impl std::error::Error for Disagreement {}
+
+fn is_mismatch(moved: Result<usize, ReallocError>) -> bool {
+    matches!(moved, Err(ReallocError::InvalidFree(wrong)) if wrong.reason == Reason::SizeMismatch)
+}
 
 fn live_objects(model: &Model) -> usize {
     model.blocks().filter(|block| block.state == State::Used).count()

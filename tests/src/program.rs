@@ -41,10 +41,22 @@ pub enum Op {
     Free {
         object: usize,
     },
+    /// Frees an object with the layout that it was asked for with, but for so many bytes and so many powers of two.
+    FreeSized {
+        object: usize,
+        more: isize,
+        shift: u32,
+    },
     Realloc {
         object: usize,
         size: Size,
         align: usize,
+    },
+    /// Resizes an object as one that was asked for with so many bytes more.
+    ReallocSized {
+        object: usize,
+        more: isize,
+        size: Size,
     },
     /// Allocates until nothing of that size is left, or `MOST_AT_ONCE` of them.
     FillUp {
@@ -173,7 +185,9 @@ impl Op {
             Self::EmptyMagazines => pair.empty_by(by),
             Self::AttachCache | Self::DropCache { .. } | Self::RecoverCaches { .. } | Self::By { .. } => self.run(pair),
             Self::Free { object }
+            | Self::FreeSized { object, .. }
             | Self::FreeNear { object, .. }
+            | Self::ReallocSized { object, .. }
             | Self::Realloc { object, .. }
             | Self::Forge { object, .. } => match pair.objects().get(object % pair.objects().len().max(1)) {
                 Some(&object) => self.run_on(object, by, pair),
@@ -186,6 +200,14 @@ impl Op {
     fn run_on<L: RawLock + 'static>(&self, object: Object, by: By, pair: &mut Pair<L>) -> Agreed<()> {
         match *self {
             Self::FreeNear { offset, .. } => pair.free_by(by, object.address.wrapping_add_signed(offset)).map(|_| ()),
+            Self::FreeSized { more, shift, .. } => {
+                let (size, align) = object.asked;
+                pair.free_sized(object.address, size.wrapping_add_signed(more), align << shift).map(|_| ())
+            }
+            Self::ReallocSized { more, size, .. } => {
+                let old_size = object.asked.0.wrapping_add_signed(more);
+                pair.realloc_sized(object.address, old_size, size.bytes(pair)).map(|_| ())
+            }
             Self::Realloc { size, align, .. } => {
                 pair.realloc_by(by, object.address, size.bytes(pair), align).map(|_| ())
             }
@@ -222,10 +244,12 @@ impl Op {
             93 => Self::random_upheaval(rng),
             94..97 => Self::Repair,
             97 => Self::EmptyMagazines,
-            98..200 => Self::Realloc { object, size: Size::random(rng), align: align(rng) },
+            98..125 => Self::ReallocSized { object, more: more(rng), size: Size::random(rng) },
+            125..200 => Self::Realloc { object, size: Size::random(rng), align: align(rng) },
             200..220 => Self::AllocZeroed { size: Size::random(rng) },
             _ if rng.u32(..100) < growing => Self::Alloc { size: Size::random(rng), align: align(rng) },
-            _ => Self::Free { object },
+            _ if rng.bool() => Self::Free { object },
+            _ => Self::FreeSized { object, more: more(rng), shift: if rng.u32(..8) == 0 { rng.u32(1..6) } else { 0 } },
         }
     }
 
@@ -366,6 +390,15 @@ pub fn finish<L: RawLock + 'static>(pair: &mut Pair<L>, rng: &mut Rng) -> Agreed
 
 fn base<L: RawLock + 'static>(pair: &Pair<L>) -> usize {
     pair.heap().base().map_or(0, |base| base.addr().get())
+}
+
+/// 0 three times in four, else how far a size is from the one that was asked for.
+fn more(rng: &mut Rng) -> isize {
+    match rng.u32(..8) {
+        0..6 => 0,
+        6 => rng.isize(-40..=40),
+        _ => rng.isize(-600..=600),
+    }
 }
 
 /// 16 four times in five, else any power of two up to 8 KiB.

@@ -546,7 +546,8 @@ pub fn raw_free(heap: &AnyHeap, address: usize) -> Result<(), InvalidFree> {
 /// The heap's.
 pub fn raw_realloc(heap: &AnyHeap, address: usize, size: usize, align: usize) -> Result<usize, ReallocError> {
     let pointer = without_provenance_mut(address);
-    let moved = match Layout::from_size_align(size, align) {
+    let old_size = raw_usable(heap, address).unwrap_or(0);
+    let moved = match Layout::from_size_align(old_size, align) {
         // SAFETY: the labs hold no reference into an object.
         Ok(layout) if align != GRANULE => unsafe { heap.realloc_layout(pointer, layout, size) },
         // SAFETY: as above.
