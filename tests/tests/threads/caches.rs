@@ -459,20 +459,24 @@ mod of_several_that_free_one_object_at_once {
             }
         }
 
-        /// Allocates the objects of a round, and where they are to be moved others beside them: no run is closed then, so that nothing
-        /// else comes to lie where they were.
+        /// Allocates the objects of a round. Where they are to be moved, one of each run is kept out of the race: no run is closed
+        /// then, so that nothing else comes to lie where they were.
         fn prepare<L: RawLock>(&self, owner: &Gate<'_, L>, round: usize, moves: bool) -> Vec<*mut u8> {
-            let size = [16, 64, 100, 30][round % 4];
-            let (mut objects, mut others) = (Vec::new(), Vec::new());
-            for nth in 0..OBJECTS {
-                objects.extend(owner.alloc(size, 1).map(|object| object.expose_provenance()));
-                if moves && nth % 4 == 0 {
-                    others.extend(owner.alloc(size, 1));
+            let (size, run) = [(16, KIB), (64, KIB), (100, 2 * KIB), (30, KIB)][round % 4];
+            let mut served: Vec<*mut u8> = (0..OBJECTS).filter_map(|_| owner.alloc(size, 1)).collect();
+            self.demand(served.len() == OBJECTS, || format!("{} objects", served.len()));
+            served.sort();
+            let (mut objects, mut kept) = (Vec::new(), Vec::new());
+            for object in served {
+                let of_run = |other: &*mut u8| other.addr() / run == object.addr() / run;
+                if !moves || kept.last().is_some_and(of_run) {
+                    objects.push(object.expose_provenance());
+                } else {
+                    kept.push(object);
                 }
             }
-            self.demand(objects.len() == OBJECTS, || format!("{} objects", objects.len()));
             *self.objects.lock().expect("nobody panics with it") = objects;
-            others
+            kept
         }
 
         /// Frees all objects of a round, or moves every other one.
@@ -512,21 +516,23 @@ mod of_several_that_free_one_object_at_once {
                     let mut owner = Gate { heap, cache: None };
                     let own = Gate { heap, cache: (through == Another).then(|| heap.cache().ok()).flatten() };
                     for round in 0..ROUNDS {
-                        let mut others = Vec::new();
+                        let mut kept = Vec::new();
                         if nth == 0 {
                             owner.cache = owner.cache.or_else(|| heap.cache().ok());
-                            others = race.prepare(&owner, round, moves);
+                            kept = race.prepare(&owner, round, moves);
                         }
                         if !racers.contains(&Owner) && round % 3 == 0 {
                             owner.cache = None;
                         }
                         race.run(if through == Owner { &owner } else { &own }, &mut rng, moves);
-                        for object in others {
+                        for object in kept {
                             race.demand(own.free(object) == Ok(()), || format!("{object:?} is not live"));
                         }
                         if nth == 0 {
+                            let objects = race.objects.lock().expect("nobody panics with it").len();
                             let had: Vec<usize> = race.had.iter().map(|had| had.swap(0, Ordering::Relaxed)).collect();
-                            race.demand(had.iter().all(|&had| had == 1), || format!("had in round {round}: {had:?}"));
+                            let once = had.iter().take(objects).all(|&had| had == 1);
+                            race.demand(once && objects > OBJECTS / 2, || format!("had in round {round}: {had:?}"));
                         }
                     }
                 });
