@@ -61,13 +61,11 @@ impl<L: RawLock + 'static> CachedHeap<L> {
     /// # Errors
     /// The heap's.
     pub fn recover(&mut self, kept: Option<usize>) -> Result<(), Reentered> {
-        let AnyHeap::General(heap) = &**self else { return Ok(()) };
-        let heap: *const Heap<'static, L, _> = heap;
         let gone = (0..self.caches.len()).filter(|&number| kept != Some(number));
         gone.for_each(|number| mem::forget(self.caches[number].take()));
-        let kept = kept.map(|number| self.cache(number));
-        // SAFETY: of the caches none but `kept` is left, and this is the only thread. The heap is in its box.
-        unsafe { (*heap).recover_caches(kept) }
+        let AnyHeap::General(heap) = &**self else { return Ok(()) };
+        // SAFETY: of the caches none but the one that is kept is left, and this is the only thread.
+        unsafe { heap.recover_caches(kept.map(|number| self.cache(number))) }
     }
 
     /// The numbers of the attached caches.

@@ -8,7 +8,7 @@ use std::ptr::without_provenance_mut;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Barrier, Mutex};
-use std::thread;
+use std::{slice, thread};
 
 use fastrand::Rng;
 use slabfit::{Cache, Config, GRANULE, General, Heap, InvalidFree, RawLock, Reason, Segment, SpinLock, State};
@@ -111,9 +111,10 @@ impl Object {
     fn stamped<L: RawLock>(heap: &CachedHeap<L>, pointer: *mut u8, stamp: u64) -> Self {
         let usable = heap.usable_size(pointer).expect("just handed out");
         let object = Self { address: pointer.expose_provenance(), usable, stamp };
-        for nth in 0..usable / 8 {
-            // SAFETY: one of the object's usable words; the object is this thread's.
-            unsafe { pointer.cast::<u64>().add(nth).write(stamp ^ nth as u64) };
+        // SAFETY: the object's usable words, aligned; it is this thread's, and the arena has initialised all memory.
+        let words = unsafe { slice::from_raw_parts_mut(pointer.cast::<u64>(), usable / 8) };
+        for (word, nth) in words.iter_mut().zip(0..) {
+            *word = stamp ^ nth;
         }
         object
     }
@@ -124,10 +125,10 @@ impl Object {
 
     /// Reads the first words back.
     fn verify(&self, bytes: usize) {
-        for nth in 0..bytes / 8 {
-            // SAFETY: one of the object's words, which were written; the object is this thread's.
-            let word = unsafe { self.pointer().cast::<u64>().add(nth).read() };
-            assert_eq!(word, self.stamp ^ nth as u64, "{self:x?} was overwritten");
+        // SAFETY: some of the object's usable words, aligned and written to; it is this thread's.
+        let words = unsafe { slice::from_raw_parts(self.pointer().cast::<u64>(), bytes / 8) };
+        for (&word, nth) in words.iter().zip(0..) {
+            assert_eq!(word, self.stamp ^ nth, "{self:x?} was overwritten");
         }
     }
 
