@@ -10,6 +10,8 @@
 //! Complexity: O(1) while the magazine has slots, or room; O(log) in the segment's size otherwise.
 
 use core::fmt::Debug;
+#[cfg(not(target_has_atomic = "64"))]
+use core::{ops::Range, ptr::NonNull};
 
 use crate::bits::{BitTree, NO_BIT, below_bit, from_bit};
 use crate::claim::Claim;
@@ -545,6 +547,8 @@ impl<'a> Classes<'a> {
     }
 
     fn add_caches(&self, _: &mut [ClassStats]) {}
+
+    pub(crate) fn idle_tables(&self, _: Range<Offset>, _: usize, _: impl FnMut(NonNull<[u8]>)) {}
 
     pub(crate) fn cache_stats(&self) -> CacheStats {
         CacheStats::default()

@@ -18,7 +18,7 @@ use crate::memory::Memory;
 use crate::policy::{NextFit, Policy};
 use crate::region;
 use crate::slab::Slab;
-use crate::stats::Stats;
+use crate::stats::{SegmentStats, Stats};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 use crate::units::{GRANULE, Granules, Offset, Resize};
 
@@ -678,6 +678,17 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     /// [`Reentered`] if this thread is in the heap.
     pub fn empty_magazines(&self) -> Result<(), Reentered> {
         self.lock_blocks().map(|mut blocks| blocks.empty_magazines())
+    }
+
+    /// Returns the figures of one segment: a part of [`stats`](Self::stats), which takes the other's lock too.
+    ///
+    /// # Errors
+    /// [`Reentered`] if this thread is in the heap.
+    pub fn segment_stats(&self, segment: Segment) -> Result<SegmentStats, Reentered> {
+        Ok(match segment {
+            Segment::Slab => self.lock_slab()?.stats(),
+            Segment::Blocks => self.lock_blocks()?.stats(),
+        })
     }
 
     /// Returns the heap's figures.

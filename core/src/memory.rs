@@ -3,6 +3,8 @@
 
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
+#[cfg(target_has_atomic = "64")]
+use core::ops::Range;
 use core::ptr::NonNull;
 
 #[cfg(target_has_atomic = "64")]
@@ -342,6 +344,27 @@ impl<'a, T> Shared<'a, T> {
 
     pub(crate) const fn len(&self) -> usize {
         self.len
+    }
+
+    /// Returns the whole pages of the slice that its bytes `about` reach into: which bytes each has, and where it is. A page is a power of
+    /// two.
+    pub(crate) fn pages(
+        &self,
+        about: Range<usize>,
+        page: usize,
+    ) -> impl Iterator<Item = (Range<usize>, NonNull<[u8]>)> + use<'_, T> {
+        let (start, size) = (self.start.cast_mut().cast::<u8>(), self.len.wrapping_mul(size_of::<T>()));
+        let lead = start.addr().wrapping_neg() & page.wrapping_sub(1);
+        let whole = |bytes: usize| bytes & !page.wrapping_sub(1);
+        // Counted from the first whole page on.
+        let first = whole(about.start.saturating_sub(lead));
+        let behind = about.end.min(size).saturating_sub(lead);
+        let behind = behind.checked_next_multiple_of(page.max(1)).unwrap_or(0).min(whole(size.saturating_sub(lead)));
+        (first..behind).step_by(page.max(1)).filter_map(move |at| {
+            let at = lead.wrapping_add(at);
+            let place = NonNull::new(start.wrapping_add(at))?;
+            Some((at..at.wrapping_add(page), NonNull::slice_from_raw_parts(place, page)))
+        })
     }
 
     /// Borrows value `index`.

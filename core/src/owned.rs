@@ -13,6 +13,9 @@
 //!   returned, closes a run; a run with a live slot is never closed, so a slot's tag stands still from the exchange until the slot is
 //!   idle or returned.
 
+use core::ops::{Range, RangeInclusive};
+use core::ptr::NonNull;
+
 use static_assertions::const_assert;
 
 use crate::classes::{MAGAZINE, MOST_CACHES, all_of};
@@ -452,6 +455,23 @@ impl<'a> Owned<'a> {
 
     pub(crate) fn is_detached(&self, keep: &Keep) -> bool {
         keep.returned.0.load(Ordering::Acquire) & DETACHED != 0
+    }
+
+    /// Returns the whole pages of the tables that say something of a range of the segment, and which KiB they are about.
+    pub(crate) fn pages(
+        &self,
+        range: Range<Offset>,
+        page: usize,
+    ) -> impl Iterator<Item = (RangeInclusive<u32>, NonNull<[u8]>)> {
+        const RUN: usize = size_of::<Run>();
+        let kib = move |at: usize| self.origin.kib(Offset::new(at as u32)) as u32;
+        let (start, end) = (range.start.index() as usize, range.end.index() as usize);
+        let marks = self.live.pages(start..end, page);
+        let marks = marks.map(move |(at, bytes)| (kib(at.start)..=kib(at.end.wrapping_sub(1)), bytes));
+        let runs = (kib(start) as usize).wrapping_mul(RUN)..(kib(end) as usize).wrapping_add(1).wrapping_mul(RUN);
+        let runs = self.runs.pages(runs, page);
+        let runs = runs.map(|(at, bytes)| ((at.start / RUN) as u32..=(at.end.wrapping_sub(1) / RUN) as u32, bytes));
+        marks.chain(runs)
     }
 
     /// Forgets what a cache keeps, its runs apart, and whether somebody has it.

@@ -361,7 +361,9 @@ impl Program {
     /// Runs it with the library and records it; what it does does not change.
     fn recorded(self, name: &str, heap: &str) -> (Outcome, Trace) {
         let file = scratch().join(format!("{name}.rep.zst"));
-        let (plain, recorded) = (self.run_preloaded(heap), self.with("SLABFIT_TRACE", &file).run_preloaded(heap));
+        // There are no caches while calls are recorded.
+        let plain = self.clone().with("SLABFIT_CACHE", "0").run_preloaded(heap);
+        let recorded = self.with("SLABFIT_TRACE", &file).run_preloaded(heap);
         let told = |outcome: &Outcome| (outcome.status, outcome.stderr.lines().count());
         assert_eq!(told(&recorded), told(&plain), "{recorded:#?}");
         (recorded, read(&file))
