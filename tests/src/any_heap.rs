@@ -16,6 +16,7 @@ use crate::tester::sys::page_size;
 
 /// A heap of any policy. Its methods are those of [`Heap`].
 #[allow(missing_docs, reason = "the policies are documented where they are")]
+#[expect(clippy::large_enum_variant, reason = "few, and each is looked at for as long as it is there")]
 pub enum AnyHeap<L: RawLock = SpinLock> {
     NextFit(Heap<'static, L, NextFit>),
     FirstFit(Heap<'static, L, FirstFit>),

@@ -184,11 +184,9 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::free`], and `SizeMismatch`.
-    pub fn free_sized(&mut self, address: usize, size: usize, align: usize) -> Result<(), InvalidFree> {
+    pub fn free_sized_by(&mut self, by: By, address: usize, size: usize, align: usize) -> Result<(), InvalidFree> {
         self.require(address, size, align)?;
-        let object = self.find_or_refuse(address)?;
-        self.release(By::Heap, object);
-        Ok(())
+        self.free_by(by, address)
     }
 
     /// Resizes the object `at` an address, in place if it can be, and tells where it is then.
@@ -206,33 +204,6 @@ impl Model {
     pub fn realloc_by(&mut self, by: By, at: usize, size: usize, align: usize) -> Result<usize, ReallocError> {
         let object = self.find_or_refuse(at)?;
         let by = if self.classes.owner_of(at).is_some() { by } else { By::Heap };
-        self.move_or_resize(by, object, at, size, align)
-    }
-
-    /// Resizes the object `at` an address, if it could have been handed out for a request of `old_size` bytes.
-    ///
-    /// # Errors
-    /// As [`Model::realloc`], and `SizeMismatch`.
-    pub fn realloc_sized(
-        &mut self,
-        at: usize,
-        old_size: usize,
-        size: usize,
-        align: usize,
-    ) -> Result<usize, ReallocError> {
-        self.require(at, old_size, 1)?;
-        let object = self.find_or_refuse(at)?;
-        self.move_or_resize(By::Heap, object, at, size, align)
-    }
-
-    fn move_or_resize(
-        &mut self,
-        by: By,
-        object: Block,
-        at: usize,
-        size: usize,
-        align: usize,
-    ) -> Result<usize, ReallocError> {
         let stays = at % align == 0;
         let moved = match (object.segment, object.kind) {
             (Blocks, Kind::Slot) if stays && self.class_of(size, align) == self.class_of(object.size, 1) => {
@@ -255,6 +226,22 @@ impl Model {
         };
         self.release(by, object);
         Ok(moved)
+    }
+
+    /// Resizes the object `at` an address, if it could have been handed out for a request of `old_size` bytes.
+    ///
+    /// # Errors
+    /// As [`Model::realloc`], and `SizeMismatch`.
+    pub fn realloc_sized_by(
+        &mut self,
+        by: By,
+        at: usize,
+        old_size: usize,
+        size: usize,
+        align: usize,
+    ) -> Result<usize, ReallocError> {
+        self.require(at, old_size, 1)?;
+        self.realloc_by(by, at, size, align)
     }
 
     /// How many bytes may be written at `address`.

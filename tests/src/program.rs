@@ -202,11 +202,11 @@ impl Op {
             Self::FreeNear { offset, .. } => pair.free_by(by, object.address.wrapping_add_signed(offset)).map(|_| ()),
             Self::FreeSized { more, shift, .. } => {
                 let (size, align) = object.asked;
-                pair.free_sized(object.address, size.wrapping_add_signed(more), align << shift).map(|_| ())
+                pair.free_sized_by(by, object.address, size.wrapping_add_signed(more), align << shift).map(|_| ())
             }
             Self::ReallocSized { more, size, .. } => {
                 let old_size = object.asked.0.wrapping_add_signed(more);
-                pair.realloc_sized(object.address, old_size, size.bytes(pair)).map(|_| ())
+                pair.realloc_sized_by(by, object.address, old_size, size.bytes(pair)).map(|_| ())
             }
             Self::Realloc { size, align, .. } => {
                 pair.realloc_by(by, object.address, size.bytes(pair), align).map(|_| ())

@@ -73,7 +73,7 @@ fn call(heap: &mut CachedHeap, rng: &mut Rng, given: &mut Vec<usize>) {
     match (by, rng.u32(..40)) {
         (_, 0) => return heap.attach().map_or((), |_| ()),
         (By::Cache(cache), 1) => return heap.detach(cache),
-        (By::Cache(cache), 2) if rng.u32(..4) == 0 => return drop(heap.recover(Some(cache))),
+        (By::Cache(cache), 2) if rng.u32(..4) == 0 => return heap.recover(Some(cache)).unwrap_or(()),
         _ => {}
     }
     let inside = |address: usize, size: usize| {
@@ -102,10 +102,14 @@ fn call(heap: &mut CachedHeap, rng: &mut Rng, given: &mut Vec<usize>) {
                 inside(address, size);
             }
         }
-        45..75 => drop(heap.free_by(by, address)),
+        45..70 => drop(heap.free_by(by, address)),
+        70..75 => {
+            let layout = Layout::from_size_align(random_size(rng, heap.slab_size()) % 600, random_align(rng));
+            drop(layout.map(|layout| heap.free_sized_by(by, address, layout)));
+        }
         75..92 => {
             let size = random_size(rng, heap.slab_size());
-            if let Ok(address) = heap.realloc_by(by, address, (1, random_align(rng)), size) {
+            if let Ok(address) = heap.realloc_by(by, address, size, random_align(rng)) {
                 // Not its size: a map that claims a free block behind the last granule lets a block grow into it.
                 inside(address, 1);
                 given.push(address);

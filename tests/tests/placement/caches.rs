@@ -928,6 +928,27 @@ mod a_wrong_free_through_a_cache {
     }
 
     #[test]
+    fn is_refused_for_an_object_that_no_such_layout_is_served_with() {
+        let (mut scene, first, second) = two();
+        let object = scene.alloc_by(first, 64);
+        for by in [first, second, TheHeap] {
+            for (size, align) in [(48, 1), (65, 1), (0, 1), (1000, 16), (64, 4096)] {
+                let freed = scene.pair.free_sized_by(by, object, size, align).unwrap();
+                assert_eq!(freed, Err(InvalidFree { address: object, reason: Reason::SizeMismatch }));
+                scene.compare();
+            }
+            let moved = scene.pair.realloc_sized_by(by, object, 48, 500).unwrap();
+            assert_eq!(moved, Err(InvalidFree { address: object, reason: Reason::SizeMismatch }.into()));
+            scene.compare();
+        }
+        for (by, (size, align)) in [first, second, TheHeap].into_iter().zip([(64, 64), (49, 16), (60, 1)]) {
+            let object = scene.alloc_by(first, 64);
+            assert_eq!(scene.pair.free_sized_by(by, object, size, align).unwrap(), Ok(()));
+            scene.compare();
+        }
+    }
+
+    #[test]
     fn of_a_heap_that_is_not_its_own_is_refused() {
         let (mut scene, first) = one();
         let (mut other, its) = one();
