@@ -6,7 +6,7 @@
 //! `SLABFIT_ABUSE=ci|soak` make more seeds of it, `SLABFIT_SEED=n` runs the one.
 
 use std::fmt;
-use std::ptr::without_provenance_mut;
+use std::ptr::{NonNull, without_provenance_mut};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -91,7 +91,9 @@ fn call(heap: &AnyHeap, rng: &mut Rng, given: &mut Vec<usize>) {
                 inside(object.addr().get(), size);
             }
         }
-        45..75 => drop(raw_free(heap, address)),
+        45..70 => drop(raw_free(heap, address)),
+        // SAFETY: nobody uses any object.
+        70..75 => drop(unsafe { heap.free_measured(without_provenance_mut(address)) }),
         75..92 => {
             let size = random_size(rng, heap.slab_size());
             if let Ok(address) = raw_realloc(heap, address, size, random_align(rng)) {
@@ -107,8 +109,20 @@ fn call(heap: &AnyHeap, rng: &mut Rng, given: &mut Vec<usize>) {
         97 => drop(heap.stats()),
         98 if rng.bool() => drop(heap.blocks().count()),
         98 => drop(heap.empty_magazines()),
-        _ => drop(heap.dump(&mut Counted(0))),
+        _ if rng.bool() => drop(heap.dump(&mut Counted(0))),
+        _ => lend(heap, address, rng.usize(..5000), |free| inside(free.addr().get(), free.len())),
     }
+}
+
+/// Has free bytes lent from an address on, of both segments, and fills them with zeros.
+fn lend(heap: &AnyHeap, from: usize, most: usize, inside: impl Fn(NonNull<[u8]>)) {
+    let zeros = |free: NonNull<[u8]>| {
+        inside(free);
+        // SAFETY: in the heap, and lent for this.
+        unsafe { free.cast::<u8>().write_bytes(0, free.len()) };
+    };
+    drop(heap.with_free_ranges(from, most / 10, most, zeros));
+    drop(heap.with_free_slots(from..from.saturating_add(most), most / 10, zeros));
 }
 
 /// One heap, destroyed again and again.
