@@ -190,13 +190,17 @@ impl<'a> Classes<'a> {
         }
         let longest = (longest_run(classes) as usize).wrapping_mul(KIB);
         self.skew = Granules::from_bytes_floor(address & longest.wrapping_sub(1));
-        self.tail = Offset::ZERO.plus(granules).minus(const { Granules::from_bytes_ceil(LARGEST) });
         memory.align();
         self.magazines = memory.slice(classes)?;
         self.marks = memory.slice(words_of(granules))?;
         self.open.set_up(first_bit(classes, kibs), memory)?;
         self.class_of = memory.slice(kibs as usize)?;
         Some(())
+    }
+
+    /// Notes where the segment ends.
+    pub(crate) fn set_end(&mut self, end: Offset) {
+        self.tail = end.minus(const { Granules::from_bytes_ceil(LARGEST) });
     }
 
     /// Returns the class that serves requests of `size` bytes at multiples of `alignment`, a power of two.

@@ -40,6 +40,30 @@ pub enum InitError {
     Reentered,
 }
 
+/// Why a heap could not be extended. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExtendError {
+    /// The heap has no memory yet.
+    NotInitialised,
+    /// Fewer bytes than a free block has. Both figures are bytes.
+    TooSmall {
+        /// Bytes that were given.
+        size: usize,
+        /// Bytes that are needed.
+        minimum: usize,
+    },
+    /// More bytes than the bookkeeping has room for. Both figures are bytes.
+    BeyondReserve {
+        /// Bytes that were given.
+        size: usize,
+        /// What is left of [`Config::reserve`](crate::Config::reserve).
+        reserve: usize,
+    },
+    /// The call came while this thread was inside the heap.
+    Reentered,
+}
+
 /// Why a request could not be served. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -164,6 +188,19 @@ impl fmt::Display for InitError {
     }
 }
 
+impl fmt::Display for ExtendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::NotInitialised => AllocError::NotInitialised.fmt(f),
+            Self::TooSmall { size, minimum } => write!(f, "{size} bytes are too few, {minimum} are needed"),
+            Self::BeyondReserve { size, reserve } => {
+                write!(f, "{size} bytes are more than the {reserve} that are left in reserve")
+            }
+            Self::Reentered => Reentered.fmt(f),
+        }
+    }
+}
+
 impl fmt::Display for AllocError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -225,6 +262,7 @@ impl fmt::Display for Violation {
 
 impl Error for Reentered {}
 impl Error for InitError {}
+impl Error for ExtendError {}
 impl Error for AllocError {}
 impl Error for Reason {}
 impl Error for InvalidFree {}
@@ -251,6 +289,12 @@ impl From<AllocError> for ReallocError {
 }
 
 impl From<Reentered> for InitError {
+    fn from(_: Reentered) -> Self {
+        Self::Reentered
+    }
+}
+
+impl From<Reentered> for ExtendError {
     fn from(_: Reentered) -> Self {
         Self::Reentered
     }

@@ -57,6 +57,8 @@ pub struct Config {
     pub slab_size: usize,
     /// Bytes of the slab segment, rounded down to granules; `None` stands for a quarter of the heap.
     pub slab_bytes: Option<usize>,
+    /// Bytes that may be added to the block segment later.
+    pub reserve: usize,
     /// What the heap calls where it cannot return an error.
     pub hooks: Option<&'static Hooks>,
 }
@@ -64,18 +66,25 @@ pub struct Config {
 impl Config {
     /// Makes the first quarter of the heap a slab of slots of `slab_size` bytes, at least 1.
     pub const fn new(slab_size: usize) -> Self {
-        Self { slab_size, slab_bytes: None, hooks: None }
+        Self { slab_size, slab_bytes: None, reserve: 0, hooks: None }
     }
 
     /// Makes a heap without a slab segment: blocks serve every request.
     pub const fn without_slab() -> Self {
-        Self { slab_size: 0, slab_bytes: Some(0), hooks: None }
+        Self { slab_size: 0, slab_bytes: Some(0), reserve: 0, hooks: None }
     }
 
     /// Sets the bytes of the slab segment; 0 makes a heap without a slab. The block segment keeps three granules at least,
     /// whatever is asked for.
     pub const fn slab_bytes(self, bytes: usize) -> Self {
         Self { slab_bytes: Some(bytes), ..self }
+    }
+
+    /// Sizes the bookkeeping so that [`Heap::extend`](crate::Heap::extend) can add `bytes` bytes. They count as bytes of the block segment
+    /// in the bookkeeping's size, and decide which size classes there are; the slab segment's share is that of what is there at first.
+    /// A region of one piece must be larger than [`MIN_REGION`] then.
+    pub const fn reserve(self, bytes: usize) -> Self {
+        Self { reserve: bytes, ..self }
     }
 
     /// Has the heap call these functions: see [`Hooks`].
@@ -97,6 +106,11 @@ impl Config {
         let most = size.saturating_sub(MIN_BLOCKS);
         (if bytes < most { bytes } else { most }) & !(GRANULE - 1)
     }
+
+    /// Returns the whole granules of the reserve.
+    const fn reserved(self) -> Granules {
+        Granules::from_bytes_floor(self.reserve)
+    }
 }
 
 /// A part of the heap.
@@ -112,7 +126,8 @@ pub enum Segment {
 /// `P`: about 2% of a large heap, 3% under [`General`](crate::General). They may have any alignment.
 pub const fn bookkeeping_size<P: Policy>(heap_size: usize, config: Config) -> usize {
     let slab = config.slab_segment(heap_size);
-    let blocks = Granules::from_bytes_floor(heap_size).minus(Granules::from_bytes_floor(slab));
+    let bytes = heap_size.wrapping_sub(slab).saturating_add(config.reserved().bytes());
+    let blocks = Granules::from_bytes_floor(bytes);
     let classes = if P::CLASSES { Classes::footprint(blocks) } else { 0 };
     let blocks = BlockMap::footprint(blocks).saturating_add(classes);
     blocks.saturating_add(Slab::<P>::footprint(slab::slots_of(slab, config.slab_size)))
@@ -146,13 +161,17 @@ pub(crate) fn lay_out<'a, P: Policy>(
     if !config.is_valid() {
         return Err(InitError::SlabSizeZero);
     }
-    let minimum = if own == 0 { MIN_HEAP } else { MIN_REGION };
+    let minimum = match own {
+        0 => MIN_HEAP,
+        _ if config.reserve == 0 => MIN_REGION,
+        _ => own.saturating_add(MIN_HEAP),
+    };
     if given < minimum {
         return Err(InitError::TooSmall { size: given, minimum });
     }
     let size = given.wrapping_sub(own) & !(GRANULE - 1);
-    if size > MAX_HEAP {
-        return Err(InitError::TooLarge { size: given });
+    if size.saturating_add(config.reserved().bytes()) > MAX_HEAP {
+        return Err(InitError::TooLarge { size: given.saturating_add(config.reserve) });
     }
     let needed = bookkeeping_size::<P>(size, config);
     let bookkeeping = memory.bookkeeping_size().unwrap_or(own);
@@ -165,7 +184,7 @@ pub(crate) fn lay_out<'a, P: Policy>(
         memory.divide(own, slab_segment, size.wrapping_sub(slab_segment)).ok_or(too_small)?;
     let base = first.start;
     // Not reached: failures, as the bookkeeping was compared with what is needed.
-    blocks.set_up(second, &mut bump).ok_or(too_small)?;
+    blocks.set_up(second, config.reserved(), &mut bump).ok_or(too_small)?;
     slab.set_up(first, config.slab_size, &mut bump).ok_or(too_small)?;
     Ok(Bounds { base, slab_segment, size })
 }
