@@ -40,7 +40,7 @@ mod from_a_section {
     use super::*;
 
     #[unsafe(link_section = ".uninit.heap")]
-    static mut RAM: RegionArray<2048> = RegionArray::new();
+    static mut RAM: RegionArray<512> = RegionArray::new();
     static HEAP: FirmwareHeap = Heap::empty();
 
     pub fn heap() -> Result<&'static FirmwareHeap, InitError> {
@@ -52,27 +52,27 @@ mod from_a_section {
 
 /// Bytes that something else in the program gives away for ever, such as `cortex_m::singleton!` or a `StaticCell`.
 fn from_bytes() -> Result<FirmwareHeap, InitError> {
-    let bytes: &'static mut [u8] = cortex_m::singleton!(BYTES: [u8; 1024] = [0xa5; 1024]).expect("the first call");
+    let bytes: &'static mut [u8] = cortex_m::singleton!(BYTES: [u8; 512] = [0xa5; 512]).expect("the first call");
     Heap::from_memory(bytes, Config::without_slab())
 }
 
 fn from_uninitialised_bytes() -> Result<FirmwareHeap, InitError> {
-    type Bytes = [MaybeUninit<u8>; 1024];
+    type Bytes = [MaybeUninit<u8>; 512];
     let bytes: &'static mut [MaybeUninit<u8>] =
-        cortex_m::singleton!(UNINIT: Bytes = [MaybeUninit::uninit(); 1024]).expect("the first call");
+        cortex_m::singleton!(UNINIT: Bytes = [MaybeUninit::uninit(); 512]).expect("the first call");
     Heap::from_memory(bytes, Config::without_slab())
 }
 
 /// A controller that is set up in two steps: the second half of its RAM comes later.
 fn in_two_steps() -> Result<FirmwareHeap, ExtendError> {
-    static mut RAM: RegionArray<1024> = RegionArray::new();
+    static mut RAM: RegionArray<512> = RegionArray::new();
     // SAFETY: nothing else names RAM.
     let ram = unsafe { (*&raw mut RAM).as_mut() };
     // SAFETY: the first half of an array that nobody else has.
-    let half = unsafe { Memory::from_raw(ram.as_mut_ptr().cast(), 512) };
-    let heap = Heap::from_memory(half, Config::without_slab().reserve(512)).expect("512 bytes are enough");
+    let half = unsafe { Memory::from_raw(ram.as_mut_ptr().cast(), 256) };
+    let heap = Heap::from_memory(half, Config::without_slab().reserve(256)).expect("256 bytes are enough");
     // SAFETY: the second half follows in the same array.
-    unsafe { heap.extend(512) }?;
+    unsafe { heap.extend(256) }?;
     Ok(heap)
 }
 
@@ -80,10 +80,10 @@ fn in_two_steps() -> Result<FirmwareHeap, ExtendError> {
 pub fn run() {
     let heaps = [
         (from_the_linker::heap().expect("a heap"), 1500),
-        (from_a_section::heap().expect("a heap"), 1500),
-        (&from_bytes().expect("a heap"), 500),
-        (&from_uninitialised_bytes().expect("a heap"), 500),
-        (&in_two_steps().expect("a heap"), 600),
+        (from_a_section::heap().expect("a heap"), 300),
+        (&from_bytes().expect("a heap"), 300),
+        (&from_uninitialised_bytes().expect("a heap"), 300),
+        (&in_two_steps().expect("a heap"), 280),
     ];
     for (heap, least) in heaps {
         let object = heap.alloc(least).expect("there is as much").as_ptr();
