@@ -7,10 +7,12 @@ use core::fmt;
 ///
 /// Only a lock that knows its owner can tell; see [`RawLock::lock`](crate::RawLock::lock).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Reentered;
 
 /// Why no heap could be made of the memory that was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum InitError {
     /// The region is smaller than a heap needs. Both figures are bytes.
@@ -42,6 +44,7 @@ pub enum InitError {
 
 /// Why a heap could not be extended. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ExtendError {
     /// The heap has no memory yet.
@@ -66,6 +69,7 @@ pub enum ExtendError {
 
 /// Why a request could not be served. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum AllocError {
     /// The heap has no memory yet.
@@ -80,6 +84,7 @@ pub enum AllocError {
 
 /// What is wrong with an address that was to be freed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Reason {
     /// It lies in neither segment.
@@ -111,6 +116,7 @@ pub struct InvalidFree {
 
 /// Why a realloc was refused or could not be served. The old object is as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ReallocError {
     /// The old address is no live object's.
@@ -124,6 +130,7 @@ pub enum ReallocError {
 /// Only [`Overwritten`](Self::Overwritten) can come from a write into the two segments. Every other one means that the bookkeeping
 /// was overwritten, or that this crate has a bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Violation {
     /// The header at this address is not what the allocator wrote. [`Heap::repair`](crate::Heap::repair) puts it right.
@@ -230,6 +237,13 @@ impl fmt::Display for Reason {
 impl fmt::Display for InvalidFree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#x}: {}", self.address, self.reason)
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for InvalidFree {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{=usize:#x}: {}", self.address, self.reason);
     }
 }
 

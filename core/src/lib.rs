@@ -191,6 +191,7 @@
 //! |---|---|
 //! | `allocator-api2-02`, `-03`, `-04` | `Allocator` of crate allocator-api2 0.2, 0.3, 0.4 for `&Heap`: a `Vec`, or a map of hashbrown (0.2), in a heap |
 //! | `critical-section` | `CriticalSectionLock`, the critical section of crate critical-section 1 |
+//! | `defmt` | `Format` of crate defmt 1 for errors and figures |
 //! | `lock-api-04`, `lock-api-05` | `LockApi04`, `LockApi05`: any `RawMutex` of crate lock_api 0.4, 0.5 (which needs Rust 1.95) |
 //!
 //! On nightly compilers std's `Vec::new_in(&heap)` works too: enable `allocator-api2-02` here and feature `nightly` of crate

@@ -212,7 +212,7 @@ pub unsafe extern "C" fn mem_heap_dump(heap: *mut MemHeap) -> c_int {
 /// `heap` is a handle, as the module says. `callback` is null, or can be called with `arg`; it does not destroy the heap.
 // SAFETY: as for `mem_heap_create`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mem_heap_walk(heap: *mut MemHeap, callback: Option<Visit>, arg: *mut c_void) -> c_int {
+pub unsafe extern "C" fn mem_heap_walk(heap: *mut MemHeap, callback: Visit, arg: *mut c_void) -> c_int {
     // SAFETY: as the caller promises.
     let heap = unsafe { open(heap) };
     // SAFETY: as the caller promises.

@@ -19,8 +19,8 @@ pub struct HeapBlock {
     slot: c_int,
 }
 
-/// What is called for each of them. It returns 0 for the next one, and anything else to end the walk.
-pub type Visit = unsafe extern "C" fn(block: *const HeapBlock, arg: *mut c_void) -> c_int;
+/// `mem_visit`, which is called for each of them, or null. It returns 0 for the next one, and anything else to end the walk.
+pub type Visit = Option<unsafe extern "C" fn(block: *const HeapBlock, arg: *mut c_void) -> c_int>;
 
 impl From<slabfit::Block> for HeapBlock {
     fn from(block: slabfit::Block) -> Self {
@@ -37,7 +37,7 @@ impl From<slabfit::Block> for HeapBlock {
 ///
 /// # Safety
 /// `visit` can be called with `arg` and with any block.
-pub(crate) unsafe fn walk<P: Policy>(heap: &CHeap<P>, visit: Option<Visit>, arg: *mut c_void) -> Answer<c_int> {
+pub(crate) unsafe fn walk<P: Policy>(heap: &CHeap<P>, visit: Visit, arg: *mut c_void) -> Answer<c_int> {
     let visit = visit.ok_or(Failure::INVALID)?;
     // A walk in a handler that has interrupted the heap would end at once.
     heap.stats()?;
