@@ -230,13 +230,17 @@ impl<'a> Classes<'a> {
             return Some(());
         }
         self.origin = Origin::new(address, classes);
-        self.tail = Offset::ZERO.plus(granules).minus(const { Granules::from_bytes_ceil(LARGEST) });
         memory.align();
         self.magazines = memory.slice(classes)?;
         self.marks = memory.slice(words_of(granules))?;
         self.open.set_up(first_bit(classes, kibs), memory)?;
         self.class_of = memory.slice(kibs as usize)?;
         self.set_up_caches(granules, caches, memory)
+    }
+
+    /// Notes where the segment ends.
+    pub(crate) fn set_end(&mut self, end: Offset) {
+        self.tail = end.minus(const { Granules::from_bytes_ceil(LARGEST) });
     }
 
     /// Returns the class that serves requests of `size` bytes at multiples of `alignment`, a power of two.

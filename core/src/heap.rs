@@ -70,7 +70,7 @@ pub struct Heap<'a, L: RawLock = DefaultLock, P: Policy = NextFit> {
     blocks: Locked<L, Blocks<'a, P>>,
 }
 
-/// The bounds of the heap: written once, by `init`, and read without a lock.
+/// The bounds of the heap: written by `init`, once, and read without a lock. `extend` moves the end.
 ///
 /// Invariant: `granules` is 0 before the others are set, and is set after them.
 #[cfg_attr(target_pointer_width = "64", repr(align(64)))]
@@ -194,6 +194,13 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         let bounds = lay_out(memory.into(), config, &mut slab, &mut blocks)?;
         self.bounds.set(bounds.base, bounds.slab_segment, bounds.size, config);
         Ok(())
+    }
+
+    /// Moves the end of the heap by `added`, whose lock on the blocks the caller holds. A thread that gets an object there has waited
+    /// for that lock, so that it finds the end where it is.
+    pub(crate) fn move_end(&self, added: Granules) {
+        let granules = self.bounds.granules.load(Ordering::Relaxed);
+        self.bounds.granules.store(granules.wrapping_add(added.count() as usize), Ordering::Release);
     }
 
     /// Returns what the heap is to call.

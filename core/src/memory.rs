@@ -21,6 +21,51 @@ pub(crate) const ALIGNMENT: usize = if usize::BITS == 64 { 64 } else { size_of::
 ///
 /// A region's start is rounded up to a multiple of [`GRANULE`] and its end down: up to `2 * GRANULE - 2` bytes are lost, and
 /// [`Heap::base`](crate::Heap::base) and [`Heap::size`](crate::Heap::size) say what is left.
+///
+/// # Where firmware has it
+/// What the linker leaves free, between two symbols of any alignment:
+///
+/// ```
+/// use slabfit::{Config, Heap, InitError, Memory};
+/// # mod linker_script {
+/// #     #[unsafe(no_mangle)]
+/// #     static mut _heap_start: [u8; 4096] = [0; 4096];
+/// # }
+///
+/// unsafe extern "C" {
+///     static mut _heap_start: u8;
+/// }
+/// static HEAP: Heap = Heap::empty();
+///
+/// fn main() -> Result<(), InitError> {
+///     let start = &raw mut _heap_start;
+///     let size = 4096; // or the distance to another symbol, less the stack
+///     // SAFETY: RAM that nobody else uses.
+///     HEAP.init(unsafe { Memory::from_raw(start, size) }, Config::new(32))
+/// }
+/// ```
+///
+/// A section that start-up code does not zero: [`RegionArray`] shows it. Bytes that another part of the program gives away for ever,
+/// initialised or not (from `cortex_m::singleton!`, a `StaticCell`, `Box::leak`):
+///
+/// ```
+/// use std::mem::MaybeUninit;
+/// use slabfit::{Config, DefaultLock, FirstFit, Heap, InitError};
+///
+/// fn of_bytes(bytes: &'static mut [u8]) -> Result<Heap<'static>, InitError> {
+///     Heap::new(bytes, Config::new(32))
+/// }
+///
+/// fn of_uninitialised_bytes(
+///     bytes: &'static mut [MaybeUninit<u8>],
+/// ) -> Result<Heap<'static, DefaultLock, FirstFit>, InitError> {
+///     Heap::from_memory(bytes, Config::without_slab())
+/// }
+/// # assert!(of_bytes(vec![0; 4096].leak()).is_ok());
+/// # assert!(of_uninitialised_bytes(vec![MaybeUninit::uninit(); 4096].leak()).is_ok());
+/// ```
+///
+/// Several of them: a heap each, and [`Banks`](crate::Banks). More after it, later: [`Heap::extend`](crate::Heap::extend).
 #[derive(Debug)]
 pub struct Memory<'a> {
     region: NonNull<u8>,

@@ -5,7 +5,9 @@ use std::fmt::{self, Display};
 use std::ops::{Deref, Range};
 use std::ptr::NonNull;
 
-use slabfit::{AllocError, Block, Config, FirstFit, General, Heap, InitError, InvalidFree, Memory, NextFit};
+use slabfit::{
+    AllocError, Block, Config, ExtendError, FirstFit, General, Heap, InitError, InvalidFree, Memory, NextFit,
+};
 use slabfit::{RawLock, ReallocError, Reentered, Segment, SegmentStats, SpinLock, Stats, Violation};
 use slabfit_linux::picture::{self, PictureError};
 use slabfit_linux::{FutexLock, MapError, Mapping, slots};
@@ -69,6 +71,11 @@ impl<L: RawLock> AnyHeap<L> {
 
     pub fn alloc_layout_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
         with!(self, heap => heap.alloc_layout_zeroed(layout))
+    }
+
+    pub unsafe fn extend(&self, bytes: usize) -> Result<(), ExtendError> {
+        // SAFETY: as the caller promises.
+        with!(self, heap => unsafe { heap.extend(bytes) })
     }
 
     pub unsafe fn free(&self, ptr: *mut u8) -> Result<(), InvalidFree> {

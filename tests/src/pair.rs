@@ -388,6 +388,27 @@ impl<L: RawLock + 'static> Pair<L> {
         self.same("headers still wrong", self.wrong_headers().len(), 0)
     }
 
+    /// Extends the heap.
+    ///
+    /// # Errors
+    /// A disagreement.
+    pub fn extend(&mut self, bytes: usize) -> Agreed<()> {
+        self.remember(format_args!("extend by {bytes}"));
+        let end = self.heap.segment(Segment::Blocks).end;
+        let expected = self.model.extend(bytes);
+        if expected.is_ok() {
+            self.arena.extend_to(end + bytes / GRANULE * GRANULE);
+        }
+        // SAFETY: the arena has as many bytes behind the region, or the heap refuses them.
+        let extended = unsafe { self.heap.extend(bytes) };
+        self.same("extend", extended, expected)?;
+        self.same(
+            "size",
+            self.heap.size(),
+            self.heap.segment(Segment::Blocks).end - self.heap.segment(Segment::Slab).start,
+        )
+    }
+
     /// Gives all magazines back.
     ///
     /// # Errors
