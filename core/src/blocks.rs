@@ -10,6 +10,7 @@ use core::ptr::NonNull;
 
 use crate::bits::{self, Near, Place};
 use crate::block_map::{BlockMap, Found, Gap};
+use crate::claim::Claim;
 use crate::classes::MayHave;
 use crate::error::{AllocError, Reason};
 use crate::max_tree::NO_CHUNK;
@@ -71,6 +72,9 @@ pub(crate) struct Blocks<'a, P: Policy> {
     pub(crate) refused_outside: usize,
     /// The size classes, if the policy has any.
     pub(crate) classes: P::Classes<'a>,
+    /// Whether a slot of a size class was ever kept by an object that was to shrink and could not move: the slots may hold objects
+    /// that a smaller class serves.
+    pub(crate) kept_slot: bool,
 }
 
 impl<'a, P: Policy> Blocks<'a, P> {
@@ -85,6 +89,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         spilled: 0,
         refused_outside: 0,
         classes: P::Classes::EMPTY,
+        kept_slot: false,
     };
 
     /// Makes an empty segment one gap. In place, as a value of this size is moved by a call of memcpy.
@@ -433,24 +438,28 @@ impl<'a, P: Policy> Blocks<'a, P> {
     /// Refuses a free or realloc of `at` and counts that.
     #[cold]
     #[inline(never)]
-    fn refuse(&mut self, at: Offset) -> Reason {
-        let reason = self.live(at).err().unwrap_or(Reason::HeaderOverwritten);
+    fn refuse(&mut self, at: Offset, claim: impl Claim) -> Reason {
+        let reason = match self.live(at) {
+            Err(reason) => reason,
+            Ok(block) if !claim.is_block(block.size()) => Reason::SizeMismatch,
+            Ok(_) => Reason::HeaderOverwritten,
+        };
         self.counters.refused(reason)
     }
 
     /// Frees the block whose payload starts at `at`.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(crate) fn free(&mut self, at: Offset) -> Result<(), Reason> {
-        match self.free_or_none(at) {
+    pub(crate) fn free(&mut self, at: Offset, claim: impl Claim) -> Result<(), Reason> {
+        match self.free_or_none(at, claim) {
             Some(()) => Ok(()),
-            None => Err(self.refuse(at)),
+            None => Err(self.refuse(at, claim)),
         }
     }
 
-    /// Frees the block whose payload starts at `at`. Returns `None` and changes nothing if no live block does, or if its header was
-    /// overwritten.
+    /// Frees the block whose payload starts at `at`. Returns `None` and changes nothing if no live block does, if its header was
+    /// overwritten, or if it is not what the caller claims.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn free_or_none(&mut self, at: Offset) -> Option<()> {
+    fn free_or_none(&mut self, at: Offset, claim: impl Claim) -> Option<()> {
         let start = self.map.boundaries.place(at.minus(Granules::HEADER))?;
         // One window shows what is near: the block's end is the first end after its start, and the gap after it ends at the
         // first start from there on.
@@ -462,7 +471,8 @@ impl<'a, P: Policy> Blocks<'a, P> {
             _ => (start.lowest(later), start.lowest(after).offset()),
         };
         let from = start.offset();
-        if ahead.starts & 1 == 0 || !self.region.allocated_is_intact(from, from.up_to(end.offset())) {
+        let size = from.up_to(end.offset());
+        if ahead.starts & 1 == 0 || !self.region.allocated_is_intact(from, size) || !claim.is_block(size) {
             return None;
         }
         let (previous, next, gap_start);
@@ -576,19 +586,22 @@ impl<'a, P: Policy> Blocks<'a, P> {
         }
     }
 
-    /// Finds the live block whose payload starts at `at`, and refuses it if its header was overwritten.
+    /// Finds the live block whose payload starts at `at`, and refuses it if its header was overwritten or if it is not what the caller
+    /// claims.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(crate) fn intact(&mut self, at: Offset) -> Result<Gap, Reason> {
+    pub(crate) fn intact(&mut self, at: Offset, claim: impl Claim) -> Result<Gap, Reason> {
         match self.live(at) {
-            Ok(block) if self.region.allocated_is_intact(block.start, block.size()) => Ok(block),
-            _ => Err(self.refuse(at)),
+            Ok(block) if self.region.allocated_is_intact(block.start, block.size()) && claim.is_block(block.size()) => {
+                Ok(block)
+            }
+            _ => Err(self.refuse(at, claim)),
         }
     }
 
     /// Gives the block whose payload starts at `at` a size of `size` bytes, where it stands if `stay` and if it can.
     #[inline(never)]
-    pub(crate) fn resize(&mut self, at: Offset, size: usize, stay: bool) -> Result<Resize, Reason> {
-        let block = self.intact(at)?;
+    pub(crate) fn resize(&mut self, at: Offset, size: usize, stay: bool, claim: impl Claim) -> Result<Resize, Reason> {
+        let block = self.intact(at, claim)?;
         let gap = Gap { start: block.end, end: self.gap_end(block.end) };
         match Granules::of_block(size) {
             Some(need) if stay && need <= block.start.up_to(gap.end) => {

@@ -7,9 +7,9 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use crate::check::Violation;
+use crate::claim::{AnySize, Claim, OfSize};
 use crate::classes::HALF;
-use crate::error::{AllocError, CacheError, InvalidFree, ReallocError, Reentered};
+use crate::error::{AllocError, CacheError, InvalidFree, ReallocError, Reason, Reentered, Violation};
 use crate::heap::{DefaultLock, Heap};
 use crate::lock::RawLock;
 use crate::owned::{Keep, Owned, Tag};
@@ -233,6 +233,38 @@ impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
         }
     }
 
+    /// Frees the object at `ptr` if it could have been handed out for `layout`: see [`Heap::free_sized`].
+    ///
+    /// # Errors
+    /// As [`Heap::free_sized`].
+    ///
+    /// # Safety
+    /// As for [`Heap::free`].
+    #[inline]
+    pub unsafe fn free_sized(&self, ptr: *mut u8, layout: Layout) -> Result<(), InvalidFree> {
+        let claim = OfSize::at(ptr, layout).at_least_1();
+        if let Some((class, _)) = self.live_slot(ptr) {
+            self.confirm(ptr, class, claim)?;
+            // SAFETY: as the caller promises.
+            if unsafe { self.free_slot(ptr) }.is_some() {
+                return Ok(());
+            }
+        }
+        // SAFETY: as the caller promises.
+        unsafe { self.heap.free_as(ptr, claim) }
+    }
+
+    /// Refuses a free or realloc of a live slot of a class, if it is not what the caller claims.
+    #[inline]
+    fn confirm(&self, ptr: *const u8, class: usize, claim: impl Claim) -> Result<(), InvalidFree> {
+        if claim.is_slot_of(class, false) {
+            return Ok(());
+        }
+        let blocks = self.heap.lock_blocks().map_err(Reason::from);
+        let confirmed = blocks.and_then(|mut blocks| blocks.confirm_class(class, claim));
+        confirmed.map_err(|reason| InvalidFree { address: ptr.addr(), reason })
+    }
+
     /// Frees the object at `ptr` if it is a live slot of a cache, this one or another. Returns whether memory went back to the heap with
     /// it; `None`, and nothing has changed, if it is anything else, which is the heap's to [free](Heap::free) or to refuse.
     ///
@@ -288,7 +320,7 @@ impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
     /// As for [`Heap::realloc`].
     pub unsafe fn realloc(&self, ptr: *mut u8, size: usize) -> Result<NonNull<u8>, ReallocError> {
         // SAFETY: as the caller promises.
-        unsafe { self.resize(ptr, size, GRANULE) }
+        unsafe { self.resize(ptr, size, GRANULE, AnySize) }
     }
 
     /// Changes the size of the object at `ptr` and keeps its alignment, as [`Heap::realloc_layout`] does.
@@ -305,27 +337,40 @@ impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
         new_size: usize,
     ) -> Result<NonNull<u8>, ReallocError> {
         // SAFETY: as the caller promises.
-        unsafe { self.resize(ptr, new_size, layout.align()) }
+        unsafe { self.resize(ptr, new_size, layout.align(), OfSize::new(layout.size())) }
     }
 
-    /// Gives the object at `ptr` a size of `size` bytes and an alignment of `alignment`, a power of two.
+    /// Returns the class of the live slot of a cache's run that starts at `ptr`, and a pointer to it.
+    fn live_slot(&self, ptr: *const u8) -> Option<(usize, NonNull<u8>)> {
+        let at = Offset::new(u32::try_from(self.places.find(ptr)).ok()?);
+        let class = self.owned.live_tag(at)?.class();
+        // Not reached: a slot that is not all in the segment, which only destroyed bookkeeping has.
+        Some((class, self.places.pointer(at, stride(class))?))
+    }
+
+    /// Gives the object at `ptr`, if it is what the caller claims, a size of `size` bytes and an alignment of `alignment`, a power of two.
     ///
     /// # Safety
     /// As for [`Heap::realloc`].
-    unsafe fn resize(&self, ptr: *mut u8, size: usize, alignment: usize) -> Result<NonNull<u8>, ReallocError> {
-        let at = self.places.find(ptr);
-        let found = u32::try_from(at).ok().and_then(|at| self.owned.live_tag(Offset::new(at)));
-        let (Some(tag), Some(old)) = (found, NonNull::new(ptr)) else {
+    unsafe fn resize(
+        &self,
+        ptr: *mut u8,
+        size: usize,
+        alignment: usize,
+        claim: impl Claim,
+    ) -> Result<NonNull<u8>, ReallocError> {
+        let Some((class, old)) = self.live_slot(ptr) else {
             // SAFETY: as the caller promises.
-            return unsafe { self.heap.resize(ptr, size, alignment) };
+            return unsafe { self.heap.resize(ptr, size, alignment, claim) };
         };
-        let (old_size, stays) = (slot_size(tag.class()), ptr.addr() & alignment.wrapping_sub(1) == 0);
-        if stays && serves(size, alignment, self.owned.classes()) == Some(tag.class()) {
+        self.confirm(ptr, class, claim)?;
+        let (old_size, stays) = (slot_size(class), ptr.addr() & alignment.wrapping_sub(1) == 0);
+        if stays && serves(size, alignment, self.owned.classes()) == Some(class) {
             return Ok(old);
         }
         let new = match self.alloc_any(size, alignment) {
             Ok(new) => new,
-            Err(_) if stays && size <= old_size => return Ok(old),
+            Err(_) if stays && size <= old_size => return self.heap.keep_slot(old),
             Err(error) => return Err(error.into()),
         };
         // SAFETY: both lie in the region, whole granules each: the old one has its class's size, the new one `size`, rounded up.

@@ -2,14 +2,11 @@
 //!
 //! `check` tests each invariant that its type states, in the plainest way: it walks over the bits from front to back.
 
-use core::error::Error;
-use core::fmt;
-
 use crate::bits::{NO_BIT, Window};
 use crate::block_map::{BlockMap, Gap};
 use crate::blocks::Blocks;
 use crate::classes::{Classes, MayHave, RunSlots};
-use crate::error::Reentered;
+use crate::error::{Reentered, Violation};
 use crate::heap::Heap;
 use crate::lock::RawLock;
 use crate::max_tree::{NO_CHUNK, Number};
@@ -22,78 +19,6 @@ use crate::size_class::slot_size;
 use crate::slab::Slab;
 use crate::stats::CLASSES;
 use crate::units::{Granules, Offset};
-
-/// An invariant of the heap that does not hold.
-///
-/// Only [`Overwritten`](Self::Overwritten) can come from a write into the two segments. Every other one means that the bookkeeping
-/// was overwritten, or that this crate has a bug.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Violation {
-    /// The header at this address is not what the allocator wrote. [`Heap::repair`] puts it right.
-    Overwritten {
-        /// Address of the header.
-        address: usize,
-    },
-    /// Starts and ends of blocks do not alternate here, or leave the segment, or are too close.
-    Boundary {
-        /// Address of the granule.
-        address: usize,
-    },
-    /// A summary bit does not say what is below it.
-    Summary,
-    /// A maximum does not say what is below it.
-    Maximum,
-    /// The rover's free block or neighbours are not those that the map has.
-    Rover {
-        /// Address of the rover.
-        address: usize,
-    },
-    /// A count of objects, bytes or free blocks is wrong.
-    Count,
-    /// A block lies where none was ever allocated.
-    HighWater,
-    /// A slot was returned that was never used.
-    Returned,
-    /// A run of slots, or what is known of it, is not as a run must be.
-    Run {
-        /// Address of its first byte.
-        address: usize,
-    },
-    /// A magazine holds what it must not, or too much.
-    Magazine {
-        /// Bytes of a slot of its class.
-        slot_size: usize,
-    },
-    /// The call came while this thread was inside the heap.
-    Reentered,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Overwritten { address } => write!(f, "{address:#x}: header overwritten"),
-            Self::Boundary { address } => write!(f, "{address:#x}: block boundaries do not alternate"),
-            Self::Summary => f.write_str("a summary bit is wrong"),
-            Self::Maximum => f.write_str("a maximum is wrong"),
-            Self::Rover { address } => write!(f, "{address:#x}: the rover's free block is not the map's"),
-            Self::Count => f.write_str("a count is wrong"),
-            Self::HighWater => f.write_str("a block lies above the high-water mark"),
-            Self::Returned => f.write_str("a slot was returned that was never used"),
-            Self::Run { address } => write!(f, "{address:#x}: a run of slots is wrong"),
-            Self::Magazine { slot_size } => write!(f, "the magazine of {slot_size} bytes is wrong"),
-            Self::Reentered => Reentered.fmt(f),
-        }
-    }
-}
-
-impl Error for Violation {}
-
-impl From<Reentered> for Violation {
-    fn from(_: Reentered) -> Self {
-        Self::Reentered
-    }
-}
 
 fn demand(holds: bool, otherwise: Violation) -> Result<(), Violation> {
     if holds { Ok(()) } else { Err(otherwise) }
@@ -404,11 +329,20 @@ impl<P: Policy> Slab<'_, P> {
 }
 
 impl<L: RawLock, P: Policy> Heap<'_, L, P> {
-    /// Tests every invariant. Linear in the region's size, with one lock held after the other.
+    /// Tests every invariant. Linear in the region's size, with one lock held after the other. A violation is told to the heap's
+    /// [`Hooks`](crate::Hooks) too.
     ///
     /// # Errors
     /// The first violation found.
     pub fn check(&self) -> Result<(), Violation> {
+        let checked = self.check_segments();
+        if let (Err(violation), Some(hooks)) = (checked, self.hooks()) {
+            hooks.report_violation(violation);
+        }
+        checked
+    }
+
+    fn check_segments(&self) -> Result<(), Violation> {
         self.lock_slab()?.check()?;
         self.lock_blocks()?.check()
     }

@@ -12,6 +12,7 @@
 use core::fmt::Debug;
 
 use crate::bits::{BitTree, NO_BIT, below_bit, from_bit};
+use crate::claim::Claim;
 use crate::error::Reason;
 use crate::memory::{ALIGNMENT, Bump, Lent, Plain};
 #[cfg(target_has_atomic = "64")]
@@ -268,10 +269,14 @@ impl<'a> Classes<'a> {
         Some(at)
     }
 
-    /// Frees the live slot that starts at `at`, if there is one and its magazine has room. `None` otherwise, and nothing has changed.
+    /// Frees the live slot that starts at `at`, if there is one, as the caller claims, and its magazine has room. `None` otherwise, and
+    /// nothing has changed.
     #[inline(always)]
-    pub(crate) fn push(&mut self, at: Offset) -> Option<()> {
+    pub(crate) fn push(&mut self, at: Offset, claim: impl Claim) -> Option<()> {
         let class = self.class_at(at);
+        if !claim.is_slot_of(class, false) {
+            return None;
+        }
         let mark = self.marks.get_mut(at.chunk() as usize)?;
         let magazine = self.magazines.get_mut(class)?;
         let free = magazine.slots.get_mut(magazine.count as usize)?;

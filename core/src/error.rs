@@ -82,6 +82,8 @@ pub enum Reason {
     DoubleFree,
     /// It is a live block whose header is not what the allocator wrote. The block stays live.
     HeaderOverwritten,
+    /// It is a live object that was not asked for with the size or alignment that the caller names. It stays live.
+    SizeMismatch,
     /// The call came while this thread was inside the heap.
     Reentered,
 }
@@ -103,6 +105,52 @@ pub enum ReallocError {
     InvalidFree(InvalidFree),
     /// No memory for the new size.
     Alloc(AllocError),
+}
+
+/// An invariant of the heap that does not hold.
+///
+/// Only [`Overwritten`](Self::Overwritten) can come from a write into the two segments. Every other one means that the bookkeeping
+/// was overwritten, or that this crate has a bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Violation {
+    /// The header at this address is not what the allocator wrote. [`Heap::repair`](crate::Heap::repair) puts it right.
+    Overwritten {
+        /// Address of the header.
+        address: usize,
+    },
+    /// Starts and ends of blocks do not alternate here, or leave the segment, or are too close.
+    Boundary {
+        /// Address of the granule.
+        address: usize,
+    },
+    /// A summary bit does not say what is below it.
+    Summary,
+    /// A maximum does not say what is below it.
+    Maximum,
+    /// The rover's free block or neighbours are not those that the map has.
+    Rover {
+        /// Address of the rover.
+        address: usize,
+    },
+    /// A count of objects, bytes or free blocks is wrong.
+    Count,
+    /// A block lies where none was ever allocated.
+    HighWater,
+    /// A slot was returned that was never used.
+    Returned,
+    /// A run of slots, or what is known of it, is not as a run must be.
+    Run {
+        /// Address of its first byte.
+        address: usize,
+    },
+    /// A magazine holds what it must not, or too much.
+    Magazine {
+        /// Bytes of a slot of its class.
+        slot_size: usize,
+    },
+    /// The call came while this thread was inside the heap.
+    Reentered,
 }
 
 impl fmt::Display for Reentered {
@@ -158,6 +206,7 @@ impl fmt::Display for Reason {
             Self::NeverAllocated => f.write_str("never allocated"),
             Self::DoubleFree => f.write_str("double free"),
             Self::HeaderOverwritten => f.write_str("header overwritten"),
+            Self::SizeMismatch => f.write_str("not of this size or alignment"),
             Self::Reentered => Reentered.fmt(f),
         }
     }
@@ -178,12 +227,31 @@ impl fmt::Display for ReallocError {
     }
 }
 
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Overwritten { address } => write!(f, "{address:#x}: header overwritten"),
+            Self::Boundary { address } => write!(f, "{address:#x}: block boundaries do not alternate"),
+            Self::Summary => f.write_str("a summary bit is wrong"),
+            Self::Maximum => f.write_str("a maximum is wrong"),
+            Self::Rover { address } => write!(f, "{address:#x}: the rover's free block is not the map's"),
+            Self::Count => f.write_str("a count is wrong"),
+            Self::HighWater => f.write_str("a block lies above the high-water mark"),
+            Self::Returned => f.write_str("a slot was returned that was never used"),
+            Self::Run { address } => write!(f, "{address:#x}: a run of slots is wrong"),
+            Self::Magazine { slot_size } => write!(f, "the magazine of {slot_size} bytes is wrong"),
+            Self::Reentered => Reentered.fmt(f),
+        }
+    }
+}
+
 impl Error for Reentered {}
 impl Error for InitError {}
 impl Error for AllocError {}
 impl Error for CacheError {}
 impl Error for Reason {}
 impl Error for InvalidFree {}
+impl Error for Violation {}
 impl Error for ReallocError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
@@ -224,6 +292,12 @@ impl From<Reentered> for AllocError {
 }
 
 impl From<Reentered> for Reason {
+    fn from(_: Reentered) -> Self {
+        Self::Reentered
+    }
+}
+
+impl From<Reentered> for Violation {
     fn from(_: Reentered) -> Self {
         Self::Reentered
     }

@@ -8,8 +8,10 @@ use core::ptr::{self, NonNull};
 use static_assertions::const_assert;
 
 use crate::blocks::Blocks;
+use crate::claim::{AnySize, Claim, OfSize};
 use crate::classes::{Classes, MayHave};
 use crate::error::{AllocError, InitError, InvalidFree, ReallocError, Reason, Reentered};
+use crate::hooks::Hooks;
 use crate::layout::{Config, Segment, lay_out};
 use crate::lock::{Guard, Locked, RawLock};
 use crate::memory::Memory;
@@ -79,10 +81,14 @@ struct Bounds {
     slab_granules: AtomicUsize,
     /// `usize::MAX`, which no request has, if there is no slab.
     slab_size: AtomicUsize,
+    /// A `&'static Hooks`, or null.
+    hooks: AtomicPtr<Hooks>,
 }
 
 impl Bounds {
-    fn set(&self, base: NonNull<u8>, slab_segment: usize, slab_size: usize, size: usize) {
+    fn set(&self, base: NonNull<u8>, slab_segment: usize, size: usize, config: Config) {
+        let Config { slab_size, hooks, .. } = config;
+        self.hooks.store(hooks.map_or(ptr::null_mut(), |hooks| ptr::from_ref(hooks).cast_mut()), Ordering::Release);
         self.base.store(base.as_ptr(), Ordering::Relaxed);
         self.slab_granules.store(slab_segment / GRANULE, Ordering::Relaxed);
         self.slab_size.store(if slab_size == 0 { usize::MAX } else { slab_size }, Ordering::Relaxed);
@@ -155,6 +161,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
                 granules: AtomicUsize::new(0),
                 slab_granules: AtomicUsize::new(0),
                 slab_size: AtomicUsize::new(0),
+                hooks: AtomicPtr::new(ptr::null_mut()),
             },
             slab: Locked::new(Slab::EMPTY),
             blocks: Locked::new(Blocks::EMPTY),
@@ -185,8 +192,15 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
             return Err(InitError::AlreadyInitialised);
         }
         let bounds = lay_out(memory.into(), config, &mut slab, &mut blocks)?;
-        self.bounds.set(bounds.base, bounds.slab_segment, config.slab_size, bounds.size);
+        self.bounds.set(bounds.base, bounds.slab_segment, bounds.size, config);
         Ok(())
+    }
+
+    /// Returns what the heap is to call.
+    pub(crate) fn hooks(&self) -> Option<&'static Hooks> {
+        let hooks = self.bounds.hooks.load(Ordering::Acquire);
+        // SAFETY: null, or from a `&'static Hooks`: `set` alone writes it.
+        unsafe { hooks.as_ref() }
     }
 
     /// Locks the slab.
@@ -338,29 +352,98 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     /// out again is the start of a live object, its new owner's: no allocator can tell the two apart.)
     #[inline]
     pub unsafe fn free(&self, ptr: *mut u8) -> Result<(), InvalidFree> {
+        // SAFETY: as the caller promises.
+        unsafe { self.free_as(ptr, AnySize) }
+    }
+
+    /// Frees the object at `ptr` that was asked for with `layout`. Any address and any layout may be passed: it refuses what
+    /// [`free`](Self::free) refuses, and a live object that the heap does not hand out for such a layout. It compares numbers that a free
+    /// has at hand.
+    ///
+    /// The address must be a multiple of the layout's alignment. A block fits the sizes that round up to its payload, or to a granule
+    /// less; a slot of a size class the sizes that its class serves; a slot of the slab every size that it can hold, as an object that
+    /// [`realloc`](Self::realloc) makes smaller stays in it. (Once an object in a slot of a size class could not move when it was to
+    /// shrink, those slots fit smaller sizes too.)
+    ///
+    /// # Errors
+    /// [`InvalidFree`]; nothing has changed. [`Reason::SizeMismatch`] says that only the layout is wrong.
+    ///
+    /// # Safety
+    /// As for [`free`](Self::free).
+    #[inline]
+    pub unsafe fn free_sized(&self, ptr: *mut u8, layout: Layout) -> Result<(), InvalidFree> {
+        // SAFETY: as the caller promises.
+        unsafe { self.free_as(ptr, OfSize::at(ptr, layout).at_least_1()) }
+    }
+
+    /// Frees the object at `ptr` if it is what the caller claims.
+    ///
+    /// # Safety
+    /// As for [`free`](Self::free).
+    #[inline]
+    pub(crate) unsafe fn free_as(&self, ptr: *mut u8, claim: impl Claim) -> Result<(), InvalidFree> {
         let freed = match self.locate(ptr) {
-            Place::Blocks(at) => self.free_block(at),
-            Place::Slab(at) => self.free_slot(at),
+            Place::Blocks(at) => self.free_block(at, claim),
+            Place::Slab(at) if self.is_slot(claim) => self.free_slot(at),
+            Place::Slab(at) => self.refuse_slot(at),
             Place::Nowhere => Err(self.refuse(ptr)),
         };
         freed.map_err(|reason| InvalidFree { address: ptr.addr(), reason })
     }
 
     #[inline(never)]
-    fn free_block(&self, at: Offset) -> Result<(), Reason> {
+    fn free_block(&self, at: Offset, claim: impl Claim) -> Result<(), Reason> {
         if !P::CLASSES {
-            return self.lock_blocks()?.free(at);
+            return self.lock_blocks()?.free(at, claim);
         }
-        let freed = self.lock_blocks()?.free_slot(at);
+        let freed = self.lock_blocks()?.free_slot(at, claim);
         match freed {
             Some(()) => Ok(()),
-            None => self.free_any_block(at),
+            None => self.free_any_block(at, claim),
         }
     }
 
     #[inline(never)]
-    fn free_any_block(&self, at: Offset) -> Result<(), Reason> {
-        self.lock_blocks()?.free_object(at)
+    fn free_any_block(&self, at: Offset, claim: impl Claim) -> Result<(), Reason> {
+        self.lock_blocks()?.free_object(at, claim)
+    }
+
+    /// Frees the object at `ptr` as [`free`](Self::free) does, and returns how many bytes that left to requests of any size, for who
+    /// gives pages of free memory back: those of a block with its header, or of runs that lost their last slot; of a slot of the slab
+    /// its own. For most slots of a size class it is 0.
+    ///
+    /// # Errors
+    /// As [`free`](Self::free).
+    ///
+    /// # Safety
+    /// As for [`free`](Self::free).
+    #[inline]
+    pub unsafe fn free_measured(&self, ptr: *mut u8) -> Result<usize, InvalidFree> {
+        let freed = match self.locate(ptr) {
+            Place::Blocks(at) => self.free_block_measured(at),
+            Place::Slab(at) => self.free_slot(at).map(|()| Granules::from_bytes_ceil(self.slab_size())),
+            Place::Nowhere => Err(self.refuse(ptr)),
+        };
+        freed.map(Granules::bytes).map_err(|reason| InvalidFree { address: ptr.addr(), reason })
+    }
+
+    #[inline(never)]
+    fn free_block_measured(&self, at: Offset) -> Result<Granules, Reason> {
+        if P::CLASSES {
+            let freed = self.lock_blocks()?.free_slot(at, AnySize);
+            if freed.is_some() {
+                return Ok(Granules::ZERO);
+            }
+        }
+        self.free_any_block_measured(at)
+    }
+
+    #[inline(never)]
+    fn free_any_block_measured(&self, at: Offset) -> Result<Granules, Reason> {
+        let mut blocks = self.lock_blocks()?;
+        let before = blocks.counters.live();
+        blocks.free_object(at, AnySize)?;
+        Ok(before.minus(blocks.counters.live()))
     }
 
     #[inline(never)]
@@ -375,6 +458,21 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     #[inline(never)]
     fn free_any_slot(mut slab: Guard<'_, L, Slab<'a, P>>, at: Offset) -> Result<(), Reason> {
         slab.free(at)
+    }
+
+    /// Returns whether the slots of the slab could be what the caller claims.
+    #[inline(always)]
+    fn is_slot(&self, claim: impl Claim) -> bool {
+        claim.is_slot(self.bounds.slab_size.load(Ordering::Relaxed))
+    }
+
+    /// Refuses the slot that starts at `at`, or what else is there: it is not what the caller claims.
+    #[cold]
+    #[inline(never)]
+    fn refuse_slot(&self, at: Offset) -> Result<(), Reason> {
+        let mut slab = self.lock_slab()?;
+        let reason = slab.live(at).err().unwrap_or(Reason::SizeMismatch);
+        Err(slab.refused(reason))
     }
 
     /// Refuses an address that is not a granule's start, and counts it in its segment, unless this thread holds that lock.
@@ -409,14 +507,15 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     /// the new one.
     pub unsafe fn realloc(&self, ptr: *mut u8, size: usize) -> Result<NonNull<u8>, ReallocError> {
         // SAFETY: as the caller promises.
-        unsafe { self.resize(ptr, size, GRANULE) }
+        unsafe { self.resize(ptr, size, GRANULE, AnySize) }
     }
 
     /// Changes the size of the object at `ptr` from `layout`'s to `new_size` and keeps its alignment, as
-    /// [`GlobalAlloc::realloc`](core::alloc::GlobalAlloc::realloc) does.
+    /// [`GlobalAlloc::realloc`](core::alloc::GlobalAlloc::realloc) does. An object that lies at no multiple of the alignment moves to one.
     ///
     /// # Errors
-    /// As [`realloc`](Self::realloc).
+    /// As [`realloc`](Self::realloc), and [`Reason::SizeMismatch`] for an object that does not fit the layout's size, as
+    /// [`free_sized`](Self::free_sized) says.
     ///
     /// # Safety
     /// As for [`realloc`](Self::realloc).
@@ -427,10 +526,10 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         new_size: usize,
     ) -> Result<NonNull<u8>, ReallocError> {
         // SAFETY: as the caller promises.
-        unsafe { self.resize(ptr, new_size, layout.align()) }
+        unsafe { self.resize(ptr, new_size, layout.align(), OfSize::new(layout.size())) }
     }
 
-    /// Gives the object at `ptr` a size of `size` bytes and an alignment of `alignment`, a power of two.
+    /// Gives the object at `ptr`, if it is what the caller claims, a size of `size` bytes and an alignment of `alignment`, a power of two.
     ///
     /// # Safety
     /// As for [`realloc`](Self::realloc).
@@ -439,6 +538,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         ptr: *mut u8,
         size: usize,
         alignment: usize,
+        claim: impl Claim,
     ) -> Result<NonNull<u8>, ReallocError> {
         let invalid = |reason| InvalidFree { address: ptr.addr(), reason };
         let stay = ptr.addr() & alignment.wrapping_sub(1) == 0;
@@ -446,9 +546,12 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
             Place::Blocks(at) => {
                 let for_slab = self.is_for_slab(size, alignment);
                 let blocks = self.lock_blocks().map_err(Reason::from);
-                blocks.and_then(|mut blocks| blocks.resize_object(at, size, alignment, stay, for_slab))
+                blocks.and_then(|mut blocks| blocks.resize_object(at, size, alignment, stay, for_slab, claim))
             }
-            Place::Slab(at) => self.lock_slab().map_err(Reason::from).and_then(|mut it| it.resize(at, size, stay)),
+            Place::Slab(at) if self.is_slot(claim) => {
+                self.lock_slab().map_err(Reason::from).and_then(|mut it| it.resize(at, size, stay))
+            }
+            Place::Slab(at) => self.refuse_slot(at).map(|()| Resize::InPlace),
             Place::Nowhere => Err(self.refuse(ptr)),
         };
         let resized = resized.map_err(invalid)?;
@@ -459,7 +562,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
             Resize::Move(old_size) => match self.alloc_at(size, alignment) {
                 Ok(new) => (new, old_size),
                 // A slot of a larger class.
-                Err(_) if stay && size <= old_size => return Ok(old),
+                Err(_) if P::CLASSES && stay && size <= old_size => return self.keep_slot(old),
                 Err(error) => return Err(error.into()),
             },
         };
@@ -468,13 +571,20 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         // held, the new one has `size`, rounded up.
         unsafe { region::copy(old, new, count) };
         // SAFETY: as the caller promises for the old object.
-        if let Err(error) = unsafe { self.free(ptr) } {
+        if let Err(error) = unsafe { self.free_as(ptr, claim) } {
             // Another thread has freed or overwritten it meanwhile. The new object is known to nobody yet.
             // SAFETY: nobody uses the new object.
-            let _ = unsafe { self.free(new.as_ptr()) };
+            let _ = unsafe { self.free_as(new.as_ptr(), claim.of(size)) };
             return Err(error.into());
         }
         Ok(new)
+    }
+
+    /// Leaves an object that shrinks in a slot of a larger class than its own, as it cannot move, and notes that.
+    #[cold]
+    pub(crate) fn keep_slot(&self, object: NonNull<u8>) -> Result<NonNull<u8>, ReallocError> {
+        self.lock_blocks().map_err(AllocError::from)?.kept_slot = true;
+        Ok(object)
     }
 
     /// Returns how many bytes the object at `ptr` can hold: those asked for, rounded up.

@@ -8,6 +8,7 @@ use crate::block_map::BlockMap;
 use crate::blocks::Blocks;
 use crate::classes::{Classes, MOST_CACHES};
 use crate::error::InitError;
+use crate::hooks::Hooks;
 use crate::memory::Memory;
 use crate::policy::{NextFit, Policy};
 use crate::slab::{self, Slab};
@@ -48,7 +49,7 @@ const fn all_make_heaps(from: usize, to: usize) -> bool {
     true
 }
 
-/// The size of a slot, and the share of the heap that is slab.
+/// What a heap is to be like: the size of a slot, the share of the heap that is slab, and what it tells the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Bytes of the requests that the slab serves. A slot is this rounded up to granules; if that is more than the slab
@@ -58,17 +59,19 @@ pub struct Config {
     pub slab_bytes: Option<usize>,
     /// Caches that the heap can have beside the one under its lock: see [`caches`](Self::caches).
     pub caches: usize,
+    /// What the heap calls where it cannot return an error.
+    pub hooks: Option<&'static Hooks>,
 }
 
 impl Config {
     /// Makes the first quarter of the heap a slab of slots of `slab_size` bytes, at least 1.
     pub const fn new(slab_size: usize) -> Self {
-        Self { slab_size, slab_bytes: None, caches: 0 }
+        Self { slab_size, slab_bytes: None, caches: 0, hooks: None }
     }
 
     /// Makes a heap without a slab segment: blocks serve every request.
     pub const fn without_slab() -> Self {
-        Self { slab_size: 0, slab_bytes: Some(0), caches: 0 }
+        Self { slab_size: 0, slab_bytes: Some(0), caches: 0, hooks: None }
     }
 
     /// Sets the bytes of the slab segment; 0 makes a heap without a slab. The block segment keeps three granules at least,
@@ -88,6 +91,11 @@ impl Config {
     /// Returns how many caches a heap can have.
     const fn most_caches(self) -> usize {
         if self.caches > MOST_CACHES { MOST_CACHES } else { self.caches }
+    }
+
+    /// Has the heap call these functions: see [`Hooks`].
+    pub const fn hooks(self, hooks: &'static Hooks) -> Self {
+        Self { hooks: Some(hooks), ..self }
     }
 
     /// Returns whether a heap can have this configuration: the slots of a slab are not empty.
@@ -119,7 +127,8 @@ pub enum Segment {
 /// `P`: about 2% of a large heap, 3% under [`General`](crate::General), 13% there with caches. They may have any alignment.
 pub const fn bookkeeping_size<P: Policy>(heap_size: usize, config: Config) -> usize {
     let slab = config.slab_segment(heap_size);
-    let blocks = Granules::from_bytes_floor(heap_size).minus(Granules::from_bytes_floor(slab));
+    // As bytes: the largest heap has a granule more than fits into their type.
+    let blocks = Granules::from_bytes_floor(heap_size.saturating_sub(slab));
     let classes = if P::CLASSES { Classes::footprint(blocks, config.most_caches()) } else { 0 };
     let blocks = BlockMap::footprint(blocks).saturating_add(classes);
     blocks.saturating_add(Slab::<P>::footprint(slab::slots_of(slab, config.slab_size)))

@@ -113,22 +113,26 @@
 //! - A failed request is an error and changes nothing. The heap never grows.
 //! - [`free`](Heap::free) and [`realloc`](Heap::realloc) refuse every address that is not a live object's start, and say
 //!   why ([`Reason`]). An address that was freed and handed out again is live: no allocator can tell its two owners apart.
+//! - [`free_sized`](Heap::free_sized) and a global allocator are told the object's layout, and refuse one that does not fit
+//!   ([`Reason::SizeMismatch`]).
+//! - A refusal that a global allocator cannot return is counted, and so that it is not silent, [`Hooks`] report it or stop the program.
 //! - Whatever is written over the bytes of the two segments, no call leaves them, loops, panics, or hands memory out twice.
 //!   [`check`](Heap::check) finds overwritten headers, and [`repair`](Heap::repair) rewrites them.
 //! - In a region of one piece the bookkeeping lies below the segments, so a write past an object's end moves away from it.
 //!   A wild write can still hit it: where that matters, lend it memory of its own ([`Memory::with_bookkeeping`]).
 //! - While a lock is held nothing allocates, panics, prints or runs foreign code, except what is passed to
-//!   [`with_free_ranges`](Heap::with_free_ranges).
+//!   [`with_free_ranges`](Heap::with_free_ranges) and [`with_free_slots`](Heap::with_free_slots).
 //! - Gaps are coalesced at once: when everything is freed, in any order, one gap is left.
 //!
 //! # What it costs
 //! | call | time |
 //! |---|---|
-//! | `alloc`, `alloc_layout` (any alignment), `free`, `usable_size` | O(log) in the region's size, worst case |
+//! | `alloc`, `alloc_layout` (any alignment), `free`, `free_sized`, `free_measured`, `usable_size` | O(log) in the region's size, worst case |
 //! | `realloc` | O(log), and the copy if the object moves |
 //! | `alloc_zeroed`, `alloc_layout_zeroed` | O(log), and the bytes that are cleared |
 //! | `stats`, `rover` | O(1) |
 //! | `with_free_ranges` | O(log), and the work that is passed in |
+//! | `with_free_slots` | linear in the slots that it looks at, and the work that is passed in |
 //! | a step of `blocks` or `overwritten` | O(log): a whole walk is linear in slots and blocks |
 //! | `check`, `repair`, `dump` | linear in the region, with a lock held in `check` and `repair` |
 //! | `new`, `init` | clears the bookkeeping, unless it is zeros already; touches no slot |
@@ -142,7 +146,7 @@
 //! | no slab, `General` | 9.0% | 3.4% | 5.4% | 3.1% | 2.8% |
 //!
 //! On 32-bit bare metal, with granules of 8 bytes, it is 4.6% of 16 KiB. The [`Heap`] itself is 640 bytes on 64-bit targets
-//! and 360 on 32-bit ones; a [`StaticArray`] has 704 bytes more than its array on the former and 384 on the latter. A block
+//! and 368 on 32-bit ones; a [`StaticArray`] has 704 bytes more than its array on the former and 384 on the latter. A block
 //! takes a header of one granule and is two granules at least; a slot has no header. [`MIN_REGION`] is the smallest region
 //! that makes a heap.
 //!
@@ -167,6 +171,10 @@
 //! A [`StaticArray`] relies on start-up code to zero it, as `.bss` is. For a section that is not zeroed (NOLOAD, CCM, external
 //! RAM) use a [`RegionArray`] and give it to a `static` heap made by [`Heap::empty`]: [`RegionArray`] shows how. Set-up then
 //! clears the bookkeeping itself.
+//!
+//! # RAM in several pieces
+//! [`Banks`] make one allocator of several heaps: in the order of preference, or by a rule of yours, such as "buffers for the device in
+//! the memory that it reaches".
 //!
 //! # Targets without compare-and-swap
 //! On these (thumbv6m, for one) there is no [`SpinLock`], and the default lock is [`NoLock`], which cannot be in a
@@ -209,6 +217,7 @@ extern crate std;
 mod units;
 mod header;
 mod error;
+mod hooks;
 mod stats;
 mod sync;
 mod memory;
@@ -220,6 +229,7 @@ mod block_map;
 mod size_class;
 #[cfg(target_has_atomic = "64")]
 mod owned;
+mod claim;
 mod classes;
 mod policy;
 mod blocks;
@@ -249,14 +259,14 @@ pub use adapter::CriticalSectionLock;
 pub use adapter::LockApi04;
 #[cfg(feature = "lock-api-05")]
 pub use adapter::LockApi05;
-pub use adapter::{StaticArray, StaticHeap};
+pub use adapter::{Bank, Banks, StaticArray, StaticHeap};
 #[cfg(target_has_atomic = "64")]
 pub use cache::Cache;
-pub use check::Violation;
-pub use error::{AllocError, CacheError, InitError, InvalidFree, ReallocError, Reason, Reentered};
+pub use error::{AllocError, CacheError, InitError, InvalidFree, ReallocError, Reason, Reentered, Violation};
 pub use fork::HeapGuard;
 pub use header::{AllocatedHeader, FreeHeader, MAGIC};
 pub use heap::{DefaultLock, Heap};
+pub use hooks::Hooks;
 pub use layout::{Config, MIN_HEAP, MIN_REGION, Segment, bookkeeping_size};
 pub use lock::{NoLock, RawLock};
 pub use memory::{Memory, RegionArray};

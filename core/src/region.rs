@@ -231,6 +231,11 @@ impl<'a> Region<'a> {
         })
     }
 
+    /// Returns whether the granule at `at`, which starts with the header of a free slot, is a header of zeros.
+    pub(crate) fn is_clear(&self, at: Offset) -> bool {
+        self.free_is_intact(at, Granules::ZERO, Offset::NIL)
+    }
+
     /// Returns whether the header of a free block or slot is as it was written.
     pub(crate) fn free_is_intact(&self, at: Offset, length: Granules, next: Offset) -> bool {
         self.granule(at).is_some_and(|place| {

@@ -4,6 +4,7 @@
 use core::ptr::NonNull;
 
 use crate::blocks::Blocks;
+use crate::claim::{AnySize, Claim};
 use crate::classes::{Classes, HALF, InRun, MayHave};
 use crate::error::{AllocError, Reason};
 use crate::policy::Policy;
@@ -83,17 +84,18 @@ impl<'a, P: Policy> Blocks<'a, P> {
         self.reclaim();
     }
 
-    /// Frees the object that starts at `at`, if that is simple: it is a slot, and its magazine has room. `None` otherwise, and nothing
-    /// has changed.
+    /// Frees the object that starts at `at`, if that is simple: it is a slot, as the caller claims, and its magazine has room. `None`
+    /// otherwise, and nothing has changed.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(crate) fn free_slot(&mut self, at: Offset) -> Option<()> {
-        self.classes.get_mut()?.push(at)
+    pub(crate) fn free_slot(&mut self, at: Offset, claim: impl Claim) -> Option<()> {
+        self.classes.get_mut()?.push(at, claim)
     }
 
     /// Frees the object that starts at `at`.
-    pub(crate) fn free_object(&mut self, at: Offset) -> Result<(), Reason> {
-        let Some(slot) = self.live_slot(at) else { return self.free(at) };
+    pub(crate) fn free_object(&mut self, at: Offset, claim: impl Claim) -> Result<(), Reason> {
+        let Some(slot) = self.live_slot(at) else { return self.free(at, claim) };
         let slot = slot.map_err(|reason| self.counters.refused(reason))?;
+        self.confirm_class(slot.class, claim)?;
         #[cfg(target_has_atomic = "64")]
         if slot.is_owned {
             return self.free_owned(at, slot.class);
@@ -104,7 +106,16 @@ impl<'a, P: Policy> Blocks<'a, P> {
             self.give_back_slots(class, HALF);
         }
         // Not reached: a failure, which only destroyed bookkeeping has.
-        self.classes.get_mut().and_then(|classes| classes.push(at)).ok_or(Reason::NotAStart)
+        self.classes.get_mut().and_then(|classes| classes.push(at, AnySize)).ok_or(Reason::NotAStart)
+    }
+
+    /// Refuses a free or realloc of a live slot of a class, if it is not what the caller claims.
+    #[inline(never)]
+    pub(crate) fn confirm_class(&mut self, class: usize, claim: impl Claim) -> Result<(), Reason> {
+        if claim.is_slot_of(class, self.kept_slot) {
+            return Ok(());
+        }
+        Err(self.counters.refused(Reason::SizeMismatch))
     }
 
     /// Finds the live slot that starts at `at`; `None` if that lies in no run.
@@ -127,10 +138,12 @@ impl<'a, P: Policy> Blocks<'a, P> {
         alignment: usize,
         stay: bool,
         for_slab: bool,
+        claim: impl Claim,
     ) -> Result<Resize, Reason> {
-        let Some(classes) = self.classes.get() else { return self.resize(at, size, stay) };
+        let Some(classes) = self.classes.get() else { return self.resize(at, size, stay, claim) };
         let class = classes.serving(size, alignment);
         if let Some(old_class) = classes.live_class(at) {
+            self.confirm_class(old_class, claim)?;
             if stay && class == Some(old_class) {
                 return Ok(Resize::InPlace);
             }
@@ -141,23 +154,24 @@ impl<'a, P: Policy> Blocks<'a, P> {
                 None => self.alloc_block(size, alignment),
             };
             return match new {
-                Some(new) => self.move_to(at, new, old_size.min(size)),
+                Some(new) => self.move_to(at, new, old_size.min(size), claim),
                 None => Ok(Resize::Move(old_size)),
             };
         }
         if let Some(slot) = self.live_slot(at) {
             // Live, so a cache's.
             let slot = slot.map_err(|reason| self.counters.refused(reason))?;
+            self.confirm_class(slot.class, claim)?;
             let bytes = self.slot_bytes(at, slot.class)?;
             return Ok(if stay && class == Some(slot.class) { Resize::InPlace } else { Resize::Move(bytes) });
         }
         if let Some(class) = class {
-            let old_size = self.intact(at)?.size().payload();
+            let old_size = self.intact(at, claim)?.size().payload();
             if let Some(new) = self.alloc_slot(class) {
-                return self.move_to(at, new, old_size.min(size));
+                return self.move_to(at, new, old_size.min(size), claim);
             }
         }
-        self.resize(at, size, stay)
+        self.resize(at, size, stay, claim)
     }
 
     /// Returns the bytes of a slot of a class that starts at `at`.
@@ -168,10 +182,10 @@ impl<'a, P: Policy> Blocks<'a, P> {
     }
 
     /// Copies `bytes` of the live object at `at` to a new one, and frees the old one.
-    fn move_to(&mut self, at: Offset, new: NonNull<u8>, bytes: usize) -> Result<Resize, Reason> {
+    fn move_to(&mut self, at: Offset, new: NonNull<u8>, bytes: usize, claim: impl Claim) -> Result<Resize, Reason> {
         self.region.copy(at, new, Granules::from_bytes_ceil(bytes));
-        if self.free_slot(at).is_none() {
-            self.free_object(at)?;
+        if self.free_slot(at, claim).is_none() {
+            self.free_object(at, claim)?;
         }
         Ok(Resize::To(new))
     }

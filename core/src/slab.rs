@@ -7,9 +7,10 @@
 //! Complexity of alloc and free: O(log) in the number of slots.
 
 use core::marker::PhantomData;
+use core::ops::Range;
 use core::ptr::NonNull;
 
-use crate::bits::{BitTree, NO_BIT};
+use crate::bits::{BitTree, NO_BIT, below_bit};
 use crate::error::Reason;
 use crate::memory::{Bump, Piece};
 use crate::policy::Policy;
@@ -23,7 +24,7 @@ use crate::units::{BITS, Granules, Offset, Reciprocal, Resize, Word};
 /// - `lowest` is the lowest slot that is not live: `used`, if every slot below that is.
 /// - All bits of `returned` are above `lowest` and below `used`.
 /// - A returned slot begins with a `FreeHeader`: `length` is the slot's bytes; `next` is the next free slot, returned or never
-///   used, or null, and always null under a policy without a list.
+///   used, or null, and always null under a policy without a list. If `lent`, it may be all zeros instead.
 #[derive(Debug)]
 pub(crate) struct Slab<'a, P> {
     pub(crate) region: Region<'a>,
@@ -37,6 +38,8 @@ pub(crate) struct Slab<'a, P> {
     pub(crate) returned: BitTree<'a>,
     /// How many slots below `used` are not live.
     pub(crate) idle: u32,
+    /// Whether returned slots were ever lent to the heap's owner, who may have cleared their headers.
+    pub(crate) lent: bool,
     /// Requests that were served.
     allocs: usize,
     refused_frees: usize,
@@ -62,6 +65,7 @@ impl<'a, P: Policy> Slab<'a, P> {
         length: 0,
         returned: BitTree::EMPTY,
         idle: 0,
+        lent: false,
         allocs: 0,
         refused_frees: 0,
         policy: PhantomData,
@@ -223,7 +227,8 @@ impl<'a, P: Policy> Slab<'a, P> {
             self.returned.set(slot);
             self.region.write_free_slot(at, self.length, self.next_free(slot));
             if P::ROVES {
-                self.region.link(self.offset(self.previous_free(slot)), at);
+                // Whole, as its length may have been cleared.
+                self.region.write_free_slot(self.offset(self.previous_free(slot)), self.length, at);
             }
         }
         Ok(())
@@ -257,6 +262,29 @@ impl<'a, P: Policy> Slab<'a, P> {
     fn free_offset(&self, next: u32) -> Offset {
         let next = next.min(self.used);
         if next < self.slots { self.offset(next) } else { Offset::NIL }
+    }
+
+    /// Finds the first returned slots side by side among those from slot `from` up to slot `to`.
+    pub(crate) fn first_returned(&self, from: u32, to: u32) -> Option<Range<u32>> {
+        let to = to.min(self.used);
+        let start = if from <= self.lowest { self.lowest } else { self.returned.next(from) };
+        if start >= to {
+            return None;
+        }
+        let mut end = start.wrapping_add(1);
+        while end < to {
+            let ahead = !self.returned.word_of(end) & !below_bit(end);
+            end = (end & !(BITS - 1)).wrapping_add(ahead.trailing_zeros());
+            if ahead != 0 {
+                break;
+            }
+        }
+        Some(start..end.min(to))
+    }
+
+    /// Returns whether the header of returned slot `slot`, which starts at `at`, is as it was written or may have been cleared.
+    pub(crate) fn is_intact(&self, at: Offset, slot: u32) -> bool {
+        self.region.free_is_intact(at, self.stride(), self.next_free(slot)) || self.lent && self.region.is_clear(at)
     }
 
     /// Returns whether the slot that starts at `at` can hold `size` bytes where it stands, if `stay`.

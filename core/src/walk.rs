@@ -76,7 +76,7 @@ impl<P: Policy> Slab<'_, P> {
         }
         let returned = slot < self.used && self.is_returned(slot);
         let state = if slot < self.used && !returned { State::Used } else { State::Free };
-        let intact = !returned || self.region.free_is_intact(at, self.stride(), self.next_free(slot));
+        let intact = !returned || self.is_intact(at, slot);
         let (address, size) = (self.region.address(at), self.stride().bytes());
         let block = Block { address, size, state, segment: Segment::Slab, kind: Kind::Slot };
         Some(Found { block, intact, start: at, next: at.plus(self.stride()) })

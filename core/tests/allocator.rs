@@ -1,12 +1,13 @@
 //! Collections that name their allocator live in a borrowed heap, whichever version of allocator-api2 they know.
-//! (On a nightly compiler, that of 0.2 may be std's: ci/15-features has it so.)
+//! (On a nightly compiler, that of 0.2 may be std's: ci/quick/15-features has it so.)
 #![allow(missing_docs)]
 #![cfg_attr(slabfit_allocator_api, allow(unknown_lints, unused_features), feature(allocator_api))]
 
 use std::alloc::Layout;
+use std::cell::Cell;
 use std::mem::MaybeUninit;
 
-use slabfit::{Config, Heap, RegionArray};
+use slabfit::{Config, Heap, Hooks, InvalidFree, Reason, RegionArray};
 
 fn nothing_is_left_in(heap: &Heap<'_>) {
     assert_eq!(heap.check(), Ok(()));
@@ -37,6 +38,27 @@ macro_rules! in_a_borrowed_heap {
                 assert!(numbers.iter().copied().eq(0..8));
                 drop(numbers);
                 nothing_is_left_in(&heap);
+            }
+
+            #[test]
+            fn an_object_of_another_layout_is_refused_and_reported() {
+                thread_local!(static REPORTED: Cell<Option<InvalidFree>> = const { Cell::new(None) });
+                static HOOKS: Hooks = Hooks::new().invalid_free(|wrong| REPORTED.set(Some(wrong)));
+                let mut array = RegionArray::<4096>::new();
+                let heap = Heap::new(&mut array, Config::without_slab().hooks(&HOOKS)).unwrap();
+                let (own, wrong) = (Layout::new::<[u64; 10]>(), Layout::new::<[u64; 20]>());
+                let object = (&heap).allocate(own).unwrap().cast::<u8>();
+                let report = InvalidFree { address: object.addr().get(), reason: Reason::SizeMismatch };
+                // SAFETY: it is refused.
+                unsafe { (&heap).deallocate(object, wrong) };
+                assert_eq!(REPORTED.take(), Some(report));
+                // SAFETY: as above.
+                assert!(unsafe { (&heap).grow(object, wrong, Layout::new::<[u64; 30]>()) }.is_err());
+                assert_eq!(REPORTED.take(), Some(report));
+                // SAFETY: nobody uses the object afterwards.
+                unsafe { (&heap).deallocate(object, own) };
+                assert_eq!(REPORTED.take(), None);
+                assert_eq!(heap.stats().unwrap().blocks.live_objects, 0);
             }
 
             #[test]

@@ -171,9 +171,11 @@ mod as_global_allocator {
         let words = unsafe { GlobalAlloc::alloc(&heap, WORDS) };
         // SAFETY: a live object of that layout.
         unsafe { words.cast::<[u64; 100]>().write([7; 100]) };
+        let mut layout = WORDS;
         for size in [1600, 100, 800] {
-            // SAFETY: a live object, known by this pointer alone.
-            assert_eq!(unsafe { GlobalAlloc::realloc(&heap, words, WORDS, size) }, words, "{size} bytes");
+            // SAFETY: a live object of that layout, known by this pointer alone.
+            assert_eq!(unsafe { GlobalAlloc::realloc(&heap, words, layout, size) }, words, "{size} bytes");
+            layout = Layout::from_size_align(size, layout.align()).unwrap();
         }
         // SAFETY: no shorter than that since the words were written.
         assert_eq!(unsafe { words.cast::<[u64; 12]>().read() }, [7; 12]);

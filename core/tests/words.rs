@@ -51,6 +51,7 @@ fn of_a_free_that_is_refused() {
         (Reason::NeverAllocated, "never allocated"),
         (Reason::DoubleFree, "double free"),
         (Reason::HeaderOverwritten, "header overwritten"),
+        (Reason::SizeMismatch, "not of this size or alignment"),
         (Reason::Reentered, REENTERED),
     ] {
         let wrong = InvalidFree { address: 0x7f00, reason };

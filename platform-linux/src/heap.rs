@@ -76,8 +76,8 @@ impl<P: Policy> MappedHeap<P> {
         &self.mapping
     }
 
-    /// Gives the pages that lie whole in free blocks back to the kernel, and answers how many bytes they have, resident
-    /// before or not. The slab's stay: its free slots have headers. Under [`General`](slabfit::General) it first empties the
+    /// Gives the pages that lie whole in free blocks, or in free slots of the slab that were used before, back to the kernel, and
+    /// answers how many bytes they have, resident before or not. Headers of free slots become zeros. Under [`General`](slabfit::General) it first empties the
     /// magazines, so that runs without a live slot go back too.
     ///
     /// Complexity: O(free bytes), in steps of at most 256 KiB, between which other threads get the heap.
@@ -157,25 +157,20 @@ impl<P: Policy> ProcessHeap<P> {
     /// Complexity: O(log) in the heap's size, and one `madvise`, or a few where the kernel refuses them, as for locked pages.
     #[inline]
     pub fn trim_after_free(&self) {
-        self.trim_after_free_of(core::ptr::null(), 0);
+        self.trim_after_free_with(core::ptr::null(), 0, || empty_magazines(&self.heap));
     }
 
-    /// The same, with what is known of the object: where it was, and what [`length`](Self::length) has said of it before it was
-    /// freed. One of 64 KiB or more is looked at in any case, and does as many steps as it has bytes, and as many again.
+    /// The same, with what is known of the object: where it was, and how many bytes its free gave back, as
+    /// [`Heap::free_measured`] says it. 64 KiB or more are looked at in any case, and do as many steps as they have bytes, and as many
+    /// again. `empty` is called in place of [`Heap::empty_magazines`], as [`trim_with`](Self::trim_with) has it, when pages begin to
+    /// go back.
     ///
     /// Complexity: as [`trim_after_free`](Self::trim_after_free), and O(its bytes) for a large object.
     #[inline]
-    pub fn trim_after_free_of(&self, ptr: *const u8, length: usize) {
-        self.trim_after_free_with(ptr, length, || empty_magazines(&self.heap));
-    }
-
-    /// The same with `empty` in place of [`Heap::empty_magazines`], as [`trim_with`](Self::trim_with) has it. It is called when
-    /// pages begin to go back.
-    #[inline]
-    pub fn trim_after_free_with(&self, ptr: *const u8, length: usize, empty: impl FnOnce()) {
+    pub fn trim_after_free_with(&self, ptr: *const u8, bytes: usize, empty: impl FnOnce()) {
         let page = self.page.load(Ordering::Relaxed);
         if page > 0 {
-            self.trimmer.freed(&self.heap, page, (ptr.addr(), length), empty);
+            self.trimmer.freed(&self.heap, page, (ptr.addr(), bytes), empty);
         }
     }
 

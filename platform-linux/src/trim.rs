@@ -3,12 +3,14 @@
 //! A free block's pages are zero pages again after that, and cost nothing until they are touched; the heap stays what it
 //! was, byte for byte of its bookkeeping and header for header. It happens in steps, each a look at the next few free runs
 //! and one `madvise` for at most 256 KiB, so that nobody waits long for the heap, and no free ever becomes as slow as the
-//! heap is large. Memory that no object has ever reached is not looked at.
+//! heap is large. Memory that no object has ever reached is not looked at. So it is with free slots of the slab, whose headers
+//! become zeros.
 //!
 //! Free slots at hand in the magazines of size classes keep whole runs from being free blocks. So before a pass over the heap
 //! they are given back.
 #![allow(unsafe_code)]
 
+use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -30,7 +32,14 @@ fn step<P: Policy>(
     page: usize,
     from: usize,
 ) -> Result<Option<(usize, usize)>, Reentered> {
-    let mut from = from;
+    let (slab, mut from) = (heap.segment(Segment::Slab), from);
+    if slab.contains(&from) {
+        let bytes;
+        (from, bytes) = step_in_slab(heap, page, from, &slab)?;
+        if from < slab.end || bytes > 0 {
+            return Ok(Some((from, bytes)));
+        }
+    }
     for _ in 0..RUNS {
         let Some((piece, bytes)) = heap.with_free_ranges(from, page, STEP, |free| give_back(free, page))? else {
             return Ok(None);
@@ -42,6 +51,22 @@ fn step<P: Policy>(
         }
     }
     Ok(Some((from, 0)))
+}
+
+/// Gives back the pages of the free slots in the next [`STEP`] bytes of the slab, and answers as [`step`]. Behind the last slot that
+/// was ever used the blocks follow.
+fn step_in_slab<P: Policy>(
+    heap: &Heap<'_, FutexLock, P>,
+    page: usize,
+    from: usize,
+    slab: &Range<usize>,
+) -> Result<(usize, usize), Reentered> {
+    let used = slab.start + heap.stats()?.slab.peak_bytes;
+    let (mut at, end, mut bytes) = (from, used.min(from.saturating_add(STEP)), 0);
+    while let Some((piece, given)) = heap.with_free_slots(at..end, page, |free| give_back(free, page))? {
+        (at, bytes) = (piece.end, bytes + given);
+    }
+    Ok((if end < used { end } else { slab.end }, bytes))
 }
 
 /// Gives the whole pages among free bytes back; answers how many bytes they are.
@@ -66,7 +91,7 @@ fn give_back(free: NonNull<[u8]>, page: usize) -> usize {
 /// Complexity: O(free bytes), in steps between which other threads get the heap.
 pub(crate) fn trim<P: Policy>(heap: &Heap<'_, FutexLock, P>, page: usize, empty: impl FnOnce()) -> usize {
     empty();
-    let (mut from, mut whole) = (heap.segment(Segment::Blocks).start, 0);
+    let (mut from, mut whole) = (heap.segment(Segment::Slab).start, 0);
     while let Ok(Some((next, bytes))) = step(heap, page, from) {
         (from, whole) = (next, whole + bytes);
     }
@@ -81,7 +106,8 @@ pub(crate) fn trim<P: Policy>(heap: &Heap<'_, FutexLock, P>, page: usize, empty:
 /// wait for.
 ///
 /// What they were at most is the truth, but for what came and went between two looks and was neither the most there ever was
-/// nor a large object: less than [`LOOKS`] objects below [`LARGE`], the threshold at most.
+/// nor a large object: less than [`LOOKS`] objects below [`LARGE`], the threshold at most. (Of the slab and of the blocks each the
+/// most is known: if both rose between two looks, their sum may never have been live at once, and a pass begins early.)
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Trimmer {
@@ -89,8 +115,8 @@ pub(crate) struct Trimmer {
     frees: AtomicUsize,
     /// The most live bytes since the last pass began, as far as is known.
     peak: AtomicUsize,
-    /// The most live bytes that there ever were, at the last look.
-    most: AtomicUsize,
+    /// The most live bytes that there ever were in the slab and in the blocks, at the last look.
+    most: [AtomicUsize; 2],
     /// Where the pass goes on; 0 when there is none, or while a thread does a step.
     next: AtomicUsize,
     /// Whether another pass is to follow, as more was freed behind this one.
@@ -111,7 +137,7 @@ impl Trimmer {
         Self {
             frees: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
-            most: AtomicUsize::new(0),
+            most: [const { AtomicUsize::new(0) }; 2],
             next: AtomicUsize::new(0),
             again: AtomicBool::new(false),
         }
@@ -173,7 +199,7 @@ impl Trimmer {
             return false;
         }
         empty();
-        let start = heap.segment(Segment::Blocks).start;
+        let start = heap.segment(Segment::Slab).start;
         if self.next.compare_exchange(0, start, Ordering::Relaxed, Ordering::Relaxed).is_err() {
             self.again.store(true, Ordering::Relaxed);
         }
@@ -188,7 +214,7 @@ impl Trimmer {
         }
         let (next, done) = match step(heap, page, from) {
             Ok(Some((next, _))) => (next, true),
-            Ok(None) if self.again.swap(false, Ordering::Relaxed) => (heap.segment(Segment::Blocks).start, true),
+            Ok(None) if self.again.swap(false, Ordering::Relaxed) => (heap.segment(Segment::Slab).start, true),
             Ok(None) => return false,
             // A signal handler that interrupted the heap: somebody else goes on.
             Err(Reentered) => (from, false),
@@ -199,11 +225,10 @@ impl Trimmer {
     }
 
     fn much_was_freed<P: Policy>(&self, heap: &Heap<'_, FutexLock, P>, freed: usize) -> bool {
-        let Ok(Stats { blocks: SegmentStats { live_bytes: live, peak_bytes: most, .. }, .. }) = heap.stats() else {
-            return false;
-        };
-        let risen = self.most.swap(most, Ordering::Relaxed) < most;
-        let known = if risen { most } else { live.saturating_add(freed) };
+        let Ok(Stats { slab, blocks, .. }) = heap.stats() else { return false };
+        let live = slab.live_bytes + blocks.live_bytes;
+        let known: usize = self.most.iter().zip([slab, blocks]).map(known_most).sum();
+        let known = known.max(live.saturating_add(freed));
         let peak = self.peak.fetch_max(known, Ordering::Relaxed).max(known);
         let much = peak.saturating_sub(live) >= THRESHOLD.max(peak / 4);
         if much {
@@ -211,4 +236,10 @@ impl Trimmer {
         }
         much
     }
+}
+
+/// The most bytes of a segment that were live at once since the last look, as far as its figures tell. `most` is what they told then.
+fn known_most((most, stats): (&AtomicUsize, SegmentStats)) -> usize {
+    let risen = most.swap(stats.peak_bytes, Ordering::Relaxed) < stats.peak_bytes;
+    if risen { stats.peak_bytes } else { stats.live_bytes }
 }

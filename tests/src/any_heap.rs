@@ -75,6 +75,11 @@ impl<L: RawLock> AnyHeap<L> {
         with!(self, heap => unsafe { heap.free(ptr) })
     }
 
+    pub unsafe fn free_sized(&self, ptr: *mut u8, layout: Layout) -> Result<(), InvalidFree> {
+        // SAFETY: as the caller promises.
+        with!(self, heap => unsafe { heap.free_sized(ptr, layout) })
+    }
+
     pub unsafe fn realloc(&self, ptr: *mut u8, size: usize) -> Result<NonNull<u8>, ReallocError> {
         // SAFETY: as the caller promises.
         with!(self, heap => unsafe { heap.realloc(ptr, size) })

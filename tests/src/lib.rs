@@ -4,6 +4,7 @@
 pub mod abuse;
 pub mod any_heap;
 pub mod arena;
+pub mod cached;
 pub mod figure;
 pub mod header;
 pub mod model;
@@ -16,3 +17,7 @@ pub mod tester;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../core/MIGRATING.md")]
+struct Migrating;

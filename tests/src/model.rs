@@ -5,7 +5,7 @@
 //! look at the lists can tell, so that the whole can be read beside section 3 of the contract and seen to be the same.
 //! It owns no memory: an address is a number, and what must stand in memory there is told by [`Model::headers`].
 //!
-//! The size classes of policy `General`, a third list, are in a file of their own.
+//! The size classes of policy `General`, a third list, are in a file of their own, and so are the caches that own some of its runs.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -17,14 +17,19 @@ use slabfit::{
     AllocError, Block, Config, GRANULE, InvalidFree, Kind, MAGIC, ReallocError, Reason, SegmentStats, Stats,
 };
 
+use self::caches::Cache;
 use self::classes::Classes;
 
-// So that the file is found from wherever this one is included.
+// So that the files are found from wherever this one is included.
+#[path = "model/caches.rs"]
+mod caches;
 #[path = "model/classes.rs"]
 mod classes;
 
 /// How many gaps that are large enough are tried for an aligned payload.
 const CANDIDATES: usize = 16;
+/// The most caches that a heap can have.
+const MOST_CACHES: usize = 4_095;
 /// The slab segment leaves so many granules to the block segment.
 const MIN_BLOCKS: usize = 3;
 
@@ -50,6 +55,15 @@ impl Placement {
     }
 }
 
+/// Who is asked: the heap, or one of its caches, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The heap's own functions.
+    Heap,
+    /// Those of an attached cache.
+    Cache(usize),
+}
+
 /// What a heap of one base address, size and configuration must look like.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -64,12 +78,16 @@ pub struct Model {
     blocks: Part,
     /// What the runs hold; nothing but under policy `General`.
     classes: Classes,
+    /// Those that can be attached, by number.
+    caches: Vec<Cache>,
     /// Where the next search begins under next fit: the start of a block, or the segment's end.
     rover: usize,
     /// Live blocks whose header somebody overwrote: the test tells.
     pub overwritten: BTreeSet<usize>,
     spilled: u64,
     refused_outside: u64,
+    /// Whether an object that was to shrink and could not move ever kept a slot that is larger than its class's.
+    kept_slot: bool,
 }
 
 /// One segment.
@@ -111,6 +129,7 @@ impl Model {
         let slots = (0..slab_bytes / slot_bytes).map(|index| base + index * slot_bytes);
         let slots = slots.map(|at| slot(Slab, Free, at..at + slot_bytes));
         let classes = if placement == Placement::General { Classes::of(end - start) } else { Classes::default() };
+        let caches = vec![Cache::of(&classes); if classes.exist() { config.caches.min(MOST_CACHES) } else { 0 }];
         Self {
             slab_size: config.slab_size,
             placement,
@@ -118,10 +137,12 @@ impl Model {
             slab: Part::new(base..start, slots.collect()),
             blocks: Part::new(start..end, vec![block(Free, start..end)]),
             classes,
+            caches,
             rover: start,
             overwritten: BTreeSet::new(),
             spilled: 0,
             refused_outside: 0,
+            kept_slot: false,
         }
     }
 
@@ -146,8 +167,27 @@ impl Model {
     /// # Errors
     /// What is wrong with the address, if no object begins there or its header was overwritten.
     pub fn free(&mut self, address: usize) -> Result<(), InvalidFree> {
+        self.free_by(By::Heap, address)
+    }
+
+    /// [`Model::free`] as the one who is asked does it.
+    ///
+    /// # Errors
+    /// As [`Model::free`].
+    pub fn free_by(&mut self, by: By, address: usize) -> Result<(), InvalidFree> {
         let object = self.find_or_refuse(address)?;
-        self.release(object);
+        self.release(by, object);
+        Ok(())
+    }
+
+    /// Takes back the object that begins at `address`, if it could have been handed out for such a request.
+    ///
+    /// # Errors
+    /// As [`Model::free`], and `SizeMismatch`.
+    pub fn free_sized(&mut self, address: usize, size: usize, align: usize) -> Result<(), InvalidFree> {
+        self.require(address, size, align)?;
+        let object = self.find_or_refuse(address)?;
+        self.release(By::Heap, object);
         Ok(())
     }
 
@@ -156,14 +196,53 @@ impl Model {
     /// # Errors
     /// What is wrong with the address, or why there is no memory. The object is as it was.
     pub fn realloc(&mut self, at: usize, size: usize, align: usize) -> Result<usize, ReallocError> {
+        self.realloc_by(By::Heap, at, size, align)
+    }
+
+    /// [`Model::realloc`] as the one who is asked does it: a cache asks the heap to, unless the object lies in a cache's run.
+    ///
+    /// # Errors
+    /// As [`Model::realloc`].
+    pub fn realloc_by(&mut self, by: By, at: usize, size: usize, align: usize) -> Result<usize, ReallocError> {
         let object = self.find_or_refuse(at)?;
+        let by = if self.classes.owner_of(at).is_some() { by } else { By::Heap };
+        self.move_or_resize(by, object, at, size, align)
+    }
+
+    /// Resizes the object `at` an address, if it could have been handed out for a request of `old_size` bytes.
+    ///
+    /// # Errors
+    /// As [`Model::realloc`], and `SizeMismatch`.
+    pub fn realloc_sized(
+        &mut self,
+        at: usize,
+        old_size: usize,
+        size: usize,
+        align: usize,
+    ) -> Result<usize, ReallocError> {
+        self.require(at, old_size, 1)?;
+        let object = self.find_or_refuse(at)?;
+        self.move_or_resize(By::Heap, object, at, size, align)
+    }
+
+    fn move_or_resize(
+        &mut self,
+        by: By,
+        object: Block,
+        at: usize,
+        size: usize,
+        align: usize,
+    ) -> Result<usize, ReallocError> {
         let stays = at % align == 0;
         let moved = match (object.segment, object.kind) {
             (Blocks, Kind::Slot) if stays && self.class_of(size, align) == self.class_of(object.size, 1) => {
                 return Ok(at);
             }
-            (Blocks, Kind::Slot) => match self.alloc(size, align) {
-                Err(_) if stays && size <= object.size => return Ok(at),
+            (Blocks, Kind::Slot) => match self.alloc_by(by, size, align) {
+                Err(_) if stays && size <= object.size => {
+                    self.kept_slot = true;
+                    return Ok(at);
+                }
                 moved => moved?,
             },
             (Blocks, Kind::Block) => match self.alloc_in_class(size, align) {
@@ -174,7 +253,7 @@ impl Model {
             (Slab, _) if stays && size <= object.size => return Ok(at),
             (Slab, _) => self.alloc(size, align)?,
         };
-        self.release(object);
+        self.release(by, object);
         Ok(moved)
     }
 
@@ -219,6 +298,7 @@ impl Model {
             slab: self.slab.stats(),
             blocks: self.blocks.stats(),
             classes: self.classes.stats(),
+            caches: self.cache_stats(),
             spilled: self.spilled,
             refused_outside: self.refused_outside,
         }
@@ -360,6 +440,11 @@ impl Model {
             Ok(_) => Reason::HeaderOverwritten,
             Err(reason) => reason,
         };
+        self.refuse(address, reason)
+    }
+
+    /// Counts a refused free or realloc.
+    fn refuse<T>(&mut self, address: usize, reason: Reason) -> Result<T, InvalidFree> {
         if reason == Reason::OutsideHeap {
             self.refused_outside += 1;
         } else if self.slab.bytes.contains(&address) {
@@ -371,14 +456,41 @@ impl Model {
         Err(InvalidFree { address, reason })
     }
 
-    fn release(&mut self, object: Block) {
+    /// Refuses a live object that no such request is served with.
+    fn require(&mut self, address: usize, size: usize, align: usize) -> Result<(), InvalidFree> {
+        match self.find(address) {
+            Ok(object) if address % align != 0 || !self.fits(object, size) => {
+                self.refuse(address, Reason::SizeMismatch)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a request of `size` bytes could have been served with this object: with a block of its size, or one that a granule
+    /// stayed with; with a slot of its class. A slot of the slab may have kept an object that became smaller, and so may a slot of a
+    /// class, once one has.
+    fn fits(&self, object: Block, size: usize) -> bool {
+        match (object.segment, object.kind) {
+            (Slab, _) => size <= object.size,
+            (Blocks, Kind::Block) => [0, self.granule].contains(&object.size.wrapping_sub(self.bytes_needed(size))),
+            (Blocks, Kind::Slot) => {
+                let (claimed, own) = (self.class_of(size, 1), self.class_of(object.size, 1));
+                claimed == own || self.kept_slot && size <= object.size
+            }
+        }
+    }
+
+    fn release(&mut self, by: By, object: Block) {
         match (object.segment, object.kind) {
             (Slab, _) => {
                 let index = self.slab.index_of(object);
                 self.slab.replace(index..index + 1, &[slot(Slab, Free, range(object))]);
                 self.slab.counted.frees += 1;
             }
-            (Blocks, Kind::Slot) => self.release_into_magazine(object),
+            (Blocks, Kind::Slot) => match self.classes.owner_of(object.address) {
+                Some(owner) => self.release_to_owner(by, owner, object),
+                None => self.release_into_magazine(object),
+            },
             (Blocks, Kind::Block) => self.release_block(object),
         }
     }

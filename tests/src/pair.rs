@@ -4,16 +4,18 @@
 use std::alloc::Layout;
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt::{self, Debug};
-use std::ptr::{NonNull, without_provenance_mut};
+use std::ptr::without_provenance_mut;
 
 use slabfit::{
-    AllocError, Block, GRANULE, InitError, InvalidFree, Kind, MAGIC, RawLock, ReallocError, Segment, SpinLock, State,
+    AllocError, Block, CacheError, GRANULE, InitError, InvalidFree, Kind, MAGIC, RawLock, ReallocError, Reason,
+    Segment, SpinLock, State,
 };
 
 use crate::any_heap::AnyHeap;
 use crate::arena::{Arena, Setup};
+use crate::cached::CachedHeap;
 use crate::header;
-use crate::model::{Header, Model};
+use crate::model::{By, Header, Model};
 use crate::picture;
 
 /// Operations that a disagreement tells of.
@@ -28,9 +30,9 @@ pub struct Disagreement(String);
 pub type Agreed<T> = Result<T, Disagreement>;
 
 /// A heap, its memory, and its model.
-pub struct Pair<L: RawLock = SpinLock> {
+pub struct Pair<L: RawLock + 'static = SpinLock> {
     setup: Setup,
-    heap: AnyHeap<L>,
+    heap: CachedHeap<L>,
     model: Model,
     objects: Vec<Object>,
     stale: VecDeque<usize>,
@@ -50,6 +52,8 @@ pub struct Object {
     pub address: usize,
     /// Bytes that may be written.
     pub usable: usize,
+    /// Bytes that were asked for, and their alignment.
+    pub asked: (usize, usize),
     tag: u8,
 }
 
@@ -63,7 +67,7 @@ impl Pair {
     }
 }
 
-impl<L: RawLock> Pair<L> {
+impl<L: RawLock + 'static> Pair<L> {
     /// A fresh heap under the lock `L`, and its model.
     ///
     /// # Errors
@@ -77,7 +81,7 @@ impl<L: RawLock> Pair<L> {
         let model = Model::new(base, heap.size(), setup.config, setup.placement);
         Ok(Self {
             setup,
-            heap,
+            heap: CachedHeap::new(heap),
             model,
             objects: Vec::new(),
             stale: VecDeque::new(),
@@ -90,7 +94,7 @@ impl<L: RawLock> Pair<L> {
     }
 
     /// The heap.
-    pub fn heap(&self) -> &AnyHeap<L> {
+    pub fn heap(&self) -> &CachedHeap<L> {
         &self.heap
     }
 
@@ -119,13 +123,18 @@ impl<L: RawLock> Pair<L> {
     /// # Errors
     /// A disagreement. The inner result is what both say.
     pub fn alloc(&mut self, size: usize, align: usize) -> Agreed<Result<usize, AllocError>> {
-        self.remember(format_args!("alloc {size} aligned to {align}"));
-        let pointer = match Layout::from_size_align(size, align) {
-            Ok(layout) if align != GRANULE => self.heap.alloc_layout(layout),
-            _ => self.heap.alloc(size),
-        };
-        let address = self.served(pointer, size, align)?;
-        address.map_or(Ok(()), |address| self.add_object(address))?;
+        self.alloc_by(By::Heap, size, align)
+    }
+
+    /// [`Pair::alloc`] of the heap or of a cache.
+    ///
+    /// # Errors
+    /// A disagreement. The inner result is what both say.
+    pub fn alloc_by(&mut self, by: By, size: usize, align: usize) -> Agreed<Result<usize, AllocError>> {
+        self.remember(format_args!("{by:?}: alloc {size} aligned to {align}"));
+        let address = self.heap.alloc_by(by, size, align);
+        self.served(by, address, size, align)?;
+        address.map_or(Ok(()), |address| self.add_object(address, size, align))?;
         Ok(address)
     }
 
@@ -135,17 +144,23 @@ impl<L: RawLock> Pair<L> {
     /// # Errors
     /// A disagreement. The inner result is what both say.
     pub fn alloc_zeroed(&mut self, size: usize) -> Agreed<Result<usize, AllocError>> {
-        self.remember(format_args!("alloc {size} zeroed"));
-        let pointer = match Layout::from_size_align(size, GRANULE) {
-            Ok(layout) if !self.dirty && self.next_tag % 2 == 0 => self.heap.alloc_layout_zeroed(layout),
-            _ => self.heap.alloc_zeroed(size),
-        };
-        let address = self.served(pointer, size, GRANULE)?;
+        self.alloc_zeroed_by(By::Heap, size)
+    }
+
+    /// [`Pair::alloc_zeroed`] of the heap or of a cache.
+    ///
+    /// # Errors
+    /// A disagreement. The inner result is what both say.
+    pub fn alloc_zeroed_by(&mut self, by: By, size: usize) -> Agreed<Result<usize, AllocError>> {
+        self.remember(format_args!("{by:?}: alloc {size} zeroed"));
+        let layout = Layout::from_size_align(size, GRANULE).ok().filter(|_| !self.dirty && self.next_tag % 2 == 0);
+        let address = self.heap.alloc_zeroed_by(by, size, layout);
+        self.served(by, address, size, GRANULE)?;
         if let Ok(address) = address {
             if self.arena.view(address, size).iter().any(|&byte| byte != 0) {
                 return Err(self.disagreement("zeroed memory is not zero"));
             }
-            self.add_object(address)?;
+            self.add_object(address, size, GRANULE)?;
         }
         Ok(address)
     }
@@ -155,19 +170,64 @@ impl<L: RawLock> Pair<L> {
     /// # Errors
     /// A disagreement. The inner result is what both say.
     pub fn realloc(&mut self, address: usize, size: usize, align: usize) -> Agreed<Result<usize, ReallocError>> {
-        self.remember(format_args!("realloc {address:#x} to {size} aligned to {align}"));
+        self.realloc_by(By::Heap, address, size, align)
+    }
+
+    /// [`Pair::realloc`] of the heap or of a cache.
+    ///
+    /// # Errors
+    /// A disagreement. The inner result is what both say.
+    pub fn realloc_by(
+        &mut self,
+        by: By,
+        address: usize,
+        size: usize,
+        align: usize,
+    ) -> Agreed<Result<usize, ReallocError>> {
+        self.remember(format_args!("{by:?}: realloc {address:#x} to {size} aligned to {align}"));
         let old = self.take_object(address)?;
-        let pointer = without_provenance_mut(address);
         let align = if Layout::from_size_align(size, align).is_ok() { align } else { GRANULE };
-        let moved = match Layout::from_size_align(old.map_or(0, |old| old.usable), align) {
-            // SAFETY: the pair holds no reference into the object.
-            Ok(layout) if align != GRANULE => unsafe { self.heap.realloc_layout(pointer, layout, size) },
-            // SAFETY: as above.
-            _ => unsafe { self.heap.realloc(pointer, size) },
-        };
-        let moved = moved.map(|pointer| pointer.addr().get());
-        let expected = self.model.realloc(address, size, align);
+        let moved = self.heap.realloc_by(by, address, (old.map_or(0, |old| old.usable), align), size);
+        let expected = self.model.realloc_by(by, address, size, align);
         self.same("realloc", moved, expected)?;
+        self.resized(address, size, align, old, moved)
+    }
+
+    /// Resizes an object, or whatever else is at the address, as one that was asked for with `old_size` bytes.
+    ///
+    /// # Errors
+    /// A disagreement. The inner result is what both say.
+    pub fn realloc_sized(
+        &mut self,
+        address: usize,
+        old_size: usize,
+        size: usize,
+    ) -> Agreed<Result<usize, ReallocError>> {
+        let Ok(layout) = Layout::from_size_align(old_size, GRANULE) else {
+            return self.realloc(address, size, GRANULE);
+        };
+        self.remember(format_args!("realloc {address:#x} of {old_size} to {size}"));
+        let old = self.take_object(address)?;
+        // SAFETY: the pair holds no reference into the object.
+        let moved = unsafe { self.heap.realloc_layout(without_provenance_mut(address), layout, size) };
+        let moved = moved.map(|pointer| pointer.addr().get());
+        let expected = self.model.realloc_sized(address, old_size, size, GRANULE);
+        self.same("realloc of a size", moved, expected)?;
+        if old.is_some_and(|old| old.asked.0 == old_size) && is_mismatch(moved) {
+            return Err(self.disagreement("both refuse the very size that was asked for"));
+        }
+        self.resized(address, size, GRANULE, old, moved)
+    }
+
+    /// Reads an object back that was `old` and is where `moved` says.
+    fn resized(
+        &mut self,
+        address: usize,
+        size: usize,
+        align: usize,
+        old: Option<Object>,
+        moved: Result<usize, ReallocError>,
+    ) -> Agreed<Result<usize, ReallocError>> {
         let Ok(new) = moved else {
             self.objects.extend(old);
             return Ok(moved);
@@ -180,7 +240,7 @@ impl<L: RawLock> Pair<L> {
         if new != address {
             self.stale.push_front(address);
         }
-        self.add_object(new)?;
+        self.add_object(new, size, align)?;
         Ok(moved)
     }
 
@@ -189,12 +249,48 @@ impl<L: RawLock> Pair<L> {
     /// # Errors
     /// A disagreement. The inner result is what both say.
     pub fn free(&mut self, address: usize) -> Agreed<Result<(), InvalidFree>> {
-        self.remember(format_args!("free {address:#x}"));
+        self.free_by(By::Heap, address)
+    }
+
+    /// [`Pair::free`] of the heap or of a cache.
+    ///
+    /// # Errors
+    /// A disagreement. The inner result is what both say.
+    pub fn free_by(&mut self, by: By, address: usize) -> Agreed<Result<(), InvalidFree>> {
+        self.remember(format_args!("{by:?}: free {address:#x}"));
+        let old = self.take_object(address)?;
+        let freed = self.heap.free_by(by, address);
+        let expected = self.model.free_by(by, address);
+        self.same("free", freed, expected)?;
+        self.freed(address, old, freed)
+    }
+
+    /// Frees an object, or whatever else is at the address, as one that was asked for with such a layout.
+    ///
+    /// # Errors
+    /// A disagreement. The inner result is what both say.
+    pub fn free_sized(&mut self, address: usize, size: usize, align: usize) -> Agreed<Result<(), InvalidFree>> {
+        let Ok(layout) = Layout::from_size_align(size, align) else { return self.free(address) };
+        self.remember(format_args!("free {address:#x} of {size} aligned to {align}"));
         let old = self.take_object(address)?;
         // SAFETY: the pair holds no reference into the object.
-        let freed = unsafe { self.heap.free(without_provenance_mut(address)) };
-        let expected = self.model.free(address);
-        self.same("free", freed, expected)?;
+        let freed = unsafe { self.heap.free_sized(without_provenance_mut(address), layout) };
+        let expected = self.model.free_sized(address, size, align);
+        self.same("free of a layout", freed, expected)?;
+        let is_mismatch = freed.is_err_and(|wrong| wrong.reason == Reason::SizeMismatch);
+        if is_mismatch && old.is_some_and(|old| old.asked == (size, align)) {
+            return Err(self.disagreement("both refuse the very layout that was asked for"));
+        }
+        self.freed(address, old, freed)
+    }
+
+    /// Notes what a free did.
+    fn freed(
+        &mut self,
+        address: usize,
+        old: Option<Object>,
+        freed: Result<(), InvalidFree>,
+    ) -> Agreed<Result<(), InvalidFree>> {
         let owned = self.heap.owns(without_provenance_mut(address));
         self.same("owns", owned, self.model.owns(address))?;
         if freed.is_err() {
@@ -272,10 +368,55 @@ impl<L: RawLock> Pair<L> {
     /// # Errors
     /// A disagreement.
     pub fn empty_magazines(&mut self) -> Agreed<()> {
-        self.remember(format_args!("empty the magazines"));
-        self.same("empty_magazines", self.heap.empty_magazines(), Ok(()))?;
-        self.model.empty_magazines();
+        self.empty_by(By::Heap)
+    }
+
+    /// Gives all magazines back, or all that a cache has at hand.
+    ///
+    /// # Errors
+    /// A disagreement.
+    pub fn empty_by(&mut self, by: By) -> Agreed<()> {
+        self.remember(format_args!("{by:?}: empty"));
+        self.same("empty", self.heap.empty_by(by), Ok(()))?;
+        self.model.empty_by(by);
         Ok(())
+    }
+
+    /// Attaches a cache.
+    ///
+    /// # Errors
+    /// A disagreement. The inner result is what both say: the cache's number.
+    pub fn attach(&mut self) -> Agreed<Result<usize, CacheError>> {
+        self.remember(format_args!("attach a cache"));
+        let number = self.heap.attach();
+        let expected = self.model.attach();
+        self.same("attach", number, expected)?;
+        Ok(number)
+    }
+
+    /// Drops an attached cache.
+    pub fn detach(&mut self, number: usize) {
+        self.remember(format_args!("drop cache {number}"));
+        self.heap.detach(number);
+        self.model.detach(number);
+    }
+
+    /// Has the heap take back what lies in all caches but one, or in all, without asking their owners.
+    ///
+    /// # Errors
+    /// A disagreement.
+    pub fn recover(&mut self, kept: Option<usize>) -> Agreed<()> {
+        self.remember(format_args!("recover all caches but {kept:?}"));
+        let recovered = self.heap.recover(kept);
+        self.same("recover", recovered, Ok(()))?;
+        self.model.recover(kept);
+        Ok(())
+    }
+
+    /// One of the attached caches, whatever number is given, or the heap if there is none.
+    pub fn any_cache(&self, number: usize) -> By {
+        let attached = self.model.attached();
+        attached.get(number % attached.len().max(1)).map_or(By::Heap, |&cache| By::Cache(cache))
     }
 
     /// Frees every byte address in and around the heap that is no live object's start.
@@ -283,9 +424,17 @@ impl<L: RawLock> Pair<L> {
     /// # Errors
     /// A disagreement.
     pub fn free_every_wrong_address(&mut self) -> Agreed<()> {
+        self.free_every_wrong_address_by(By::Heap)
+    }
+
+    /// [`Pair::free_every_wrong_address`] of the heap or of a cache.
+    ///
+    /// # Errors
+    /// A disagreement.
+    pub fn free_every_wrong_address_by(&mut self, by: By) -> Agreed<()> {
         let base = self.heap.base().map_or(0, |base| base.addr().get());
         for address in base - 3 * GRANULE..base + self.heap.size() + 3 * GRANULE {
-            if self.model.usable_size(address).is_err() && self.free(address)?.is_ok() {
+            if self.model.usable_size(address).is_err() && self.free_by(by, address)?.is_ok() {
                 return Err(self.disagreement("a wrong free was accepted"));
             }
         }
@@ -315,7 +464,7 @@ impl<L: RawLock> Pair<L> {
         }
         let found: BTreeSet<usize> = self.heap.overwritten().collect();
         self.same("overwritten headers", &found, &wrong)?;
-        let checked = self.heap.check();
+        let checked = self.heap.check_all();
         if checked.is_ok() != wrong.is_empty() {
             return Err(self.disagreement(&format!("check: {checked:?}, wrong headers: {wrong:x?}")));
         }
@@ -334,6 +483,7 @@ impl<L: RawLock> Pair<L> {
             self.same_figures(&format!("the class of {} bytes", model.slot_size), heap, model)?;
         }
         self.same("spilled", heap.spilled, model.spilled)?;
+        self.same_figures("the caches", heap.caches, model.caches)?;
         self.same("refused outside", heap.refused_outside, model.refused_outside)
     }
 
@@ -392,26 +542,19 @@ impl<L: RawLock> Pair<L> {
         picture::heap(self.heap.blocks(), self.heap.rover())
     }
 
-    fn served(
-        &mut self,
-        pointer: Result<NonNull<u8>, AllocError>,
-        size: usize,
-        align: usize,
-    ) -> Agreed<Result<usize, AllocError>> {
-        let address = pointer.map(|pointer| pointer.addr().get());
-        let expected = self.model.alloc(size, align);
-        self.same("alloc", address, expected)?;
-        Ok(address)
+    fn served(&mut self, by: By, address: Result<usize, AllocError>, size: usize, align: usize) -> Agreed<()> {
+        let expected = self.model.alloc_by(by, size, align);
+        self.same("alloc", address, expected)
     }
 
     /// Fills what was handed out, to the last usable byte.
-    fn add_object(&mut self, address: usize) -> Agreed<()> {
+    fn add_object(&mut self, address: usize, size: usize, align: usize) -> Agreed<()> {
         let usable = self.model.usable_size(address);
         let said = self.heap.usable_size(without_provenance_mut(address));
         self.same("usable size", said.map_err(|wrong| wrong.reason), usable)?;
         let usable = usable.map_err(|reason| self.disagreement(&format!("handed out: {reason}")))?;
         self.next_tag = self.next_tag.wrapping_add(1);
-        let object = Object { address, usable, tag: self.next_tag };
+        let object = Object { address, usable, asked: (size, align), tag: self.next_tag };
         self.arena.fill(address, usable, object.tag);
         self.objects.push(object);
         Ok(())
@@ -490,6 +633,10 @@ impl fmt::Display for Disagreement {
 }
 
 impl std::error::Error for Disagreement {}
+
+fn is_mismatch(moved: Result<usize, ReallocError>) -> bool {
+    matches!(moved, Err(ReallocError::InvalidFree(wrong)) if wrong.reason == Reason::SizeMismatch)
+}
 
 fn live_objects(model: &Model) -> usize {
     model.blocks().filter(|block| block.state == State::Used).count()

@@ -7,7 +7,7 @@ use fastrand::Rng;
 use slabfit::{Config, GRANULE, RawLock, SpinLock, Stats};
 
 use crate::arena::{ALIGNED, Bookkeeping, Setup};
-use crate::model::Placement;
+use crate::model::{By, Placement};
 use crate::pair::{Agreed, Object, Pair};
 
 /// Objects that one operation allocates at most. The model's time grows with the square of it.
@@ -41,10 +41,22 @@ pub enum Op {
     Free {
         object: usize,
     },
+    /// Frees an object with the layout that it was asked for with, but for so many bytes and so many powers of two.
+    FreeSized {
+        object: usize,
+        more: isize,
+        shift: u32,
+    },
     Realloc {
         object: usize,
         size: Size,
         align: usize,
+    },
+    /// Resizes an object as one that was asked for with so many bytes more.
+    ReallocSized {
+        object: usize,
+        more: isize,
+        size: Size,
     },
     /// Allocates until nothing of that size is left, or `MOST_AT_ONCE` of them.
     FillUp {
@@ -91,6 +103,20 @@ pub enum Op {
     },
     Repair,
     EmptyMagazines,
+    AttachCache,
+    /// Drops an attached cache, named by any number as an object is; without one it does nothing.
+    DropCache {
+        cache: usize,
+    },
+    /// Takes back what lies in all caches but one, named by any number as an object is.
+    RecoverCaches {
+        kept: usize,
+    },
+    /// Asks an attached cache, where there is one, for what the operation asks the heap for.
+    By {
+        cache: usize,
+        op: Box<Op>,
+    },
 }
 
 impl Op {
@@ -98,14 +124,33 @@ impl Op {
     ///
     /// # Errors
     /// What they disagree on.
-    pub fn run<L: RawLock>(&self, pair: &mut Pair<L>) -> Agreed<()> {
+    pub fn run<L: RawLock + 'static>(&self, pair: &mut Pair<L>) -> Agreed<()> {
         match *self {
-            Self::Alloc { size, align } => pair.alloc(size.bytes(pair), align).map(|_| ()),
-            Self::AllocZeroed { size } => pair.alloc_zeroed(size.bytes(pair)).map(|_| ()),
+            Self::AttachCache => pair.attach().map(|_| ()),
+            Self::DropCache { cache } => {
+                if let By::Cache(number) = pair.any_cache(cache) {
+                    pair.detach(number);
+                }
+                Ok(())
+            }
+            Self::RecoverCaches { kept } => match pair.any_cache(kept) {
+                By::Cache(number) if kept % 4 > 0 => pair.recover(Some(number)),
+                _ => pair.recover(None),
+            },
+            Self::By { cache, ref op } => op.run_by(pair.any_cache(cache), pair),
+            _ => self.run_by(By::Heap, pair),
+        }
+    }
+
+    /// Runs an operation of the heap or of a cache.
+    fn run_by<L: RawLock + 'static>(&self, by: By, pair: &mut Pair<L>) -> Agreed<()> {
+        match *self {
+            Self::Alloc { size, align } => pair.alloc_by(by, size.bytes(pair), align).map(|_| ()),
+            Self::AllocZeroed { size } => pair.alloc_zeroed_by(by, size.bytes(pair)).map(|_| ()),
             Self::FillUp { size } => {
                 let size = size.bytes(pair);
                 for _ in 0..MOST_AT_ONCE {
-                    if pair.alloc(size, GRANULE)?.is_err() {
+                    if pair.alloc_by(by, size, GRANULE)?.is_err() {
                         break;
                     }
                 }
@@ -113,21 +158,23 @@ impl Op {
             }
             Self::FreeEvery { nth } => {
                 let objects = pair.objects().to_vec();
-                objects.iter().step_by(nth.max(1)).try_for_each(|object| pair.free(object.address).map(|_| ()))
+                objects.iter().step_by(nth.max(1)).try_for_each(|object| pair.free_by(by, object.address).map(|_| ()))
             }
-            Self::FreeAt { offset } => pair.free(base(pair).wrapping_add_signed(offset)).map(|_| ()),
-            Self::FreeAnything { address } => pair.free(address).map(|_| ()),
+            Self::FreeAt { offset } => pair.free_by(by, base(pair).wrapping_add_signed(offset)).map(|_| ()),
+            Self::FreeAnything { address } => pair.free_by(by, address).map(|_| ()),
             Self::FreeStale { nth } => match pair.stale().get(nth % pair.stale().len().max(1)) {
-                Some(&address) => pair.free(address).map(|_| ()),
+                Some(&address) => pair.free_by(by, address).map(|_| ()),
                 None => Ok(()),
             },
             Self::ReallocAt { offset, size } => {
                 let address = base(pair).wrapping_add_signed(offset);
-                pair.realloc(address, size.bytes(pair), GRANULE).map(|_| ())
+                pair.realloc_by(by, address, size.bytes(pair), GRANULE).map(|_| ())
             }
             Self::Overwrite { header, at, byte } => {
                 let headers = pair.model().headers();
-                pair.overwrite(headers[header % headers.len()], at % GRANULE, byte);
+                if !headers.is_empty() {
+                    pair.overwrite(headers[header % headers.len()], at % GRANULE, byte);
+                }
                 Ok(())
             }
             Self::Scribble { seed } => {
@@ -135,29 +182,54 @@ impl Op {
                 Ok(())
             }
             Self::Repair => pair.repair(),
-            Self::EmptyMagazines => pair.empty_magazines(),
+            Self::EmptyMagazines => pair.empty_by(by),
+            Self::AttachCache | Self::DropCache { .. } | Self::RecoverCaches { .. } | Self::By { .. } => self.run(pair),
             Self::Free { object }
+            | Self::FreeSized { object, .. }
             | Self::FreeNear { object, .. }
+            | Self::ReallocSized { object, .. }
             | Self::Realloc { object, .. }
             | Self::Forge { object, .. } => match pair.objects().get(object % pair.objects().len().max(1)) {
-                Some(&object) => self.run_on(object, pair),
+                Some(&object) => self.run_on(object, by, pair),
                 None => Ok(()),
             },
         }
     }
 
     /// Runs an operation that needs an object.
-    fn run_on<L: RawLock>(&self, object: Object, pair: &mut Pair<L>) -> Agreed<()> {
+    fn run_on<L: RawLock + 'static>(&self, object: Object, by: By, pair: &mut Pair<L>) -> Agreed<()> {
         match *self {
-            Self::FreeNear { offset, .. } => pair.free(object.address.wrapping_add_signed(offset)).map(|_| ()),
-            Self::Realloc { size, align, .. } => pair.realloc(object.address, size.bytes(pair), align).map(|_| ()),
+            Self::FreeNear { offset, .. } => pair.free_by(by, object.address.wrapping_add_signed(offset)).map(|_| ()),
+            Self::FreeSized { more, shift, .. } => {
+                let (size, align) = object.asked;
+                pair.free_sized(object.address, size.wrapping_add_signed(more), align << shift).map(|_| ())
+            }
+            Self::ReallocSized { more, size, .. } => {
+                let old_size = object.asked.0.wrapping_add_signed(more);
+                pair.realloc_sized(object.address, old_size, size.bytes(pair)).map(|_| ())
+            }
+            Self::Realloc { size, align, .. } => {
+                pair.realloc_by(by, object.address, size.bytes(pair), align).map(|_| ())
+            }
             Self::Forge { granules, .. } => pair.forge(object, granules % (object.usable / GRANULE)),
-            _ => pair.free(object.address).map(|_| ()),
+            _ => pair.free_by(by, object.address).map(|_| ()),
         }
     }
 
     /// One operation of a program that allocates in so many of a hundred cases, and mostly frees in the others.
     pub fn random(rng: &mut Rng, heap_size: usize, growing: u32) -> Self {
+        let cache = rng.usize(..64);
+        match rng.u32(..400) {
+            0..6 => Self::AttachCache,
+            6..10 => Self::DropCache { cache },
+            10 => Self::RecoverCaches { kept: cache },
+            11..140 => Self::random_by_heap(rng, heap_size, growing),
+            _ => Self::By { cache, op: Box::new(Self::random_by_heap(rng, heap_size, growing)) },
+        }
+    }
+
+    /// One that asks the heap.
+    fn random_by_heap(rng: &mut Rng, heap_size: usize, growing: u32) -> Self {
         let object = rng.usize(..);
         let near = isize::try_from(heap_size).unwrap_or(isize::MAX) + 64;
         match rng.u32(..1000) {
@@ -172,10 +244,12 @@ impl Op {
             93 => Self::random_upheaval(rng),
             94..97 => Self::Repair,
             97 => Self::EmptyMagazines,
-            98..200 => Self::Realloc { object, size: Size::random(rng), align: align(rng) },
+            98..125 => Self::ReallocSized { object, more: more(rng), size: Size::random(rng) },
+            125..200 => Self::Realloc { object, size: Size::random(rng), align: align(rng) },
             200..220 => Self::AllocZeroed { size: Size::random(rng) },
             _ if rng.u32(..100) < growing => Self::Alloc { size: Size::random(rng), align: align(rng) },
-            _ => Self::Free { object },
+            _ if rng.bool() => Self::Free { object },
+            _ => Self::FreeSized { object, more: more(rng), shift: if rng.u32(..8) == 0 { rng.u32(1..6) } else { 0 } },
         }
     }
 
@@ -191,7 +265,7 @@ impl Op {
 }
 
 impl Size {
-    fn bytes<L: RawLock>(self, pair: &Pair<L>) -> usize {
+    fn bytes<L: RawLock + 'static>(self, pair: &Pair<L>) -> usize {
         match self {
             Self::Bytes(bytes) => bytes,
             Self::Slab => pair.setup().config.slab_size,
@@ -244,8 +318,8 @@ pub fn any_placement(config: Config, rng: &mut Rng) -> (Placement, Config) {
     match rng.u32(..6) {
         0..2 => (Placement::NextFit, config),
         2..4 => (Placement::FirstFit, config),
-        4 => (Placement::General, config),
-        _ => (Placement::General, Config::without_slab()),
+        4 => (Placement::General, config.caches(rng.usize(..4))),
+        _ => (Placement::General, Config::without_slab().caches(rng.usize(..6))),
     }
 }
 
@@ -274,7 +348,7 @@ pub fn drive(seed: u64, ops: usize, sizes: RangeInclusive<usize>) -> Agreed<Stat
 ///
 /// # Errors
 /// What heap and model disagree on.
-pub fn drive_with_lock<L: RawLock>(seed: u64, ops: usize, sizes: RangeInclusive<usize>) -> Agreed<Stats> {
+pub fn drive_with_lock<L: RawLock + 'static>(seed: u64, ops: usize, sizes: RangeInclusive<usize>) -> Agreed<Stats> {
     let mut rng = Rng::with_seed(seed);
     let setup = Setup::random(&mut rng, sizes);
     let mut pair = Pair::<L>::with_lock(setup).expect("every region of MIN_REGION bytes makes a heap");
@@ -291,22 +365,40 @@ pub fn drive_with_lock<L: RawLock>(seed: u64, ops: usize, sizes: RangeInclusive<
     Ok(pair.model().stats())
 }
 
-/// Frees every object in random order, which must leave one free block and what the magazines hold.
+/// Frees every object in random order and by anybody, and drops the caches in the middle of it, which must leave one free block and
+/// what the magazines hold.
 ///
 /// # Errors
 /// What heap and model disagree on.
-pub fn finish<L: RawLock>(pair: &mut Pair<L>, rng: &mut Rng) -> Agreed<()> {
+pub fn finish<L: RawLock + 'static>(pair: &mut Pair<L>, rng: &mut Rng) -> Agreed<()> {
     pair.compare()?;
     pair.repair()?;
     let mut objects = pair.objects().to_vec();
     rng.shuffle(&mut objects);
-    objects.iter().try_for_each(|object| pair.free(object.address).map(|_| ()))?;
+    let (first, second) = objects.split_at(objects.len() / 2);
+    for object in first {
+        let by = if rng.bool() { By::Heap } else { pair.any_cache(rng.usize(..64)) };
+        pair.free_by(by, object.address).map(|_| ())?;
+    }
+    pair.compare()?;
+    pair.model().attached().into_iter().for_each(|cache| pair.detach(cache));
+    pair.compare()?;
+    second.iter().try_for_each(|object| pair.free(object.address).map(|_| ()))?;
     pair.compare()?;
     pair.expect_empty()
 }
 
-fn base<L: RawLock>(pair: &Pair<L>) -> usize {
+fn base<L: RawLock + 'static>(pair: &Pair<L>) -> usize {
     pair.heap().base().map_or(0, |base| base.addr().get())
+}
+
+/// 0 three times in four, else how far a size is from the one that was asked for.
+fn more(rng: &mut Rng) -> isize {
+    match rng.u32(..8) {
+        0..6 => 0,
+        6 => rng.isize(-40..=40),
+        _ => rng.isize(-600..=600),
+    }
 }
 
 /// 16 four times in five, else any power of two up to 8 KiB.

@@ -6,7 +6,7 @@
 use slabfit::{AllocError, Block, Config, GRANULE, Segment, State};
 
 use crate::arena::{ALIGNED, Bookkeeping, Setup};
-use crate::model::Placement;
+use crate::model::{By, Placement};
 use crate::pair::Pair;
 use crate::picture;
 
@@ -67,6 +67,11 @@ impl Scene {
         Self::made(Self::setup(size, Config::without_slab(), Placement::General))
     }
 
+    /// The same, with so many caches, none of which is attached.
+    pub fn with_caches(size: usize, caches: usize) -> Self {
+        Self::made(Self::setup(size, Config::without_slab().caches(caches), Placement::General))
+    }
+
     fn setup(size: usize, config: Config, placement: Placement) -> Setup {
         Setup { size, offset: 0, config, placement, bookkeeping: Bookkeeping::Separate(0) }
     }
@@ -100,7 +105,19 @@ impl Scene {
     /// The same, aligned.
     #[track_caller]
     pub fn alloc_aligned(&mut self, size: usize, align: usize) -> usize {
-        let served = self.pair.alloc(size, align).unwrap();
+        self.alloc_aligned_by(By::Heap, size, align)
+    }
+
+    /// [`Scene::alloc`] of the heap or of a cache.
+    #[track_caller]
+    pub fn alloc_by(&mut self, by: By, size: usize) -> usize {
+        self.alloc_aligned_by(by, size, GRANULE)
+    }
+
+    /// [`Scene::alloc_aligned`] of the heap or of a cache.
+    #[track_caller]
+    pub fn alloc_aligned_by(&mut self, by: By, size: usize, align: usize) -> usize {
+        let served = self.pair.alloc_by(by, size, align).unwrap();
         self.compare();
         let address = served.unwrap_or_else(|error| panic!("{size} bytes: {error}\n{}", self.pair.picture()));
         assert_eq!(address % align.max(GRANULE), 0);
@@ -110,13 +127,25 @@ impl Scene {
     /// Serves so many requests, one after the other.
     #[track_caller]
     pub fn alloc_many<const COUNT: usize>(&mut self, size: usize) -> [usize; COUNT] {
-        [(); COUNT].map(|()| self.alloc(size))
+        self.alloc_many_by(By::Heap, size)
+    }
+
+    /// [`Scene::alloc_many`] of the heap or of a cache.
+    #[track_caller]
+    pub fn alloc_many_by<const COUNT: usize>(&mut self, by: By, size: usize) -> [usize; COUNT] {
+        [(); COUNT].map(|()| self.alloc_by(by, size))
     }
 
     /// Asks for what the heap cannot serve.
     #[track_caller]
     pub fn alloc_fails(&mut self, size: usize) -> AllocError {
-        let served = self.pair.alloc(size, GRANULE).unwrap();
+        self.alloc_fails_by(By::Heap, size)
+    }
+
+    /// [`Scene::alloc_fails`] of the heap or of a cache.
+    #[track_caller]
+    pub fn alloc_fails_by(&mut self, by: By, size: usize) -> AllocError {
+        let served = self.pair.alloc_by(by, size, GRANULE).unwrap();
         self.compare();
         served.expect_err("served what it could not")
     }
@@ -132,16 +161,55 @@ impl Scene {
     /// Frees the objects at these addresses, one after the other.
     #[track_caller]
     pub fn free_all(&mut self, addresses: &[usize]) {
+        self.free_all_by(By::Heap, addresses);
+    }
+
+    /// [`Scene::free_all`] of the heap or of a cache.
+    #[track_caller]
+    pub fn free_all_by(&mut self, by: By, addresses: &[usize]) {
         for &address in addresses {
-            self.pair.free(address).unwrap().unwrap();
+            self.pair.free_by(by, address).unwrap().unwrap();
             self.compare();
         }
+    }
+
+    /// Resizes the object at an address, and answers with its address then.
+    #[track_caller]
+    pub fn realloc_by(&mut self, by: By, address: usize, size: usize) -> usize {
+        let moved = self.pair.realloc_by(by, address, size, GRANULE).unwrap();
+        self.compare();
+        moved.unwrap_or_else(|error| panic!("{size} bytes: {error}\n{}", self.pair.picture()))
     }
 
     /// Gives all magazines back.
     #[track_caller]
     pub fn empty_magazines(&mut self) {
-        self.pair.empty_magazines().unwrap();
+        self.empty_by(By::Heap);
+    }
+
+    /// Gives all magazines back, or all that a cache has at hand.
+    #[track_caller]
+    pub fn empty_by(&mut self, by: By) {
+        self.pair.empty_by(by).unwrap();
+        self.compare();
+    }
+
+    /// Attaches a cache.
+    #[track_caller]
+    pub fn attach(&mut self) -> By {
+        let cache = self.pair.attach().unwrap();
+        self.compare();
+        By::Cache(cache.expect("a cache is free"))
+    }
+
+    /// Drops an attached cache.
+    ///
+    /// # Panics
+    /// If it is the heap.
+    #[track_caller]
+    pub fn detach(&mut self, by: By) {
+        let By::Cache(cache) = by else { panic!("the heap is no cache") };
+        self.pair.detach(cache);
         self.compare();
     }
 

@@ -6,6 +6,8 @@
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
 
+use crate::claim::OfSize;
+use crate::error::{InvalidFree, ReallocError};
 use crate::heap::Heap;
 use crate::lock::RawLock;
 use crate::policy::Policy;
@@ -24,7 +26,7 @@ fn allocate<L: RawLock, P: Policy>(heap: &Heap<'_, L, P>, layout: Layout, zeroed
     Some(NonNull::slice_from_raw_parts(object, layout.size()))
 }
 
-/// Frees an object of layout `layout`. The heap counts a refusal; the trait has no way to report it.
+/// Frees an object of layout `layout`. The heap counts a refusal and tells its hooks; the trait has no way to report it.
 ///
 /// # Safety
 /// Nobody uses the object afterwards.
@@ -32,7 +34,17 @@ fn allocate<L: RawLock, P: Policy>(heap: &Heap<'_, L, P>, layout: Layout, zeroed
 unsafe fn deallocate<L: RawLock, P: Policy>(heap: &Heap<'_, L, P>, object: NonNull<u8>, layout: Layout) {
     if layout.size() > 0 {
         // SAFETY: as the caller promises.
-        let _ = unsafe { heap.free(object.as_ptr()) };
+        if let Err(wrong) = unsafe { heap.free_sized(object.as_ptr(), layout) } {
+            report(heap, wrong);
+        }
+    }
+}
+
+/// Tells the heap's hooks of a refusal.
+#[cold]
+fn report<L: RawLock, P: Policy>(heap: &Heap<'_, L, P>, wrong: InvalidFree) {
+    if let Some(hooks) = heap.hooks() {
+        hooks.report(wrong);
     }
 }
 
@@ -57,7 +69,11 @@ unsafe fn resize<L: RawLock, P: Policy>(
         return allocate(heap, new, zeroed);
     }
     // SAFETY: as the caller promises.
-    let object = unsafe { heap.resize(object.as_ptr(), new.size(), new.align()) }.ok()?;
+    let resized = unsafe { heap.resize(object.as_ptr(), new.size(), new.align(), OfSize::at(object.as_ptr(), old)) };
+    if let Err(ReallocError::InvalidFree(wrong)) = resized {
+        report(heap, wrong);
+    }
+    let object = resized.ok()?;
     if zeroed && old.size() < new.size() {
         // SAFETY: in bounds: the object has the new size, which is more than the old one.
         let tail = unsafe { object.add(old.size()) };

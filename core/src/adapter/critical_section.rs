@@ -5,8 +5,8 @@ use core::sync::atomic::{AtomicBool, Ordering, compiler_fence};
 
 use ::critical_section::RestoreState;
 
-use crate::adapter::without_unwinding;
 use crate::error::Reentered;
+use crate::hooks::without_unwinding;
 use crate::lock::RawLock;
 
 /// The critical section that the program provides for crate critical-section. On a single core it masks interrupts, so that a

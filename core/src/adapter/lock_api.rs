@@ -4,8 +4,8 @@
 //! second `lock` leaves some with the caller, as ours does.
 #![allow(unsafe_code)]
 
-use crate::adapter::without_unwinding;
 use crate::error::Reentered;
+use crate::hooks::without_unwinding;
 use crate::lock::RawLock;
 
 macro_rules! lock_api {

@@ -5,6 +5,7 @@
 
 #[cfg(any(feature = "allocator-api2-02", feature = "allocator-api2-03", feature = "allocator-api2-04"))]
 mod allocator;
+mod banks;
 #[cfg(feature = "critical-section")]
 mod critical_section;
 mod global_alloc;
@@ -12,6 +13,7 @@ mod global_alloc;
 mod lock_api;
 mod static_heap;
 
+pub use self::banks::{Bank, Banks};
 #[cfg(feature = "critical-section")]
 pub use self::critical_section::CriticalSectionLock;
 #[cfg(feature = "lock-api-04")]
@@ -19,11 +21,3 @@ pub use self::lock_api::LockApi04;
 #[cfg(feature = "lock-api-05")]
 pub use self::lock_api::LockApi05;
 pub use self::static_heap::{StaticArray, StaticHeap};
-
-/// Runs `work`, the code of another crate. A panic in it aborts: it cannot unwind through `extern "C"`, and a global allocator's
-/// lock must not unwind.
-#[cfg(any(feature = "critical-section", feature = "lock-api-04", feature = "lock-api-05"))]
-#[inline]
-extern "C" fn without_unwinding<R>(work: impl FnOnce() -> R) -> R {
-    work()
-}

@@ -15,6 +15,7 @@ use static_assertions::const_assert_eq;
 
 use crate::error::{AllocError, InitError, ReallocError};
 use crate::heap::{DefaultLock, Heap};
+use crate::hooks::Hooks;
 use crate::layout::{Config, MIN_REGION};
 use crate::lock::{Locked, NoLock, RawLock};
 use crate::memory::{ALIGNMENT, Memory};
@@ -206,6 +207,11 @@ impl<L: RawLock + 'static, P: Policy> StaticHeap<L, P> {
     pub unsafe fn realloc(&self, ptr: *mut u8, size: usize) -> Result<NonNull<u8>, ReallocError> {
         // SAFETY: as the caller promises.
         unsafe { (**self).realloc(ptr, size) }
+    }
+
+    /// Returns what the heap is to call.
+    pub(super) fn hooks(&self) -> Option<&'static Hooks> {
+        self.config.hooks
     }
 
     /// Returns the heap as it is, for calls that make no sense before the first request.

@@ -8,7 +8,7 @@ use std::vec::Vec;
 use super::fill;
 use crate::bits::{BitTree, Boundaries};
 use crate::blocks::Blocks;
-use crate::check::Violation;
+use crate::error::Violation;
 use crate::header::{AllocatedHeader, FreeHeader};
 use crate::heap::Heap;
 use crate::layout::{Config, Segment};

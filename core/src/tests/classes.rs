@@ -9,8 +9,9 @@ use std::vec::Vec;
 
 use super::{Random, fill, with_bookkeeping};
 use crate::bookkeeping_size;
-use crate::check::Violation;
+use crate::claim::AnySize;
 use crate::classes::{Classes, Magazine, MayHave};
+use crate::error::Violation;
 use crate::error::{InitError, InvalidFree, ReallocError, Reason};
 use crate::heap::Heap;
 use crate::layout::{Config, Segment};
@@ -354,7 +355,7 @@ fn a_magazine_that_has_room_again_when_a_slot_is_freed_gives_nothing_back() {
         let object = heap.alloc(16).unwrap().addr().get();
         let held = classes(heap, |classes| classes.held(0));
         let offset = Offset::of_byte(object - heap.base().unwrap().addr().get());
-        heap.lock_blocks().unwrap().free_object(offset).unwrap();
+        heap.lock_blocks().unwrap().free_object(offset, AnySize).unwrap();
         assert_eq!(classes(heap, |classes| classes.held(0)), held + 1);
         assert_eq!(heap.alloc(16).unwrap().addr().get(), object);
     });
@@ -524,7 +525,7 @@ fn a_magazine_that_has_room_again_gives_nothing_back() {
         let base = heap.segment(Segment::Blocks).start;
         for slot in slots {
             let held = classes(heap, |classes| classes.held(3));
-            heap.lock_blocks().unwrap().free_object(Offset::of_byte(slot - base)).unwrap();
+            heap.lock_blocks().unwrap().free_object(Offset::of_byte(slot - base), AnySize).unwrap();
             assert_eq!(classes(heap, |classes| classes.held(3)), held + 1);
             heap.check().unwrap();
         }

@@ -7,7 +7,7 @@ use std::boxed::Box;
 use std::vec::Vec;
 
 use super::{Random, fill};
-use crate::check::Violation;
+use crate::error::Violation;
 use crate::error::{AllocError, ReallocError, Reason, Reentered};
 use crate::heap::Heap;
 use crate::layout::{Config, Segment};

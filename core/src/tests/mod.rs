@@ -11,6 +11,7 @@ mod bounds;
 mod checker;
 mod classes;
 mod lend;
+mod lend_slots;
 mod locks;
 mod map;
 mod statics;

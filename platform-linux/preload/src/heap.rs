@@ -152,12 +152,14 @@ impl ChosenHeap {
         }
     }
 
+    /// See [`slabfit::Heap::free_measured`].
+    ///
     /// # Safety
-    /// As for [`slabfit::Heap::free`].
+    /// As there.
     #[inline]
-    pub(crate) unsafe fn free(&self, ptr: *mut u8) -> Result<(), InvalidFree> {
+    pub(crate) unsafe fn free(&self, ptr: *mut u8) -> Result<usize, InvalidFree> {
         // SAFETY: as the caller promises.
-        with_heap!(self, heap => unsafe { heap.free(ptr) })
+        with_heap!(self, heap => unsafe { heap.free_measured(ptr) })
     }
 
     /// See [`ProcessHeap::trim_after_free_with`].

@@ -68,8 +68,8 @@
 //! Free memory does not stay resident for good. When a program has freed 4 MiB and a quarter of what it had at most, the frees
 //! that follow give the pages of free blocks back to the kernel, one in 8 of them a piece of at most 256 KiB, so that none takes
 //! long; a free of 64 KiB or more gives back its own pages at once, and as many others; `malloc_trim` gives all back. They are the
-//! heap's as before, and their first use costs what it did at first. The slab's pages stay, for its free slots have headers. A run of
-//! a size class keeps its pages while a slot of it is live or at hand; those at hand are given back first.
+//! heap's as before, and their first use costs what it did at first. Pages of the slab go back where all slots that they hold are
+//! free. A run of a size class keeps its pages while a slot of it is live or at hand; those at hand are given back first.
 //!
 //! # Names of files
 //! In the name of a picture or a trace `%p` stands for the number of the process and `%%` for `%`; in a picture's also `%n` for how

@@ -70,10 +70,9 @@ unsafe fn give_back(function: &str, ptr: *mut c_void) {
 /// As there.
 #[inline(never)]
 unsafe fn give_any_back(function: &str, ptr: *mut c_void) {
-    let length = HEAP.length(ptr.cast());
     // SAFETY: any address may be passed, and that the object is no longer used is the caller's promise.
     match trace::free(ptr.addr(), || unsafe { HEAP.free(ptr.cast()) }) {
-        Ok(()) => HEAP.trim_after_free(ptr.cast(), length, trace::empty_magazines),
+        Ok(bytes) => HEAP.trim_after_free(ptr.cast(), bytes, trace::empty_magazines),
         Err(wrong) => refused(function, wrong),
     }
 }

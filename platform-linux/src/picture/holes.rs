@@ -69,7 +69,7 @@ impl Holes {
         classes
     }
 
-    /// A bar for every size that a hole of a segment of so many bytes can have.
+    /// A bar for every size that a hole of a segment of so many bytes can have; a line where there are none to compare.
     pub(super) fn draw(&self, segment: usize, at: usize, out: &mut impl Write) -> fmt::Result {
         let shown = class_of(segment) + 1;
         let pitch = MAP.checked_div(shown).unwrap_or(MAP).min(WIDEST);
@@ -77,6 +77,10 @@ impl Holes {
         let most = classes.iter().map(|class| class.bytes).max().unwrap_or(0);
         writeln!(out, "<text x=\"{LEFT}\" y=\"{}\" class=\"h\">Holes by size</text>", at + 4)?;
         write!(out, "<text x=\"{}\" y=\"{}\" class=\"n\">", LEFT + 124, at + 4)?;
+        if most == 0 {
+            let what = if self.largest.is_some() { "one, and all that is free is in it" } else { "none" };
+            return writeln!(out, "{what}</text>");
+        }
         out.write_str("without the largest · bars: free bytes in holes of that size and up to twice as much · ")?;
         out.write_str("above: how many holes</text>\n")?;
         for (index, class) in classes.iter().take(shown).enumerate() {

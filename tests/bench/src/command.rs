@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 const USAGE: &str = "\
-slabfit-bench [--row NAME]... [--quick] [--counts] [--results FOLDER] [--report FILE]
+slabfit-bench [--row NAME]... [--quick] [--counts] [--from-csv] [--results FOLDER] [--report FILE]
     Measures all rows, or those whose names begin with NAME, and writes the results (CSV, SVG: tests/bench/results) and
     the report (BENCHMARKS.md). --quick does a little of everything, as a test, and writes below the temporary folder
     unless told where. --counts counts instructions with callgrind (for rows that are sequences) instead of time.
+    --from-csv measures nothing: it writes the pictures and the report anew from the CSV files.
 slabfit-bench --programs [--preload FILE] [--root FOLDER] [--placement WORD]... [--only NAME]... [--rounds N] [--short]
                          [--results FOLDER] [--report FILE]
     Runs real programs under glibc's malloc, jemalloc, mimalloc and libmem_preload.so (FILE, or the one beside this
@@ -38,6 +39,8 @@ pub struct Run {
     pub quick: bool,
     /// Instructions, not time.
     pub counts: bool,
+    /// Nothing is measured.
+    from_csv: bool,
     /// Where the CSV and SVG files are.
     pub results: PathBuf,
     /// The report's file.
@@ -104,7 +107,8 @@ pub enum Child {
 impl Run {
     /// Whether a row was asked for.
     pub fn wants(&self, row: &str) -> bool {
-        self.rows.is_empty() || self.rows.iter().any(|wanted| row.starts_with(wanted.as_str()))
+        let named = self.rows.is_empty() || self.rows.iter().any(|wanted| row.starts_with(wanted.as_str()));
+        named && !self.from_csv
     }
 }
 
@@ -147,7 +151,8 @@ fn child(words: &[&str]) -> Option<Child> {
 
 fn run(words: &[&str]) -> Result<Run, String> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (mut rows, mut quick, mut counts, mut results, mut report) = (Vec::new(), false, false, None, None);
+    let (mut rows, mut results, mut report) = (Vec::new(), None, None);
+    let (mut quick, mut counts, mut from_csv) = (false, false, false);
     let mut words = words.iter();
     while let Some(&word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} needs a value\n{USAGE}"));
@@ -157,6 +162,7 @@ fn run(words: &[&str]) -> Result<Run, String> {
             "--report" => report = Some(PathBuf::from(value()?)),
             "--quick" => quick = true,
             "--counts" => counts = true,
+            "--from-csv" => from_csv = true,
             _ => return Err(USAGE.to_owned()),
         }
     }
@@ -167,7 +173,8 @@ fn run(words: &[&str]) -> Result<Run, String> {
     } else {
         (package.join("results"), package.join("../../BENCHMARKS.md"))
     };
-    Ok(Run { rows, quick, counts, results: results.unwrap_or(results_at), report: report.unwrap_or(report_at) })
+    let (results, report) = (results.unwrap_or(results_at), report.unwrap_or(report_at));
+    Ok(Run { rows, quick, counts, from_csv, results, report })
 }
 
 fn programs(words: &[&str]) -> Result<Programs, String> {
@@ -221,6 +228,12 @@ mod tests {
         let Ok(Command::Run(run)) = parse_words(&["--row", "churn-small"]) else { panic!("a run") };
         assert!(run.wants("churn-small-300"));
         assert!(!run.wants("churn-large"));
+    }
+
+    #[test]
+    fn from_csv_no_row_is_measured() {
+        let Ok(Command::Run(run)) = parse_words(&["--from-csv"]) else { panic!("a run") };
+        assert!(!run.wants("mixed") && !run.counts);
     }
 
     #[test]

@@ -8,7 +8,9 @@ mod callgrind;
 mod clock;
 mod command;
 mod drive;
+mod elsewhere;
 mod entry;
+mod groups;
 mod holes;
 mod lock;
 mod numbers;
@@ -71,10 +73,9 @@ fn run(options: &Run) -> io::Result<()> {
         print!("{}", report::columns(&newer, &row.name));
         table.update(newer);
         table.save(&options.results)?;
+        std::fs::write(options.results.join(MACHINE), report::machine())?;
     }
-    plot::all(&table, &rows, &options.results)?;
-    publish(&table, &rows, &options.results, &options.report)?;
-    println!("\n{}", report::summary(&table));
+    publish(table, &options.results, &options.report)?;
     println!("{} and {} are up to date", options.report.display(), shown(&options.results));
     Ok(())
 }
@@ -84,8 +85,7 @@ fn run_programs(options: &Programs) -> io::Result<()> {
     if !programs::run(options)? {
         return Ok(());
     }
-    let rows = rows::all();
-    publish(&load(&rows, &options.results), &rows, &options.results, &options.report)?;
+    publish(load(&rows::all(), &options.results), &options.results, &options.report)?;
     println!("{} is up to date", options.report.display());
     Ok(())
 }
@@ -96,10 +96,19 @@ fn load(rows: &[Row], results: &Path) -> Table {
     Table::load(results, &names)
 }
 
-/// Writes the report of all rows, and of the programs as far as they were run.
-fn publish(table: &Table, rows: &[Row], results: &Path, report: &Path) -> io::Result<()> {
+/// The file that says what the rows were measured on.
+const MACHINE: &str = "machine";
+
+/// Writes the pictures and the report of all rows, of what other programs measure, and of real programs as far as they were run.
+fn publish(mut table: Table, results: &Path, report: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(results)?;
+    std::fs::write(results.join("targets.csv"), report::targets_csv(&table))?;
+    println!("\n{}", report::summary(&table));
+    table.update(elsewhere::load(results));
+    plot::all(&table, results)?;
     let programs = Table::load(results, &[programs::NAME.to_owned()]);
-    std::fs::write(report, report::markdown(table, rows, &programs))
+    let machine = std::fs::read_to_string(results.join(MACHINE)).unwrap_or_else(|_| "not said".to_owned());
+    std::fs::write(report, report::markdown(&table, &programs, &machine))
 }
 
 fn shown(folder: &Path) -> String {

@@ -1,9 +1,8 @@
-//! The figures as pictures.
+//! The groups as pictures: a line for each scene, a dot for each subject, on a logarithmic axis.
 
-use crate::numbers::Spread;
-use crate::rows::{Row, fit, growth, threads, worst};
+use crate::groups::{Dot, Group, Scene};
 use crate::subject::Kind;
-use crate::table::{Line, Table};
+use crate::table::Table;
 use crate::targets::OURS;
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -15,96 +14,152 @@ pub type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 /// Whether it was drawn.
 pub type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-const BAR: i32 = 22;
-const TITLE: i32 = 40;
-const LABELS: i32 = 250;
 const WIDTH: i32 = 900;
-const HEIGHT: i32 = 560;
+/// Left of the axis: the scenes' names.
+const LABELS: i32 = 170;
+const RIGHT: i32 = 30;
+/// Above the first line: title and legend.
+const HEAD: i32 = 64;
+const LINE: i32 = 26;
+/// Below the last one: the axis' numbers.
+const FOOT: i32 = 34;
 const FONT: &str = "sans-serif";
+const GREY: RGBColor = RGBColor(215, 215, 215);
 
-/// One file for each row that was measured.
-pub fn all(table: &Table, rows: &[Row], folder: &Path) -> io::Result<()> {
-    for Row { name, about, .. } in rows.iter().filter(|row| !table.subjects(&row.name).is_empty()) {
-        let path = folder.join(format!("{name}.svg"));
-        let drawn = match name.as_str() {
-            growth::NAME => lines(table, name, about, "instructions at ", true, &path),
-            threads::NAME => lines(table, name, about, "Mops at ", false, &path),
-            _ => bars(table, name, about, &path),
-        };
-        drawn.map_err(|error| io::Error::other(error.to_string()))?;
+/// One for each of [`OURS`].
+const COLOURS: [RGBColor; OURS.len()] = [RGBColor(0, 60, 110), RGBColor(86, 180, 233), RGBColor(204, 60, 140)];
+const TALC: RGBColor = RGBColor(230, 130, 0);
+const GLIBC: RGBColor = RGBColor(0, 140, 100);
+
+/// The dots' colours in the legend's order, from the back to the front.
+const LEGEND: [(&str, RGBColor); 8] = [
+    ("textbook", RGBColor(140, 140, 140)),
+    ("other no_std", RGBColor(245, 205, 140)),
+    ("other system's", RGBColor(150, 215, 190)),
+    ("talc", TALC),
+    ("glibc", GLIBC),
+    (OURS[0], COLOURS[0]),
+    (OURS[1], COLOURS[1]),
+    (OURS[2], COLOURS[2]),
+];
+
+/// One file for each group that has figures.
+pub fn all(table: &Table, folder: &Path) -> io::Result<()> {
+    for group in &crate::groups::ALL {
+        let scenes = group.scenes(table);
+        if !scenes.is_empty() {
+            let path = folder.join(format!("{}.svg", group.name));
+            draw(group, &scenes, &path).map_err(|error| io::Error::other(error.to_string()))?;
+        }
     }
     Ok(())
 }
 
-/// One for each of [`OURS`].
-const COLOURS: [RGBColor; OURS.len()] = [RGBColor(0, 114, 178), RGBColor(86, 180, 233), RGBColor(204, 121, 167)];
+/// The place of a subject in the legend.
+fn rank(dot: &Dot<'_>) -> usize {
+    let named = LEGEND.iter().position(|(name, _)| *name == dot.subject);
+    named.unwrap_or(match dot.kind {
+        Kind::System => 2,
+        Kind::NoStd => 1,
+        Kind::Ours => LEGEND.len() - 1,
+        Kind::Textbook | Kind::Floor | Kind::Empty => 0,
+    })
+}
 
-/// The colour of a subject, or of its kind.
-fn colour(subject: &str, kind: Kind) -> RGBColor {
-    let ours = OURS.iter().position(|name| subject.starts_with(name));
-    match kind {
-        Kind::Ours => COLOURS[ours.unwrap_or(0)],
-        Kind::NoStd => RGBColor(230, 159, 0),
-        Kind::Textbook => RGBColor(213, 94, 0),
-        Kind::System => RGBColor(0, 158, 115),
-        Kind::Floor | Kind::Empty => RGBColor(150, 150, 150),
+/// A logarithmic axis from the decades' parts that lie around all figures.
+struct Axis {
+    least: f64,
+    most: f64,
+}
+
+impl Axis {
+    /// Wide enough for all `scenes`, and for a factor of 4 at least.
+    fn around(scenes: &[Scene<'_>]) -> Self {
+        let values = || scenes.iter().flat_map(|scene| &scene.dots).map(|dot| dot.value).filter(|value| *value > 0.0);
+        let least = values().fold(f64::INFINITY, f64::min);
+        let most = values().fold(0.0, f64::max).max(least * 4.0);
+        Self { least: least / 1.1, most: most * 1.1 }
+    }
+
+    fn x(&self, value: f64) -> i32 {
+        let share = (value / self.least).ln() / (self.most / self.least).ln();
+        LABELS + (share.clamp(0.0, 1.0) * f64::from(WIDTH - LABELS - RIGHT)) as i32
+    }
+
+    /// Where it has a number: 1, 2 and 5 of each power of ten, or that power alone where there are many.
+    fn numbers(&self) -> Vec<f64> {
+        let decades = (self.most / self.least).log10();
+        let steps: &[f64] = match decades {
+            few if few < 1.0 => &[1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0],
+            few if few < 2.5 => &[1.0, 2.0, 5.0],
+            _ => &[1.0],
+        };
+        let (first, last) = (self.least.log10().floor() as i32, self.most.log10().ceil() as i32);
+        let all = (first..=last).flat_map(|power| steps.iter().map(move |step| step * 10f64.powi(power)));
+        all.filter(|number| (self.least..=self.most).contains(number)).collect()
     }
 }
 
-/// The figures of a row that one can compare: the first, or all of one unit.
-fn compared<'a>(table: &'a Table, row: &'a str) -> Vec<&'a Line> {
-    let lines = || table.lines.iter().filter(|line| line.row == row && line.kind != Kind::Empty);
-    let Some(first) = lines().next() else { return Vec::new() };
-    let same = |metric: &str| match row {
-        fit::NAME => metric.ends_with("segment"),
-        worst::NAME => metric.ends_with("max ns"),
-        _ => metric == first.metric,
-    };
-    lines().filter(|line| same(&line.metric) && line.spread.value.is_finite()).collect()
-}
-
-/// Horizontal bars, on a logarithmic scale where they differ too much for another.
-fn bars(table: &Table, row: &str, about: &str, path: &Path) -> Outcome {
-    let lines = compared(table, row);
-    let height = TITLE + BAR * i32::try_from(lines.len())? + 10;
-    let root = SVGBackend::new(path, (WIDTH.unsigned_abs(), height.unsigned_abs())).into_drawing_area();
+fn draw(group: &Group, scenes: &[Scene<'_>], path: &Path) -> Outcome {
+    let bottom = HEAD + LINE * i32::try_from(scenes.len())?;
+    let root = SVGBackend::new(path, (WIDTH.unsigned_abs(), (bottom + FOOT).unsigned_abs())).into_drawing_area();
     root.fill(&WHITE)?;
-    let values = lines.iter().map(|line| line.spread.value);
-    let most = values.clone().fold(0.0, f64::max);
-    let least = values.filter(|&value| value > 0.0).fold(most, f64::min);
-    let logarithmic = most > 40.0 * least;
-    let metric = lines.first().map_or("", |line| line.metric.as_str());
-    let scale = if logarithmic { ", logarithmic" } else { "" };
-    let one_figure = lines.iter().all(|line| line.metric == metric);
-    let unit = match row {
-        fit::NAME => "heap over peak",
-        worst::NAME => "longest, ns",
-        _ => metric,
-    };
-    text(&root, (8, 8), 14, &format!("{row}: {about} ({unit}{scale})"))?;
-    let length = |value: f64| {
-        let share = if logarithmic { (value / least * 1.6).ln() / (most / least * 1.6).ln() } else { value / most };
-        (share.clamp(0.0, 1.0) * f64::from(WIDTH - LABELS - 110)) as i32
-    };
-    for (index, line) in (0i32..).zip(&lines) {
-        let top = TITLE + BAR * index;
-        let figure = line.metric.trim_end_matches(" ns").trim_end_matches(" max").trim_end_matches(" segment");
-        let name = if one_figure { line.subject.clone() } else { format!("{}, {figure}", line.subject) };
-        bar(&root, top, &name, line, &length)?;
+    text(&root, (8, 8), 14, &format!("{}: {}, on a logarithmic axis", group.title, group.unit))?;
+    legend(&root, scenes)?;
+    let axis = Axis::around(scenes);
+    for number in axis.numbers() {
+        let x = axis.x(number);
+        root.draw(&PathElement::new(vec![(x, HEAD), (x, bottom)], GREY))?;
+        let words = number_words(number);
+        text(&root, (x - 3 * i32::try_from(words.len())?, bottom + 6), 11, &words)?;
+    }
+    for (index, Scene { name, dots }) in (0i32..).zip(scenes) {
+        let y = HEAD + LINE * index + LINE / 2;
+        text(&root, (8, y - 7), 12, name)?;
+        root.draw(&PathElement::new(vec![(LABELS, y), (WIDTH - RIGHT, y)], GREY))?;
+        let mut dots: Vec<_> = dots.iter().collect();
+        dots.sort_by_key(|dot| rank(dot));
+        dots.into_iter().try_for_each(|dot| point(&root, (axis.x(dot.value), y), dot))?;
     }
     root.present()?;
     Ok(())
 }
 
-fn bar(root: &Area<'_>, top: i32, name: &str, line: &Line, length: &impl Fn(f64) -> i32) -> Outcome {
-    let Spread { value, low, high } = line.spread;
-    let middle = top + BAR / 2 - 2;
-    text(root, (8, top + 2), 12, name)?;
-    let corners = [(LABELS, top + 2), (LABELS + length(value), top + BAR - 6)];
-    root.draw(&Rectangle::new(corners, colour(&line.subject, line.kind).filled()))?;
-    root.draw(&PathElement::new(vec![(LABELS + length(low), middle), (LABELS + length(high), middle)], BLACK))?;
-    let end = LABELS + length(value.max(high)) + 6;
-    text(root, (end, top + 2), 12, &format!("{value:.2}"))
+/// A dot: a ring where requests failed.
+fn point(root: &Area<'_>, at: (i32, i32), dot: &Dot<'_>) -> Outcome {
+    let (rank, radius) = (rank(dot), if dot.kind == Kind::Ours { 6 } else { 4 });
+    let colour = LEGEND[rank].1;
+    if dot.failed {
+        root.draw(&Circle::new(at, radius, colour.stroke_width(2)))?;
+    } else {
+        root.draw(&Circle::new(at, radius, colour.filled()))?;
+    }
+    Ok(())
+}
+
+/// The colours that the picture has, ours first.
+fn legend(root: &Area<'_>, scenes: &[Scene<'_>]) -> Outcome {
+    let dots = || scenes.iter().flat_map(|scene| &scene.dots);
+    let mut x = 8;
+    for (index, (name, colour)) in LEGEND.iter().enumerate().rev() {
+        if dots().any(|dot| rank(dot) == index) {
+            root.draw(&Circle::new((x + 5, 42), 5, colour.filled()))?;
+            text(root, (x + 14, 35), 12, name)?;
+            x += 32 + 7 * i32::try_from(name.len())?;
+        }
+    }
+    if dots().any(|dot| dot.failed) {
+        text(root, (x, 35), 12, "ring: requests failed")?;
+    }
+    Ok(())
+}
+
+fn number_words(number: f64) -> String {
+    match number {
+        large if large >= 1e6 => format!("{} M", large / 1e6),
+        large if large >= 1e4 => format!("{} K", large / 1e3),
+        _ => format!("{}", (number * 1000.0).round() / 1000.0),
+    }
 }
 
 /// Writes words; `at` is their upper left corner.
@@ -113,113 +168,30 @@ pub fn text(root: &Area<'_>, at: (i32, i32), size: i32, words: &str) -> Outcome 
     Ok(())
 }
 
-/// A subject's line.
-struct Series<'a> {
-    subject: &'a str,
-    kind: Kind,
-    points: Vec<(f64, f64)>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Series<'_> {
-    fn last(&self) -> f64 {
-        self.points.last().map_or(f64::MIN, |point| point.1)
+    fn axis(least: f64, most: f64) -> Axis {
+        let dot = |value| Dot { subject: "talc", kind: Kind::NoStd, value, failed: false };
+        Axis::around(&[Scene { name: String::new(), dots: vec![dot(least), dot(most)] }])
     }
 
-    /// The subject without its lock, which stands behind a slash.
-    fn allocator(&self) -> &str {
-        self.subject.split(" / ").next().unwrap_or(self.subject)
+    #[test]
+    fn an_axis_is_logarithmic_and_has_all_figures() {
+        let axis = axis(1.0, 100.0);
+        let [first, middle, last] = [1.0, 10.0, 100.0].map(|value| axis.x(value));
+        assert!(LABELS < first && last < WIDTH - RIGHT);
+        assert!((last - middle - (middle - first)).abs() <= 1, "{first} {middle} {last}");
     }
-}
 
-/// Every subject's points: the figures whose names begin with `prefix`, over the numbers that they end with. Of a peer
-/// that has several locks only the best one's.
-fn series<'a>(table: &'a Table, row: &str, prefix: &str, scale: impl Fn(f64) -> f64) -> Vec<Series<'a>> {
-    let mut all: Vec<Series<'a>> = Vec::new();
-    for line in table.lines.iter().filter(|line| line.row == row) {
-        let Some(Ok(x)) = line.metric.strip_prefix(prefix).map(str::parse) else { continue };
-        let point = (scale(x), scale(line.spread.value));
-        match all.iter_mut().find(|series| series.subject == line.subject) {
-            Some(series) => series.points.push(point),
-            None => all.push(Series { subject: &line.subject, kind: line.kind, points: vec![point] }),
+    #[test]
+    fn an_axis_has_numbers_that_can_be_told_apart() {
+        for (least, most) in [(0.99, 1.01), (1.0, 3.0), (0.8, 700.0), (10.0, 200_000.0)] {
+            let axis = axis(least, most);
+            let at: Vec<_> = axis.numbers().into_iter().map(|number| axis.x(number)).collect();
+            assert!((2..12).contains(&at.len()), "{least} to {most}: {at:?}");
+            assert!(at.windows(2).all(|pair| pair[0] + 30 < pair[1]), "{least} to {most}: {at:?}");
         }
-    }
-    all.sort_by(|one, other| other.last().total_cmp(&one.last()));
-    let mut seen: Vec<String> = Vec::new();
-    all.retain(|series| {
-        let again = seen.iter().any(|name| name == series.allocator());
-        seen.push(series.allocator().to_owned());
-        series.kind == Kind::Ours || !again
-    });
-    all
-}
-
-/// A line for each subject, with its name at the line's end.
-fn lines(table: &Table, row: &str, about: &str, prefix: &str, logarithmic: bool, path: &Path) -> Outcome {
-    let series = series(table, row, prefix, |number: f64| if logarithmic { number.log10() } else { number });
-    let points = || series.iter().flat_map(|series| &series.points);
-    let right = points().map(|point| point.0).fold(0.0, f64::max);
-    let top = points().map(|point| point.1).fold(0.0, f64::max);
-    let left = points().map(|point| point.0).fold(right, f64::min);
-    let root = SVGBackend::new(path, (WIDTH.unsigned_abs(), HEIGHT.unsigned_abs())).into_drawing_area();
-    root.fill(&WHITE)?;
-    let log = if logarithmic { " (both axes: powers of ten)" } else { "" };
-    text(&root, (8, 8), 14, &format!("{row}: {about}{log}"))?;
-    let mut chart = ChartBuilder::on(&root)
-        .margin(10)
-        .margin_top(TITLE)
-        .margin_right(LABELS)
-        .x_label_area_size(30)
-        .y_label_area_size(50)
-        .build_cartesian_2d(left..right, 0.0..top * 1.05)?;
-    chart.configure_mesh().light_line_style(WHITE).draw()?;
-    let mut names = Vec::new();
-    for Series { subject, kind, points } in &series {
-        let style = colour(subject, *kind).stroke_width(if *kind == Kind::Ours { 3 } else { 1 });
-        chart.draw_series(LineSeries::new(points.iter().copied(), style))?;
-        let end = points.last().map(|end| chart.plotting_area().map_coordinate(end));
-        names.extend(end.map(|end| Label { subject, colour: colour(subject, *kind), end, y: end.1 }));
-    }
-    spread_out(&mut names);
-    names.iter().try_for_each(|name| label(&root, name))?;
-    root.present()?;
-    Ok(())
-}
-
-/// A name beside the end of its line.
-struct Label<'a> {
-    subject: &'a str,
-    colour: RGBColor,
-    end: (i32, i32),
-    /// Where the name's middle is, if not at the line's end.
-    y: i32,
-}
-
-/// Writes a name, and draws what leads to it from its line: it may have been moved far from there.
-fn label(root: &Area<'_>, label: &Label<'_>) -> Outcome {
-    const LEADER: i32 = 16;
-    let (x, y) = label.end;
-    root.draw(&PathElement::new(vec![(x, y), (x + LEADER, label.y)], label.colour))?;
-    text(root, (x + LEADER + 3, label.y - 6), 11, label.subject)
-}
-
-/// Moves names apart that stand at the same x, from the highest to the lowest, and back up from the picture's edge.
-fn spread_out(names: &mut [Label<'_>]) {
-    const SPACING: i32 = 13;
-    const LOWEST: i32 = HEIGHT - 50; // above the numbers of the axis
-    names.sort_by_key(|name| name.end);
-    let mut limit = (0, 0);
-    for name in names.iter_mut() {
-        if name.end.0 == limit.0 {
-            name.y = name.y.max(limit.1);
-        }
-        limit = (name.end.0, name.y + SPACING);
-    }
-    let mut limit = (0, LOWEST);
-    for name in names.iter_mut().rev() {
-        if name.end.0 != limit.0 {
-            limit = (name.end.0, LOWEST);
-        }
-        name.y = name.y.min(limit.1);
-        limit.1 = name.y - SPACING;
     }
 }

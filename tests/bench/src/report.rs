@@ -1,50 +1,57 @@
 //! The figures as text.
 
+use crate::groups::{self, Group};
 use crate::programs::ratios;
-use crate::rows::Row;
 use crate::subject::Kind;
 use crate::table::Table;
-use crate::targets::{self, Cell};
+use crate::targets::{self, Cell, OURS};
 use std::fmt::Write as _;
 
 const INTRODUCTION: &str = "\
 # Benchmarks
 
-slabfit and its peers in one process, in turn, under the same lock type, in regions of the same size, on the same
-sequences of operations, which are made before anything is measured. `cargo run --release -p slabfit-bench` measures it
-all and writes this file and [tests/bench/results](tests/bench/results); every figure here comes from those files.
+slabfit beside other allocators: those for a region of fixed size (no_std), those of systems, and a textbook's. `cargo run --release -p
+slabfit-bench` measures the rows and writes this page, the pictures, and the CSV files in [tests/bench/results](tests/bench/results);
+`-- --from-csv` writes the page and the pictures anew from these files. Figures of different runs cannot be compared.
 
-How it is measured:
-- Every subject starts each repetition with a fresh heap in memory that is resident already, is warmed up, and then
-  timed: median of 15 repetitions, taken in turn with all other subjects, in processor time of the thread. Its first
-  run, not measured, fills every object and reads it back.
-- Allocators are called as a program calls its global allocator: through functions that are not inlined, with a layout
-  that is not known when compiling, alignment 8. The first byte of each object is written.
-- ns is time an operation less what the same loop takes with an allocator that does nothing (its row here is `empty`,
-  which shows that cost). Percentiles are of single operations, between two serialising reads of the time-stamp counter,
-  less the same for the empty allocator; each operation is the mean of nine repetitions without the slowest two.
-- slabfit's heap, by next fit and by first fit, has the stated size and its bookkeeping lies beside it; a peer gets one
-  arena of both sizes together, and so does slabfit general, which has no slab. In rows that are not about the slab no
-  request has the slab size, and the slab segment of the other two, a quarter of the heap, idles.
-- In worst-case and growth slabfit general is asked for small objects at an alignment of 32, which no size class has:
-  slots are no holes.
-- \"Used at first failure\": a program that grows (two allocs to a random free) until a request fails: bytes asked for and
-  live, over all bytes of the region. \"Resident\": what became resident in a fresh process by the row's work.
-- Instructions are callgrind's and do not depend on the machine's load; its mispredicted branches are those of a simple
-  model of a predictor. A run does not count them anew: `cargo run --release -p slabfit-bench -- --counts` does.
-- System allocators (glibc, mimalloc, jemalloc, snmalloc, rpmalloc, scudo) have no limit to keep and mostly take no
-  lock. scudo comes without a realloc: it allocates, copies and frees.
+## What to choose
+
+- **`General`** for most programs: small objects are as fast as under the fastest no_std allocators, and wrong free calls are named.
+- **`FirstFit`** for a heap below 64 KiB, for the least flash, and for the smallest region that a program runs in.
+- **`NextFit`** for its list of gaps in the heap. It is no faster, and needs the largest region.
+- **talc** or **rlsf**, if most objects are larger than 512 bytes or flash is scarce, and wrong free calls need no answer.
+- **mimalloc** or **rpmalloc**, if memory may grow and many threads allocate: slabfit's threads share two locks.
+- Not **linked_list_allocator** for a large heap: its heap is the smallest, and its time is linear in the gaps.
+";
+
+const METHOD: &str = "
+## How it is measured
+
+- Rows: one process; all subjects in turn, under the same lock type, in regions of the same size, on the same sequences of operations.
+  A fresh heap in resident memory, warmed up; the median of 15 repetitions, in processor time of the thread. A first run, not
+  measured, fills every object and reads it back.
+- Calls are as a program's to its global allocator: not inlined, the layout not known when compiling, alignment 8. ns are less what
+  an allocator that does nothing takes (`empty` in the files).
+- A heap by next fit or first fit has the stated size, and its bookkeeping lies beside it; all others get one piece of both sizes. In
+  rows that are not about the slab no request has its size, and a quarter of the heap idles.
+- In the worst case small objects under `General` have an alignment of 32, which no size class has: slots are no gaps.
+- Allocators of systems have no limit to keep, and mostly take no lock. scudo's realloc allocates, copies and frees.
+- Instructions are callgrind's; a run counts them anew with `--counts`.
+- The files also have percentiles, the longest operation, resident memory, how full a heap is at the first failure, and quartiles.
+- Memory: `target/release/tester footprint --csv tests/bench/results/footprint.csv`. Flash: `ci/quick/49-embedded --all`, whose
+  [file](tests/targets/embedded/results/all.csv) has stack, instructions and what fits as well.
 ";
 
 const PROGRAMS: &str = "
-## programs
-Real programs of Debian as processes of their own, under one allocator after the other, which is preloaded in place of their
-own, round after round; what they print is compared byte by byte. slabfit is `libmem_preload.so` with a heap of 1 GiB, by its default
-placement or by the one that is named. Time is the processor's, user and system, of the program and its children; of redis the
-server's, which `redis-benchmark` keeps busy. A ratio is of two runs of one round. `SLABFIT_MEASURE=1 ci/46-programs` measures it.
+## Real programs
+Programs of Debian under one preloaded allocator after the other, seven rounds; their output is compared. slabfit is
+`libmem_preload.so` with a heap of 1 GiB. `SLABFIT_MEASURE=1 ci/quick/46-programs` measures it ([programs](tests/bench/results/programs.csv)).
 
-![programs](tests/bench/results/programs.svg)
+![Real programs](tests/bench/results/programs.svg)
 ";
+
+/// The subjects of the table of all groups.
+const SUMMARY: [&str; 8] = [OURS[2], OURS[1], OURS[0], "talc", "rlsf", "linked_list_allocator", "glibc", "mimalloc"];
 
 /// Columns of a row's table: the figure's name and its title.
 const COLUMNS: [(&str, &str); 10] = [
@@ -70,7 +77,7 @@ fn cell(cell: Option<&Cell>) -> String {
 
 /// The table of all targets: those with a bound a column say them in the columns' order.
 pub fn summary(table: &Table) -> String {
-    let columns = targets::OURS.map(|name| name.trim_start_matches("slabfit ")).join(" | ");
+    let columns = OURS.map(|name| name.trim_start_matches("slabfit ")).join(" | ");
     let mut text = format!("| row | to reach | {columns} | best peer |\n|---|---|---|---|---|---|\n");
     for verdict in targets::verdicts(table) {
         let ours = verdict.ours.each_ref().map(|ours| cell(ours.as_ref())).join(" | ");
@@ -121,22 +128,89 @@ fn number(value: f64) -> String {
     }
 }
 
-/// The whole report; `programs` is the table of real programs, or is empty.
-pub fn markdown(table: &Table, rows: &[Row], programs: &Table) -> String {
-    let mut text = format!("{INTRODUCTION}\nThis machine: {}.\n\n## Targets\n\n{}", machine(), summary(table));
-    for Row { name, about, .. } in rows.iter().filter(|row| !table.subjects(&row.name).is_empty()) {
-        let _ = write!(text, "\n## {name}\n{about}.\n\n![{name}](tests/bench/results/{name}.svg)\n\n");
-        text += &columns(table, name);
-    }
-    if !programs.lines.is_empty() {
-        text += PROGRAMS;
-        text += &ratios::markdown(programs);
+/// The targets as a file.
+pub fn targets_csv(table: &Table) -> String {
+    let mut text = format!("row,to reach,{},best peer\n", OURS.join(","));
+    for verdict in targets::verdicts(table) {
+        let ours = verdict.ours.each_ref().map(|ours| format!("\"{}\"", cell(ours.as_ref()).replace("**", "")));
+        let _ = writeln!(text, "{},\"{}\",{},\"{}\"", verdict.row, verdict.target, ours.join(","), verdict.rivals);
     }
     text
 }
 
-/// What the figures were measured on.
-fn machine() -> String {
+/// How many targets there are, and how many are reached.
+fn reached(table: &Table) -> (usize, usize) {
+    let verdicts = targets::verdicts(table);
+    let judged = verdicts.iter().flat_map(|verdict| &verdict.ours).flatten().filter_map(|cell| cell.reached);
+    judged.fold((0, 0), |(all, reached), is| (all + 1, reached + usize::from(is)))
+}
+
+/// The whole report; `programs` is the table of real programs, or is empty.
+pub fn markdown(table: &Table, programs: &Table, machine: &str) -> String {
+    let (all, reached) = reached(table);
+    let mut text = format!("{INTRODUCTION}\n## One figure for each group\n\n{}", figures(table, programs));
+    let _ = write!(
+        text,
+        "\nGeometric means; `-`: not measured in all of a group, or requests failed there. Machine: {machine}. Of {all} targets that were \
+         set, {reached} are reached: [targets](tests/bench/results/targets.csv).\n"
+    );
+    for group in &groups::ALL {
+        if !group.scenes(table).is_empty() {
+            text += &section(group);
+        }
+    }
+    if !programs.lines.is_empty() {
+        text += PROGRAMS;
+    }
+    text += "\n## What was tried\n\n";
+    text += include_str!("../tried.md");
+    text += METHOD;
+    text
+}
+
+/// A line for each group, and one for each figure of the programs.
+fn figures(table: &Table, programs: &Table) -> String {
+    let titles = SUMMARY.map(|subject| match subject.strip_prefix("slabfit ") {
+        Some(ours) => format!("**{ours}**"),
+        None => subject.to_owned(),
+    });
+    let mut text = format!("| group | unit | {} |\n|---|---|{}\n", titles.join(" | "), "---:|".repeat(titles.len()));
+    for group in &groups::ALL {
+        let scenes = group.scenes(table);
+        if scenes.is_empty() {
+            continue;
+        }
+        let cells = SUMMARY.map(|subject| mean_words(groups::mean(&scenes, subject), group.digits));
+        let _ = writeln!(text, "| {} | {} | {} |", group.title, group.unit, cells.join(" | "));
+    }
+    for figure in ratios::FIGURES.iter().filter(|_| !programs.lines.is_empty()) {
+        let cells = SUMMARY.map(|subject| {
+            // The library's default placement has no name of its own there.
+            let subject = if subject == OURS[2] { "slabfit" } else { subject };
+            mean_words(programs.value(ratios::NAME, subject, &figure.ratio(ratios::MEAN)), 2)
+        });
+        let _ = writeln!(text, "| Real programs: {} | of glibc's | {} |", figure.name, cells.join(" | "));
+    }
+    text
+}
+
+fn mean_words(mean: Option<f64>, digits: usize) -> String {
+    mean.map_or("-".to_owned(), |mean| format!("{mean:.digits$}"))
+}
+
+/// A group's picture, what it shows, and the files with its figures.
+fn section(group: &Group) -> String {
+    let Group { name, title, about, .. } = group;
+    let file = |row: &str| match row {
+        "flash" => "[file](tests/targets/embedded/results/all.csv)".to_owned(),
+        _ => format!("[{row}](tests/bench/results/{row}.csv)"),
+    };
+    let files: Vec<_> = group.rows().into_iter().map(file).collect();
+    format!("\n## {title}\n{about} ({}).\n\n![{title}](tests/bench/results/{name}.svg)\n", files.join(", "))
+}
+
+/// What the figures are measured on.
+pub fn machine() -> String {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -156,5 +230,24 @@ mod tests {
         let text = columns(&table, "mixed");
         assert!(text.contains("| subject | ns | failed |"), "{text}");
         assert!(text.contains("| talc | 9.50 (9 to 10) | 0 |"), "{text}");
+    }
+
+    #[test]
+    fn the_report_has_a_picture_for_each_group_that_was_measured_and_its_figure() {
+        let mut table = Table::default();
+        for row in ["churn-large", "realloc-one"] {
+            table.add(
+                row,
+                "slabfit general",
+                Kind::Ours,
+                "ns",
+                Spread::exact(if row == "churn-large" { 10.0 } else { 40.0 }),
+            );
+        }
+        let text = markdown(&table, &Table::default(), "a machine");
+        assert!(text.contains("| Large objects and vectors that grow | ns an operation | 20.0 | - |"), "{text}");
+        assert!(text.contains("(tests/bench/results/large.svg)") && !text.contains("small.svg"), "{text}");
+        assert!(text.contains("[realloc-one](tests/bench/results/realloc-one.csv)"), "{text}");
+        assert!(text.lines().count() <= 150, "{} lines", text.lines().count());
     }
 }

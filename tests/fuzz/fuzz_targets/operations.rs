@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use slabfit::{Config, GRANULE, MAGIC};
 use slabfit_tests::abuse::fenced::{Case, Edge};
 use slabfit_tests::abuse::lab::Lab;
-use slabfit_tests::model::Placement;
+use slabfit_tests::model::{By, Placement};
 
 /// The input as numbers; zeros once it has ended.
 struct Input<'a>(&'a [u8]);
@@ -50,12 +50,14 @@ fn setup(input: &mut Input<'_>) -> Case {
     // Under `General` the size classes of up to 64 bytes, unless a slab leaves too little.
     let size = (4 + input.byte()) * GRANULE + if placement == Placement::General { 32 << 10 } else { 0 };
     let size = size + if carved { carved_bytes } else { 0 };
-    let config = Config::new(1 + input.byte());
+    let caches = if placement == Placement::General { flags >> 5 & 3 } else { 0 };
+    let size = if caches > 0 { size + (4 << 10) } else { size };
+    let config = Config::new(1 + input.byte()).caches(caches);
     Case {
         size,
         config: match placement {
             _ if flags & 8 != 0 => config.slab_bytes(input.size()),
-            Placement::General => Config::without_slab(),
+            Placement::General => Config::without_slab().caches(caches),
             _ => config,
         },
         placement,
@@ -68,6 +70,9 @@ fn setup(input: &mut Input<'_>) -> Case {
 fn corrupt(lab: &mut Lab, input: &mut Input<'_>) {
     let (base, size) = (lab.base(), lab.heap().size());
     let headers = lab.model.headers();
+    if headers.is_empty() {
+        return;
+    }
     let at = match input.byte() % 3 {
         0 => base + input.size() % size,
         1 => headers[input.byte() % headers.len()].address + input.byte() % GRANULE,
@@ -88,22 +93,39 @@ fn corrupt(lab: &mut Lab, input: &mut Input<'_>) {
     }
 }
 
+/// Whom an operation asks: the heap, or an attached cache.
+fn by(lab: &Lab, operation: usize) -> By {
+    let attached = lab.model.attached();
+    match attached.get(operation >> 5 & 1).or(attached.first()) {
+        Some(&cache) if operation & 16 != 0 => By::Cache(cache),
+        _ => By::Heap,
+    }
+}
+
 fn run(lab: &mut Lab, input: &mut Input<'_>, operation: usize) {
-    let agreed = match operation {
-        0..5 => lab.alloc(input.size(), input.align()).map(drop),
-        5..9 => lab.free(input.object(lab).0).map(drop),
-        9..11 => lab.realloc(input.object(lab).0, input.size(), input.align()).map(drop),
+    let by = by(lab, operation);
+    let agreed = match operation % 16 {
+        0..5 => lab.alloc_by(by, input.size(), input.align()).map(drop),
+        5..9 => lab.free_by(by, input.object(lab).0).map(drop),
+        9..11 => lab.realloc_by(by, input.object(lab).0, input.size(), input.align()).map(drop),
         11 => {
             let near = input.object(lab).0.wrapping_add(input.size()).wrapping_sub(64);
-            lab.free(near).map(drop)
+            lab.free_by(by, near).map(drop)
         }
-        12 => lab.free(input.size()).map(drop),
-        13 => lab.realloc(lab.base().wrapping_add(input.size()), input.size(), GRANULE).map(drop),
+        12 => lab.free_by(by, input.size()).map(drop),
+        13 => lab.realloc_by(by, lab.base().wrapping_add(input.size()), input.size(), GRANULE).map(drop),
         14 => {
             corrupt(lab, input);
             Ok(())
         }
-        _ => lab.repair(),
+        _ if operation & 48 == 48 => lab.attach().map(drop),
+        _ => match by {
+            By::Cache(cache) => {
+                lab.detach(cache);
+                Ok(())
+            }
+            By::Heap => lab.repair(),
+        },
     };
     agreed.unwrap();
 }
@@ -113,9 +135,9 @@ fuzz_target!(|bytes: &[u8]| {
     let mut lab = Lab::new(setup(&mut input));
     while !input.0.is_empty() {
         let operation = input.byte();
-        run(&mut lab, &mut input, operation % 16);
+        run(&mut lab, &mut input, operation);
         if operation & 64 != 0 {
-            lab.empty_magazines().unwrap();
+            lab.empty_by(by(&lab, operation)).unwrap();
         }
         lab.compare_places().unwrap();
         if operation >= 128 {
@@ -127,6 +149,7 @@ fuzz_target!(|bytes: &[u8]| {
     for (address, _) in lab.objects() {
         assert_eq!(lab.free(address).unwrap(), Ok(()));
     }
+    lab.detach_all();
     lab.empty_magazines().unwrap();
     lab.compare().unwrap();
 });

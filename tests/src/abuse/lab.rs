@@ -7,17 +7,17 @@
 use std::alloc::Layout;
 use std::collections::VecDeque;
 use std::fmt::{self, Debug, Write};
-use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::ptr::{self, without_provenance_mut};
+use std::ptr::without_provenance_mut;
 
 use fastrand::Rng;
-use slabfit::{AllocError, Block, GRANULE, InvalidFree, Kind, ReallocError, Reason, Segment, State};
+use slabfit::{AllocError, Block, CacheError, GRANULE, InvalidFree, Kind, ReallocError, Reason, Segment, State};
 
 use crate::abuse::fenced::{Case, Fenced};
 use crate::any_heap::AnyHeap;
+use crate::cached::{CachedHeap, Saved};
 use crate::header;
-use crate::model::{Header, Model};
+use crate::model::{By, Header, Model};
 use crate::picture;
 
 /// Steps that a deviation tells of.
@@ -33,17 +33,20 @@ pub type Agreed<T> = Result<T, Deviation>;
 #[derive(Clone, Copy, Debug)]
 #[expect(dead_code, reason = "read by Debug, when a deviation is told")]
 enum Step {
-    Alloc { size: usize, align: usize },
-    Free { address: usize },
-    Realloc { address: usize, size: usize, align: usize },
+    Alloc { by: By, size: usize, align: usize },
+    Free { by: By, address: usize },
+    Realloc { by: By, address: usize, size: usize, align: usize },
     Write { address: usize, len: usize },
     Repair,
-    EmptyMagazines,
+    Empty { by: By },
+    Attach,
+    Detach { cache: usize },
+    Recover { kept: Option<usize> },
 }
 
 /// Heap, model, memory and shadow.
 pub struct Lab {
-    heap: Box<AnyHeap>,
+    heap: CachedHeap,
     /// What the heap must be.
     pub model: Model,
     case: Case,
@@ -60,7 +63,7 @@ pub struct Lab {
 
 /// A state of a lab.
 pub struct Snapshot {
-    heap: Box<MaybeUninit<AnyHeap>>,
+    heap: Saved,
     model: Model,
     region: Vec<u8>,
     bookkeeping: Vec<u8>,
@@ -83,12 +86,12 @@ impl Lab {
         let model = Model::new(base, heap.size(), case.config, case.placement);
         let shadow = memory.bytes().to_vec();
         let window = 0..shadow.len();
-        let (heap, hit, recent) = (Box::new(heap), Vec::new(), VecDeque::new());
+        let (heap, hit, recent) = (CachedHeap::new(heap), Vec::new(), VecDeque::new());
         Self { heap, model, case, shadow, hit, window, recent, tag: 0, memory }
     }
 
     /// The heap.
-    pub fn heap(&self) -> &AnyHeap {
+    pub fn heap(&self) -> &CachedHeap {
         &self.heap
     }
 
@@ -114,11 +117,8 @@ impl Lab {
 
     /// The state as it is.
     pub fn save(&self) -> Snapshot {
-        let mut heap = Box::new(MaybeUninit::uninit());
-        // SAFETY: both are a heap's size and aligned for it, and do not overlap. The copy is never used as a heap.
-        unsafe { ptr::copy_nonoverlapping(&raw const *self.heap, heap.as_mut_ptr(), 1) };
         Snapshot {
-            heap,
+            heap: self.heap.save(),
             model: self.model.clone(),
             region: self.memory.bytes()[self.window.clone()].to_vec(),
             bookkeeping: self.memory.bookkeeping().to_vec(),
@@ -140,9 +140,8 @@ impl Lab {
 
     /// Back to a state, without the model: for those who know what it would answer.
     pub fn restore_heap(&mut self, saved: &Snapshot) {
-        // SAFETY: the bytes are a heap's, saved from this very place between two calls, with both locks open; a heap
-        // has nothing to drop; what it points to is the same memory and gets its bytes of then below.
-        unsafe { ptr::copy_nonoverlapping(saved.heap.as_ptr(), &raw mut *self.heap, 1) };
+        // SAFETY: saved from this very heap between two calls, with both locks open; the memory gets its bytes of then below.
+        unsafe { self.heap.restore(&saved.heap) };
         self.memory.bytes_mut()[self.window.clone()].copy_from_slice(&saved.region);
         self.memory.bookkeeping_mut().copy_from_slice(&saved.bookkeeping);
     }
@@ -157,10 +156,18 @@ impl Lab {
     /// # Errors
     /// A deviation; the inner result is what both say.
     pub fn alloc(&mut self, size: usize, align: usize) -> Agreed<Result<usize, AllocError>> {
+        self.alloc_by(By::Heap, size, align)
+    }
+
+    /// [`Lab::alloc`] of the heap or of a cache.
+    ///
+    /// # Errors
+    /// A deviation; the inner result is what both say.
+    pub fn alloc_by(&mut self, by: By, size: usize, align: usize) -> Agreed<Result<usize, AllocError>> {
         let align = legal(size, align);
-        self.remember(Step::Alloc { size, align });
-        let served = raw_alloc(&self.heap, size, align);
-        let expected = self.model.alloc(size, align);
+        self.remember(Step::Alloc { by, size, align });
+        let served = self.heap.alloc_by(by, size, align);
+        let expected = self.model.alloc_by(by, size, align);
         self.same("alloc", served, expected)?;
         served.map_or(Ok(()), |address| self.fill(address))?;
         Ok(served)
@@ -171,12 +178,20 @@ impl Lab {
     /// # Errors
     /// A deviation; the inner result is what both say.
     pub fn free(&mut self, address: usize) -> Agreed<Result<(), InvalidFree>> {
-        self.remember(Step::Free { address });
+        self.free_by(By::Heap, address)
+    }
+
+    /// [`Lab::free`] of the heap or of a cache.
+    ///
+    /// # Errors
+    /// A deviation; the inner result is what both say.
+    pub fn free_by(&mut self, by: By, address: usize) -> Agreed<Result<(), InvalidFree>> {
+        self.remember(Step::Free { by, address });
         if let Ok(usable) = self.model.usable_size(address) {
             self.verify(address, usable)?;
         }
-        let freed = raw_free(&self.heap, address);
-        let expected = self.model.free(address);
+        let freed = self.heap.free_by(by, address);
+        let expected = self.model.free_by(by, address);
         self.same("free", freed, expected)?;
         Ok(freed)
     }
@@ -186,11 +201,26 @@ impl Lab {
     /// # Errors
     /// A deviation; the inner result is what both say.
     pub fn realloc(&mut self, address: usize, size: usize, align: usize) -> Agreed<Result<usize, ReallocError>> {
+        self.realloc_by(By::Heap, address, size, align)
+    }
+
+    /// [`Lab::realloc`] of the heap or of a cache.
+    ///
+    /// # Errors
+    /// A deviation; the inner result is what both say.
+    pub fn realloc_by(
+        &mut self,
+        by: By,
+        address: usize,
+        size: usize,
+        align: usize,
+    ) -> Agreed<Result<usize, ReallocError>> {
         let align = legal(size, align);
-        self.remember(Step::Realloc { address, size, align });
+        self.remember(Step::Realloc { by, address, size, align });
         let old = self.model.usable_size(address);
-        let moved = raw_realloc(&self.heap, address, size, align);
-        let expected = self.model.realloc(address, size, align);
+        // The layout's size makes no difference to a heap.
+        let moved = self.heap.realloc_by(by, address, (size, align), size);
+        let expected = self.model.realloc_by(by, address, size, align);
         self.same("realloc", moved, expected)?;
         let (Ok(new), Ok(old)) = (moved, old) else { return Ok(moved) };
         let (kept, from, to) = (old.min(size), self.at(address), self.at(new));
@@ -240,7 +270,7 @@ impl Lab {
         self.same("headers repaired", self.heap.repair(), Ok(wrong))?;
         self.model.overwritten.clear();
         self.hit.clear();
-        self.same("check after the repair", self.heap.check(), Ok(()))
+        self.same("check after the repair", self.heap.check_all(), Ok(()))
     }
 
     /// Gives all magazines back.
@@ -248,10 +278,61 @@ impl Lab {
     /// # Errors
     /// A deviation.
     pub fn empty_magazines(&mut self) -> Agreed<()> {
-        self.remember(Step::EmptyMagazines);
-        self.same("empty_magazines", self.heap.empty_magazines(), Ok(()))?;
-        self.model.empty_magazines();
+        self.empty_by(By::Heap)
+    }
+
+    /// Gives all magazines back, or all that a cache has at hand.
+    ///
+    /// # Errors
+    /// A deviation.
+    pub fn empty_by(&mut self, by: By) -> Agreed<()> {
+        self.remember(Step::Empty { by });
+        self.same("empty", self.heap.empty_by(by), Ok(()))?;
+        self.model.empty_by(by);
         Ok(())
+    }
+
+    /// Attaches a cache.
+    ///
+    /// # Errors
+    /// A deviation; the inner result is what both say: the cache's number.
+    pub fn attach(&mut self) -> Agreed<Result<usize, CacheError>> {
+        self.remember(Step::Attach);
+        let number = self.heap.attach();
+        let expected = self.model.attach();
+        self.same("attach", number, expected)?;
+        Ok(number)
+    }
+
+    /// Drops an attached cache.
+    pub fn detach(&mut self, cache: usize) {
+        self.remember(Step::Detach { cache });
+        self.heap.detach(cache);
+        self.model.detach(cache);
+    }
+
+    /// Has the heap take back what lies in all caches but one, or in all, without asking their owners.
+    ///
+    /// # Errors
+    /// A deviation.
+    pub fn recover(&mut self, kept: Option<usize>) -> Agreed<()> {
+        self.remember(Step::Recover { kept });
+        let recovered = self.heap.recover(kept);
+        self.same("recover", recovered, Ok(()))?;
+        self.model.recover(kept);
+        Ok(())
+    }
+
+    /// Drops every attached cache.
+    pub fn detach_all(&mut self) {
+        self.model.attached().into_iter().for_each(|cache| self.detach(cache));
+    }
+
+    /// An attached cache, if there is one, or the heap.
+    pub fn anybody(&self, rng: &mut Rng) -> By {
+        let attached = self.model.attached();
+        let nth = rng.usize(..=attached.len());
+        attached.get(nth).map_or(By::Heap, |&cache| By::Cache(cache))
     }
 
     /// Compares everything: rover, blocks, figures, headers, payloads, what the checker says, the memory outside.
@@ -267,7 +348,7 @@ impl Lab {
         }
         let listed: Vec<usize> = self.heap.overwritten().collect();
         self.same("overwritten headers", &listed, &wrong)?;
-        self.same("check finds fault", self.heap.check().is_err(), !wrong.is_empty())?;
+        self.same("check finds fault", self.heap.check_all().is_err(), !wrong.is_empty())?;
         self.hit = wrong;
         self.objects().iter().try_for_each(|&(address, usable)| self.verify(address, usable))?;
         self.same("the memory outside is as it was", self.memory.is_clean_outside(), true)
@@ -285,36 +366,46 @@ impl Lab {
         Err(self.deviation("the blocks differ"))
     }
 
-    /// Runs one operation, right or wrong.
+    /// Runs one operation, right or wrong, of the heap or of one of its caches.
     ///
     /// # Errors
     /// A deviation.
     pub fn random_step(&mut self, rng: &mut Rng) -> Agreed<()> {
+        let by = self.anybody(rng);
         let object = self.random_object(rng);
         match (rng.u32(..100), object) {
-            (0..45, Some((address, _))) => self.free(address).map(drop),
+            (0..45, Some((address, _))) => self.free_by(by, address).map(drop),
             (45..58, Some((address, _))) => {
                 let (size, align) = (random_size(rng, self.case.config.slab_size), random_align(rng));
-                self.realloc(address, size, align).map(drop)
+                self.realloc_by(by, address, size, align).map(drop)
             }
             (58..62, Some((address, usable))) => {
                 let wrong = address.wrapping_add(rng.usize(..usable + 64)).wrapping_sub(32);
-                if wrong == address { Ok(()) } else { self.free(wrong).map(drop) }
+                if wrong == address { Ok(()) } else { self.free_by(by, wrong).map(drop) }
             }
             (62..66, _) => {
                 let wrong = self.base().wrapping_add(rng.usize(..self.heap.size() + 128)).wrapping_sub(64);
                 match self.model.usable_size(wrong) {
                     Ok(_) => Ok(()),
-                    Err(_) if rng.bool() => self.free(wrong).map(drop),
-                    Err(_) => self.realloc(wrong, rng.usize(..200), GRANULE).map(drop),
+                    Err(_) if rng.bool() => self.free_by(by, wrong).map(drop),
+                    Err(_) => self.realloc_by(by, wrong, rng.usize(..200), GRANULE).map(drop),
                 }
             }
-            (66, _) => self.empty_magazines(),
-            _ => self.alloc(random_size(rng, self.case.config.slab_size), random_align(rng)).map(drop),
+            (66, _) => self.empty_by(by),
+            (67, _) => self.attach().map(drop),
+            (68, _) => match by {
+                By::Cache(cache) if rng.u32(..8) > 0 => {
+                    self.detach(cache);
+                    Ok(())
+                }
+                By::Cache(cache) => self.recover(Some(cache)),
+                By::Heap => Ok(()),
+            },
+            _ => self.alloc_by(by, random_size(rng, self.case.config.slab_size), random_align(rng)).map(drop),
         }
     }
 
-    /// Frees every object that is left, in random order, empties the magazines, and requires one free block.
+    /// Frees every object that is left, in random order, drops the caches, empties the magazines, and requires one free block.
     ///
     /// # Errors
     /// A deviation.
@@ -322,9 +413,11 @@ impl Lab {
         let mut objects = self.objects();
         rng.shuffle(&mut objects);
         for (address, _) in objects {
-            let freed = self.free(address)?;
+            let freed = self.free_by(self.anybody(rng), address)?;
             self.same("the last free", freed, Ok(()))?;
         }
+        self.compare()?;
+        self.detach_all();
         self.compare()?;
         self.empty_magazines()?;
         self.compare()?;
@@ -453,7 +546,8 @@ pub fn raw_free(heap: &AnyHeap, address: usize) -> Result<(), InvalidFree> {
 /// The heap's.
 pub fn raw_realloc(heap: &AnyHeap, address: usize, size: usize, align: usize) -> Result<usize, ReallocError> {
     let pointer = without_provenance_mut(address);
-    let moved = match Layout::from_size_align(size, align) {
+    let old_size = raw_usable(heap, address).unwrap_or(0);
+    let moved = match Layout::from_size_align(old_size, align) {
         // SAFETY: the labs hold no reference into an object.
         Ok(layout) if align != GRANULE => unsafe { heap.realloc_layout(pointer, layout, size) },
         // SAFETY: as above.

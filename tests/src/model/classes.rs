@@ -2,8 +2,9 @@
 //!
 //! A run is a live block of the block segment, without a header, that is cut into slots. A class has a stack of free slots, its
 //! magazine: what is allocated is popped, what is freed is pushed. Which slots a class has and which of them are live is told by
-//! the list of runs.
+//! the list of runs. A run belongs to the heap or to a [cache](super::caches), and what is said here of magazines is the heap's own.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use slabfit::State::{self, Free, Used};
@@ -20,40 +21,45 @@ const SHORTEST_RUN: usize = 1 << 10;
 /// A class exists where so many of its runs are no more than the segment.
 const FEWEST_RUNS: usize = 32;
 /// The most slots of a magazine.
-const MAGAZINE: usize = 32;
+pub(super) const MAGAZINE: usize = 32;
 
 /// The classes of a heap and their runs.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Classes {
     /// The classes that exist, by slot size.
-    all: Vec<Class>,
+    pub(super) all: Vec<Class>,
     /// The runs of all classes, in address order.
-    runs: Vec<Run>,
+    pub(super) runs: Vec<Run>,
 }
 
 #[derive(Clone, Debug)]
-struct Class {
+pub(super) struct Class {
     slot_size: usize,
     /// Addresses of free slots. The top is the last one.
     magazine: Vec<usize>,
     /// Counters and the peak. The other figures are counted from the runs when somebody asks.
-    counted: ClassStats,
+    pub(super) counted: ClassStats,
 }
 
 #[derive(Clone, Debug)]
-struct Run {
+pub(super) struct Run {
     /// Without the granule that its block may have behind it.
-    bytes: Range<usize>,
+    pub(super) bytes: Range<usize>,
     /// All of one size, in address order. They need not reach the run's end.
-    slots: Vec<Block>,
+    pub(super) slots: Vec<Block>,
+    /// The number of the cache that owns it; `None` for the heap's own.
+    pub(super) owner: Option<usize>,
+    /// Slots of a cache's run that others freed and that the cache has not taken back.
+    pub(super) returned: BTreeSet<usize>,
 }
 
 impl Model {
-    /// Gives all magazines back, so that no run without a live slot is left.
+    /// Gives all magazines back, so that no run of the heap's own without a live slot is left, and what can be had of the caches.
     pub fn empty_magazines(&mut self) {
         for class in 0..self.classes.all.len() {
             self.give_back(class, self.classes.all[class].magazine.len());
         }
+        self.reclaim_from_caches();
     }
 
     /// The magazine of every class: addresses of free slots, the next one last.
@@ -73,7 +79,7 @@ impl Model {
         let class = self.class_of(size, align)?;
         self.classes.fill_magazine(class);
         if self.classes.all[class].magazine.is_empty() {
-            self.open_run(class)?;
+            self.open_run(class, None)?;
             self.classes.fill_magazine(class);
         }
         let address = self.classes.all[class].magazine.pop()?;
@@ -112,20 +118,21 @@ impl Model {
         run.map(|run| run.slots.as_slice())
     }
 
-    /// Takes a run out of the first gap that holds one at a multiple of its length. `None` if no gap does.
-    fn open_run(&mut self, class: usize) -> Option<()> {
+    /// Takes a run out of the first gap that holds one at a multiple of its length, and answers where it begins. `None` if no gap does.
+    pub(super) fn open_run(&mut self, class: usize, owner: Option<usize>) -> Option<usize> {
         let slot_size = self.classes.all[class].slot_size;
         let length = run_bytes(slot_size);
         let start = self.take(length, length, 0)?;
         let starts = (0..length / slot_size).map(|nth| start + nth * slot_size);
         let slots = starts.map(|at| slot(Segment::Blocks, Free, at..at + slot_size)).collect();
         let index = self.classes.runs.partition_point(|run| run.bytes.start < start);
-        self.classes.runs.insert(index, Run { bytes: start..start + length, slots });
+        let run = Run { bytes: start..start + length, slots, owner, returned: BTreeSet::new() };
+        self.classes.runs.insert(index, run);
         let runs = self.classes.runs_of(slot_size).count();
         let counted = &mut self.classes.all[class].counted;
         counted.opened += 1;
         counted.peak_runs = counted.peak_runs.max(runs);
-        Some(())
+        Some(start)
     }
 
     /// Gives slots at the bottom of a magazine back, the bottom one first. A run that has no live slot then is freed, and its other
@@ -138,14 +145,20 @@ impl Model {
                 continue; // It left with its run.
             };
             magazine.remove(place);
-            let runs = &mut self.classes.runs;
-            let freed = runs.iter().position(|run| run.bytes.contains(&slot) && run.slots.iter().all(is_free));
-            if let Some(index) = freed {
-                let run = runs.remove(index);
-                magazine.retain(|other| !run.bytes.contains(other));
-                self.release_block(block(Used, run.bytes));
+            let run = self.classes.run_of(slot);
+            if run.slots.iter().all(is_free) {
+                let bytes = run.bytes.clone();
+                self.classes.all[class].magazine.retain(|other| !bytes.contains(other));
+                self.close_run(bytes.start);
             }
         }
+    }
+
+    /// Makes the run that begins at an address free memory.
+    pub(super) fn close_run(&mut self, start: usize) {
+        let index = self.classes.runs.partition_point(|run| run.bytes.start < start);
+        let run = self.classes.runs.remove(index);
+        self.release_block(block(Used, run.bytes));
     }
 }
 
@@ -155,6 +168,24 @@ impl Classes {
         let exist = SLOT_SIZES.into_iter().filter(|&slot_size| run_bytes(slot_size) * FEWEST_RUNS <= segment);
         let class = |slot_size| Class { slot_size, magazine: Vec::new(), counted: ClassStats::default() };
         Self { all: exist.map(class).collect(), runs: Vec::new() }
+    }
+
+    /// Whether there are any.
+    pub(super) fn exist(&self) -> bool {
+        !self.all.is_empty()
+    }
+
+    /// The run that an address lies in.
+    ///
+    /// # Panics
+    /// If it lies in none.
+    pub(super) fn run_of(&self, address: usize) -> &Run {
+        self.runs.iter().find(|run| run.bytes.contains(&address)).expect("it lies in a run")
+    }
+
+    /// The cache that owns the run in which an address lies, if it lies in a run and a cache does.
+    pub(super) fn owner_of(&self, address: usize) -> Option<usize> {
+        self.runs.iter().find(|run| run.bytes.contains(&address))?.owner
     }
 
     /// Whether a run begins at an address.
@@ -186,20 +217,20 @@ impl Classes {
         self.runs.iter().filter(move |run| run.slots[0].size == slot_size)
     }
 
-    /// Fills a magazine, if it is empty, from the lowest run with a free slot: with its lowest ones, the lowest on top.
+    /// Fills a magazine, if it is empty, from the heap's lowest run with a free slot: with its lowest ones, the lowest on top.
     fn fill_magazine(&mut self, class: usize) {
         let Class { slot_size, ref magazine, .. } = self.all[class];
         if !magazine.is_empty() {
             return;
         }
-        let run = self.runs_of(slot_size).find(|run| run.slots.iter().any(is_free));
+        let run = self.runs_of(slot_size).find(|run| run.owner.is_none() && run.slots.iter().any(is_free));
         let free = run.into_iter().flat_map(|run| &run.slots).filter(|slot| is_free(slot)).map(|slot| slot.address);
         let lowest: Vec<usize> = free.take(MAGAZINE).collect();
         self.all[class].magazine = lowest.into_iter().rev().collect();
     }
 
     /// Marks the slot that begins at an address as free or live.
-    fn mark(&mut self, address: usize, state: State) {
+    pub(super) fn mark(&mut self, address: usize, state: State) {
         for run in self.runs.iter_mut().filter(|run| run.bytes.contains(&address)) {
             run.slots.iter_mut().filter(|slot| slot.address == address).for_each(|slot| slot.state = state);
         }

@@ -16,11 +16,11 @@ use slabfit::MAX_HEAP;
 use crate::arena::bookkeeping_for;
 use crate::model::Placement;
 use crate::tester::extension::Event;
-use crate::tester::playground::{Ground, PLACEMENTS, config, name};
 use crate::tester::recordings::Recording;
-use crate::tester::reenact::{Reenacted, Until, recorded_ground, reenact};
+use crate::tester::replay_command::{about, headline};
+use crate::tester::replay_exact::{ExactReplay, Until, recorded_ground, replay_exactly};
+use crate::tester::replay_heap::{Ground, PLACEMENTS, config, name};
 use crate::tester::report::{Table, grouped, percent};
-use crate::tester::reproduce::{about, headline};
 use crate::tester::run::{Stop, bar};
 use crate::tester::sys;
 use crate::tester::trace::{Operation, Trace};
@@ -44,7 +44,7 @@ struct Advice {
 
 struct Served {
     bytes: usize,
-    replay: Reenacted,
+    replay: ExactReplay,
 }
 
 /// Prints which heap would have served a trace.
@@ -116,7 +116,7 @@ fn peaks(trace: &Trace) -> HashMap<u64, u64> {
 
 fn advice(trace: &Trace, slab_size: usize, placement: Placement, bar: &ProgressBar) -> io::Result<Advice> {
     let heap = smallest(trace, |heap| {
-        let replay = reenact(trace, Ground { heap, slab_size, placement }, Until::Failure, &|_| ())?;
+        let replay = replay_exactly(trace, Ground { heap, slab_size, placement }, Until::Failure, &|_| ())?;
         Ok((replay.failed.total() == 0).then_some(Served { bytes: heap, replay }))
     })?;
     bar.inc(1);
@@ -268,7 +268,7 @@ mod tests {
         let page = sys::page_size();
         let serve = |ground: usize| {
             let ground = Ground { heap: ground, slab_size: 64, placement: Placement::FirstFit };
-            reenact(&trace, ground, Until::Failure, &|_| ())
+            replay_exactly(&trace, ground, Until::Failure, &|_| ())
                 .map(|replay| (replay.failed.total() == 0).then_some(Served { bytes: ground.heap, replay }))
         };
         let found = smallest(&trace, serve).unwrap().unwrap();

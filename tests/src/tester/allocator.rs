@@ -13,7 +13,7 @@ pub enum Refusal {
     Full,
     /// The heap said that enough bytes are free, but not side by side.
     Fragmented,
-    /// NULL, which is all that a C library says.
+    /// NULL, which is all that most C libraries say.
     Null,
 }
 

@@ -37,7 +37,7 @@ pub enum Command {
     Footprint(FootprintArguments),
     /// Replay the operations on standard input with this process's malloc: a part of `footprint`.
     #[command(hide = true)]
-    Play,
+    ReplayMalloc,
     /// Run a program and measure it: a part of `footprint`.
     #[command(hide = true)]
     Weigh {
@@ -88,7 +88,7 @@ pub struct TestArguments {
     /// How slabfit's own heap places objects
     #[arg(long, value_name = "POLICY", conflicts_with = "lib")]
     pub placement: Option<PlacementArgument>,
-    /// Seconds without a call returning after which a library hangs
+    /// Seconds a call may take before the library counts as hung
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10", allow_negative_numbers = true)]
     pub time_limit: u64,
 }

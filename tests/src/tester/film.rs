@@ -4,13 +4,14 @@
 //! common, so the page has every line once, and a frame is a list of their numbers.
 
 use std::collections::HashMap;
+use std::io::{self, Write};
 
 use serde::Serialize;
 
 use crate::tester::map::{drawn, save};
 use crate::tester::picture_args::FilmArguments;
-use crate::tester::playback::Playback;
 use crate::tester::plot::{Sample, curves, moments};
+use crate::tester::replay_steps::SteppedReplay;
 use crate::tester::run::{Stop, bar};
 
 /// The page, with places for what is filled in.
@@ -50,34 +51,35 @@ impl Film {
 /// # Errors
 /// Why there is no film.
 pub fn film(arguments: &FilmArguments) -> Result<(), Stop> {
-    let recording = arguments.playback.load()?;
-    let mut playback = Playback::begin(&arguments.playback, &recording)?;
-    let all = playback.progress().1;
+    let recording = arguments.replayed.load()?;
+    let mut replay = SteppedReplay::begin(&arguments.replayed, &recording)?;
+    let all = replay.progress().1;
     let bar = bar("film", all as u64);
     let (mut film, mut known) = (Film::default(), HashMap::new());
-    let mut samples = vec![Sample::of(&playback)?];
-    film.add(&drawn(&playback)?, 0.0, &mut known);
+    let mut samples = vec![Sample::of(&replay)?];
+    film.add(&drawn(&replay)?, 0.0, &mut known);
     let frames: Vec<_> = moments(all, arguments.frames).collect();
     for &frame in &frames {
-        let (from, length) = (playback.progress().0, frame - playback.progress().0);
+        let (from, length) = (replay.progress().0, frame - replay.progress().0);
         for until in moments(length, POINTS) {
-            playback.advance(from + until)?;
-            samples.push(Sample::of(&playback)?);
+            replay.advance(from + until)?;
+            samples.push(Sample::of(&replay)?);
         }
-        film.add(&drawn(&playback)?, frame as f64 / all as f64, &mut known);
+        film.add(&drawn(&replay)?, frame as f64 / all as f64, &mut known);
         bar.set_position(frame as u64);
     }
     bar.finish_and_clear();
-    let plot = curves(&playback, &samples)?;
+    let plot = curves(&replay, &samples)?;
     film.plot = (plot.first, plot.last);
-    save(&arguments.output, &page(&playback.title(), &film, &plot.svg)?)?;
-    println!(
+    save(&arguments.output, &page(&replay.title(), &film, &plot.svg)?)?;
+    writeln!(
+        io::stdout(),
         "{}: {} frames of {}, {}",
         arguments.output.display(),
         film.frames.len(),
-        playback.title(),
-        playback.outcome()
-    );
+        replay.title(),
+        replay.outcome()
+    )?;
     Ok(())
 }
 

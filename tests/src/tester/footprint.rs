@@ -14,9 +14,9 @@ use slabfit::GRANULE;
 
 use crate::model::Placement;
 use crate::tester::advise;
-use crate::tester::play::{Played, script};
-use crate::tester::playground::{PLACEMENTS, name as placement_name};
 use crate::tester::recordings::{LoadError, Recording, Source};
+use crate::tester::replay_heap::{PLACEMENTS, name as placement_name};
+use crate::tester::replay_malloc::{MallocReplay, script};
 use crate::tester::report::{Table, grouped, percent};
 use crate::tester::run::{Stop, bar};
 use crate::tester::sys;
@@ -36,6 +36,9 @@ const PROGRAMS: [(&str, &[&str], &str); 3] = [
 
 /// Times that a program is run; the shortest counts.
 const RUNS: usize = 3;
+
+/// Of the file that `--csv` names. "live" has a header for each object.
+const CSV_HEADER: &str = "work,allocator,slab size,heap,live,resident,ms\n";
 
 /// What an allocator takes.
 struct Taken {
@@ -66,10 +69,11 @@ trait Work {
 pub fn run(arguments: &FootprintArguments, out: &mut dyn Write) -> Result<(), Stop> {
     let preload = preload(arguments)?;
     let peers = peers(&arguments.libraries, out)?;
+    let mut csv = String::from(CSV_HEADER);
     for source in Source::shipped().filter(|source| arguments.includes(&source.name())) {
         let recording = source.load().map_err(Stop::Load)?;
         let script = script(&recording.trace).map_err(Stop::Output)?;
-        measure(&recording, &Replay(script), &preload, &peers, out)?;
+        csv += &measure(&recording, &Replay(script), &preload, &peers, out)?;
     }
     for (name, options, input) in PROGRAMS.into_iter().filter(|(name, ..)| arguments.includes(name)) {
         let Some(program) = installed(name) else {
@@ -79,24 +83,31 @@ pub fn run(arguments: &FootprintArguments, out: &mut dyn Write) -> Result<(), St
         let input = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs").join(input);
         let program = Live { program, options, input };
         let recording = program.record(name, &preload)?;
-        measure(&recording, &program, &preload, &peers, out)?;
+        csv += &measure(&recording, &program, &preload, &peers, out)?;
+    }
+    if let Some(path) = &arguments.csv {
+        fs::write(path, csv)?;
     }
     Ok(out.flush()?)
 }
 
-/// The table of one trace or program.
+/// Prints the table of one trace or program, and returns its lines of the CSV file.
 fn measure(
     recording: &Recording,
     work: &dyn Work,
     preload: &Path,
     peers: &[Subject],
     out: &mut dyn Write,
-) -> Result<(), Stop> {
+) -> Result<String, Stop> {
     let trace = &recording.trace;
     let (peak, headers) = (u64::try_from(trace.peak_bytes()).unwrap_or(u64::MAX), headers(trace));
     let live = (!work.is_whole_process()).then_some(peak + headers);
     let name = recording.source.name();
     let bar = bar(&name, (PLACEMENTS.len() + peers.len()) as u64);
+    let mut csv = String::new();
+    let mut line = |allocator: &str, slab: &str, heap: &str, Taken { resident, time }: &Taken| {
+        csv += &format!("{name},{allocator},{slab},{heap},{},{resident},{}\n", peak + headers, milliseconds(*time));
+    };
     let mut table = Table::new(["allocator", "slab size", "heap", "of live", "resident", "of live", "ms"]);
     for placement in PLACEMENTS {
         let best = advise::best_of(trace, placement).map_err(Stop::Output)?;
@@ -104,6 +115,7 @@ fn measure(
         match best.map(|(slab, heap)| smallest(work, preload, placement, slab, heap)).transpose()?.flatten() {
             None => table.row([&*label, "-", "-", "-", "-", "-", "-"].map(str::to_owned)),
             Some((slab, heap, taken)) => {
+                line(&format!("slabfit {}", placement.word()), &slab.to_string(), &heap.to_string(), &taken);
                 let share = format!("{} %", percent(heap as u64, peak + headers));
                 table.row(row(label, [grouped(slab as u64), grouped(heap as u64), share], &taken, live));
             }
@@ -112,6 +124,7 @@ fn measure(
     }
     for peer in peers {
         if let Some(taken) = work.run(peer)? {
+            line(&peer.name, "", "", &taken);
             table.row(row(peer.name.clone(), ["-", "-", "-"].map(str::to_owned), &taken, live));
         }
         bar.inc(1);
@@ -120,16 +133,22 @@ fn measure(
     let (peak, headers) = (grouped(peak), grouped(headers));
     let whole = if work.is_whole_process() { "; resident: of the whole process" } else { "" };
     writeln!(out, "{name}: {peak} bytes live at the peak, {headers} bytes of headers with them{whole}")?;
-    Ok(table.write(out)?)
+    table.write(out)?;
+    Ok(csv)
 }
 
 fn row(label: String, heap: [String; 3], taken: &Taken, live: Option<u64>) -> [String; 7] {
     let [slab, bytes, share] = heap;
     let resident = grouped(taken.resident);
-    let tenths = taken.time.as_micros() / 100;
-    let time = format!("{}.{}", tenths / 10, tenths % 10);
+    let time = milliseconds(taken.time);
     let of_live = live.map_or("-".to_owned(), |live| format!("{} %", percent(taken.resident, live)));
     [label, slab, bytes, share, resident, of_live, time]
+}
+
+/// With one digit behind the point.
+fn milliseconds(time: Duration) -> String {
+    let tenths = time.as_micros() / 100;
+    format!("{}.{}", tenths / 10, tenths % 10)
 }
 
 /// The smallest heap that serves the work itself: from the one that a replay of its trace alone was served by.
@@ -183,14 +202,14 @@ impl Work for Replay {
         let mut best: Option<Taken> = None;
         for _ in 0..RUNS {
             let mut command = Command::new(env::current_exe()?);
-            command.arg("play").stdin(self.0.try_clone()?).stderr(Stdio::null());
+            command.arg("replay-malloc").stdin(self.0.try_clone()?).stderr(Stdio::null());
             let output = command.envs(subject.variables.iter().map(|(name, value)| (name, value))).output()?;
-            let Ok(played) = serde_json::from_slice::<Played>(&output.stdout) else { return Ok(None) };
-            if played.failed > 0 {
+            let Ok(replayed) = serde_json::from_slice::<MallocReplay>(&output.stdout) else { return Ok(None) };
+            if replayed.failed > 0 {
                 return Ok(None);
             }
-            let time = Duration::from_nanos(played.nanoseconds);
-            best = Some(shorter(best, Taken { resident: played.resident, time }));
+            let time = Duration::from_nanos(replayed.nanoseconds);
+            best = Some(shorter(best, Taken { resident: replayed.resident, time }));
         }
         Ok(best)
     }

@@ -10,9 +10,9 @@ use slabfit_linux::text::Count;
 
 use crate::model::Placement;
 use crate::tester::recordings::Recording;
-use crate::tester::reenact::{Until, recorded_ground, reenact};
+use crate::tester::replay_command::{about, headline};
+use crate::tester::replay_exact::{Until, recorded_ground, replay_exactly};
 use crate::tester::report::{Table, grouped};
-use crate::tester::reproduce::{about, headline};
 use crate::tester::run::Stop;
 use crate::tester::trace::{Operation, Trace};
 use crate::tester::trace_args::LeaksArguments;
@@ -63,7 +63,7 @@ fn slots(trace: &Trace) -> Result<Option<Slots>, Stop> {
     let Some(ground) = recorded_ground(trace).filter(|ground| ground.placement == Placement::General) else {
         return Ok(None);
     };
-    let replayed = reenact(trace, ground, Until::Emptied, &|_| ());
+    let replayed = replay_exactly(trace, ground, Until::Emptied, &|_| ());
     let replayed = replayed.map_err(|error| Stop::Usage(format!("cannot make the heap: {error}")))?;
     Ok(Some(Slots::of(&replayed.stats)))
 }

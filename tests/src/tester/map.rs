@@ -1,10 +1,11 @@
 //! `tester map`: the heap at one moment of a trace, as SVG.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::Path;
 
 use crate::tester::picture_args::{MapArguments, Moment};
-use crate::tester::playback::Playback;
+use crate::tester::replay_steps::SteppedReplay;
 use crate::tester::report::grouped;
 use crate::tester::run::Stop;
 
@@ -13,7 +14,7 @@ use crate::tester::run::Stop;
 /// # Errors
 /// Why there is no picture.
 pub fn map(arguments: &MapArguments) -> Result<(), Stop> {
-    let recording = arguments.playback.load()?;
+    let recording = arguments.replayed.load()?;
     let all = recording.trace.operations().len();
     let until = match arguments.at {
         Moment::End => all,
@@ -24,17 +25,17 @@ pub fn map(arguments: &MapArguments) -> Result<(), Stop> {
             return Err(Stop::Usage(format!("--at {operations}: the trace has {all} operations")));
         }
     };
-    let mut playback = Playback::begin(&arguments.playback, &recording)?;
-    playback.advance_with_bar(until)?;
-    save(&arguments.output, &drawn(&playback)?)?;
-    println!("{}: {}, {}", arguments.output.display(), playback.title(), playback.note());
+    let mut replay = SteppedReplay::begin(&arguments.replayed, &recording)?;
+    replay.advance_with_bar(until)?;
+    save(&arguments.output, &drawn(&replay)?)?;
+    writeln!(io::stdout(), "{}: {}, {}", arguments.output.display(), replay.title(), replay.note())?;
     Ok(())
 }
 
-/// The heap of a playback as SVG.
-pub(super) fn drawn(playback: &Playback<'_>) -> Result<String, Stop> {
+/// The heap of a replay as SVG.
+pub(super) fn drawn(replay: &SteppedReplay<'_>) -> Result<String, Stop> {
     let mut svg = String::new();
-    let drawn = playback.heap().draw(&playback.title(), &playback.note(), &mut svg);
+    let drawn = replay.heap().draw(&replay.title(), &replay.note(), &mut svg);
     drawn.map_err(|error| Stop::Usage(error.to_string()))?;
     Ok(svg)
 }

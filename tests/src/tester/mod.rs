@@ -3,13 +3,14 @@
 //! - `size_arg`, `trace_args`, `picture_args`, `args`: the command line; `sys`: the operating system, where `std` ends;
 //! - `extension`, `trace_error`, `trace`, `recordings`: what programs did, read from bytes that nobody trusts;
 //! - `window`: the heap's memory; `allocator`, `own`: the three functions, and slabfit's heap behind them;
-//! - `drawing`: the heap as characters; `session`: an allocator with its heap, every answer doubted; `conformance`, `replay`, `stress`: the suites;
+//! - `drawing`: the heap as characters; `session`: an allocator with its heap, every answer doubted; `conformance`, `replay`,
+//!   `stress`: the suites;
 //! - `runner`: a step of a suite in this process; `beacon`, `library`, `supervisor`: one in a child process, on a library;
 //! - `report`, `run`: all steps, and what came of them;
-//! - `playground`, `reenact`: the calls of a trace made again, without a session's doubts; `reproduce`, `leaks`, `advise`: what the
-//!   subcommands of these names (the first is `replay`) say of a trace; `play`, `footprint`: what one takes, beside other
-//!   allocators;
-//! - `playback`: a trace on slabfit's own heap, step by step, to be looked at: `map` and `film` draw it, `plot` has its
+//! - `replay_heap`, `replay_exact`: the calls of a trace made again, without a session's doubts; `replay_command`, `leaks`, `advise`:
+//!   what the subcommands of these names (the first is `replay`) say of a trace; `replay_malloc`, `footprint`: what one takes,
+//!   beside other allocators;
+//! - `replay_steps`: a trace on slabfit's own heap, step by step, to be looked at: `map` and `film` draw it, `plot` has its
 //!   figures over time, `screen` and `watch` show it live.
 
 pub mod advise;
@@ -26,15 +27,15 @@ pub mod library;
 pub mod map;
 pub mod own;
 pub mod picture_args;
-pub mod play;
-pub mod playback;
-pub mod playground;
+pub mod replay_malloc;
+pub mod replay_steps;
+pub mod replay_heap;
 pub mod plot;
 pub mod recordings;
-pub mod reenact;
+pub mod replay_exact;
 pub mod replay;
 pub mod report;
-pub mod reproduce;
+pub mod replay_command;
 pub mod run;
 pub mod runner;
 pub mod screen;

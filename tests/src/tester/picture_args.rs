@@ -9,7 +9,7 @@ use crate::tester::trace_args::PlacementArgument;
 
 /// Which trace, and on which heap.
 #[derive(Args, Clone, Debug)]
-pub struct PlaybackArguments {
+pub struct TraceOnHeap {
     /// A .rep trace, plain or .zst; or one that comes with the tester: gitlog, cargometa, gs, sqlite
     #[arg(value_name = "TRACE")]
     pub trace: PathBuf,
@@ -29,7 +29,7 @@ pub struct PlaybackArguments {
 pub struct MapArguments {
     /// The trace and the heap.
     #[command(flatten)]
-    pub playback: PlaybackArguments,
+    pub replayed: TraceOnHeap,
     /// After which operation: a number, 'peak' (when the program has most in use) or 'end'
     #[arg(long, value_name = "OPERATION", default_value = "peak", value_parser = moment, allow_negative_numbers = true)]
     pub at: Moment,
@@ -64,7 +64,7 @@ fn moment(text: &str) -> Result<Moment, String> {
 pub struct FilmArguments {
     /// The trace and the heap.
     #[command(flatten)]
-    pub playback: PlaybackArguments,
+    pub replayed: TraceOnHeap,
     /// Frames beside the empty heap, at equal distances; the last one is the end
     #[arg(long, value_name = "N", default_value = "120", value_parser = frames, allow_negative_numbers = true)]
     pub frames: usize,
@@ -86,7 +86,7 @@ fn frames(text: &str) -> Result<usize, String> {
 pub struct PlotArguments {
     /// The trace and the heap.
     #[command(flatten)]
-    pub playback: PlaybackArguments,
+    pub replayed: TraceOnHeap,
     /// The SVG file to write
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
@@ -97,7 +97,7 @@ pub struct PlotArguments {
 pub struct WatchArguments {
     /// The trace and the heap.
     #[command(flatten)]
-    pub playback: PlaybackArguments,
+    pub replayed: TraceOnHeap,
     /// Operations a second; without it, as many as make the trace last 20 seconds
     #[arg(long, value_name = "N", value_parser = rate, allow_negative_numbers = true)]
     pub rate: Option<u64>,

@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use slabfit_linux::text::Count;
+
 use crate::tester::conformance::Scenario;
 use crate::tester::drawing::Row;
 use crate::tester::replay::Replayed;
@@ -90,16 +92,18 @@ impl<'a> Report<'a> {
                 table.row(program_row(name, replayed));
             }
         }
-        self.line("traces (ns/op includes the first use of every page and the tester's filling and verifying of every object)")?;
-        table.write(self.out)?;
+        if table.is_empty() {
+            self.line("traces")?;
+        } else {
+            self.line("traces (ns/op includes the first use of every page and the tester's filling and verifying of every object)")?;
+            table.write(self.out)?;
+        }
         for (name, result) in results {
             if let Ok(Replayed { failed, skipped, requests, .. }) = result {
                 if failed.total() > 0 {
-                    let (failed, requests) = (reasons(failed), grouped(*requests));
-                    let skipped = grouped(*skipped);
-                    self.line(&format!(
-                        "  {name}: of {requests} requests {failed}; {skipped} operations had no object"
-                    ))?;
+                    let (failed, requests) = (reasons(failed), Count(*requests, "request"));
+                    let skipped = left_out(*skipped).map_or(String::new(), |skipped| format!("; {skipped}"));
+                    self.line(&format!("  {name}: of {requests} {failed}{skipped}"))?;
                 }
             }
         }
@@ -113,11 +117,10 @@ impl<'a> Report<'a> {
     pub fn stress(&mut self, result: &Result<Stressed, Failure>) -> io::Result<()> {
         if let Ok(stressed) = result {
             let Stressed { threads, operations, time, passed_on, failed } = stressed;
-            let (rate, operations) = (per_operation(*time, *operations), grouped(*operations));
-            let (passed_on, failed) = (grouped(*passed_on), reasons(failed));
-            self.line(&format!(
-                "stress: {threads} threads, {operations} operations, {rate} ns/op, {passed_on} objects passed on, {failed}"
-            ))?;
+            let (rate, operations) = (per_operation(*time, *operations), Count(*operations, "operation"));
+            let (threads, passed_on) = (Count(*threads, "thread"), Count(*passed_on, "object"));
+            let failed = reasons(failed);
+            self.line(&format!("stress: {threads}, {operations}, {rate} ns/op, {passed_on} passed on, {failed}"))?;
         } else {
             self.line("stress")?;
         }
@@ -129,9 +132,13 @@ impl<'a> Report<'a> {
     /// # Errors
     /// It cannot be written.
     pub fn pictures(&mut self, results: &[(String, Result<Replayed, Failure>)]) -> io::Result<()> {
-        self.line("the heap when each program had most in use (X used, O free, x partly used)")?;
+        let mut has_head = false;
         for (name, result) in results {
             let Ok(Replayed { picture: Some(picture), .. }) = result else { continue };
+            if !has_head {
+                self.line("the heap when each program had most in use (X used, O free, x partly used)")?;
+                has_head = true;
+            }
             for (segment, row) in [("slab", &picture.slab), ("blocks", &picture.blocks)] {
                 self.line(&format!("{name}, {segment}: {}", in_words(row)))?;
                 self.line(&format!("  {segment:<w$}{}", row.cells, w = LABEL - 2))?;
@@ -174,12 +181,25 @@ fn program_row(name: &str, replayed: &Replayed) -> [String; 10] {
 #[must_use]
 pub fn reasons(failed: &Failed) -> String {
     let Failed { full, fragmented, unexplained } = *failed;
-    let known = [(full, "the heap was full"), (fragmented, "it was fragmented"), (unexplained, "no reason is known")];
+    let known = [(full, "the heap was full"), (fragmented, "it was fragmented")];
     let known = known.into_iter().filter(|&(count, _)| count > 0);
-    let reasons: Vec<_> = known.map(|(count, reason)| format!("{reason} {}", times(count))).collect();
+    let mut reasons: Vec<_> = known.map(|(count, reason)| format!("{reason} {}", times(count))).collect();
+    if unexplained > 0 {
+        reasons.push(format!("{} the library gave no reason", times(unexplained)));
+    }
     match failed.total() {
         0 => "none failed".to_owned(),
         total => format!("{} failed ({})", grouped(total), reasons.join(", ")),
+    }
+}
+
+/// What became of operations on objects that could not be made, if there were any.
+#[must_use]
+pub fn left_out(operations: u64) -> Option<String> {
+    match operations {
+        0 => None,
+        1 => Some("1 operation on an object that was not served was left out".to_owned()),
+        _ => Some(format!("{} operations on objects that were not served were left out", grouped(operations))),
     }
 }
 
@@ -241,6 +261,12 @@ impl<const N: usize> Table<N> {
         self.rows.push(cells);
     }
 
+    /// Whether it has no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.len() < 2
+    }
+
     /// Prints it.
     ///
     /// # Errors
@@ -282,6 +308,6 @@ mod tests {
         let failed = Failed { full: 1, fragmented: 2000, unexplained: 0 };
         assert_eq!(reasons(&failed), "2,001 failed (the heap was full once, it was fragmented 2,000 times)");
         let failed = Failed { unexplained: 3, ..Failed::default() };
-        assert_eq!(reasons(&failed), "3 failed (no reason is known 3 times)");
+        assert_eq!(reasons(&failed), "3 failed (3 times the library gave no reason)");
     }
 }

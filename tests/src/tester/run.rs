@@ -9,14 +9,15 @@ use slabfit::MAX_HEAP;
 
 use crate::tester::args::{Suite, TestArguments};
 use crate::tester::conformance::{Scenario, scenarios};
-use crate::tester::playground::name;
 use crate::tester::recordings::{LoadError, Recording, Source};
 use crate::tester::replay::Replayed;
+use crate::tester::replay_heap::name;
 use crate::tester::report::{Report, grouped, picture_width};
 use crate::tester::runner::{OwnRunner, Runner, Settings};
 use crate::tester::session::Failure;
 use crate::tester::stress;
 use crate::tester::supervisor::LibraryRunner;
+use crate::tester::sys;
 
 /// Bytes of a heap from which on it is known to serve every request of every program that comes with the tester.
 const SERVES_ALL: usize = 64 << 20;
@@ -189,7 +190,9 @@ fn headline(arguments: &TestArguments, settings: &Settings) -> String {
         Some(path) => path.display().to_string(),
         None => format!("slabfit, {}", name(settings.placement())),
     };
-    let (size, slab_size) = (grouped(settings.size as u64), grouped(settings.slab_size as u64));
+    // As a heap has it: whole pages.
+    let size = settings.size.next_multiple_of(sys::page_size());
+    let (size, slab_size) = (grouped(size as u64), grouped(settings.slab_size as u64));
     format!("{subject}: a heap of {size} bytes, slab size {slab_size}, seed {}", settings.seed)
 }
 

@@ -1,10 +1,10 @@
-//! A playback as lines of a terminal: what stands where, and what kind of thing it is. How that looks is the terminal's.
+//! A replay as lines of a terminal: what stands where, and what kind of thing it is. How that looks is the terminal's.
 
 use slabfit::{Segment, SegmentStats};
 use slabfit_linux::text::{Bytes, Count, Grouped, Share};
 use slabfit_linux::{Cell, Cells, Slots};
 
-use crate::tester::playback::Playback;
+use crate::tester::replay_steps::SteppedReplay;
 use crate::tester::window::GRANULE;
 
 /// What a piece of text is.
@@ -38,8 +38,8 @@ pub type Line = Vec<Span>;
 
 /// The smallest terminal that there is something to see in.
 const SMALLEST: (usize, usize) = (32, 12);
-/// Lines that are not cells: title, note, progress, the slab's, the segment's two, two curves, two legends.
-const AROUND: usize = 10;
+/// Rows of cells, at least: where there are no more, no text goes on in a second line.
+const FEWEST: usize = 6;
 /// From nothing in use to nothing free.
 const SHADES: [char; 5] = ['·', '░', '▒', '▓', '█'];
 const CURVE: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -49,18 +49,18 @@ pub type History = Vec<(f64, f64, f64)>;
 
 /// The heap and its figures, on a screen of so many columns and rows.
 pub fn screen(
-    playback: &Playback<'_>,
+    replay: &SteppedReplay<'_>,
     history: &mut History,
     (columns, rows): (usize, usize),
     state: &str,
 ) -> Vec<Line> {
-    let heap = playback.heap();
+    let heap = replay.heap();
     let small = columns < SMALLEST.0 || rows < SMALLEST.1;
     let Some(stats) = heap.stats().ok().filter(|_| !small) else {
         return vec![one(Kind::Text, "The terminal is too small.", columns)];
     };
     let outside = (stats.blocks.free_bytes - stats.blocks.largest_free) as u64;
-    let (done, all) = playback.progress();
+    let (done, all) = replay.progress();
     let slots = Slots::of(&stats);
     let used = slots.bytes_in_use(&stats) as f64;
     let share_done = done as f64 / all.max(1) as f64;
@@ -68,30 +68,64 @@ pub fn screen(
         history.push((share_done, used, outside as f64 / (stats.blocks.free_bytes as f64).max(1.0)));
     }
 
-    let mut lines = vec![
-        one(Kind::Head, &playback.title(), columns),
-        one(Kind::Text, &playback.note(), columns),
-        progress(share_done, columns),
-        one(Kind::Head, &slab_figures(&stats.slab, heap.slab_size()), columns),
-    ];
+    let fragmentation = Share(outside, stats.blocks.free_bytes as u64);
+    let rover = heap.rover();
+    let mark = if rover.is_some() { ", | rover" } else { "" };
     let (slab, blocks) = (heap.segment(Segment::Slab), heap.segment(Segment::Blocks));
-    let share = share(slab.len(), blocks.len(), columns, rows - AROUND);
+    let texts = |cell: &str| {
+        let cell = format!("a cell is {cell}: · free, ░▒▓ some to most, █ all of it in use{mark}");
+        [
+            (Kind::Head, replay.title()),
+            (Kind::Text, replay.note()),
+            (Kind::Head, slab_figures(&stats.slab, heap.slab_size())),
+            (Kind::Head, block_figures(&stats.blocks, slots)),
+            (Kind::Hint, cell),
+            (Kind::Hint, format!("{state} · space: pause, + -: rate, right: a step, q: quit")),
+        ]
+    };
+    // How large a cell is follows from how many lines the texts take: its size is taken for one of many digits.
+    let around = texts("99.9 KiB").iter().map(|(_, text)| wrapped(text, columns).len()).sum::<usize>() + BARS;
+    let wraps = around + FEWEST <= rows;
+    let share = share(slab.len(), blocks.len(), columns, rows - if wraps { around } else { TEXTS + BARS });
+    let text = |(kind, text): &(Kind, String)| match wraps {
+        true => wrapped(text, columns).into_iter().map(|text| one(*kind, text, columns)).collect(),
+        false => vec![one(*kind, text, columns)],
+    };
+    let [title, note, of_slab, of_blocks, cell, keys] = texts(&Bytes(share as u64).to_string());
+
+    let mut lines: Vec<Line> = [&title, &note].into_iter().flat_map(text).collect();
+    lines.push(progress(share_done, columns));
+    lines.extend(text(&of_slab));
     let cells = Cells::new(heap.slots(&stats.slab), slab, share);
     lines.extend(grid(cells, Kind::Slab, columns, None));
-    lines.push(one(Kind::Head, &block_figures(&stats.blocks, slots), columns));
-    let rover = heap.rover().map(|rover| (rover - blocks.start) / share);
+    lines.extend(text(&of_blocks));
+    let rover = rover.map(|rover| (rover - blocks.start) / share);
     let cells = Cells::new(heap.blocks_in(Segment::Blocks), blocks, share);
     lines.extend(grid(cells, Kind::Blocks, columns, rover));
-    let fragmentation = Share(outside, stats.blocks.free_bytes as u64);
     let most = history.iter().map(|&(_, used, _)| used).fold(1.0, f64::max);
     let label = format!("in use {:>10} ", Bytes(used as u64).to_string());
     lines.push(curve(&label, history.iter().map(|&(at, used, _)| (at, used / most)), columns));
     let label = format!("fragment. {:>7} ", fragmentation.to_string());
     lines.push(curve(&label, history.iter().map(|&(at, _, part)| (at, part)), columns));
-    let mark = if rover.is_some() { ", | rover" } else { "" };
-    let cell = format!("a cell is {}: · free, ░▒▓ some to most, █ all of it in use{mark}", Bytes(share as u64));
-    lines.push(one(Kind::Hint, &cell, columns));
-    lines.push(one(Kind::Hint, &format!("{state} · space: pause, + -: rate, right: a step, q: quit"), columns));
+    lines.extend([&cell, &keys].into_iter().flat_map(text));
+    lines
+}
+
+/// Texts: title, note, the slab's, the blocks', two legends; and lines of no text and no cells: progress, and two curves.
+const TEXTS: usize = 6;
+const BARS: usize = 3;
+
+/// A text in lines of at most so many characters, which end where a word does.
+fn wrapped(text: &str, columns: usize) -> Vec<&str> {
+    let (mut lines, mut rest) = (Vec::new(), text);
+    while let Some((end, next)) = rest.char_indices().nth(columns) {
+        // A word longer than a line is cut.
+        let space = rest[..end + next.len_utf8()].rfind(' ').filter(|&space| space > 0);
+        let (line, more) = rest.split_at(space.unwrap_or(end));
+        lines.push(line);
+        rest = more.trim_start();
+    }
+    lines.push(rest);
     lines
 }
 
@@ -174,13 +208,13 @@ fn curve(label: &str, points: impl Iterator<Item = (f64, f64)>, columns: usize) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tester::picture_args::PlaybackArguments;
+    use crate::tester::picture_args::TraceOnHeap;
     use clap::Parser;
 
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        playback: PlaybackArguments,
+        replayed: TraceOnHeap,
     }
 
     fn text(line: &super::Line) -> String {
@@ -189,11 +223,11 @@ mod tests {
 
     /// The screen after so many operations of git log in 256 KiB.
     fn seen(operations: usize, size: (usize, usize)) -> Vec<super::Line> {
-        let arguments = Line::parse_from(["tester", "gitlog", "--heap", "256K"]).playback;
+        let arguments = Line::parse_from(["tester", "gitlog", "--heap", "256K"]).replayed;
         let recording = arguments.load().unwrap();
-        let mut playback = Playback::begin(&arguments, &recording).unwrap();
-        playback.advance(operations).unwrap();
-        screen(&playback, &mut History::new(), size, "state")
+        let mut replay = SteppedReplay::begin(&arguments, &recording).unwrap();
+        replay.advance(operations).unwrap();
+        screen(&replay, &mut History::new(), size, "state")
     }
 
     #[test]
@@ -208,6 +242,29 @@ mod tests {
     }
 
     #[test]
+    fn no_word_is_cut_off_where_there_are_lines_for_all() {
+        for columns in (40..=200).step_by(8) {
+            let lines = seen(60_000, (columns, 50));
+            let words: Vec<String> =
+                lines.iter().flat_map(|line| text(line).split(' ').map(str::to_owned).collect::<Vec<_>>()).collect();
+            let all = words.join(" ");
+            for whole in [
+                "after operation 60,000 of 70,951",
+                "slots of 64 in use,",
+                " free in ",
+                "largest",
+                "all of it in use, | rover",
+                "q: quit",
+            ] {
+                assert!(all.contains(whole), "no {whole:?} in {columns} columns: {all}");
+            }
+        }
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("abcdefgh ij", 3), ["abc", "def", "gh", "ij"]);
+        assert_eq!(wrapped("", 3), [""]);
+    }
+
+    #[test]
     fn an_empty_heap_is_free_with_the_rover_at_its_start() {
         let lines = seen(0, (64, 30));
         let cells: String = lines
@@ -218,8 +275,8 @@ mod tests {
             .collect();
         assert_eq!(cells.matches('|').count(), 1, "{cells}");
         assert!(cells.chars().all(|shade| shade == '·' || shade == '|'), "{cells}");
-        // 256 KiB in 20 rows of 64 cells, of 208 bytes: the slab has 315 and a part of one.
-        assert_eq!(cells.chars().position(|shade| shade == '|'), Some(316));
+        // 256 KiB in 18 rows of 64 cells, of 240 bytes: the slab has 273 and a part of one.
+        assert_eq!(cells.chars().position(|shade| shade == '|'), Some(274));
     }
 
     #[test]

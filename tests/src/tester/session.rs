@@ -61,7 +61,7 @@ pub struct Failed {
     pub full: u64,
     /// Enough were free, but not side by side.
     pub fragmented: u64,
-    /// The library does not say.
+    /// The library did not say.
     pub unexplained: u64,
 }
 

@@ -69,6 +69,9 @@ pub struct FootprintArguments {
     /// A folder with other allocators' libraries; can be repeated
     #[arg(long, value_name = "FOLDER")]
     pub libraries: Vec<PathBuf>,
+    /// Writes the figures to this file too, in bytes
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
 }
 
 /// [`Placement`] by the names it has on the command line.

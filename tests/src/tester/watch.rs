@@ -18,7 +18,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
 use crate::tester::picture_args::{FASTEST, WatchArguments};
-use crate::tester::playback::Playback;
+use crate::tester::replay_steps::SteppedReplay;
 use crate::tester::report::grouped;
 use crate::tester::run::Stop;
 use crate::tester::screen::{History, Kind, Line, screen};
@@ -42,19 +42,19 @@ pub fn watch(arguments: &WatchArguments) -> Result<(), Stop> {
     if !io::stdout().is_terminal() {
         return Err(Stop::Usage("watch draws in a terminal, and stdout is none".to_owned()));
     }
-    let recording = arguments.playback.load()?;
-    let mut playback = Playback::begin(&arguments.playback, &recording)?;
-    let all = playback.progress().1 as u64;
+    let recording = arguments.replayed.load()?;
+    let mut replay = SteppedReplay::begin(&arguments.replayed, &recording)?;
+    let all = replay.progress().1 as u64;
     let mut pace = Pace { rate: arguments.rate.unwrap_or((all / LASTS).max(1)), paused: false, due: 0 };
     let signal = signals().map_err(broken)?;
     let terminal = Terminal::take().map_err(broken)?;
-    let shown = show(&mut playback, &mut pace, &signal);
+    let shown = show(&mut replay, &mut pace, &signal);
     drop(terminal);
     shown?;
     match signal.load(Ordering::Relaxed) {
         // The terminal is as it was: now the process ends as the signal would have it.
         number @ 1.. => low_level::emulate_default_handler(number as i32).map_err(broken)?,
-        0 => println!("{}: {}", playback.title(), playback.note()),
+        0 => writeln!(io::stdout(), "{}: {}", replay.title(), replay.note())?,
     }
     Ok(())
 }
@@ -168,8 +168,8 @@ impl Pace {
     }
 }
 
-/// Plays and draws until a key or a signal says that it is enough.
-fn show(playback: &mut Playback<'_>, pace: &mut Pace, signal: &AtomicUsize) -> Result<(), Stop> {
+/// Replays and draws until a key or a signal says that it is enough.
+fn show(replay: &mut SteppedReplay<'_>, pace: &mut Pace, signal: &AtomicUsize) -> Result<(), Stop> {
     let mut history = History::new();
     let mut last = Instant::now();
     loop {
@@ -177,11 +177,11 @@ fn show(playback: &mut Playback<'_>, pace: &mut Pace, signal: &AtomicUsize) -> R
         let due = pace.take(now - last);
         last = now;
         let next = now + FRAME;
-        advance(playback, due, next)?;
-        let (done, all) = playback.progress();
+        advance(replay, due, next)?;
+        let (done, all) = replay.progress();
         let (columns, rows) = size().map_err(broken)?;
         let state = pace.state(done == all);
-        draw(&screen(playback, &mut history, (columns.into(), rows.into()), &state)).map_err(broken)?;
+        draw(&screen(replay, &mut history, (columns.into(), rows.into()), &state)).map_err(broken)?;
         // Keys are answered at once; so is a signal, which ends the waiting for them.
         loop {
             let waited = event::poll(next.saturating_duration_since(Instant::now())).map_err(broken)?;
@@ -200,11 +200,11 @@ fn show(playback: &mut Playback<'_>, pace: &mut Pace, signal: &AtomicUsize) -> R
 }
 
 /// What is due, or as much of it as can be done before the next picture is.
-fn advance(playback: &mut Playback<'_>, due: usize, until: Instant) -> Result<(), Stop> {
-    let (done, all) = playback.progress();
+fn advance(replay: &mut SteppedReplay<'_>, due: usize, until: Instant) -> Result<(), Stop> {
+    let (done, all) = replay.progress();
     let end = all.min(done.saturating_add(due));
-    while playback.progress().0 < end && Instant::now() < until {
-        playback.advance(end.min(playback.progress().0 + STEP))?;
+    while replay.progress().0 < end && Instant::now() < until {
+        replay.advance(end.min(replay.progress().0 + STEP))?;
     }
     Ok(())
 }

@@ -54,6 +54,15 @@ fn runs_of_small_objects_go_back_to_the_kernel() {
 }
 
 #[test]
+fn slots_of_the_slab_go_back_to_the_kernel_under_each_placement() {
+    let Some(program) = compiled("cc", "trimmed_slab.c", "trimmed_slab", &c(&[])) else { return };
+    for placement in ["general", "first", "next"] {
+        let program = program.clone().with("SLABFIT_PLACEMENT", placement).with("SLABFIT_SLAB", "64");
+        assert_silent_success(&program.run_preloaded("128M"));
+    }
+}
+
+#[test]
 fn a_full_heap_answers_null_and_maps_nothing() {
     runs_silently("full", "1M");
 }

@@ -1,8 +1,58 @@
 //! `tester footprint`: what a trace takes under slabfit, beside other allocators.
 
+use std::env;
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
-use crate::preloaded::{Program, library};
+use crate::preloaded::{Outcome, Program, c, compiled, library, skipped};
+
+/// What is resident at a pattern's start, at most and at its end, in KiB: of the whole process.
+#[derive(Debug)]
+struct Looks {
+    start: u64,
+    most: u64,
+    end: u64,
+}
+
+impl Looks {
+    fn of(outcome: &Outcome) -> Self {
+        assert!(outcome.status.success() && outcome.stderr.is_empty(), "{outcome:#?}");
+        let text = outcome.text();
+        let looks = text.lines().filter_map(|line| line.split_once(' ')?.1.parse().ok()).collect::<Vec<u64>>();
+        let (&[start, .., end], Some(&most)) = (&looks[..], looks.iter().max()) else { panic!("{outcome:#?}") };
+        Self { start, most, end }
+    }
+}
+
+/// Another allocator's library, where programs for these tests were unpacked.
+fn jemalloc() -> Option<String> {
+    let root = env::var_os("SLABFIT_PROGRAMS")?;
+    let path = Path::new(&root).join(format!("usr/lib/{}-linux-gnu/libjemalloc.so.2", env::consts::ARCH));
+    path.is_file().then(|| path.to_string_lossy().into_owned())
+}
+
+#[test]
+fn what_is_let_go_of_does_not_stay_resident_in_any_pattern() {
+    let Some(program) = compiled("cc", "patterns.c", "patterns", &c(&[])) else { return };
+    let jemalloc = jemalloc();
+    if jemalloc.is_none() {
+        skipped("libjemalloc.so.2 beside glibc's malloc");
+    }
+    // What stays at most of what was resident beyond the start, in percent: much is free, but of the last pattern, in which pages
+    // have a live object here and there.
+    for (pattern, stays) in [("few-large", 1), ("many-small", 10), ("saw-tooth", 20), ("server", 10), ("minority", 35)]
+    {
+        let program = program.clone().arguments([pattern]);
+        let ours = Looks::of(&program.run_preloaded("512M"));
+        let limit = ours.start + (ours.most - ours.start) * stays / 100;
+        assert!(ours.most > ours.start + 80_000 && ours.end <= limit, "{pattern}: {ours:?}, at most {limit}");
+        let mut others = vec![Looks::of(&program.run())];
+        others.extend(jemalloc.iter().map(|library| Looks::of(&program.clone().with("LD_PRELOAD", library).run())));
+        let best = others.iter().map(|looks| looks.end).min().unwrap_or_default();
+        assert!(ours.end * 5 <= best * 6, "{pattern}: {ours:?} beside {others:?}");
+    }
+}
 
 #[test]
 fn every_trace_takes_little_more_than_lives_but_under_next_fit() {
@@ -31,9 +81,10 @@ fn a_program_is_measured_as_a_whole() {
     if Program::installed("sqlite3").is_none() {
         return;
     }
+    let csv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("footprint.csv");
     let mut command = Command::new(env!("CARGO_BIN_EXE_tester"));
-    let output =
-        command.args(["footprint", "sqlite3", "--preload"]).arg(library()).output().expect("the tester starts");
+    command.args(["footprint", "sqlite3", "--preload"]).arg(library()).arg("--csv").arg(&csv);
+    let output = command.output().expect("the tester starts");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");
     let resident = |label: &str| {
@@ -42,6 +93,14 @@ fn a_program_is_measured_as_a_whole() {
         // Behind slab size and heap, which the system's has not.
         *figures.get(if label.starts_with("slabfit") { 2 } else { 0 }).unwrap_or_else(|| panic!("{label} in {text}"))
     };
+    // The file has the same figures, a line for each allocator.
+    let file = fs::read_to_string(&csv).expect("it was written");
+    let of = |allocator: &str| {
+        let line = file.lines().find(|line| line.starts_with(&format!("sqlite3,{allocator},")));
+        line.and_then(|line| line.split(',').nth(5)).map(|bytes| bytes.parse().expect("a number"))
+    };
+    assert_eq!(of("slabfit first"), Some(resident("slabfit, first fit")), "{file}");
+    assert_eq!(of("the system's"), Some(resident("the system's")), "{file}");
     // It holds some 3.6 million bytes, and this process, which is no part of it, many more.
     let (ours, system) = (resident("slabfit, first fit"), resident("the system's"));
     assert!((4 << 20..24 << 20).contains(&ours) && (4 << 20..24 << 20).contains(&system), "{text}");

@@ -11,7 +11,7 @@ use std::time::Duration;
 use slabfit::{SegmentStats, Stats};
 use slabfit_tests::tester::extension::{Event, Place, Recorded};
 use slabfit_tests::tester::recordings::Source;
-use slabfit_tests::tester::reenact::{Reenacted, Until, recorded_ground, reenact};
+use slabfit_tests::tester::replay_exact::{ExactReplay, Until, recorded_ground, replay_exactly};
 use slabfit_tests::tester::trace::{Operation, Trace};
 
 use crate::preloaded::{Outcome, Program, c, compiled, fresh_folder, library, number, scratch, skipped, sources};
@@ -110,7 +110,7 @@ fn magazines_that_were_emptied_are_recorded() {
     let text = fs::read_to_string(&file).expect("it is text").replace("#m\n", "");
     let trace = Trace::decode(text.as_bytes(), 1 << 20).expect("a trace");
     let ground = recorded_ground(&trace).expect("it says what it was recorded on");
-    let replay = reenact(&trace, ground, Until::Difference, &|_| ()).expect("there is such a heap");
+    let replay = replay_exactly(&trace, ground, Until::Difference, &|_| ()).expect("there is such a heap");
     assert!(replay.difference.is_some());
 }
 
@@ -370,7 +370,7 @@ impl Program {
 
 impl Outcome {
     /// The heap of the replay ended as the program's did, to the last counter: no call is missing.
-    fn agrees_with(&self, replay: &Reenacted) {
+    fn agrees_with(&self, replay: &ExactReplay) {
         let [report] = &*self.reports else { panic!("one process: {self:#?}") };
         for (name, replayed) in figures(&replay.stats) {
             assert_eq!(number(report, &name), replayed, "{name} in {report}");
@@ -424,7 +424,7 @@ pub fn read(file: &Path) -> Trace {
 
 /// What the tests ask of a trace.
 pub trait OfARecording {
-    fn replays(&self) -> Reenacted;
+    fn replays(&self) -> ExactReplay;
     fn setup(&self) -> &slabfit_tests::tester::extension::Setup;
     fn events(&self) -> impl Iterator<Item = &Event>;
     fn threads(&self) -> usize;
@@ -432,9 +432,9 @@ pub trait OfARecording {
 
 impl OfARecording for Trace {
     /// Every call comes to what it came to.
-    fn replays(&self) -> Reenacted {
+    fn replays(&self) -> ExactReplay {
         let ground = recorded_ground(self).expect("it says what it was recorded on");
-        let replay = reenact(self, ground, Until::Difference, &|_| ()).expect("there is such a heap");
+        let replay = replay_exactly(self, ground, Until::Difference, &|_| ()).expect("there is such a heap");
         assert_eq!((&replay.difference, replay.skipped), (&None, 0));
         let placed = |operation: &&Operation| !matches!(operation, Operation::Free { .. });
         assert_eq!(replay.compared, self.operations().iter().filter(placed).count() as u64);

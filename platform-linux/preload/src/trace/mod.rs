@@ -173,11 +173,11 @@ pub(crate) fn request(request: Request, serve: impl FnOnce() -> Answer) -> Answe
 
 /// The same for a free.
 #[inline]
-pub(crate) fn free(address: usize, free: impl FnOnce() -> Result<(), InvalidFree>) -> Result<(), InvalidFree> {
+pub(crate) fn free<T>(address: usize, free: impl FnOnce() -> Result<T, InvalidFree>) -> Result<T, InvalidFree> {
     if !is_on() {
         return free();
     }
-    recorded(free, |recorder, answer, lines| recorder.freed(address, *answer, lines))
+    recorded(free, |recorder, answer, lines| recorder.freed(address, outcome(answer), lines))
         .unwrap_or(Err(interrupted(address)))
 }
 
@@ -212,6 +212,11 @@ pub(crate) fn empty_magazines() {
             lines.text("#m");
         }
     });
+}
+
+/// What a record tells of a free.
+fn outcome<T>(answer: &Result<T, InvalidFree>) -> Result<(), InvalidFree> {
+    answer.as_ref().map(|_| ()).map_err(|&wrong| wrong)
 }
 
 fn interrupted(address: usize) -> InvalidFree {

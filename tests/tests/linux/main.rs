@@ -1,0 +1,5 @@
+//! What the crate `slabfit-linux` has beside the heap: mappings, its lock, output, trimming.
+
+mod linux;
+mod output;
+mod trimming;

@@ -1,0 +1,4 @@
+//! Random programs beside the reference model.
+
+mod model;
+mod random;

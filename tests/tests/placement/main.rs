@@ -1,0 +1,7 @@
+//! Where a heap places what it is asked for, drawn as blocks: see each module.
+
+mod alignment;
+mod classes;
+mod placement;
+mod resizing;
+mod scenarios;

@@ -1,0 +1,4 @@
+//! Threads on one heap, and every lock under it. Nothing here needs libc: other targets run it as well.
+
+mod locks;
+mod threads;
