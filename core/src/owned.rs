@@ -22,7 +22,7 @@ use crate::classes::{MAGAZINE, MOST_CACHES, all_of};
 use crate::memory::{ALIGNMENT, Bump, Shared, Zeroable};
 use crate::size_class::{Origin, TABLE, classes_of, kibs_of, stride};
 use crate::stats::CLASSES;
-use crate::sync::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, OwnersU32, OwnersU64, OwnersUsize};
 use crate::units::{Granules, Offset};
 
 /// In a cache's stack of runs: nobody has the cache.
@@ -63,11 +63,11 @@ const_assert!(MOST_CACHES <= u16::MAX as usize / CLASSES);
 #[derive(Debug)]
 #[repr(C)]
 struct Run {
-    idle: AtomicU64,
+    idle: OwnersU64,
     returned: AtomicU64,
     next_returned: AtomicU32,
-    next: AtomicU32,
-    previous: AtomicU32,
+    next: OwnersU32,
+    previous: OwnersU32,
 }
 
 /// A cache's stack of free slots of one class, its runs, and what it counts.
@@ -76,16 +76,16 @@ struct Run {
 #[derive(Debug)]
 #[repr(C, align(64))]
 struct Magazine {
-    count: AtomicU32,
+    count: OwnersU32,
     /// Slots that went into the magazine, less those that went out of it without a request: made idle here, or freed through this
     /// cache for another owner. The sum of `out - count` of all caches is the number of live slots.
-    out: AtomicU32,
+    out: OwnersU32,
     /// Requests that were served.
-    allocs: AtomicUsize,
+    allocs: OwnersUsize,
     /// The list of the runs that have idle slots.
-    first: AtomicU32,
+    first: OwnersU32,
     /// Where the slots start, from the oldest to the newest.
-    slots: [AtomicU32; MAGAZINE],
+    slots: [OwnersU32; MAGAZINE],
 }
 
 /// What a cache keeps.
@@ -124,7 +124,7 @@ pub(crate) struct Owned<'a> {
 
 /// Adds to a counter that one thread writes.
 #[inline(always)]
-fn add(counter: &AtomicU32, count: u32) {
+fn add(counter: &OwnersU32, count: u32) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
 }
 

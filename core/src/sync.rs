@@ -9,6 +9,9 @@ mod real {
     pub(crate) use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
     #[cfg(target_has_atomic = "64")]
     pub(crate) use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
+    // What one owner at a time writes and, statistics and checks apart, reads. The checker proves that.
+    #[cfg(target_has_atomic = "64")]
+    pub(crate) use core::sync::atomic::{AtomicU32 as OwnersU32, AtomicU64 as OwnersU64, AtomicUsize as OwnersUsize};
     #[cfg(target_has_atomic = "8")]
     pub(crate) use core::{hint::spin_loop, sync::atomic::AtomicBool};
 
@@ -53,4 +56,4 @@ pub(crate) use real::*;
 pub(crate) use slabfit_loom::{AtomicBool, AtomicPtr, AtomicUsize, MutPtr, Ordering, UnsafeCell, spin_loop};
 // Those of the bookkeeping lie in lent memory, so they are bytes there and no others.
 #[cfg(slabfit_loom)]
-pub(crate) use slabfit_loom::lent::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
+pub(crate) use slabfit_loom::lent::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, OwnersU32, OwnersU64, OwnersUsize};

@@ -9,6 +9,9 @@ use loom::thread::{self, JoinHandle};
 /// A model that takes longer than this is too large. `SLABFIT_LOOM_SECONDS` says another number.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
+/// Places where one execution may branch.
+const MOST_BRANCHES: usize = 10_000;
+
 /// Runs `model` in every interleaving with at most so many preemptions, and says how many there were.
 ///
 /// # Panics
@@ -21,6 +24,7 @@ pub fn explore(name: &str, preemptions: usize, model: impl Fn() + Sync + Send + 
     let mut builder = Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.max_duration = Some(limit);
+    builder.max_branches = MOST_BRANCHES;
     let begin = Instant::now();
     builder.check(move || {
         count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

@@ -3,6 +3,8 @@
 //! Loom's own cannot be made in a constant, and heaps and locks are: here they are made when they are touched first, which
 //! must happen before the threads of a model start.
 
+pub mod lent;
+
 use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic as real;
