@@ -84,6 +84,7 @@ pub enum AllocError {
 
 /// Why a cache could not be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum CacheError {
     /// The heap has no memory yet.

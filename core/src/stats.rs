@@ -87,6 +87,7 @@ pub struct ClassStats {
 /// in the heap's magazines and in caches is the difference between [`slots`](ClassStats::slots) and
 /// [`live_objects`](ClassStats::live_objects).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct CacheStats {
     /// Caches that there can be at once.
     pub most: usize,
