@@ -53,8 +53,8 @@ pub(crate) const HALF: usize = MAGAZINE / 2;
 /// The most caches of a heap: what the tag of a run that one owns can name.
 pub(crate) const MOST_CACHES: usize = 4095;
 
-/// In what is known of a KiB: a cache owns the run.
-const OWNED: u8 = 0x80;
+/// In what is known of a KiB: a cache owns the run. Nothing where there are no caches.
+const OWNED: u8 = if cfg!(target_has_atomic = "64") { 0x80 } else { 0 };
 
 /// A stack of free slots of one class, and what the class counts.
 ///

@@ -75,6 +75,7 @@
 //! | size class | the sizes that one slot size serves ([`General`]) |
 //! | run | an aligned piece of the block segment, cut into slots of one class |
 //! | magazine | a stack of free slots of one class, kept at hand |
+//! | cache | an owner's magazines and runs ([`Cache`]) |
 //! | payload | the caller's part of a block |
 //! | object | what a request returns: a slot or a payload |
 //! | granule | the unit of sizes and offsets: 16 bytes, and 8 on 32-bit bare metal ([`GRANULE`]) |
@@ -152,7 +153,15 @@
 //! that makes a heap.
 //!
 //! The two segments have a lock each, and no call waits for one while it holds the other. Threads that allocate all the
-//! time wait for each other: there are no caches per thread.
+//! time wait for each other, unless each has a [`Cache`] of a [`General`] heap.
+//!
+//! # Threads
+//! A [`Cache`] serves small objects from runs of its own, without a lock: a thread's, a core's, an interrupt level's. A heap has as many
+//! as its [`Config::caches`] says. Its objects are the heap's: any thread may free them, through its own cache or the heap, and each
+//! free is as exact as without caches. `slabfit_linux::ProcessHeap::with_cache` gives each thread of a process its own. Caches need 64-bit
+//! atomics.
+//!
+//! With caches the order in which an address is handed out is specified for each cache; between threads it is whatever the threads do.
 //!
 //! # Which lock
 //! | where | lock |
