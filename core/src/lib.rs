@@ -151,7 +151,7 @@
 //! that makes a heap.
 //!
 //! The two segments have a lock each, and no call waits for one while it holds the other. Threads that allocate all the
-//! time wait for each other: there are no caches per thread.
+//! time wait for each other, unless each has a [`Cache`].
 //!
 //! # Which lock
 //! | where | lock |
