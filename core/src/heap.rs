@@ -196,8 +196,8 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         Ok(())
     }
 
-    /// Moves the end of the heap by `added`, whose lock on the blocks the caller holds. A thread that gets an object there has waited
-    /// for that lock, so that it finds the end where it is.
+    /// Moves the heap's end by `added`. The caller holds the lock of the blocks: whoever gets an object there has waited for it, and
+    /// finds the new end.
     pub(crate) fn move_end(&self, added: Granules) {
         let granules = self.bounds.granules.load(Ordering::Relaxed);
         self.bounds.granules.store(granules.wrapping_add(added.count() as usize), Ordering::Release);

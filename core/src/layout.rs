@@ -21,7 +21,7 @@ pub const MIN_HEAP: usize = 4 * GRANULE;
 const MIN_BLOCKS: usize = 3 * GRANULE;
 
 /// The fewest bytes of an aligned region that also holds the bookkeeping: any region of this size or more makes a heap,
-/// whatever the configuration and the policy, and none of fewer does.
+/// whatever the policy and the configuration, unless that has a [`reserve`](Config::reserve), and none of fewer does.
 pub const MIN_REGION: usize = MIN_HEAP + own_bookkeeping::<NextFit>(MIN_HEAP, Config::new(GRANULE));
 
 /// Bytes between the bookkeeping and the slab segment of a region that holds both. Nothing is ever stored in them: a
