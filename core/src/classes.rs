@@ -504,9 +504,8 @@ impl<'a> Classes<'a> {
         self.magazines.len()
     }
 
-    /// Returns the figures of each class.
-    pub(crate) fn stats(&self) -> [ClassStats; CLASSES] {
-        let mut stats = [ClassStats::default(); CLASSES];
+    /// Sets the figures of each class. In place, as they take more than some stacks have to spare for copies.
+    pub(crate) fn set_stats(&self, stats: &mut [ClassStats; CLASSES]) {
         for (class, figures) in stats.iter_mut().enumerate() {
             let Some(magazine) = self.magazines.get_ref(class) else { break };
             let live = magazine.out.wrapping_sub(magazine.count) as usize;
@@ -522,11 +521,10 @@ impl<'a> Classes<'a> {
                 frees: 0,
             };
         }
-        self.add_caches(&mut stats);
-        for figures in &mut stats {
+        self.add_caches(stats);
+        for figures in stats {
             figures.frees = (figures.allocs as usize).wrapping_sub(figures.live_objects) as u64;
         }
-        stats
     }
 }
 

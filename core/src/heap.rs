@@ -698,14 +698,18 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     pub fn stats(&self) -> Result<Stats, Reentered> {
         let slab = self.lock_slab()?.stats();
         let blocks = self.lock_blocks()?;
-        Ok(Stats {
+        let mut stats = Stats {
             slab,
             blocks: blocks.stats(),
-            classes: blocks.classes.get().map_or_else(Default::default, Classes::stats),
+            classes: Default::default(),
             caches: blocks.classes.get().map_or_else(Default::default, Classes::cache_stats),
             spilled: blocks.spilled as u64,
             refused_outside: blocks.refused_outside as u64,
-        })
+        };
+        if let Some(classes) = blocks.classes.get() {
+            classes.set_stats(&mut stats.classes);
+        }
+        Ok(stats)
     }
 }
 

@@ -76,9 +76,22 @@ impl<L: RawLock> AnyHeap<L> {
         with!(self, heap => unsafe { heap.free(ptr) })
     }
 
+    /// See [`slabfit::Heap::free_sized`].
+    ///
+    /// # Safety
+    /// As there.
     pub unsafe fn free_sized(&self, ptr: *mut u8, layout: Layout) -> Result<(), InvalidFree> {
         // SAFETY: as the caller promises.
         with!(self, heap => unsafe { heap.free_sized(ptr, layout) })
+    }
+
+    /// See [`slabfit::Heap::free_measured`].
+    ///
+    /// # Safety
+    /// As there.
+    pub unsafe fn free_measured(&self, ptr: *mut u8) -> Result<usize, InvalidFree> {
+        // SAFETY: as the caller promises.
+        with!(self, heap => unsafe { heap.free_measured(ptr) })
     }
 
     pub unsafe fn realloc(&self, ptr: *mut u8, size: usize) -> Result<NonNull<u8>, ReallocError> {
@@ -149,6 +162,25 @@ impl<L: RawLock> AnyHeap<L> {
 
     pub fn overwritten(&self) -> Box<dyn Iterator<Item = usize> + '_> {
         with!(self, heap => Box::new(heap.overwritten()))
+    }
+
+    pub fn with_free_ranges<R>(
+        &self,
+        from: usize,
+        least: usize,
+        most: usize,
+        work: impl FnOnce(NonNull<[u8]>) -> R,
+    ) -> Result<Option<(Range<usize>, R)>, Reentered> {
+        with!(self, heap => heap.with_free_ranges(from, least, most, work))
+    }
+
+    pub fn with_free_slots<R>(
+        &self,
+        within: Range<usize>,
+        least: usize,
+        work: impl FnOnce(NonNull<[u8]>) -> R,
+    ) -> Result<Option<(Range<usize>, R)>, Reentered> {
+        with!(self, heap => heap.with_free_slots(within, least, work))
     }
 
     pub fn check(&self) -> Result<(), Violation> {

@@ -227,6 +227,13 @@ impl ChosenHeap {
         with_heap!(self, heap => heap.stats())
     }
 
+    /// Fails if this thread is inside the heap. Of the ways to ask, one that changes nothing.
+    pub(crate) fn is_free_to_enter(&self) -> Result<(), Reentered> {
+        with_heap!(self, heap => [Segment::Slab, Segment::Blocks].map(|segment| heap.segment_stats(segment)))
+            .into_iter()
+            .try_for_each(|figures| figures.map(|_| ()))
+    }
+
     /// See [`ProcessHeap::hold_for_fork`].
     pub(crate) fn hold_for_fork(&'static self) {
         with_heap!(self, heap => heap.hold_for_fork());
