@@ -541,6 +541,8 @@ impl Owned<'_> {
         let class = TABLE.get(tag.class()).filter(|_| tag != Tag::NONE)?;
         let has_tag = |kib: u32| self.tag(self.origin.start(kib)) == tag;
         let it = self.runs.get(kib as usize)?;
+        // Before the marks: of a slot that somebody frees meanwhile the mark is cleared first.
+        let returned = it.returned.load(Ordering::Acquire);
         let start = |slot: u32| self.origin.start(kib).plus(Granules::new(slot.wrapping_mul(class.stride.count())));
         let live = (0..class.slots).filter(|slot| self.is_live(start(*slot)));
         Some(OwnedRun {
@@ -551,7 +553,7 @@ impl Owned<'_> {
             all: all_of(class.slots),
             live: live.fold(0, |live, slot| live | 1u64.wrapping_shl(slot)),
             idle: it.idle.load(Ordering::Relaxed),
-            returned: it.returned.load(Ordering::Relaxed),
+            returned,
         })
     }
 

@@ -270,6 +270,7 @@ fn look_on<L: RawLock>(heap: &CachedHeap<L>, ended: &AtomicBool) {
         assert_eq!(stats.blocks.live_bytes + stats.blocks.free_bytes, stats.blocks.size);
         assert!(heap.blocks().count() <= heap.size() / GRANULE);
         assert_eq!(heap.empty_magazines(), Ok(()));
+        assert_eq!(heap.check(), Ok(()));
         thread::yield_now();
     }
 }
