@@ -51,12 +51,19 @@ pub(crate) struct BlockMap<'a> {
     pub(crate) summary: BitTree<'a>,
     pub(crate) maxima: Maxima<'a>,
     end: Offset,
+    /// Granules after the end for which there are bits and maxima.
+    reserve: Granules,
 }
 
 impl<'a> BlockMap<'a> {
     /// The map of a segment of no granules, all zeros.
-    pub(crate) const EMPTY: Self =
-        Self { boundaries: Boundaries::EMPTY, summary: BitTree::EMPTY, maxima: Maxima::EMPTY, end: Offset::ZERO };
+    pub(crate) const EMPTY: Self = Self {
+        boundaries: Boundaries::EMPTY,
+        summary: BitTree::EMPTY,
+        maxima: Maxima::EMPTY,
+        end: Offset::ZERO,
+        reserve: Granules::ZERO,
+    };
 
     /// Returns how many chunks a segment has: for one boundary more than granules.
     pub(crate) const fn chunks_of(granules: Granules) -> u32 {
@@ -72,14 +79,15 @@ impl<'a> BlockMap<'a> {
             .saturating_add(words.saturating_mul(size_of::<Word>()))
     }
 
-    /// Makes an empty map that of `granules` which are one gap. The gap is in no maximum yet.
-    pub(crate) fn set_up(&mut self, granules: Granules, memory: &mut Bump<'a>) -> Option<()> {
-        let chunks = Self::chunks_of(granules);
+    /// Makes an empty map that of `granules` which are one gap, with room for `reserve` more. The gap is in no maximum yet.
+    pub(crate) fn set_up(&mut self, granules: Granules, reserve: Granules, memory: &mut Bump<'a>) -> Option<()> {
+        let chunks = Self::chunks_of(granules.plus(reserve));
         memory.align();
         self.maxima.set_up(chunks, memory)?;
         self.boundaries.set_up(chunks, memory)?;
         self.summary.set_up(chunks, memory)?;
         self.end = Offset::ZERO.plus(granules);
+        self.reserve = reserve;
         let (first, last) = self.span(Offset::ZERO, self.end)?;
         self.boundaries.flip_end(first.near());
         self.boundaries.flip_start(last);
@@ -91,6 +99,26 @@ impl<'a> BlockMap<'a> {
     /// Returns the boundary after the last granule.
     pub(crate) fn end(&self) -> Offset {
         self.end
+    }
+
+    /// Returns how many granules the segment can be extended by.
+    pub(crate) fn reserve(&self) -> Granules {
+        self.reserve
+    }
+
+    /// Moves the segment's end to `end`, which is after it, within the reserve. No maximum counts what lies between yet. `None` if
+    /// there are no bits for it, and nothing has changed.
+    pub(crate) fn extend(&mut self, end: Offset) -> Option<()> {
+        let (old, new) = (self.boundaries.place(self.end)?.near(), self.boundaries.place(end)?.near());
+        self.boundaries.flip_start(new);
+        self.summary.set(end.chunk());
+        let now = self.boundaries.flip_start(old);
+        if now.starts | now.ends == 0 {
+            self.summarise(old, false);
+        }
+        self.reserve = self.reserve.minus(self.end.up_to(end));
+        self.end = end;
+        Some(())
     }
 
     /// Returns the gaps that start in a chunk, a bit each.

@@ -40,15 +40,15 @@ pub(crate) struct Rover {
 }
 
 /// A block that was freed, and what surrounds it.
-struct Freed {
-    start: Offset,
-    end: Offset,
+pub(crate) struct Freed {
+    pub(crate) start: Offset,
+    pub(crate) end: Offset,
     /// The gap that it lies in now.
-    gap: Gap,
+    pub(crate) gap: Gap,
     /// The last gap that started before `start`, which is `gap` if that starts there. Only for a policy that roves.
-    previous: Offset,
+    pub(crate) previous: Offset,
     /// The first gap after `gap`. Only for a policy that roves.
-    next: Offset,
+    pub(crate) next: Offset,
 }
 
 /// Invariants, beside those of the map:
@@ -92,16 +92,29 @@ impl<'a, P: Policy> Blocks<'a, P> {
         kept_slot: false,
     };
 
-    /// Makes an empty segment one gap. In place, as a value of this size is moved by a call of memcpy.
-    pub(crate) fn set_up(&mut self, piece: Piece<'a>, caches: usize, memory: &mut Bump<'a>) -> Option<()> {
+    /// Makes an empty segment one gap, with room in the bookkeeping for `reserve` more and for `caches` caches. In place, as a value of
+    /// this size is moved by a call of memcpy.
+    pub(crate) fn set_up(
+        &mut self,
+        piece: Piece<'a>,
+        reserve: Granules,
+        caches: usize,
+        memory: &mut Bump<'a>,
+    ) -> Option<()> {
         self.region = Region::new(piece);
         let size = self.region.granules();
-        self.map.set_up(size, memory)?;
+        // Not reached but by a heap of 64 GiB: more than an offset can count.
+        let reserve = reserve.min(Granules::new(u32::MAX - 1).minus(size));
+        self.map.set_up(size, reserve, memory)?;
         self.rover = Rover { at: Offset::ZERO, gap: size, previous: Offset::NIL, next: Offset::NIL };
         self.gaps = 1;
         self.region.write_free(Offset::ZERO, size.minus(Granules::HEADER), Offset::NIL);
         match self.classes.get_mut() {
-            Some(classes) => classes.set_up(self.region.address(Offset::ZERO), size, caches, memory),
+            Some(classes) => {
+                classes.set_up(self.region.address(Offset::ZERO), size.plus(reserve), caches, memory)?;
+                classes.set_end(Offset::ZERO.plus(size));
+                Some(())
+            }
             None => Some(()),
         }
     }
@@ -528,7 +541,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
 
     /// Takes granules back that were just freed: counts the gap that they lie in, writes its header and links it.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn give_back(&mut self, freed: Freed) {
+    pub(crate) fn give_back(&mut self, freed: Freed) {
         let Freed { start, end, gap, previous, next } = freed;
         let (left, right) = (gap.start != start, end.up_to(gap.end));
         let absorbed = u32::from(left).wrapping_add(u32::from(right > Granules::ZERO));

@@ -4,7 +4,6 @@
 use core::alloc::Layout;
 use core::cell::Cell;
 use core::fmt;
-use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use crate::claim::{AnySize, Claim, OfSize};
@@ -60,11 +59,10 @@ pub struct Cache<'h, 'a, L: RawLock = DefaultLock> {
     owned: Owned<'a>,
     keep: &'a Keep,
     owner: u32,
-    /// The block segment, and where its last 512 bytes start.
-    places: Places<'a>,
-    tail: Offset,
-    /// One owner: not Sync.
-    of_one: PhantomData<Cell<()>>,
+    /// The block segment, and where its last 512 bytes start: as they were when this cache got its last run, so every run of its own lies in
+    /// there. (As cells they also see to it that a cache is not Sync.)
+    places: Cell<Places<'a>>,
+    tail: Cell<Offset>,
 }
 
 impl<'a, L: RawLock> Heap<'a, L, General> {
@@ -82,8 +80,8 @@ impl<'a, L: RawLock> Heap<'a, L, General> {
         let owner = blocks.classes.attach().ok_or(CacheError::NoneFree)?;
         let owned = blocks.classes.owned;
         let keep = owned.keep(owner).ok_or(CacheError::NoneFree)?;
-        let tail = Offset::ZERO.plus(granules).minus(const { Granules::from_bytes_ceil(LARGEST) });
-        Ok(Cache { heap: self, owned, keep, owner, places: blocks.region.places(), tail, of_one: PhantomData })
+        let (places, tail) = (Cell::new(blocks.region.places()), Cell::new(tail_of(granules)));
+        Ok(Cache { heap: self, owned, keep, owner, places, tail })
     }
 
     /// Takes back what lies in caches whose owners are no more and could not drop them, whatever they were about: in a process that was
@@ -101,6 +99,11 @@ impl<'a, L: RawLock> Heap<'a, L, General> {
         let _ = blocks.recover(kept.map(|cache| cache.owner));
         Ok(())
     }
+}
+
+/// Returns where the last 512 bytes start of a segment of so many granules.
+const fn tail_of(granules: Granules) -> Offset {
+    Offset::ZERO.plus(granules).minus(const { Granules::from_bytes_ceil(LARGEST) })
 }
 
 impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
@@ -166,8 +169,8 @@ impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
         if self.heap.is_for_slab(size, GRANULE) {
             return None;
         }
-        let slot = self.owned.pop(self.keep, class_for(size)?, self.tail)?;
-        self.places.granule(slot)
+        let slot = self.owned.pop(self.keep, class_for(size)?, self.tail.get())?;
+        self.places.get().granule(slot)
     }
 
     #[inline(never)]
@@ -191,7 +194,7 @@ impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
             self.owned.pop(self.keep, class, Offset::NIL)
         })?;
         // Not reached: a slot that is not all in the segment, which only destroyed bookkeeping has.
-        self.places.pointer(slot, stride(class))
+        self.places.get().pointer(slot, stride(class))
     }
 
     /// Fills a magazine, which is empty: from a run with idle slots, of those that others have returned if need be, or from a new one.
@@ -204,7 +207,11 @@ impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
             }
         }
         if !self.owned.has_idle(self.keep, class) {
-            self.heap.lock_blocks().ok()?.open_owned(self.owner, class)?;
+            let mut blocks = self.heap.lock_blocks().ok()?;
+            // The heap may have been extended.
+            self.places.set(blocks.region.places());
+            self.tail.set(tail_of(blocks.region.granules()));
+            blocks.open_owned(self.owner, class)?;
         }
         self.owned.fill(self.keep, class)
     }
@@ -272,7 +279,7 @@ impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
     /// As for [`Heap::free`].
     #[inline]
     pub unsafe fn free_slot(&self, ptr: *mut u8) -> Option<bool> {
-        let at = self.places.find(ptr);
+        let at = self.places.get().find(ptr);
         let tag = self.owned.take(at)?;
         let at = Offset::new(at as u32);
         if tag.owner() == self.owner && self.owned.push(self.keep, at, tag).is_some() {
@@ -342,10 +349,10 @@ impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
 
     /// Returns the class of the live slot of a cache's run that starts at `ptr`, and a pointer to it.
     fn live_slot(&self, ptr: *const u8) -> Option<(usize, NonNull<u8>)> {
-        let at = Offset::new(u32::try_from(self.places.find(ptr)).ok()?);
+        let at = Offset::new(u32::try_from(self.places.get().find(ptr)).ok()?);
         let class = self.owned.live_tag(at)?.class();
         // Not reached: a slot that is not all in the segment, which only destroyed bookkeeping has.
-        Some((class, self.places.pointer(at, stride(class))?))
+        Some((class, self.places.get().pointer(at, stride(class))?))
     }
 
     /// Gives the object at `ptr`, if it is what the caller claims, a size of `size` bytes and an alignment of `alignment`, a power of two.

@@ -1,6 +1,9 @@
 //! What the holder of the block segment's lock does for caches: it gives them out, opens and closes their runs, and settles those
 //! that are detached.
 
+use core::ops::Range;
+use core::ptr::NonNull;
+
 use crate::blocks::Blocks;
 use crate::classes::{Classes, MayHave};
 use crate::error::Reason;
@@ -70,6 +73,15 @@ impl<'a> Classes<'a> {
         }
         for (sent, figures) in self.roll.sent.iter().zip(stats) {
             figures.live_objects = (figures.live_objects as u32).wrapping_sub(*sent) as usize;
+        }
+    }
+
+    /// Calls `work` with the pages of the tables that are about no run of a cache, but for those that are about nothing in the range.
+    pub(crate) fn idle_tables(&self, range: Range<Offset>, page: usize, mut work: impl FnMut(NonNull<[u8]>)) {
+        for (mut kibs, bytes) in self.owned.pages(range, page) {
+            if !kibs.any(|kib| self.is_in_owned(kib)) {
+                work(bytes);
+            }
         }
     }
 

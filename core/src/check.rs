@@ -17,7 +17,7 @@ use crate::size_class::run_granules;
 #[cfg(target_has_atomic = "64")]
 use crate::size_class::slot_size;
 use crate::slab::Slab;
-use crate::stats::CLASSES;
+use crate::stats::{CLASSES, ClassStats};
 use crate::units::{Granules, Offset};
 
 fn demand(holds: bool, otherwise: Violation) -> Result<(), Violation> {
@@ -156,7 +156,9 @@ impl<P: Policy> Blocks<'_, P> {
         let live = counts.iter().map(|counted| counted.live).sum();
         demand(classes.marked() == live, Violation::Count)?;
         let is_quiet = classes.is_quiet();
-        for (class, (counted, told)) in counts.iter().zip(classes.stats()).enumerate() {
+        let mut stats = [ClassStats::default(); CLASSES];
+        classes.set_stats(&mut stats);
+        for (class, (counted, told)) in counts.iter().zip(stats).enumerate() {
             // What attached caches count changes meanwhile.
             let is_told = !is_quiet || counted.live.wrapping_add(counted.owned) == told.live_objects;
             demand(is_told && counted.runs == told.runs && told.peak_runs >= told.runs, Violation::Count)?;

@@ -10,6 +10,8 @@
 //! Complexity: O(1) while the magazine has slots, or room; O(log) in the segment's size otherwise.
 
 use core::fmt::Debug;
+#[cfg(not(target_has_atomic = "64"))]
+use core::{ops::Range, ptr::NonNull};
 
 use crate::bits::{BitTree, NO_BIT, below_bit, from_bit};
 use crate::claim::Claim;
@@ -51,8 +53,8 @@ pub(crate) const HALF: usize = MAGAZINE / 2;
 /// The most caches of a heap: what the tag of a run that one owns can name.
 pub(crate) const MOST_CACHES: usize = 4095;
 
-/// In what is known of a KiB: a cache owns the run.
-const OWNED: u8 = 0x80;
+/// In what is known of a KiB: a cache owns the run. Nothing where there are no caches.
+const OWNED: u8 = if cfg!(target_has_atomic = "64") { 0x80 } else { 0 };
 
 /// A stack of free slots of one class, and what the class counts.
 ///
@@ -228,13 +230,17 @@ impl<'a> Classes<'a> {
             return Some(());
         }
         self.origin = Origin::new(address, classes);
-        self.tail = Offset::ZERO.plus(granules).minus(const { Granules::from_bytes_ceil(LARGEST) });
         memory.align();
         self.magazines = memory.slice(classes)?;
         self.marks = memory.slice(words_of(granules))?;
         self.open.set_up(first_bit(classes, kibs), memory)?;
         self.class_of = memory.slice(kibs as usize)?;
         self.set_up_caches(granules, caches, memory)
+    }
+
+    /// Notes where the segment ends.
+    pub(crate) fn set_end(&mut self, end: Offset) {
+        self.tail = end.minus(const { Granules::from_bytes_ceil(LARGEST) });
     }
 
     /// Returns the class that serves requests of `size` bytes at multiples of `alignment`, a power of two.
@@ -502,9 +508,8 @@ impl<'a> Classes<'a> {
         self.magazines.len()
     }
 
-    /// Returns the figures of each class.
-    pub(crate) fn stats(&self) -> [ClassStats; CLASSES] {
-        let mut stats = [ClassStats::default(); CLASSES];
+    /// Sets the figures of each class. In place, as they take more than some stacks have to spare for copies.
+    pub(crate) fn set_stats(&self, stats: &mut [ClassStats; CLASSES]) {
         for (class, figures) in stats.iter_mut().enumerate() {
             let Some(magazine) = self.magazines.get_ref(class) else { break };
             let live = magazine.out.wrapping_sub(magazine.count) as usize;
@@ -520,11 +525,10 @@ impl<'a> Classes<'a> {
                 frees: 0,
             };
         }
-        self.add_caches(&mut stats);
-        for figures in &mut stats {
+        self.add_caches(stats);
+        for figures in stats {
             figures.frees = (figures.allocs as usize).wrapping_sub(figures.live_objects) as u64;
         }
-        stats
     }
 }
 
@@ -545,6 +549,8 @@ impl<'a> Classes<'a> {
     }
 
     fn add_caches(&self, _: &mut [ClassStats]) {}
+
+    pub(crate) fn idle_tables(&self, _: Range<Offset>, _: usize, _: impl FnMut(NonNull<[u8]>)) {}
 
     pub(crate) fn cache_stats(&self) -> CacheStats {
         CacheStats::default()

@@ -7,10 +7,12 @@ use core::fmt;
 ///
 /// Only a lock that knows its owner can tell; see [`RawLock::lock`](crate::RawLock::lock).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Reentered;
 
 /// Why no heap could be made of the memory that was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum InitError {
     /// The region is smaller than a heap needs. Both figures are bytes.
@@ -40,8 +42,34 @@ pub enum InitError {
     Reentered,
 }
 
+/// Why a heap could not be extended. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum ExtendError {
+    /// The heap has no memory yet.
+    NotInitialised,
+    /// Fewer bytes than a free block has. Both figures are bytes.
+    TooSmall {
+        /// Bytes that were given.
+        size: usize,
+        /// Bytes that are needed.
+        minimum: usize,
+    },
+    /// More bytes than the bookkeeping has room for. Both figures are bytes.
+    BeyondReserve {
+        /// Bytes that were given.
+        size: usize,
+        /// What is left of [`Config::reserve`](crate::Config::reserve).
+        reserve: usize,
+    },
+    /// The call came while this thread was inside the heap.
+    Reentered,
+}
+
 /// Why a request could not be served. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum AllocError {
     /// The heap has no memory yet.
@@ -56,6 +84,7 @@ pub enum AllocError {
 
 /// Why a cache could not be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum CacheError {
     /// The heap has no memory yet.
@@ -68,6 +97,7 @@ pub enum CacheError {
 
 /// What is wrong with an address that was to be freed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Reason {
     /// It lies in neither segment.
@@ -99,6 +129,7 @@ pub struct InvalidFree {
 
 /// Why a realloc was refused or could not be served. The old object is as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ReallocError {
     /// The old address is no live object's.
@@ -112,6 +143,7 @@ pub enum ReallocError {
 /// Only [`Overwritten`](Self::Overwritten) can come from a write into the two segments. Every other one means that the bookkeeping
 /// was overwritten, or that this crate has a bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Violation {
     /// The header at this address is not what the allocator wrote. [`Heap::repair`](crate::Heap::repair) puts it right.
@@ -186,6 +218,19 @@ impl fmt::Display for CacheError {
     }
 }
 
+impl fmt::Display for ExtendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::NotInitialised => AllocError::NotInitialised.fmt(f),
+            Self::TooSmall { size, minimum } => write!(f, "{size} bytes are too few, {minimum} are needed"),
+            Self::BeyondReserve { size, reserve } => {
+                write!(f, "{size} bytes are more than the {reserve} that are left in reserve")
+            }
+            Self::Reentered => Reentered.fmt(f),
+        }
+    }
+}
+
 impl fmt::Display for AllocError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -218,6 +263,13 @@ impl fmt::Display for InvalidFree {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for InvalidFree {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{=usize:#x}: {}", self.address, self.reason);
+    }
+}
+
 impl fmt::Display for ReallocError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -247,6 +299,7 @@ impl fmt::Display for Violation {
 
 impl Error for Reentered {}
 impl Error for InitError {}
+impl Error for ExtendError {}
 impl Error for AllocError {}
 impl Error for CacheError {}
 impl Error for Reason {}
@@ -280,6 +333,12 @@ impl From<Reentered> for InitError {
 }
 
 impl From<Reentered> for CacheError {
+    fn from(_: Reentered) -> Self {
+        Self::Reentered
+    }
+}
+
+impl From<Reentered> for ExtendError {
     fn from(_: Reentered) -> Self {
         Self::Reentered
     }

@@ -18,7 +18,7 @@ use crate::memory::Memory;
 use crate::policy::{NextFit, Policy};
 use crate::region;
 use crate::slab::Slab;
-use crate::stats::Stats;
+use crate::stats::{SegmentStats, Stats};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 use crate::units::{GRANULE, Granules, Offset, Resize};
 
@@ -70,7 +70,7 @@ pub struct Heap<'a, L: RawLock = DefaultLock, P: Policy = NextFit> {
     blocks: Locked<L, Blocks<'a, P>>,
 }
 
-/// The bounds of the heap: written once, by `init`, and read without a lock.
+/// The bounds of the heap: written by `init`, once, and read without a lock. `extend` moves the end.
 ///
 /// Invariant: `granules` is 0 before the others are set, and is set after them.
 #[cfg_attr(target_pointer_width = "64", repr(align(64)))]
@@ -194,6 +194,13 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         let bounds = lay_out(memory.into(), config, &mut slab, &mut blocks)?;
         self.bounds.set(bounds.base, bounds.slab_segment, bounds.size, config);
         Ok(())
+    }
+
+    /// Moves the heap's end by `added`. The caller holds the lock of the blocks: whoever gets an object there has waited for it, and
+    /// finds the new end.
+    pub(crate) fn move_end(&self, added: Granules) {
+        let granules = self.bounds.granules.load(Ordering::Relaxed);
+        self.bounds.granules.store(granules.wrapping_add(added.count() as usize), Ordering::Release);
     }
 
     /// Returns what the heap is to call.
@@ -680,6 +687,17 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         self.lock_blocks().map(|mut blocks| blocks.empty_magazines())
     }
 
+    /// Returns the figures of one segment: a part of [`stats`](Self::stats), which takes the other's lock too.
+    ///
+    /// # Errors
+    /// [`Reentered`] if this thread is in the heap.
+    pub fn segment_stats(&self, segment: Segment) -> Result<SegmentStats, Reentered> {
+        Ok(match segment {
+            Segment::Slab => self.lock_slab()?.stats(),
+            Segment::Blocks => self.lock_blocks()?.stats(),
+        })
+    }
+
     /// Returns the heap's figures.
     ///
     /// # Errors
@@ -687,14 +705,18 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     pub fn stats(&self) -> Result<Stats, Reentered> {
         let slab = self.lock_slab()?.stats();
         let blocks = self.lock_blocks()?;
-        Ok(Stats {
+        let mut stats = Stats {
             slab,
             blocks: blocks.stats(),
-            classes: blocks.classes.get().map_or_else(Default::default, Classes::stats),
+            classes: Default::default(),
             caches: blocks.classes.get().map_or_else(Default::default, Classes::cache_stats),
             spilled: blocks.spilled as u64,
             refused_outside: blocks.refused_outside as u64,
-        })
+        };
+        if let Some(classes) = blocks.classes.get() {
+            classes.set_stats(&mut stats.classes);
+        }
+        Ok(stats)
     }
 }
 

@@ -14,12 +14,12 @@ use crate::error::{AllocError, InvalidFree, Violation};
 ///   abort or panic in the function.
 /// - *Violation*: [`check`](crate::Heap::check) has failed. The function is told what it returns.
 ///
-/// A call that returns an error, such as [`Heap::alloc`](crate::Heap::alloc), tells its caller, and calls no hook. No hook is called
-/// while this thread is in the heap.
+/// A call that returns an error, such as [`Heap::alloc`](crate::Heap::alloc), tells its caller, and calls no hook.
 ///
 /// A function may use the heap: no lock is held. If it asks for memory that there is not, it is called again from within itself. It
-/// runs on the thread or in the handler that made the call. A panic in the first two functions aborts the program, as a global
-/// allocator must not unwind.
+/// runs on the thread or in the handler that made the call. A handler that interrupts the heap is refused, and reported
+/// ([`Reason::Reentered`](crate::Reason)): the heap refuses what that hook asks of it. A panic in the first two functions aborts the
+/// program, as a global allocator must not unwind.
 ///
 /// ```
 /// use std::alloc::Layout;

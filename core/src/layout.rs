@@ -21,7 +21,7 @@ pub const MIN_HEAP: usize = 4 * GRANULE;
 const MIN_BLOCKS: usize = 3 * GRANULE;
 
 /// The fewest bytes of an aligned region that also holds the bookkeeping: any region of this size or more makes a heap,
-/// whatever the configuration and the policy, and none of fewer does.
+/// whatever the policy and the configuration, unless that has a [`reserve`](Config::reserve), and none of fewer does.
 pub const MIN_REGION: usize = MIN_HEAP + own_bookkeeping::<NextFit>(MIN_HEAP, Config::new(GRANULE));
 
 /// Bytes between the bookkeeping and the slab segment of a region that holds both. Nothing is ever stored in them: a
@@ -59,6 +59,8 @@ pub struct Config {
     pub slab_bytes: Option<usize>,
     /// Caches that the heap can have beside the one under its lock: see [`caches`](Self::caches).
     pub caches: usize,
+    /// Bytes that may be added to the block segment later.
+    pub reserve: usize,
     /// What the heap calls where it cannot return an error.
     pub hooks: Option<&'static Hooks>,
 }
@@ -66,12 +68,12 @@ pub struct Config {
 impl Config {
     /// Makes the first quarter of the heap a slab of slots of `slab_size` bytes, at least 1.
     pub const fn new(slab_size: usize) -> Self {
-        Self { slab_size, slab_bytes: None, caches: 0, hooks: None }
+        Self { slab_size, slab_bytes: None, caches: 0, reserve: 0, hooks: None }
     }
 
     /// Makes a heap without a slab segment: blocks serve every request.
     pub const fn without_slab() -> Self {
-        Self { slab_size: 0, slab_bytes: Some(0), caches: 0, hooks: None }
+        Self { slab_size: 0, slab_bytes: Some(0), caches: 0, reserve: 0, hooks: None }
     }
 
     /// Sets the bytes of the slab segment; 0 makes a heap without a slab. The block segment keeps three granules at least,
@@ -93,6 +95,13 @@ impl Config {
         if self.caches > MOST_CACHES { MOST_CACHES } else { self.caches }
     }
 
+    /// Sizes the bookkeeping so that [`Heap::extend`](crate::Heap::extend) can add `bytes` bytes. They count as bytes of the block segment
+    /// in the bookkeeping's size, and decide which size classes there are; the slab segment's share is that of what is there at first.
+    /// A region of one piece must be larger than [`MIN_REGION`] then.
+    pub const fn reserve(self, bytes: usize) -> Self {
+        Self { reserve: bytes, ..self }
+    }
+
     /// Has the heap call these functions: see [`Hooks`].
     pub const fn hooks(self, hooks: &'static Hooks) -> Self {
         Self { hooks: Some(hooks), ..self }
@@ -112,6 +121,11 @@ impl Config {
         let most = size.saturating_sub(MIN_BLOCKS);
         (if bytes < most { bytes } else { most }) & !(GRANULE - 1)
     }
+
+    /// Returns the whole granules of the reserve.
+    const fn reserved(self) -> Granules {
+        Granules::from_bytes_floor(self.reserve)
+    }
 }
 
 /// A part of the heap.
@@ -128,7 +142,8 @@ pub enum Segment {
 pub const fn bookkeeping_size<P: Policy>(heap_size: usize, config: Config) -> usize {
     let slab = config.slab_segment(heap_size);
     // As bytes: the largest heap has a granule more than fits into their type.
-    let blocks = Granules::from_bytes_floor(heap_size.saturating_sub(slab));
+    let bytes = heap_size.saturating_sub(slab).saturating_add(config.reserved().bytes());
+    let blocks = Granules::from_bytes_floor(bytes);
     let classes = if P::CLASSES { Classes::footprint(blocks, config.most_caches()) } else { 0 };
     let blocks = BlockMap::footprint(blocks).saturating_add(classes);
     blocks.saturating_add(Slab::<P>::footprint(slab::slots_of(slab, config.slab_size)))
@@ -162,14 +177,14 @@ pub(crate) fn lay_out<'a, P: Policy>(
     if !config.is_valid() {
         return Err(InitError::SlabSizeZero);
     }
-    // Only caches take more than a small region has.
+    // Only caches and a reserve take more than a small region has.
     let minimum = if own == 0 { MIN_HEAP } else { MIN_REGION.max(own.saturating_add(MIN_HEAP)) };
     if given < minimum {
         return Err(InitError::TooSmall { size: given, minimum });
     }
     let size = given.wrapping_sub(own) & !(GRANULE - 1);
-    if size > MAX_HEAP {
-        return Err(InitError::TooLarge { size: given });
+    if size.saturating_add(config.reserved().bytes()) > MAX_HEAP {
+        return Err(InitError::TooLarge { size: given.saturating_add(config.reserve) });
     }
     let needed = bookkeeping_size::<P>(size, config);
     let bookkeeping = memory.bookkeeping_size().unwrap_or(own);
@@ -182,7 +197,7 @@ pub(crate) fn lay_out<'a, P: Policy>(
         memory.divide(own, slab_segment, size.wrapping_sub(slab_segment)).ok_or(too_small)?;
     let base = first.start;
     // Not reached: failures, as the bookkeeping was compared with what is needed.
-    blocks.set_up(second, config.most_caches(), &mut bump).ok_or(too_small)?;
+    blocks.set_up(second, config.reserved(), config.most_caches(), &mut bump).ok_or(too_small)?;
     slab.set_up(first, config.slab_size, &mut bump).ok_or(too_small)?;
     Ok(Bounds { base, slab_segment, size })
 }

@@ -5,6 +5,7 @@ use core::ptr::NonNull;
 
 use crate::block_map::Gap;
 use crate::blocks::Blocks;
+use crate::classes::MayHave;
 use crate::error::Reentered;
 use crate::heap::Heap;
 use crate::layout::Segment;
@@ -98,6 +99,33 @@ impl<L: RawLock, P: Policy> Heap<'_, L, P> {
         let Some(first) = blocks.region.pointer(free.start, count) else { return Ok(None) };
         let addresses = first.addr().get()..first.addr().get().saturating_add(count.bytes());
         Ok(Some((addresses, work(NonNull::slice_from_raw_parts(first, count.bytes())))))
+    }
+
+    /// Lends to `work`, one after the other, the pages of the caches' tables that say nothing now: no run of a cache lies where they are
+    /// about, and the addresses `within` the block segment are among those. They are zeros, or may be: it may fill granules with zeros, as
+    /// an operating system does that takes pages back, and must leave all others as they are. `page` is a power of two. Where there are no
+    /// [caches](crate::Config::caches) nothing is lent.
+    ///
+    /// `work` runs as in [`with_free_ranges`](Self::with_free_ranges).
+    ///
+    /// Complexity: linear in the addresses, a byte for each KiB, plus `work`.
+    ///
+    /// # Errors
+    /// [`Reentered`] if this thread is in the heap.
+    pub fn with_idle_tables(
+        &self,
+        within: Range<usize>,
+        page: usize,
+        work: impl FnMut(NonNull<[u8]>),
+    ) -> Result<(), Reentered> {
+        let segment = self.segment(Segment::Blocks);
+        let offset =
+            |address: usize| Offset::of_byte(address.clamp(segment.start, segment.end).wrapping_sub(segment.start));
+        let blocks = self.lock_blocks()?;
+        if let Some(classes) = blocks.classes.get() {
+            classes.idle_tables(offset(within.start)..offset(within.end), page, work);
+        }
+        Ok(())
     }
 
     /// Lends to `work` the first free slots of the slab that lie side by side in the addresses `within`: at least `least` bytes of

@@ -75,6 +75,7 @@
 //! | size class | the sizes that one slot size serves ([`General`]) |
 //! | run | an aligned piece of the block segment, cut into slots of one class |
 //! | magazine | a stack of free slots of one class, kept at hand |
+//! | cache | an owner's magazines and runs ([`Cache`]) |
 //! | payload | the caller's part of a block |
 //! | object | what a request returns: a slot or a payload |
 //! | granule | the unit of sizes and offsets: 16 bytes, and 8 on 32-bit bare metal ([`GRANULE`]) |
@@ -110,7 +111,7 @@
 //! - An object lies at a multiple of [`GRANULE`], or of the alignment asked for, and is nobody else's until it is freed.
 //! - The address of each object is specified: the lowest free slot; the top of a class's magazine; else the first gap that fits, in
 //!   the policy's order.
-//! - A failed request is an error and changes nothing. The heap never grows.
+//! - A failed request is an error and changes nothing. The heap grows only where you [`extend`](Heap::extend) it.
 //! - [`free`](Heap::free) and [`realloc`](Heap::realloc) refuse every address that is not a live object's start, and say
 //!   why ([`Reason`]). An address that was freed and handed out again is live: no allocator can tell its two owners apart.
 //! - [`free_sized`](Heap::free_sized) and a global allocator are told the object's layout, and refuse one that does not fit
@@ -129,6 +130,7 @@
 //! |---|---|
 //! | `alloc`, `alloc_layout` (any alignment), `free`, `free_sized`, `free_measured`, `usable_size` | O(log) in the region's size, worst case |
 //! | `realloc` | O(log), and the copy if the object moves |
+//! | `extend` | O(log) |
 //! | `alloc_zeroed`, `alloc_layout_zeroed` | O(log), and the bytes that are cleared |
 //! | `stats`, `rover` | O(1) |
 //! | `with_free_ranges` | O(log), and the work that is passed in |
@@ -151,7 +153,15 @@
 //! that makes a heap.
 //!
 //! The two segments have a lock each, and no call waits for one while it holds the other. Threads that allocate all the
-//! time wait for each other: there are no caches per thread.
+//! time wait for each other, unless each has a [`Cache`] of a [`General`] heap.
+//!
+//! # Threads
+//! A [`Cache`] serves small objects from runs of its own, without a lock: a thread's, a core's, an interrupt level's. A heap has as many
+//! as its [`Config::caches`] says. Its objects are the heap's: any thread may free them, through its own cache or the heap, and each
+//! free is as exact as without caches. `slabfit_linux::ProcessHeap::with_cache` gives each thread of a process its own. Caches need 64-bit
+//! atomics.
+//!
+//! With caches the order in which an address is handed out is specified for each cache; between threads it is whatever the threads do.
 //!
 //! # Which lock
 //! | where | lock |
@@ -172,6 +182,10 @@
 //! RAM) use a [`RegionArray`] and give it to a `static` heap made by [`Heap::empty`]: [`RegionArray`] shows how. Set-up then
 //! clears the bookkeeping itself.
 //!
+//! # Memory that is added later
+//! [`Config::reserve`] sizes the bookkeeping for memory that [`Heap::extend`] adds at the heap's end: from a kernel's page allocator, or
+//! from WebAssembly's `memory.grow`. Memory elsewhere is another heap, and [`Banks`] join the two.
+//!
 //! # RAM in several pieces
 //! [`Banks`] make one allocator of several heaps: in the order of preference, or by a rule of yours, such as "buffers for the device in
 //! the memory that it reaches".
@@ -187,6 +201,7 @@
 //! |---|---|
 //! | `allocator-api2-02`, `-03`, `-04` | `Allocator` of crate allocator-api2 0.2, 0.3, 0.4 for `&Heap`: a `Vec`, or a map of hashbrown (0.2), in a heap |
 //! | `critical-section` | `CriticalSectionLock`, the critical section of crate critical-section 1 |
+//! | `defmt` | `Format` of crate defmt 1 for errors and figures |
 //! | `lock-api-04`, `lock-api-05` | `LockApi04`, `LockApi05`: any `RawMutex` of crate lock_api 0.4, 0.5 (which needs Rust 1.95) |
 //!
 //! On nightly compilers std's `Vec::new_in(&heap)` works too: enable `allocator-api2-02` here and feature `nightly` of crate
@@ -241,6 +256,7 @@ mod layout;
 mod lock;
 mod spin;
 mod heap;
+mod extend;
 mod walk;
 mod dump;
 mod check;
@@ -262,7 +278,9 @@ pub use adapter::LockApi05;
 pub use adapter::{Bank, Banks, StaticArray, StaticHeap};
 #[cfg(target_has_atomic = "64")]
 pub use cache::Cache;
-pub use error::{AllocError, CacheError, InitError, InvalidFree, ReallocError, Reason, Reentered, Violation};
+pub use error::{
+    AllocError, CacheError, ExtendError, InitError, InvalidFree, ReallocError, Reason, Reentered, Violation,
+};
 pub use fork::HeapGuard;
 pub use header::{AllocatedHeader, FreeHeader, MAGIC};
 pub use heap::{DefaultLock, Heap};

@@ -3,6 +3,8 @@
 
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
+#[cfg(target_has_atomic = "64")]
+use core::ops::Range;
 use core::ptr::NonNull;
 
 #[cfg(target_has_atomic = "64")]
@@ -19,6 +21,51 @@ pub(crate) const ALIGNMENT: usize = if usize::BITS == 64 { 64 } else { size_of::
 ///
 /// A region's start is rounded up to a multiple of [`GRANULE`] and its end down: up to `2 * GRANULE - 2` bytes are lost, and
 /// [`Heap::base`](crate::Heap::base) and [`Heap::size`](crate::Heap::size) say what is left.
+///
+/// # Where firmware has it
+/// What the linker leaves free, between two symbols of any alignment:
+///
+/// ```
+/// use slabfit::{Config, Heap, InitError, Memory};
+/// # mod linker_script {
+/// #     #[unsafe(no_mangle)]
+/// #     static mut _heap_start: [u8; 4096] = [0; 4096];
+/// # }
+///
+/// unsafe extern "C" {
+///     static mut _heap_start: u8;
+/// }
+/// static HEAP: Heap = Heap::empty();
+///
+/// fn main() -> Result<(), InitError> {
+///     let start = &raw mut _heap_start;
+///     let size = 4096; // or the distance to another symbol, less the stack
+///     // SAFETY: RAM that nobody else uses.
+///     HEAP.init(unsafe { Memory::from_raw(start, size) }, Config::new(32))
+/// }
+/// ```
+///
+/// A section that start-up code does not zero: [`RegionArray`] shows it. Bytes that another part of the program gives away for ever,
+/// initialised or not (from `cortex_m::singleton!`, a `StaticCell`, `Box::leak`):
+///
+/// ```
+/// use std::mem::MaybeUninit;
+/// use slabfit::{Config, DefaultLock, FirstFit, Heap, InitError};
+///
+/// fn of_bytes(bytes: &'static mut [u8]) -> Result<Heap<'static>, InitError> {
+///     Heap::new(bytes, Config::new(32))
+/// }
+///
+/// fn of_uninitialised_bytes(
+///     bytes: &'static mut [MaybeUninit<u8>],
+/// ) -> Result<Heap<'static, DefaultLock, FirstFit>, InitError> {
+///     Heap::from_memory(bytes, Config::without_slab())
+/// }
+/// # assert!(of_bytes(vec![0; 4096].leak()).is_ok());
+/// # assert!(of_uninitialised_bytes(vec![MaybeUninit::uninit(); 4096].leak()).is_ok());
+/// ```
+///
+/// Several of them: a heap each, and [`Banks`](crate::Banks). More after it, later: [`Heap::extend`](crate::Heap::extend).
 #[derive(Debug)]
 pub struct Memory<'a> {
     region: NonNull<u8>,
@@ -342,6 +389,27 @@ impl<'a, T> Shared<'a, T> {
 
     pub(crate) const fn len(&self) -> usize {
         self.len
+    }
+
+    /// Returns the whole pages of the slice that its bytes `about` reach into: which bytes each has, and where it is. A page is a power of
+    /// two.
+    pub(crate) fn pages(
+        &self,
+        about: Range<usize>,
+        page: usize,
+    ) -> impl Iterator<Item = (Range<usize>, NonNull<[u8]>)> + use<'_, T> {
+        let (start, size) = (self.start.cast_mut().cast::<u8>(), self.len.wrapping_mul(size_of::<T>()));
+        let lead = start.addr().wrapping_neg() & page.wrapping_sub(1);
+        let whole = |bytes: usize| bytes & !page.wrapping_sub(1);
+        // Counted from the first whole page on.
+        let first = whole(about.start.saturating_sub(lead));
+        let behind = about.end.min(size).saturating_sub(lead);
+        let behind = behind.checked_next_multiple_of(page.max(1)).unwrap_or(0).min(whole(size.saturating_sub(lead)));
+        (first..behind).step_by(page.max(1)).filter_map(move |at| {
+            let at = lead.wrapping_add(at);
+            let place = NonNull::new(start.wrapping_add(at))?;
+            Some((at..at.wrapping_add(page), NonNull::slice_from_raw_parts(place, page)))
+        })
     }
 
     /// Borrows value `index`.

@@ -22,6 +22,9 @@
 //!   again (acquire), then pushes.
 //! - What a cache keeps: detached (release); attached, or found detached under the lock (acquire).
 
+use core::ops::{Range, RangeInclusive};
+use core::ptr::NonNull;
+
 use static_assertions::const_assert;
 
 use crate::classes::{MAGAZINE, MOST_CACHES, all_of};
@@ -456,6 +459,23 @@ impl<'a> Owned<'a> {
         keep.returned.0.load(Ordering::Acquire) & DETACHED != 0
     }
 
+    /// Returns the whole pages of the tables that say something of a range of the segment, and which KiB they are about.
+    pub(crate) fn pages(
+        &self,
+        range: Range<Offset>,
+        page: usize,
+    ) -> impl Iterator<Item = (RangeInclusive<u32>, NonNull<[u8]>)> {
+        const RUN: usize = size_of::<Run>();
+        let kib = move |at: usize| self.origin.kib(Offset::new(at as u32)) as u32;
+        let (start, end) = (range.start.index() as usize, range.end.index() as usize);
+        let marks = self.live.pages(start..end, page);
+        let marks = marks.map(move |(at, bytes)| (kib(at.start)..=kib(at.end.wrapping_sub(1)), bytes));
+        let runs = (kib(start) as usize).wrapping_mul(RUN)..(kib(end) as usize).wrapping_add(1).wrapping_mul(RUN);
+        let runs = self.runs.pages(runs, page);
+        let runs = runs.map(|(at, bytes)| ((at.start / RUN) as u32..=(at.end.wrapping_sub(1) / RUN) as u32, bytes));
+        marks.chain(runs)
+    }
+
     /// Forgets what a cache keeps, its runs apart, and whether somebody has it.
     pub(crate) fn reset(&self, owner: u32, is_detached: bool) {
         let Some(keep) = self.keep(owner) else { return };
@@ -523,6 +543,8 @@ impl Owned<'_> {
         let class = TABLE.get(tag.class()).filter(|_| tag != Tag::NONE)?;
         let has_tag = |kib: u32| self.tag(self.origin.start(kib)) == tag;
         let it = self.runs.get(kib as usize)?;
+        // Before the marks: of a slot that somebody frees meanwhile the mark is cleared first.
+        let returned = it.returned.load(Ordering::Acquire);
         let start = |slot: u32| self.origin.start(kib).plus(Granules::new(slot.wrapping_mul(class.stride.count())));
         let live = (0..class.slots).filter(|slot| self.is_live(start(*slot)));
         Some(OwnedRun {
@@ -533,7 +555,7 @@ impl Owned<'_> {
             all: all_of(class.slots),
             live: live.fold(0, |live, slot| live | 1u64.wrapping_shl(slot)),
             idle: it.idle.load(Ordering::Relaxed),
-            returned: it.returned.load(Ordering::Relaxed),
+            returned,
         })
     }
 

@@ -86,6 +86,14 @@ impl<'a> Region<'a> {
         Self { places, zeroed: piece.zeroed, lent: PhantomData }
     }
 
+    /// Makes the region `added` granules longer.
+    ///
+    /// # Safety
+    /// The granules after the last are lent for 'a too, in the same allocated object, and 0 where all others were.
+    pub(crate) unsafe fn extend(&mut self, added: Granules) {
+        self.places.granules = self.places.granules.plus(added);
+    }
+
     /// Returns the address from which on all bytes are 0, where none from `untouched` on was ever written.
     pub(crate) fn zeros_from(&self, untouched: Offset) -> usize {
         if self.zeroed { self.address(untouched) } else { usize::MAX }

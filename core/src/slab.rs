@@ -264,7 +264,8 @@ impl<'a, P: Policy> Slab<'a, P> {
         if next < self.slots { self.offset(next) } else { Offset::NIL }
     }
 
-    /// Finds the first returned slots side by side among those from slot `from` up to slot `to`.
+    /// Finds the first returned slots side by side of which the first lies from slot `from` on and before slot `to`. The last ones may
+    /// lie after `to`.
     pub(crate) fn first_returned(&self, from: u32, to: u32) -> Option<Range<u32>> {
         let to = to.min(self.used);
         let start = if from <= self.lowest { self.lowest } else { self.returned.next(from) };
@@ -279,7 +280,7 @@ impl<'a, P: Policy> Slab<'a, P> {
                 break;
             }
         }
-        Some(start..end.min(to))
+        Some(start..end)
     }
 
     /// Returns whether the header of returned slot `slot`, which starts at `at`, is as it was written or may have been cleared.

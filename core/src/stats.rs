@@ -5,6 +5,7 @@ use crate::units::Granules;
 
 /// Figures of one heap, each segment's taken under its own lock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Stats {
     /// The slab segment's figures.
     pub slab: SegmentStats,
@@ -24,6 +25,7 @@ pub struct Stats {
 /// Figures of one segment. Sizes are in bytes and count whole slots, or whole blocks with their headers, so `live_bytes +
 /// free_bytes` is all that the segment can hand out. Counts of events wrap where a `usize` does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SegmentStats {
     /// Bytes of the segment.
     pub size: usize,
@@ -61,6 +63,7 @@ pub const CLASSES: usize = 16;
 /// Figures of one size class under [`General`](crate::General). A run counts as one live block in the block segment's figures; its
 /// slots are counted here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ClassStats {
     /// Bytes of a slot; 0 if the heap is too small for the class.
     pub slot_size: usize,
@@ -84,6 +87,7 @@ pub struct ClassStats {
 /// in the heap's magazines and in caches is the difference between [`slots`](ClassStats::slots) and
 /// [`live_objects`](ClassStats::live_objects).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct CacheStats {
     /// Caches that there can be at once.
     pub most: usize,

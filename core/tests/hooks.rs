@@ -200,3 +200,26 @@ fn without_a_hook_a_wrong_free_is_counted_and_nothing_else_happens() {
     assert!(unsafe { GlobalAlloc::alloc_zeroed(&heap, layout(5000)) }.is_null());
     assert_eq!(heap.check(), Ok(()));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_hook_that_panics_ends_the_program() {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    const PANICS: &str = "SLABFIT_HOOK_PANICS";
+    if std::env::var_os(PANICS).is_some() {
+        static STOP: Hooks = Hooks::new().invalid_free(|wrong| panic!("stopped by {:?}", wrong.reason));
+        let region = Box::leak(Box::new(RegionArray::<4096>::new()));
+        let heap = TestHeap::from_memory(region, Config::without_slab().hooks(&STOP)).unwrap();
+        // SAFETY: nothing is there.
+        unsafe { GlobalAlloc::dealloc(&heap, ptr::without_provenance_mut(16), layout(8)) };
+        return;
+    }
+    let mut again = Command::new(std::env::current_exe().unwrap());
+    again.args(["--exact", "a_hook_that_panics_ends_the_program", "--nocapture"]).env(PANICS, "1");
+    let ended = again.output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(said.contains("stopped by OutsideHeap"), "{said}");
+    assert_eq!(ended.status.signal(), Some(6), "aborted: {:?}", ended.status);
+}

@@ -4,8 +4,8 @@
 use std::error::Error;
 
 use slabfit::{
-    AllocError, Config, DefaultLock, FirstFit, Heap, InitError, InvalidFree, ReallocError, Reason, Reentered,
-    RegionArray, Segment, StaticArray, StaticHeap, Violation,
+    AllocError, Config, DefaultLock, ExtendError, FirstFit, Heap, InitError, InvalidFree, ReallocError, Reason,
+    Reentered, RegionArray, Segment, StaticArray, StaticHeap, Violation,
 };
 
 const REENTERED: &str = "called while this thread holds the lock";
@@ -40,6 +40,21 @@ fn of_a_request_that_is_refused() {
         assert_eq!(ReallocError::from(error).to_string(), words);
     }
     assert_eq!(Reentered.to_string(), REENTERED);
+}
+
+#[test]
+fn of_memory_that_cannot_be_added() {
+    for (error, words) in [
+        (ExtendError::NotInitialised, "the heap is not initialised"),
+        (ExtendError::TooSmall { size: 16, minimum: 32 }, "16 bytes are too few, 32 are needed"),
+        (
+            ExtendError::BeyondReserve { size: 64, reserve: 48 },
+            "64 bytes are more than the 48 that are left in reserve",
+        ),
+        (ExtendError::Reentered, REENTERED),
+    ] {
+        assert_eq!(error.to_string(), words);
+    }
 }
 
 #[test]

@@ -174,6 +174,12 @@ impl<P: Policy> ProcessHeap<P> {
         }
     }
 
+    /// Does a step, and returns whether pages go back still.
+    pub(crate) fn trim_after_some_frees(&self, empty: impl FnOnce()) -> bool {
+        let page = self.page.load(Ordering::Relaxed);
+        page > 0 && self.trimmer.freed_some(&self.heap, page, empty)
+    }
+
     /// Bytes of the object at `ptr`, as the header in front of it has them: fast, and only as true as that is. 0 for slots of the
     /// slab, and for addresses that are no block's. In front of a slot of a run lies what its neighbour holds, so that for one
     /// this may be any number below 64 KiB.

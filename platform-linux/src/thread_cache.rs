@@ -11,7 +11,7 @@
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering, compiler_fence};
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering, compiler_fence};
 
 use slabfit::{Cache, CacheError, General, Reentered};
 
@@ -31,6 +31,10 @@ const BUSY: State = ptr::without_provenance_mut(1);
 /// There is none, and will be none.
 const NONE: State = ptr::without_provenance_mut(2);
 
+/// Frees of a thread's cache for one look at what can go back to the kernel, and for one step while pages go back.
+const FREES: u32 = 64;
+const FREES_MEANWHILE: u32 = 8;
+
 /// What a thread has.
 ///
 /// Invariants: `cache` is there iff `state` is a heap, of which it is one, or [`BUSY`] by [`with_cache`](ProcessHeap::with_cache). Both
@@ -38,6 +42,8 @@ const NONE: State = ptr::without_provenance_mut(2);
 #[repr(C, align(64))]
 struct Own {
     state: AtomicPtr<ProcessHeap<General>>,
+    /// Frees by [`free_slot`](ProcessHeap::free_slot) until it is time to look at what can go back to the kernel.
+    until_look: AtomicU32,
     cache: UnsafeCell<MaybeUninit<ThreadCache>>,
 }
 
@@ -145,6 +151,33 @@ impl ProcessHeap<General> {
         compiler_fence(Ordering::SeqCst);
         own.state.store(heap, Ordering::Relaxed);
         Some(answer)
+    }
+
+    /// Frees the object at `ptr`, if the calling thread has a cache and the object is a live slot of one, its own or another thread's: see
+    /// [`Cache::free_slot`]. Returns whether [`trim_after_small_frees`](Self::trim_after_small_frees) is to be called: memory went back to
+    /// the heap, or this is the 64th such free of the thread, or the 8th while pages go back.
+    ///
+    /// # Safety
+    /// As for [`Cache::free`].
+    #[inline(always)]
+    pub unsafe fn free_slot(&'static self, ptr: *mut u8) -> Option<bool> {
+        // SAFETY: as in `with_cache`.
+        let own = unsafe { own()?.as_ref() };
+        // SAFETY: as the caller promises.
+        let went_back = self.with_ready_cache(|cache| unsafe { cache.free_slot(ptr) })??;
+        let until_look = own.until_look.load(Ordering::Relaxed).saturating_sub(1);
+        own.until_look.store(until_look, Ordering::Relaxed);
+        Some(went_back || until_look == 0)
+    }
+
+    /// Gives pages back as [`trim_after_free_with`](Self::trim_after_free_with) does: to be called when [`free_slot`](Self::free_slot) says
+    /// so. It does a step.
+    pub fn trim_after_small_frees(&'static self, empty: impl FnOnce()) {
+        let goes_on = self.trim_after_some_frees(empty);
+        // SAFETY: as in `with_cache`.
+        if let Some(own) = own().map(|own| unsafe { own.as_ref() }) {
+            own.until_look.store(if goes_on { FREES_MEANWHILE } else { FREES }, Ordering::Relaxed);
+        }
     }
 
     /// Makes the thread's cache, at its first request.

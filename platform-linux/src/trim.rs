@@ -15,7 +15,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::mm::{Advice, madvise};
-use slabfit::{Heap, Policy, Reentered, Segment, SegmentStats, Stats};
+use slabfit::{Heap, Policy, Reentered, Segment, SegmentStats};
 
 use crate::futex::FutexLock;
 
@@ -42,8 +42,10 @@ fn step<P: Policy>(
     }
     for _ in 0..RUNS {
         let Some((piece, bytes)) = heap.with_free_ranges(from, page, STEP, |free| give_back(free, page))? else {
+            give_tables_back(heap, page, from..heap.segment(Segment::Blocks).end)?;
             return Ok(None);
         };
+        give_tables_back(heap, page, from..piece.end)?;
         // A page that a step has cut goes with the next one.
         from = if piece.len() == STEP { piece.end & !(page - 1) } else { piece.end };
         if bytes > 0 {
@@ -51,6 +53,17 @@ fn step<P: Policy>(
         }
     }
     Ok(Some((from, 0)))
+}
+
+/// Gives back the pages of the caches' tables that are about these addresses, and about no run of a cache.
+fn give_tables_back<P: Policy>(
+    heap: &Heap<'_, FutexLock, P>,
+    page: usize,
+    addresses: Range<usize>,
+) -> Result<(), Reentered> {
+    heap.with_idle_tables(addresses, page, |tables| {
+        give_back(tables, page);
+    })
 }
 
 /// Gives back the pages of the free slots in the next [`STEP`] bytes of the slab, and answers as [`step`]. Behind the last slot that
@@ -61,7 +74,7 @@ fn step_in_slab<P: Policy>(
     from: usize,
     slab: &Range<usize>,
 ) -> Result<(usize, usize), Reentered> {
-    let used = slab.start + heap.stats()?.slab.peak_bytes;
+    let used = slab.start + heap.segment_stats(Segment::Slab)?.peak_bytes;
     let (mut at, end, mut bytes) = (from, used.min(from.saturating_add(STEP)), 0);
     while let Some((piece, given)) = heap.with_free_slots(at..end, page, |free| give_back(free, page))? {
         (at, bytes) = (piece.end, bytes + given);
@@ -78,8 +91,8 @@ fn give_back(free: NonNull<[u8]>, page: usize) -> usize {
     }
     // SAFETY: in bounds: `skip + bytes` are no more than the free ones.
     let first = unsafe { free.cast::<u8>().add(skip) };
-    // SAFETY: whole pages of a private anonymous mapping whose bytes are nobody's while they are lent; that they
-    // become zeros is nothing to anybody.
+    // SAFETY: whole pages of a private anonymous mapping whose bytes are nobody's while they are lent, or tables that are zeros; that
+    // they become zeros is nothing to anybody.
     let given = unsafe { madvise(first.as_ptr().cast(), bytes, Advice::LinuxDontNeed) };
     // A kernel that refuses, as for locked pages, keeps them, and nothing is lost.
     if given.is_ok() { bytes } else { 0 }
@@ -156,11 +169,31 @@ impl Trimmer {
         if size >= LARGE {
             return self.freed_large(heap, page, (at, size), empty);
         }
-        let frees = self.frees.load(Ordering::Relaxed).wrapping_add(1);
-        self.frees.store(frees, Ordering::Relaxed);
+        let frees = self.count(1);
         if frees % STEPS == 0 {
             self.go_on(heap, page, frees % LOOKS == 0, empty);
         }
+    }
+
+    /// To be called after some frees of small objects that were not told of one by one: does a step of the pass, and returns whether it
+    /// goes on.
+    #[cold]
+    pub(crate) fn freed_some<P: Policy>(
+        &self,
+        heap: &Heap<'_, FutexLock, P>,
+        page: usize,
+        empty: impl FnOnce(),
+    ) -> bool {
+        let frees = self.count(STEPS);
+        self.go_on(heap, page, frees % LOOKS < STEPS, empty);
+        self.next.load(Ordering::Relaxed) != 0
+    }
+
+    #[inline]
+    fn count(&self, frees: usize) -> usize {
+        let frees = self.frees.load(Ordering::Relaxed).wrapping_add(frees);
+        self.frees.store(frees, Ordering::Relaxed);
+        frees
     }
 
     #[cold]
@@ -225,7 +258,8 @@ impl Trimmer {
     }
 
     fn much_was_freed<P: Policy>(&self, heap: &Heap<'_, FutexLock, P>, freed: usize) -> bool {
-        let Ok(Stats { slab, blocks, .. }) = heap.stats() else { return false };
+        let figures = (heap.segment_stats(Segment::Slab), heap.segment_stats(Segment::Blocks));
+        let (Ok(slab), Ok(blocks)) = figures else { return false };
         let live = slab.live_bytes + blocks.live_bytes;
         let known: usize = self.most.iter().zip([slab, blocks]).map(known_most).sum();
         let known = known.max(live.saturating_add(freed));

@@ -30,6 +30,13 @@ static int is_refused(size_t size)
     return object == NULL;
 }
 
+static int note(const struct mem_block *block, void *arg)
+{
+    (void)block, (void)arg;
+    wrong = 1;
+    return 0;
+}
+
 static void handler(int number)
 {
     const int interrupted = errno;
@@ -47,6 +54,7 @@ static void handler(int number)
         wrong |= !REFUSED(mem_heap_repair(heap), -1);
         wrong |= !REFUSED(mem_heap_stats(heap, &stats), -1);
         wrong |= !REFUSED(mem_heap_class_stats(heap, NULL, 0), -1);
+        wrong |= !REFUSED(mem_heap_walk(heap, note, NULL), -1);
     }
     if (is_refused(SLAB_SIZE)) {
         without_slots++;

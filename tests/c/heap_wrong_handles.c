@@ -19,6 +19,13 @@ static int is(int answered, int why)
     return answered && told == why;
 }
 
+static int never(const struct mem_block *block, void *arg)
+{
+    (void)block, (void)arg;
+    CHECK(!"called");
+    return 1;
+}
+
 static void refused(struct mem_heap *heap)
 {
     struct mem_stats stats;
@@ -35,6 +42,7 @@ static void refused(struct mem_heap *heap)
     CHECK(is(mem_heap_stats(heap, &stats) == -1, EINVAL));
     CHECK(is(mem_heap_class_stats(heap, NULL, 0) == -1, EINVAL));
     CHECK(is(mem_heap_dump(heap) == -1, EINVAL));
+    CHECK(is(mem_heap_walk(heap, never, NULL) == -1, EINVAL));
     if (heap != NULL)
         CHECK(is(mem_heap_destroy(heap) == -1, EINVAL));
 }

@@ -5,7 +5,9 @@ use std::fmt::{self, Display};
 use std::ops::{Deref, Range};
 use std::ptr::NonNull;
 
-use slabfit::{AllocError, Block, Config, FirstFit, General, Heap, InitError, InvalidFree, Memory, NextFit};
+use slabfit::{
+    AllocError, Block, Config, ExtendError, FirstFit, General, Heap, InitError, InvalidFree, Memory, NextFit,
+};
 use slabfit::{RawLock, ReallocError, Reentered, Segment, SegmentStats, SpinLock, Stats, Violation};
 use slabfit_linux::picture::{self, PictureError};
 use slabfit_linux::{FutexLock, MapError, Mapping, slots};
@@ -16,6 +18,7 @@ use crate::tester::sys::page_size;
 
 /// A heap of any policy. Its methods are those of [`Heap`].
 #[allow(missing_docs, reason = "the policies are documented where they are")]
+#[expect(clippy::large_enum_variant, reason = "few, and each is looked at for as long as it is there")]
 pub enum AnyHeap<L: RawLock = SpinLock> {
     NextFit(Heap<'static, L, NextFit>),
     FirstFit(Heap<'static, L, FirstFit>),
@@ -70,14 +73,32 @@ impl<L: RawLock> AnyHeap<L> {
         with!(self, heap => heap.alloc_layout_zeroed(layout))
     }
 
+    pub unsafe fn extend(&self, bytes: usize) -> Result<(), ExtendError> {
+        // SAFETY: as the caller promises.
+        with!(self, heap => unsafe { heap.extend(bytes) })
+    }
+
     pub unsafe fn free(&self, ptr: *mut u8) -> Result<(), InvalidFree> {
         // SAFETY: as the caller promises.
         with!(self, heap => unsafe { heap.free(ptr) })
     }
 
+    /// See [`slabfit::Heap::free_sized`].
+    ///
+    /// # Safety
+    /// As there.
     pub unsafe fn free_sized(&self, ptr: *mut u8, layout: Layout) -> Result<(), InvalidFree> {
         // SAFETY: as the caller promises.
         with!(self, heap => unsafe { heap.free_sized(ptr, layout) })
+    }
+
+    /// See [`slabfit::Heap::free_measured`].
+    ///
+    /// # Safety
+    /// As there.
+    pub unsafe fn free_measured(&self, ptr: *mut u8) -> Result<usize, InvalidFree> {
+        // SAFETY: as the caller promises.
+        with!(self, heap => unsafe { heap.free_measured(ptr) })
     }
 
     pub unsafe fn realloc(&self, ptr: *mut u8, size: usize) -> Result<NonNull<u8>, ReallocError> {
@@ -148,6 +169,25 @@ impl<L: RawLock> AnyHeap<L> {
 
     pub fn overwritten(&self) -> Box<dyn Iterator<Item = usize> + '_> {
         with!(self, heap => Box::new(heap.overwritten()))
+    }
+
+    pub fn with_free_ranges<R>(
+        &self,
+        from: usize,
+        least: usize,
+        most: usize,
+        work: impl FnOnce(NonNull<[u8]>) -> R,
+    ) -> Result<Option<(Range<usize>, R)>, Reentered> {
+        with!(self, heap => heap.with_free_ranges(from, least, most, work))
+    }
+
+    pub fn with_free_slots<R>(
+        &self,
+        within: Range<usize>,
+        least: usize,
+        work: impl FnOnce(NonNull<[u8]>) -> R,
+    ) -> Result<Option<(Range<usize>, R)>, Reentered> {
+        with!(self, heap => heap.with_free_slots(within, least, work))
     }
 
     pub fn check(&self) -> Result<(), Violation> {

@@ -58,9 +58,11 @@ impl Setup {
     pub fn arena(&self) -> Arena {
         let needed = bookkeeping_for(self.size, self.config, self.placement);
         match self.bookkeeping {
-            Bookkeeping::Carved => Arena::carved(self.size, self.offset),
-            Bookkeeping::Separate(at) => Arena::separate(self.size, self.offset, needed, at),
-            Bookkeeping::Zeroed => Arena::zeroed(self.size, self.offset, needed),
+            Bookkeeping::Carved => Arena::new(self.size, self.offset, self.config.reserve, None, false),
+            Bookkeeping::Separate(at) => {
+                Arena::new(self.size, self.offset, self.config.reserve, Some((needed, at)), false)
+            }
+            Bookkeeping::Zeroed => Arena::new(self.size, self.offset, self.config.reserve, Some((needed, 0)), true),
         }
     }
 }
@@ -87,26 +89,27 @@ pub struct Arena {
 impl Arena {
     /// A region of `size` bytes, `offset` bytes behind a multiple of [`ALIGNED`], that the heap carves its bookkeeping from.
     pub fn carved(size: usize, offset: usize) -> Self {
-        Self::new(size, offset, None, false)
+        Self::new(size, offset, 0, None, false)
     }
 
     /// The same, with a second piece of `bookkeeping` bytes. `bookkeeping_offset` chooses how that is aligned.
     pub fn separate(size: usize, offset: usize, bookkeeping: usize, bookkeeping_offset: usize) -> Self {
-        Self::new(size, offset, Some((bookkeeping, bookkeeping_offset)), false)
+        Self::new(size, offset, 0, Some((bookkeeping, bookkeeping_offset)), false)
     }
 
     /// The same, all zero, as fresh memory of the system is.
     pub fn zeroed(size: usize, offset: usize, bookkeeping: usize) -> Self {
-        Self::new(size, offset, Some((bookkeeping, 0)), true)
+        Self::new(size, offset, 0, Some((bookkeeping, 0)), true)
     }
 
-    fn new(size: usize, offset: usize, second: Option<(usize, usize)>, zeroed: bool) -> Self {
+    /// `reserve` bytes after the region can become part of it.
+    fn new(size: usize, offset: usize, reserve: usize, second: Option<(usize, usize)>, zeroed: bool) -> Self {
         let region = ALIGNED + offset..ALIGNED + offset + size;
         let bookkeeping = second.map(|(size, offset)| {
-            let start = (region.end + FENCE).next_multiple_of(64) + offset;
+            let start = (region.end + reserve + FENCE).next_multiple_of(64) + offset;
             start..start + size
         });
-        let end = bookkeeping.as_ref().unwrap_or(&region).end + FENCE;
+        let end = bookkeeping.as_ref().map_or(region.end + reserve, |second| second.end) + FENCE;
         let layout = Layout::from_size_align(end, ALIGNED).expect("a size that fits");
         // SAFETY: the layout's size is not zero, as it holds the fences.
         let memory = NonNull::new(unsafe { alloc_zeroed(layout) });
@@ -144,6 +147,18 @@ impl Arena {
         let memory = unsafe { Memory::from_raw_parts(region, self.region.len(), second, bookkeeping.len()) };
         // SAFETY: zero bytes, as `new` has left them.
         if self.zeroed { unsafe { memory.assume_zeroed() } } else { memory }
+    }
+
+    /// Moves the region's end to an address within the reserve. What becomes part of the region is zeros where all of it was, and dirty
+    /// otherwise.
+    pub fn extend_to(&mut self, address: usize) {
+        let (old, new) = (self.region.end, address - self.memory.addr().get());
+        self.region.end = new;
+        let byte = if self.zeroed { 0 } else { DIRT };
+        if let Some(len) = new.checked_sub(old) {
+            let start = self.pointer(old).addr();
+            self.view_mut(start, len).fill(byte);
+        }
     }
 
     /// Address of the region's first byte.

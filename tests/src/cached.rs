@@ -61,13 +61,11 @@ impl<L: RawLock + 'static> CachedHeap<L> {
     /// # Errors
     /// The heap's.
     pub fn recover(&mut self, kept: Option<usize>) -> Result<(), Reentered> {
-        let AnyHeap::General(heap) = &**self else { return Ok(()) };
-        let heap: *const Heap<'static, L, _> = heap;
         let gone = (0..self.caches.len()).filter(|&number| kept != Some(number));
         gone.for_each(|number| mem::forget(self.caches[number].take()));
-        let kept = kept.map(|number| self.cache(number));
-        // SAFETY: of the caches none but `kept` is left, and this is the only thread. The heap is in its box.
-        unsafe { (*heap).recover_caches(kept) }
+        let AnyHeap::General(heap) = &**self else { return Ok(()) };
+        // SAFETY: of the caches none but the one that is kept is left, and this is the only thread.
+        unsafe { heap.recover_caches(kept.map(|number| self.cache(number))) }
     }
 
     /// The numbers of the attached caches.
@@ -136,19 +134,41 @@ impl<L: RawLock + 'static> CachedHeap<L> {
         }
     }
 
-    /// A `realloc` of an object of `old` bytes, or a `realloc_layout` for another alignment than 16.
+    /// A `free_sized` of whatever is at an address.
     ///
     /// # Errors
     /// The heap's.
-    pub fn realloc_by(
+    pub fn free_sized_by(&self, by: By, address: usize, layout: Layout) -> Result<(), InvalidFree> {
+        let pointer = without_provenance_mut(address);
+        match by {
+            // SAFETY: the tests hold no reference into an object.
+            By::Heap => unsafe { self.free_sized(pointer, layout) },
+            // SAFETY: as above.
+            By::Cache(cache) => unsafe { self.cache(cache).free_sized(pointer, layout) },
+        }
+    }
+
+    /// A `realloc`, or a `realloc_layout` for another alignment than 16, of an object of the size that it has.
+    ///
+    /// # Errors
+    /// The heap's.
+    pub fn realloc_by(&self, by: By, address: usize, size: usize, align: usize) -> Result<usize, ReallocError> {
+        let old = self.usable_size(without_provenance_mut::<u8>(address)).unwrap_or(0);
+        self.realloc_sized_by(by, address, Layout::from_size_align(old, align).ok().filter(|_| align != GRANULE), size)
+    }
+
+    /// A `realloc_layout`, where a layout is given, or else a `realloc`.
+    ///
+    /// # Errors
+    /// The heap's.
+    pub fn realloc_sized_by(
         &self,
         by: By,
         address: usize,
-        (old, align): (usize, usize),
+        layout: Option<Layout>,
         size: usize,
     ) -> Result<usize, ReallocError> {
         let pointer = without_provenance_mut(address);
-        let layout = Layout::from_size_align(old, align).ok().filter(|_| align != GRANULE);
         let moved = match (by, layout) {
             // SAFETY: the tests hold no reference into an object.
             (By::Heap, Some(layout)) => unsafe { self.realloc_layout(pointer, layout, size) },

@@ -14,7 +14,8 @@ use std::{mem, slice};
 use slabfit::Segment::{self, Blocks, Slab};
 use slabfit::State::{self, Free, Used};
 use slabfit::{
-    AllocError, Block, Config, GRANULE, InvalidFree, Kind, MAGIC, ReallocError, Reason, SegmentStats, Stats,
+    AllocError, Block, Config, ExtendError, GRANULE, InvalidFree, Kind, MAGIC, ReallocError, Reason, SegmentStats,
+    Stats,
 };
 
 use self::caches::Cache;
@@ -88,6 +89,8 @@ pub struct Model {
     refused_outside: u64,
     /// Whether an object that was to shrink and could not move ever kept a slot that is larger than its class's.
     kept_slot: bool,
+    /// Bytes that the block segment can be extended by.
+    reserve: usize,
 }
 
 /// One segment.
@@ -125,10 +128,12 @@ impl Model {
     pub fn with_granule(granule: usize, base: usize, size: usize, config: Config, placement: Placement) -> Self {
         let slab_bytes = config.slab_bytes.unwrap_or(size / 4).min(size - MIN_BLOCKS * granule) / granule * granule;
         let (start, end) = (base + slab_bytes, base + size);
+        let reserve = config.reserve / granule * granule;
         let slot_bytes = round_up(config.slab_size.max(1), granule);
         let slots = (0..slab_bytes / slot_bytes).map(|index| base + index * slot_bytes);
         let slots = slots.map(|at| slot(Slab, Free, at..at + slot_bytes));
-        let classes = if placement == Placement::General { Classes::of(end - start) } else { Classes::default() };
+        let classes =
+            if placement == Placement::General { Classes::of(end - start + reserve) } else { Classes::default() };
         let caches = vec![Cache::of(&classes); if classes.exist() { config.caches.min(MOST_CACHES) } else { 0 }];
         Self {
             slab_size: config.slab_size,
@@ -143,6 +148,7 @@ impl Model {
             spilled: 0,
             refused_outside: 0,
             kept_slot: false,
+            reserve,
         }
     }
 
@@ -184,11 +190,9 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::free`], and `SizeMismatch`.
-    pub fn free_sized(&mut self, address: usize, size: usize, align: usize) -> Result<(), InvalidFree> {
+    pub fn free_sized_by(&mut self, by: By, address: usize, size: usize, align: usize) -> Result<(), InvalidFree> {
         self.require(address, size, align)?;
-        let object = self.find_or_refuse(address)?;
-        self.release(By::Heap, object);
-        Ok(())
+        self.free_by(by, address)
     }
 
     /// Resizes the object `at` an address, in place if it can be, and tells where it is then.
@@ -206,33 +210,6 @@ impl Model {
     pub fn realloc_by(&mut self, by: By, at: usize, size: usize, align: usize) -> Result<usize, ReallocError> {
         let object = self.find_or_refuse(at)?;
         let by = if self.classes.owner_of(at).is_some() { by } else { By::Heap };
-        self.move_or_resize(by, object, at, size, align)
-    }
-
-    /// Resizes the object `at` an address, if it could have been handed out for a request of `old_size` bytes.
-    ///
-    /// # Errors
-    /// As [`Model::realloc`], and `SizeMismatch`.
-    pub fn realloc_sized(
-        &mut self,
-        at: usize,
-        old_size: usize,
-        size: usize,
-        align: usize,
-    ) -> Result<usize, ReallocError> {
-        self.require(at, old_size, 1)?;
-        let object = self.find_or_refuse(at)?;
-        self.move_or_resize(By::Heap, object, at, size, align)
-    }
-
-    fn move_or_resize(
-        &mut self,
-        by: By,
-        object: Block,
-        at: usize,
-        size: usize,
-        align: usize,
-    ) -> Result<usize, ReallocError> {
         let stays = at % align == 0;
         let moved = match (object.segment, object.kind) {
             (Blocks, Kind::Slot) if stays && self.class_of(size, align) == self.class_of(object.size, 1) => {
@@ -255,6 +232,43 @@ impl Model {
         };
         self.release(by, object);
         Ok(moved)
+    }
+
+    /// Resizes the object `at` an address, if it could have been handed out for a request of `old_size` bytes.
+    ///
+    /// # Errors
+    /// As [`Model::realloc`], and `SizeMismatch`.
+    pub fn realloc_sized_by(
+        &mut self,
+        by: By,
+        at: usize,
+        old_size: usize,
+        size: usize,
+        align: usize,
+    ) -> Result<usize, ReallocError> {
+        self.require(at, old_size, 1)?;
+        self.realloc_by(by, at, size, align)
+    }
+
+    /// Adds whole granules of so many bytes to the end of the block segment, as a free block.
+    ///
+    /// # Errors
+    /// What is wrong with the number.
+    pub fn extend(&mut self, bytes: usize) -> Result<(), ExtendError> {
+        let added = bytes / self.granule * self.granule;
+        if added < 2 * self.granule {
+            return Err(ExtendError::TooSmall { size: bytes, minimum: 2 * self.granule });
+        }
+        if added > self.reserve {
+            return Err(ExtendError::BeyondReserve { size: bytes, reserve: self.reserve });
+        }
+        self.reserve -= added;
+        let end = self.blocks.bytes.end;
+        self.blocks.bytes.end += added;
+        let new = block(Free, end..end + added);
+        self.blocks.units.push(new);
+        self.merge(new);
+        Ok(())
     }
 
     /// How many bytes may be written at `address`.

@@ -187,7 +187,7 @@ impl<L: RawLock + 'static> Pair<L> {
         self.remember(format_args!("{by:?}: realloc {address:#x} to {size} aligned to {align}"));
         let old = self.take_object(address)?;
         let align = if Layout::from_size_align(size, align).is_ok() { align } else { GRANULE };
-        let moved = self.heap.realloc_by(by, address, (old.map_or(0, |old| old.usable), align), size);
+        let moved = self.heap.realloc_by(by, address, size, align);
         let expected = self.model.realloc_by(by, address, size, align);
         self.same("realloc", moved, expected)?;
         self.resized(address, size, align, old, moved)
@@ -203,15 +203,27 @@ impl<L: RawLock + 'static> Pair<L> {
         old_size: usize,
         size: usize,
     ) -> Agreed<Result<usize, ReallocError>> {
+        self.realloc_sized_by(By::Heap, address, old_size, size)
+    }
+
+    /// [`Pair::realloc_sized`] of the heap or of a cache.
+    ///
+    /// # Errors
+    /// A disagreement. The inner result is what both say.
+    pub fn realloc_sized_by(
+        &mut self,
+        by: By,
+        address: usize,
+        old_size: usize,
+        size: usize,
+    ) -> Agreed<Result<usize, ReallocError>> {
         let Ok(layout) = Layout::from_size_align(old_size, GRANULE) else {
-            return self.realloc(address, size, GRANULE);
+            return self.realloc_by(by, address, size, GRANULE);
         };
-        self.remember(format_args!("realloc {address:#x} of {old_size} to {size}"));
+        self.remember(format_args!("{by:?}: realloc {address:#x} of {old_size} to {size}"));
         let old = self.take_object(address)?;
-        // SAFETY: the pair holds no reference into the object.
-        let moved = unsafe { self.heap.realloc_layout(without_provenance_mut(address), layout, size) };
-        let moved = moved.map(|pointer| pointer.addr().get());
-        let expected = self.model.realloc_sized(address, old_size, size, GRANULE);
+        let moved = self.heap.realloc_sized_by(by, address, Some(layout), size);
+        let expected = self.model.realloc_sized_by(by, address, old_size, size, GRANULE);
         self.same("realloc of a size", moved, expected)?;
         if old.is_some_and(|old| old.asked.0 == old_size) && is_mismatch(moved) {
             return Err(self.disagreement("both refuse the very size that was asked for"));
@@ -270,12 +282,25 @@ impl<L: RawLock + 'static> Pair<L> {
     /// # Errors
     /// A disagreement. The inner result is what both say.
     pub fn free_sized(&mut self, address: usize, size: usize, align: usize) -> Agreed<Result<(), InvalidFree>> {
-        let Ok(layout) = Layout::from_size_align(size, align) else { return self.free(address) };
-        self.remember(format_args!("free {address:#x} of {size} aligned to {align}"));
+        self.free_sized_by(By::Heap, address, size, align)
+    }
+
+    /// [`Pair::free_sized`] of the heap or of a cache.
+    ///
+    /// # Errors
+    /// A disagreement. The inner result is what both say.
+    pub fn free_sized_by(
+        &mut self,
+        by: By,
+        address: usize,
+        size: usize,
+        align: usize,
+    ) -> Agreed<Result<(), InvalidFree>> {
+        let Ok(layout) = Layout::from_size_align(size, align) else { return self.free_by(by, address) };
+        self.remember(format_args!("{by:?}: free {address:#x} of {size} aligned to {align}"));
         let old = self.take_object(address)?;
-        // SAFETY: the pair holds no reference into the object.
-        let freed = unsafe { self.heap.free_sized(without_provenance_mut(address), layout) };
-        let expected = self.model.free_sized(address, size, align);
+        let freed = self.heap.free_sized_by(by, address, layout);
+        let expected = self.model.free_sized_by(by, address, size, align);
         self.same("free of a layout", freed, expected)?;
         let is_mismatch = freed.is_err_and(|wrong| wrong.reason == Reason::SizeMismatch);
         if is_mismatch && old.is_some_and(|old| old.asked == (size, align)) {
@@ -361,6 +386,27 @@ impl<L: RawLock + 'static> Pair<L> {
         self.model.overwritten.clear();
         self.scribbled.clear();
         self.same("headers still wrong", self.wrong_headers().len(), 0)
+    }
+
+    /// Extends the heap.
+    ///
+    /// # Errors
+    /// A disagreement.
+    pub fn extend(&mut self, bytes: usize) -> Agreed<()> {
+        self.remember(format_args!("extend by {bytes}"));
+        let end = self.heap.segment(Segment::Blocks).end;
+        let expected = self.model.extend(bytes);
+        if expected.is_ok() {
+            self.arena.extend_to(end + bytes / GRANULE * GRANULE);
+        }
+        // SAFETY: the arena has as many bytes behind the region, or the heap refuses them.
+        let extended = unsafe { self.heap.extend(bytes) };
+        self.same("extend", extended, expected)?;
+        self.same(
+            "size",
+            self.heap.size(),
+            self.heap.segment(Segment::Blocks).end - self.heap.segment(Segment::Slab).start,
+        )
     }
 
     /// Gives all magazines back.

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use fastrand::Rng;
 use slabfit::{Config, GRANULE, RawLock, SpinLock, Stats};
 
-use crate::arena::{ALIGNED, Bookkeeping, Setup};
+use crate::arena::{ALIGNED, Bookkeeping, Setup, bookkeeping_for};
 use crate::model::{By, Placement};
 use crate::pair::{Agreed, Object, Pair};
 
@@ -117,6 +117,10 @@ pub enum Op {
         cache: usize,
         op: Box<Op>,
     },
+    /// Extends the heap by so many bytes.
+    Extend {
+        bytes: usize,
+    },
 }
 
 impl Op {
@@ -184,6 +188,7 @@ impl Op {
             Self::Repair => pair.repair(),
             Self::EmptyMagazines => pair.empty_by(by),
             Self::AttachCache | Self::DropCache { .. } | Self::RecoverCaches { .. } | Self::By { .. } => self.run(pair),
+            Self::Extend { bytes } => pair.extend(bytes),
             Self::Free { object }
             | Self::FreeSized { object, .. }
             | Self::FreeNear { object, .. }
@@ -202,11 +207,11 @@ impl Op {
             Self::FreeNear { offset, .. } => pair.free_by(by, object.address.wrapping_add_signed(offset)).map(|_| ()),
             Self::FreeSized { more, shift, .. } => {
                 let (size, align) = object.asked;
-                pair.free_sized(object.address, size.wrapping_add_signed(more), align << shift).map(|_| ())
+                pair.free_sized_by(by, object.address, size.wrapping_add_signed(more), align << shift).map(|_| ())
             }
             Self::ReallocSized { more, size, .. } => {
                 let old_size = object.asked.0.wrapping_add_signed(more);
-                pair.realloc_sized(object.address, old_size, size.bytes(pair)).map(|_| ())
+                pair.realloc_sized_by(by, object.address, old_size, size.bytes(pair)).map(|_| ())
             }
             Self::Realloc { size, align, .. } => {
                 pair.realloc_by(by, object.address, size.bytes(pair), align).map(|_| ())
@@ -243,7 +248,11 @@ impl Op {
             90..93 => Self::Overwrite { header: object, at: rng.usize(..16), byte: rng.u8(..) },
             93 => Self::random_upheaval(rng),
             94..97 => Self::Repair,
-            97 => Self::EmptyMagazines,
+            97 if rng.bool() => Self::EmptyMagazines,
+            97 => {
+                let most = 1 << rng.u32(5..14);
+                Self::Extend { bytes: rng.usize(..most) }
+            }
             98..125 => Self::ReallocSized { object, more: more(rng), size: Size::random(rng) },
             125..200 => Self::Realloc { object, size: Size::random(rng), align: align(rng) },
             200..220 => Self::AllocZeroed { size: Size::random(rng) },
@@ -299,6 +308,7 @@ impl Setup {
         let any_slab_size = [1 << rng.u32(..7), rng.usize(1..=64), rng.usize(1..=4096)];
         let config = any_share(Config::new(any_slab_size[rng.usize(..3)]), size, rng);
         let (placement, config) = any_placement(config, rng);
+        let (size, config) = any_reserve(size, config, placement, rng);
         Self {
             size: size + crooked,
             offset: offset + (GRANULE - crooked) % GRANULE,
@@ -321,6 +331,18 @@ pub fn any_placement(config: Config, rng: &mut Rng) -> (Placement, Config) {
         4 => (Placement::General, config.caches(rng.usize(..4))),
         _ => (Placement::General, Config::without_slab().caches(rng.usize(..6))),
     }
+}
+
+/// No reserve, or one of up to four times the region, which must hold the bookkeeping for it too.
+fn any_reserve(size: usize, config: Config, placement: Placement, rng: &mut Rng) -> (usize, Config) {
+    if rng.bool() {
+        return (size, config);
+    }
+    let most = size << rng.u32(..3);
+    let config = config.reserve(rng.usize(..most));
+    let without = Config { reserve: 0, ..config };
+    let more = bookkeeping_for(size, config, placement) - bookkeeping_for(size, without, placement);
+    (size + more.next_multiple_of(GRANULE), config)
 }
 
 /// The slab's usual share of a heap of `size` bytes, or any other, or none.

@@ -237,7 +237,7 @@ impl<const N: usize> Banks<N> {
     pub unsafe fn free_sized(&self, ptr: *mut u8, layout: Layout) -> Result<(), InvalidFree> {
         let (_, bank) = self.owner(ptr)?;
         // SAFETY: as the caller promises.
-        unsafe { bank.free_in_bank(ptr, layout) }
+        unsafe { bank.free_in_bank(ptr, at_least_1(layout)) }
     }
 
     /// Changes the size of the object at `ptr` from `layout`'s to `new_size`, as [`Heap::realloc_layout`] does: in its bank, or by a move
@@ -254,6 +254,7 @@ impl<const N: usize> Banks<N> {
         layout: Layout,
         new_size: usize,
     ) -> Result<NonNull<u8>, ReallocError> {
+        let layout = at_least_1(layout);
         let (number, bank) = self.owner(ptr)?;
         let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else {
             return Err(AllocError::Full.into());
@@ -286,6 +287,15 @@ impl<const N: usize> Banks<N> {
         let outside = InvalidFree { address: ptr.addr(), reason: Reason::OutsideHeap };
         self.banks.get(number).map(|bank| (number, *bank)).ok_or(outside)
     }
+}
+
+/// Counts 0 bytes as 1, as an alloc does.
+fn at_least_1(layout: Layout) -> Layout {
+    if layout.size() > 0 {
+        return layout;
+    }
+    // Not reached: an alignment of which there is no layout.
+    Layout::from_size_align(1, layout.align()).unwrap_or(layout)
 }
 
 impl<const N: usize> Bank for Banks<N> {

@@ -117,7 +117,7 @@ fn every_step_agrees(end: u32, longest: u32, steps: usize) {
     with_bookkeeping(BlockMap::footprint(Granules::new(end)), |memory| {
         let mut map = {
             let mut new = BlockMap::EMPTY;
-            new.set_up(Granules::new(end), memory).unwrap();
+            new.set_up(Granules::new(end), Granules::ZERO, memory).unwrap();
             new
         };
         assert_eq!(map.end(), Offset::new(end));
@@ -211,7 +211,7 @@ fn the_blocks_take_what_they_say_and_no_less() {
         let piece = Piece { start, size: size.bytes(), zeroed: true, lent: PhantomData };
         with_bookkeeping(bytes, |memory| {
             let mut blocks = Blocks::<P>::EMPTY;
-            blocks.set_up(piece, 0, memory).is_some()
+            blocks.set_up(piece, Granules::ZERO, 0, memory).is_some()
         })
     }
     for size in [2, BITS - 1, BITS, 17 * BITS, 257 * BITS].map(Granules::new) {
@@ -229,7 +229,7 @@ fn the_map_takes_what_it_says_and_no_less() {
         let made = |bytes| {
             with_bookkeeping(bytes, |memory| {
                 let mut map = BlockMap::EMPTY;
-                map.set_up(end, memory).is_some()
+                map.set_up(end, Granules::ZERO, memory).is_some()
             })
         };
         assert_eq!([made(bytes), made(bytes - 1)], [true, false], "{end:?}");
@@ -243,7 +243,7 @@ fn gaps_that_no_maximum_can_count_are_found_taken_and_given_up() {
     let end = u32::MAX - 1;
     with_bookkeeping(BlockMap::footprint(Granules::new(end)), |memory| {
         let mut map = BlockMap::EMPTY;
-        map.set_up(Granules::new(end), memory).unwrap();
+        map.set_up(Granules::new(end), Granules::ZERO, memory).unwrap();
         map.add_to_maximum(gap(0, end));
         for taken in [0, 4, 8] {
             assert_eq!(map.maxima.get(0), MOST);

@@ -14,6 +14,8 @@ mod lend;
 mod lend_slots;
 mod locks;
 mod map;
+#[cfg(target_has_atomic = "64")]
+mod owned;
 mod statics;
 mod steps;
 mod trees;

@@ -267,6 +267,23 @@ long mem_heap_class_stats(struct mem_heap *heap, struct mem_class_stats *classes
 /* As Mem_Dump, for this heap. Returns 0. */
 int mem_heap_dump(struct mem_heap *heap);
 
+/* A slot or a block. A later version may add members at the end. */
+struct mem_block {
+    const void *address; /* its first byte: a slot's object, or a block's header, 16 bytes before the object */
+    size_t size;         /* its bytes, the header included */
+    int used;            /* 1 if it is allocated, 0 if it is free */
+    int slot;            /* 1 for a slot, of the slab or of a size class; 0 for a block */
+};
+
+/* What mem_heap_walk calls: 0 for the next one, anything else to end the walk. */
+typedef int (*mem_visit)(const struct mem_block *block, void *arg);
+
+/* Calls callback with arg for every slot and every block of the heap, in the order of their addresses. No lock is held
+ * meanwhile: the callback may use this heap, but for mem_heap_destroy, and what other threads do may or may not be shown.
+ *
+ * Returns 0 after the last one; what the callback returned if that was not 0. -1 if callback is NULL (EINVAL). */
+int mem_heap_walk(struct mem_heap *heap, mem_visit callback, void *arg);
+
 /* Ends a heap: gives back all that mem_heap_create mapped; a buffer is the caller's again. All its objects end with it,
  * and so does the handle. NULL is allowed and does nothing.
  *

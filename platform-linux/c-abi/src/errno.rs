@@ -135,6 +135,14 @@ pub(crate) fn status(answer: Answer<()>) -> c_int {
     }
 }
 
+/// A callback's answer for C, or -1 for a failure.
+pub(crate) fn answer(answer: Answer<c_int>) -> c_int {
+    answer.unwrap_or_else(|failure| {
+        set(failure);
+        -1
+    })
+}
+
 /// A number of bytes for C: 0 for a failure.
 pub(crate) fn size(answer: Answer<usize>) -> usize {
     answer.unwrap_or_else(|failure| {

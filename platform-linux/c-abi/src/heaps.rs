@@ -7,11 +7,12 @@
 
 use core::ffi::{c_int, c_long, c_void};
 
-use crate::errno::{Failure, count, pointer, size, status};
+use crate::errno::{Failure, answer, count, pointer, size, status};
 use crate::handle::{self, MemHeap, open, with_heap};
 use crate::options::{HeapOptions, Options};
 use crate::request::{self, positive};
 use crate::stats::{ClassStats, Stats};
+use crate::walk::{self, Visit};
 
 /// Maps a heap of `size` bytes, or returns null.
 // SAFETY: the name is the library's own; so below.
@@ -203,6 +204,19 @@ pub unsafe extern "C" fn mem_heap_dump(heap: *mut MemHeap) -> c_int {
     // SAFETY: as the caller promises.
     let heap = unsafe { open(heap) };
     status(heap.map(|opened| with_heap!(opened, heap => request::dump(heap))))
+}
+
+/// Calls `callback` for every slot and every block, until it returns other than 0, and returns that; -1 without a callback.
+///
+/// # Safety
+/// `heap` is a handle, as the module says. `callback` is null, or can be called with `arg`; it does not destroy the heap.
+// SAFETY: as for `mem_heap_create`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mem_heap_walk(heap: *mut MemHeap, callback: Visit, arg: *mut c_void) -> c_int {
+    // SAFETY: as the caller promises.
+    let heap = unsafe { open(heap) };
+    // SAFETY: as the caller promises.
+    answer(heap.and_then(|opened| with_heap!(opened, heap => unsafe { walk::walk(heap, callback, arg) })))
 }
 
 /// Ends a heap and all its objects: 0, also for null; -1 for what is no handle.

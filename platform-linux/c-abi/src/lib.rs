@@ -10,6 +10,7 @@
 //! - `process`: the functions of the process's heap, `Mem_*`, with `fork`: what it needs done around a fork;
 //! - `options`: what a heap with a handle is to be like;
 //! - `handle`: where a heap with a handle lives, and how a handle is known;
+//! - `walk`: a heap's slots and blocks, as C structs;
 //! - `heaps`: the functions of heaps with handles, `mem_heap_*`.
 #![cfg_attr(panic = "abort", no_std)]
 #![cfg(target_os = "linux")]
@@ -22,6 +23,7 @@ mod process;
 mod fork;
 mod options;
 mod handle;
+mod walk;
 mod heaps;
 
 // For memcpy and its like, which the compiler calls by itself, and for `abort`.

@@ -129,15 +129,14 @@ impl ChosenHeap {
         }
     }
 
-    /// Frees the object at `ptr`, if it is one of a thread's cache, and returns whether memory went back to the heap with it: see
-    /// [`slabfit::Cache::free_slot`].
+    /// See [`ProcessHeap::free_slot`].
     ///
     /// # Safety
     /// As for [`slabfit::Heap::free`].
     #[inline(always)]
     pub(crate) unsafe fn free_slot(&'static self, ptr: *mut u8) -> Option<bool> {
         // SAFETY: as the caller promises.
-        self.general.with_ready_cache(|cache| unsafe { cache.free_slot(ptr) })?
+        unsafe { self.general.free_slot(ptr) }
     }
 
     /// See [`ProcessHeap::recover_after_fork`].
@@ -179,7 +178,17 @@ impl ChosenHeap {
         with_heap!(self, heap => heap.trim_with(empty))
     }
 
-    pub(crate) fn empty_magazines(&self) -> Result<(), Reentered> {
+    /// See [`ProcessHeap::trim_after_small_frees`].
+    #[cold]
+    pub(crate) fn trim_after_small_frees(&'static self, empty: impl FnOnce()) {
+        self.general.trim_after_small_frees(empty);
+    }
+
+    /// Empties the heap's magazines, and what the calling thread has at hand. What other threads have stays theirs.
+    pub(crate) fn empty_magazines(&'static self) -> Result<(), Reentered> {
+        if self.placement.load(Ordering::Relaxed) == GENERAL {
+            self.general.with_ready_cache(ThreadCache::empty).unwrap_or(Ok(()))?;
+        }
         with_heap!(self, heap => heap.empty_magazines())
     }
 
@@ -216,6 +225,13 @@ impl ChosenHeap {
 
     pub(crate) fn stats(&self) -> Result<Stats, Reentered> {
         with_heap!(self, heap => heap.stats())
+    }
+
+    /// Fails if this thread is inside the heap. Of the ways to ask, one that changes nothing.
+    pub(crate) fn is_free_to_enter(&self) -> Result<(), Reentered> {
+        with_heap!(self, heap => [Segment::Slab, Segment::Blocks].map(|segment| heap.segment_stats(segment)))
+            .into_iter()
+            .try_for_each(|figures| figures.map(|_| ()))
     }
 
     /// See [`ProcessHeap::hold_for_fork`].

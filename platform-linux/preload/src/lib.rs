@@ -24,6 +24,7 @@
 //! | `SLABFIT_HEAP` | the heap, as `256M` or `2GiB`; rounded up to whole pages, at most 64 GiB | 256M |
 //! | `SLABFIT_SLAB` | bytes of the requests that a slab serves, in the first quarter of the heap; `0` for no slab | 0 |
 //! | `SLABFIT_PLACEMENT` | `general`, `first` or `next`: see below | `general` |
+//! | `SLABFIT_CACHE` | how many threads at once may have a cache of their own, at most 4095; `0` for none: see below | 1024 |
 //! | `SLABFIT_ABORT` | `1`: a wrong `free` aborts the process; `0`: it is refused | `0` |
 //! | `SLABFIT_STATS` | `1`: a report at exit, on standard error; `json`: the same in one line for machines; `0`: none | `0` |
 //! | `SLABFIT_MAP` | a file's name: the heap is drawn to it at exit, as SVG; see below | no picture |
@@ -38,12 +39,23 @@
 //! - `first`: every request gets a block, the first one that is large enough.
 //! - `next`: the same from where the last search ended, as the C library's `Mem_*` do it.
 //!
+//! # Caches
+//! Under `general` each thread has a cache: runs of slots of its own, from which it serves its requests of up to 512 bytes without
+//! waiting for another thread. Whoever frees an object, its slot returns to the thread that owns the run. All is given back when the
+//! thread ends. What waits in caches beside live objects is, for each thread and size class, up to 32 slots at hand and one run without
+//! a live slot; and what others have freed of a thread's objects, until it runs out of slots of its own, or until memory is short and all
+//! slots of a run were freed. A thread opens a run only while an eighth of the heap is free; then the heap serves it.
+//!
+//! There is one cache for each 64 KiB of heap at most. On other processors than x86-64 and AArch64 there are none, and while calls are
+//! recorded (`SLABFIT_TRACE`): there calls come one after the other, in the order of the record.
+//!
 //! With a slab (`SLABFIT_SLAB`) requests of exactly that size get a slot of it first, under each of them.
 //!
 //! # What the cap caps
 //! The heap is what malloc and its family hand out, and no more of that is ever mapped. It is no cap of the process: what a program
 //! maps itself (`mmap`, as runtimes with an allocator of their own do for large objects), its stacks, its code and the pages of
-//! files are beside it, and so is the library's bookkeeping, some 3% of the heap. With `SLABFIT_DATA` the kernel refuses what would
+//! files are beside it, and so is the library's bookkeeping: address space of some 13% of the heap and 3 KiB
+//! for each cache, of which what is used becomes resident. With `SLABFIT_DATA` the kernel refuses what would
 //! make all memory of the process's own more than that, the heap and its bookkeeping included: it is the limit `RLIMIT_DATA`,
 //! which is for private memory that can be written to, resident or not (so a thread's stack counts in full), and which the
 //! programs inherit that this one starts. What is shared, as by `MAP_SHARED`, no such limit counts: for that, a memory cgroup.
@@ -62,7 +74,7 @@
 //! - All of it works in every thread, and on both sides of a fork. A fork takes libc's locks before the heap, as with libc's own
 //!   malloc. A child made by `clone` or `_Fork` may be refused memory, if another thread was in the heap; it never waits for it.
 //! - In a signal handler that interrupted the heap itself a request gets null and `ENOMEM`, and a free is refused: no thread ever
-//!   waits for itself.
+//!   waits for itself. One that interrupted its thread's cache is served, by the heap.
 //!
 //! # Pages given back
 //! Free memory does not stay resident for good. When a program has freed 4 MiB and a quarter of what it had at most, the frees

@@ -58,7 +58,7 @@ unsafe fn give_back(function: &str, ptr: *mut c_void) {
     // SAFETY: as the caller promises.
     match unsafe { HEAP.free_slot(ptr.cast()) } {
         Some(false) => (),
-        Some(true) => HEAP.trim_after_free(ptr::null(), 0, trace::empty_magazines),
+        Some(true) => HEAP.trim_after_small_frees(trace::empty_magazines),
         // SAFETY: as the caller promises.
         None => unsafe { give_any_back(function, ptr) },
     }

@@ -126,7 +126,7 @@ impl Order {
             return Err(Later);
         }
         // What this answers stays true: nobody but this thread can bring it into the heap.
-        let ready = HEAP.stats().is_ok();
+        let ready = HEAP.is_free_to_enter().is_ok();
         if ready {
             self.draw_alone(when, process);
         }

@@ -12,7 +12,7 @@ use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::fs::fstat;
 use rustix::io::{DupFlags, dup3, fcntl_getfd};
 use rustix::process::getpid;
-use slabfit::{ClassStats, SegmentStats, Stats};
+use slabfit::{CacheStats, ClassStats, SegmentStats, Stats};
 use slabfit_linux::text::Grouped;
 use slabfit_linux::{Output, Placement, Slots};
 
@@ -128,6 +128,8 @@ impl Order {
         writeln!(out, "  {:22}{:>20}", "refused, outside heap", Grouped(stats.refused_outside))?;
         if HEAP.placement() == Placement::General {
             write_classes(stats, out)?;
+            let [most, made, attached, run_bytes] = cache_figures(&stats.caches).map(|(_, figure)| Grouped(figure));
+            writeln!(out, "  caches: {attached} of {most}, {made} at once at most, with runs of {run_bytes} bytes")?;
         }
         let (slab, blocks) = (&stats.slab, &stats.blocks);
         // The blocks have them all: what the slab cannot serve is asked of them.
@@ -153,8 +155,9 @@ impl Order {
             let comma = if index > 0 { "," } else { "" };
             write!(out, "{comma}{}", Object(class_figures(class)))?;
         }
+        write!(out, r#"],"caches":{},"#, Object(cache_figures(&stats.caches)))?;
         let (bytes, objects, requests) = totals(stats);
-        write!(out, r#"],"live_bytes":{bytes},"live_objects":{objects},"requests":{requests},"#)?;
+        write!(out, r#""live_bytes":{bytes},"live_objects":{objects},"requests":{requests},"#)?;
         writeln!(out, r#""spilled":{},"refused_outside":{}}}}}"#, stats.spilled, stats.refused_outside)
     }
 }
@@ -228,6 +231,16 @@ fn class_figures(class: &ClassStats) -> [(&'static str, u64); 8] {
         ("live objects", class.live_objects as u64),
         ("allocs", class.allocs),
         ("frees", class.frees),
+    ]
+}
+
+/// The caches' figures and what they are called.
+fn cache_figures(stats: &CacheStats) -> [(&'static str, u64); 4] {
+    [
+        ("most", stats.most as u64),
+        ("made", stats.made as u64),
+        ("attached", stats.attached as u64),
+        ("run bytes", stats.run_bytes as u64),
     ]
 }
 

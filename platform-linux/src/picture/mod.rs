@@ -13,7 +13,7 @@ mod scale;
 
 use core::fmt::{self, Display, Write};
 
-use slabfit::{Block, Heap, RawLock, Reentered, Segment, Stats};
+use slabfit::{Block, Heap, RawLock, Reentered, Segment, SegmentStats};
 
 use crate::cells::{Cells, slots};
 use crate::classes::Slots;
@@ -76,7 +76,7 @@ pub fn draw<L: RawLock, P: Placed>(
     note: &dyn Display,
     out: &mut impl Write,
 ) -> Result<(), PictureError> {
-    let stats = heap.stats()?;
+    let figures = Figures::of(heap)?;
     let scale = Scale::of(heap.size());
     let (slab, blocks) = (heap.segment(Segment::Slab), heap.segment(Segment::Blocks));
     let slab_at = TOP + HEADING;
@@ -88,12 +88,12 @@ pub fn draw<L: RawLock, P: Placed>(
     begin(title, note, holes_at + holes::HEIGHT, out)?;
 
     if !slab.is_empty() {
-        slab_heading(heap, &stats, slab_at, out)?;
+        slab_heading(heap, &figures.slab, slab_at, out)?;
         let rows = Rows { scale, range: slab.clone(), top: slab_at, rover: None };
-        rows.draw(Cells::new(slots(heap, &stats.slab), slab.clone(), scale.share()), out)?;
+        rows.draw(Cells::new(slots(heap, &figures.slab), slab.clone(), scale.share()), out)?;
     }
 
-    blocks_heading(&stats, blocks_at, out)?;
+    blocks_heading(&figures, blocks_at, out)?;
     let rover = P::rover(heap);
     let rows = Rows { scale, range: blocks.clone(), top: blocks_at, rover };
     let mut holes = Holes::none();
@@ -102,11 +102,29 @@ pub fn draw<L: RawLock, P: Placed>(
     rows.outline(holes.largest(), out)?;
     rows.rover(out)?;
 
-    let slots = !slab.is_empty() || Slots::of(&stats).runs > 0;
+    let slots = !slab.is_empty() || figures.slots.runs > 0;
     rows::legend(&scale, slots, rover.is_some(), legend_at, out)?;
     holes.draw(blocks.len(), holes_at, out)?;
     out.write_str("</svg>\n")?;
     Ok(())
+}
+
+/// What is said of a heap: a quarter of its [`Stats`](slabfit::Stats), as a signal handler may draw on the smallest of stacks.
+struct Figures {
+    slab: SegmentStats,
+    blocks: SegmentStats,
+    slots: Slots,
+}
+
+impl Figures {
+    #[inline(never)]
+    fn of<L: RawLock, P: Placed>(heap: &Heap<'_, L, P>) -> Result<Self, Reentered> {
+        // By reference: a copy takes a kilobyte.
+        match &heap.stats() {
+            Ok(stats) => Ok(Self { slab: stats.slab, blocks: stats.blocks, slots: Slots::of(stats) }),
+            Err(error) => Err(*error),
+        }
+    }
 }
 
 /// The colours are told apart by people who see few of them, and in grey. No rule is for an element by its name: in a page,
@@ -143,11 +161,10 @@ fn heading(at: usize, name: fmt::Arguments<'_>, figures: fmt::Arguments<'_>, out
 
 fn slab_heading<L: RawLock, P: Placed>(
     heap: &Heap<'_, L, P>,
-    stats: &Stats,
+    slab: &SegmentStats,
     at: usize,
     out: &mut impl Write,
 ) -> fmt::Result {
-    let slab = &stats.slab;
     let (size, slab_size) = (Bytes(slab.size as u64), Bytes(heap.slab_size() as u64));
     let (used, free) = (slab.live_objects as u64, slab.free_blocks as u64);
     let (percent, slots, peak) = (Share(used, used + free), Grouped(used + free), Grouped(slab.peak_objects as u64));
@@ -159,14 +176,14 @@ fn slab_heading<L: RawLock, P: Placed>(
     )
 }
 
-fn blocks_heading(stats: &Stats, at: usize, out: &mut impl Write) -> fmt::Result {
-    let figures = &stats.blocks;
+fn blocks_heading(figures: &Figures, at: usize, out: &mut impl Write) -> fmt::Result {
+    let Figures { blocks: figures, slots, .. } = *figures;
     let (size, used, free) = (figures.size as u64, figures.live_bytes as u64, figures.free_bytes as u64);
     let (blocks, holes) = (Count(figures.live_objects as u64, "block"), Count(figures.free_blocks as u64, "hole"));
     let largest = figures.largest_free as u64;
     heading(
         at,
-        format_args!("Blocks: {} for all other requests{}", Bytes(size), Runs(Slots::of(stats))),
+        format_args!("Blocks: {} for all other requests{}", Bytes(size), Runs(slots)),
         format_args!(
             "{} in use · {} in {blocks} · {} free in {holes}, the largest of {} · fragmentation (free outside of it) {}",
             Share(used, size),

@@ -20,7 +20,7 @@ slabfit-bench` measures the rows and writes this page, the pictures, and the CSV
 - **`FirstFit`** for a heap below 64 KiB, for the least flash, and for the smallest region that a program runs in.
 - **`NextFit`** for its list of gaps in the heap. It is no faster, and needs the largest region.
 - **talc** or **rlsf**, if most objects are larger than 512 bytes or flash is scarce, and wrong free calls need no answer.
-- **mimalloc** or **rpmalloc**, if memory may grow and many threads allocate: slabfit's threads share two locks.
+- **mimalloc** or **rpmalloc**, if memory may grow and many threads allocate: without a `Cache` for each, slabfit's share two locks.
 - Not **linked_list_allocator** for a large heap: its heap is the smallest, and its time is linear in the gaps.
 ";
 

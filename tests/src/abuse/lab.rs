@@ -218,8 +218,7 @@ impl Lab {
         let align = legal(size, align);
         self.remember(Step::Realloc { by, address, size, align });
         let old = self.model.usable_size(address);
-        // The layout's size makes no difference to a heap.
-        let moved = self.heap.realloc_by(by, address, (size, align), size);
+        let moved = self.heap.realloc_by(by, address, size, align);
         let expected = self.model.realloc_by(by, address, size, align);
         self.same("realloc", moved, expected)?;
         let (Ok(new), Ok(old)) = (moved, old) else { return Ok(moved) };

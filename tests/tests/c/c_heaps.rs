@@ -43,6 +43,11 @@ fn a_heap_is_dumped_as_the_process_s_is() {
 }
 
 #[test]
+fn a_walk_shows_every_slot_and_every_block_to_a_callback_that_may_use_the_heap() {
+    runs_silently("heap_walk");
+}
+
+#[test]
 fn a_signal_handler_inside_a_heap_is_refused_by_every_function_of_it() {
     runs_silently("heap_signal_handler");
 }

@@ -7,7 +7,7 @@
 
 use std::alloc::Layout;
 use std::fmt;
-use std::ptr::without_provenance_mut;
+use std::ptr::{NonNull, without_provenance_mut};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -73,7 +73,7 @@ fn call(heap: &mut CachedHeap, rng: &mut Rng, given: &mut Vec<usize>) {
     match (by, rng.u32(..40)) {
         (_, 0) => return heap.attach().map_or((), |_| ()),
         (By::Cache(cache), 1) => return heap.detach(cache),
-        (By::Cache(cache), 2) if rng.u32(..4) == 0 => return drop(heap.recover(Some(cache))),
+        (By::Cache(cache), 2) if rng.u32(..4) == 0 => return heap.recover(Some(cache)).unwrap_or(()),
         _ => {}
     }
     let inside = |address: usize, size: usize| {
@@ -102,10 +102,16 @@ fn call(heap: &mut CachedHeap, rng: &mut Rng, given: &mut Vec<usize>) {
                 inside(address, size);
             }
         }
-        45..75 => drop(heap.free_by(by, address)),
+        45..70 => drop(heap.free_by(by, address)),
+        70..73 => {
+            let layout = Layout::from_size_align(random_size(rng, heap.slab_size()) % 600, random_align(rng));
+            drop(layout.map(|layout| heap.free_sized_by(by, address, layout)));
+        }
+        // SAFETY: nobody uses any object.
+        73..75 => drop(unsafe { heap.free_measured(without_provenance_mut(address)) }),
         75..92 => {
             let size = random_size(rng, heap.slab_size());
-            if let Ok(address) = heap.realloc_by(by, address, (1, random_align(rng)), size) {
+            if let Ok(address) = heap.realloc_by(by, address, size, random_align(rng)) {
                 // Not its size: a map that claims a free block behind the last granule lets a block grow into it.
                 inside(address, 1);
                 given.push(address);
@@ -118,8 +124,20 @@ fn call(heap: &mut CachedHeap, rng: &mut Rng, given: &mut Vec<usize>) {
         97 => drop(heap.stats()),
         98 if rng.bool() => drop(heap.blocks().count()),
         98 => drop(heap.empty_by(by)),
-        _ => drop(heap.dump(&mut Counted(0))),
+        _ if rng.bool() => drop(heap.dump(&mut Counted(0))),
+        _ => lend(heap, address, rng.usize(..5000), |free| inside(free.addr().get(), free.len())),
     }
+}
+
+/// Has free bytes lent from an address on, of both segments, and fills them with zeros.
+fn lend(heap: &AnyHeap, from: usize, most: usize, inside: impl Fn(NonNull<[u8]>)) {
+    let zeros = |free: NonNull<[u8]>| {
+        inside(free);
+        // SAFETY: in the heap, and lent for this.
+        unsafe { free.cast::<u8>().write_bytes(0, free.len()) };
+    };
+    drop(heap.with_free_ranges(from, most / 10, most, zeros));
+    drop(heap.with_free_slots(from..from.saturating_add(most), most / 10, zeros));
 }
 
 /// One heap, destroyed again and again.

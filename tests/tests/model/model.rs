@@ -165,11 +165,13 @@ fn setups() -> impl Strategy<Value = Setup> {
     let crooked = prop_oneof![3 => Just(0), 1 => 1..GRANULE];
     let offset = (0..ALIGNED / GRANULE, crooked)
         .prop_map(|(granules, less)| (granules * GRANULE + (GRANULE - less) % GRANULE, less));
-    (size, offset, configs(), placement, bookkeeping).prop_map(
-        |(size, (offset, less), config, placement, bookkeeping)| Setup {
-            size: size + less,
+    let config = (configs(), prop_oneof![1 => Just(0), 1 => 0..50_000usize]);
+    (size, offset, config, placement, bookkeeping).prop_map(
+        |(size, (offset, less), (config, reserve), placement, bookkeeping)| Setup {
+            // Room for the larger bookkeeping of a region in one piece.
+            size: size + less + reserve / 8 + usize::from(reserve > 0) * 2048,
             offset,
-            config,
+            config: config.reserve(reserve),
             placement,
             bookkeeping,
         },
@@ -221,6 +223,7 @@ fn operations_of_the_heap() -> impl Strategy<Value = Op> {
         1 => any::<u64>().prop_map(|seed| Op::Scribble { seed }),
         1 => Just(Op::Repair),
         1 => Just(Op::EmptyMagazines),
+        2 => (0..10_000usize).prop_map(|bytes| Op::Extend { bytes }),
     ]
 }
 

@@ -12,6 +12,7 @@ mod files;
 mod footprint;
 mod forks;
 mod killed;
+mod larger;
 mod library;
 mod pictures;
 mod preloaded;

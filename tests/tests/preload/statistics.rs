@@ -62,12 +62,13 @@ fn a_person_can_read_what_size_classes_have() {
     let heading = outcome.stderr.lines().find(|line| line.contains("]: heap of "));
     assert!(heading.is_some_and(|line| line.ends_with("]: heap of 4,194,304 bytes, size classes and first fit")));
     let lines: Vec<_> = outcome.stderr.lines().skip_while(|line| !line.starts_with("  slots of")).collect();
-    let [columns, rows @ .., totals, last] = &*lines else { panic!("{outcome:#?}") };
+    let [columns, rows @ .., totals, caches, last] = &*lines else { panic!("{outcome:#?}") };
     let columns: Vec<_> = columns.split_whitespace().collect();
     assert_eq!(columns, ["slots", "of", "runs", "at", "peak", "slots", "live", "allocs", "frees"]);
     let sizes: Vec<_> = rows.iter().filter_map(|row| row.split_whitespace().next()).collect();
     assert!(sizes.contains(&"32") && sizes.contains(&"112"), "{outcome:#?}");
     assert!(totals.starts_with("  with slots: ") && totals.ends_with(" requests served"), "{outcome:#?}");
+    assert!(caches.starts_with("  caches: 1 of 64, 1 at once at most, with runs of "), "{outcome:#?}");
     assert!(last.starts_with("  every request was served; ") && last.ends_with(" frees were refused"), "{outcome:#?}");
     assert!(outcome.stderr.lines().all(|line| line.len() <= 80), "{outcome:#?}");
 }

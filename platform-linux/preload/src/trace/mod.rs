@@ -130,8 +130,7 @@ fn is_on() -> bool {
 /// Takes the lock, but for a signal handler that has interrupted a record or a call of the heap in its own thread. Some calls
 /// are not recorded, those that give pages back for one: a handler in there would wait for who records, and they for it.
 fn enter() -> Result<(), Reentered> {
-    // Of the ways to ask the heap whether this thread is inside, one that changes nothing.
-    HEAP.stats()?;
+    HEAP.is_free_to_enter()?;
     LOCK.lock()
 }
 

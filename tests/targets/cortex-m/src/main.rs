@@ -1,5 +1,5 @@
-//! A firmware that puts a heap to the test on a Cortex-M: beside the reference model's answers, and shared by thread
-//! mode and an interrupt handler. It tells the debugger what went well, and exits with 1 at the first thing that did not.
+//! A firmware that puts a heap to the test on a Cortex-M: in memory from all over, beside the reference model's
+//! answers, and shared by thread mode and an interrupt handler. It tells the debugger what went well, and exits with 1 at the first thing that did not.
 #![no_std]
 #![no_main]
 
@@ -7,6 +7,7 @@ extern crate alloc;
 
 mod beside_the_model;
 mod interrupts;
+mod lent;
 mod masked;
 
 use core::panic::PanicInfo;
@@ -23,6 +24,7 @@ static HEAP: StaticHeap<CriticalSectionLock> = StaticHeap::new(&ARRAY, Config::n
 
 #[entry]
 fn main() -> ! {
+    lent::run();
     beside_the_model::run();
     interrupts::run();
     debug::exit(debug::EXIT_SUCCESS);

@@ -5,8 +5,8 @@
 //! start at a multiple of 8 KiB.
 
 use slabfit::{
-    AllocError, CLASSES, Cache, CacheError, CacheStats, ClassStats, Config, GRANULE, General, Heap, InvalidFree, Kind,
-    Reason, RegionArray, SegmentStats, SpinLock, Stats,
+    AllocError, CLASSES, Cache, CacheError, CacheStats, ClassStats, Config, GRANULE, General, Heap, InitError,
+    InvalidFree, Kind, Reason, RegionArray, SegmentStats, SpinLock, Stats,
 };
 use slabfit_tests::arena::Setup;
 use slabfit_tests::model::By::{self, Heap as TheHeap};
@@ -142,6 +142,19 @@ mod a_heap {
     fn has_no_cache_before_it_has_memory() {
         let heap = Heap::<SpinLock, General>::empty();
         assert_eq!(heap.cache().map(drop), Err(CacheError::NotInitialised));
+    }
+
+    #[test]
+    fn that_is_smaller_than_the_tables_of_its_caches_is_refused() {
+        let mut array = Box::new(RegionArray::<{ 40 * KIB }>::new());
+        for (caches, fits) in [(0, true), (2, true), (11, false), (4_095, false), (usize::MAX, false)] {
+            let heap = Heap::<SpinLock, General>::from_memory(&mut *array, Config::without_slab().caches(caches));
+            match heap {
+                Ok(heap) => assert!(fits && heap.size() > 0, "{caches} caches"),
+                Err(InitError::TooSmall { size, minimum }) => assert!(!fits && minimum > size, "{caches} caches"),
+                Err(error) => panic!("{caches} caches: {error}"),
+            }
+        }
     }
 
     #[test]
@@ -925,6 +938,27 @@ mod a_wrong_free_through_a_cache {
         refused(&mut scene, first, block, Reason::HeaderOverwritten);
         scene.pair.repair().unwrap();
         scene.free_all_by(first, &[block]);
+    }
+
+    #[test]
+    fn is_refused_for_an_object_that_no_such_layout_is_served_with() {
+        let (mut scene, first, second) = two();
+        let [_, object] = scene.alloc_many_by(first, 64);
+        for by in [first, second, TheHeap] {
+            for (size, align) in [(48, 1), (65, 1), (0, 1), (1000, 16), (64, 4096)] {
+                let freed = scene.pair.free_sized_by(by, object, size, align).unwrap();
+                assert_eq!(freed, Err(InvalidFree { address: object, reason: Reason::SizeMismatch }));
+                scene.compare();
+            }
+            let moved = scene.pair.realloc_sized_by(by, object, 48, 500).unwrap();
+            assert_eq!(moved, Err(InvalidFree { address: object, reason: Reason::SizeMismatch }.into()));
+            scene.compare();
+        }
+        for (by, (size, align)) in [first, second, TheHeap].into_iter().zip([(64, 64), (49, 16), (60, 1)]) {
+            let object = scene.alloc_by(first, 64);
+            assert_eq!(scene.pair.free_sized_by(by, object, size, align).unwrap(), Ok(()));
+            scene.compare();
+        }
     }
 
     #[test]

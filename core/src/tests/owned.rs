@@ -1,0 +1,54 @@
+//! The tables of caches, broken: what goes through a stack or a list of runs comes to its end, also where the links make a circle.
+
+use std::boxed::Box;
+
+use crate::heap::Heap;
+use crate::layout::Config;
+use crate::lock::NoLock;
+use crate::memory::RegionArray;
+use crate::owned::{Keep, Owned};
+use crate::policy::General;
+
+/// Bytes of the region, and so more KiB than there are runs.
+const SIZE: usize = 64 << 10;
+
+/// Runs `test` on the tables of a heap whose first cache has a run of 16-byte slots, the first of which is live.
+fn with_a_run(test: impl FnOnce(&Owned<'_>, &Keep)) {
+    let mut array = Box::new(RegionArray::<SIZE>::new());
+    let config = Config::without_slab().caches(1);
+    let heap: Heap<'_, NoLock, General> = Heap::from_memory(&mut *array, config).unwrap();
+    let cache = heap.cache().unwrap();
+    cache.alloc(16).unwrap();
+    let owned = heap.lock_blocks().unwrap().owned().unwrap();
+    test(&owned, owned.keep(0).unwrap());
+    // It could not be settled.
+    core::mem::forget(cache);
+}
+
+/// The KiB of the only run.
+fn first_run(owned: &Owned<'_>) -> u32 {
+    (0..(SIZE / 1024) as u32).find(|kib| owned.run_at(*kib).is_some()).unwrap()
+}
+
+#[test]
+fn a_stack_of_runs_ends_also_where_its_links_make_a_circle() {
+    with_a_run(|owned, keep| {
+        let run = first_run(owned);
+        for _ in 0..2 {
+            owned.push_returned(run, 0);
+        }
+        assert!(owned.take_returned(keep).count() <= SIZE / 1024);
+    });
+}
+
+#[test]
+fn a_list_of_runs_ends_also_where_its_links_make_a_circle() {
+    with_a_run(|owned, keep| {
+        let run = first_run(owned);
+        for _ in 0..2 {
+            owned.revive(run);
+        }
+        assert_eq!(owned.next_all_idle(0, owned.first_idle(keep, 0)), None);
+        assert_eq!(owned.listed(keep, 0), None);
+    });
+}
