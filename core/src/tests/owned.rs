@@ -8,6 +8,7 @@ use crate::lock::NoLock;
 use crate::memory::RegionArray;
 use crate::owned::{Keep, Owned};
 use crate::policy::General;
+use crate::units::{GRANULE, Granules, Offset};
 
 /// Bytes of the region, and so more KiB than there are runs.
 const SIZE: usize = 64 << 10;
@@ -28,6 +29,26 @@ fn with_a_run(test: impl FnOnce(&Owned<'_>, &Keep)) {
 /// The KiB of the only run.
 fn first_run(owned: &Owned<'_>) -> u32 {
     (0..(SIZE / 1024) as u32).find(|kib| owned.run_at(*kib).is_some()).unwrap()
+}
+
+#[test]
+fn nothing_beyond_the_end_of_a_table_is_reached() {
+    with_a_run(|owned, _| {
+        assert!(owned.keep(1).is_none());
+        assert_eq!(owned.take(SIZE / GRANULE), None);
+    });
+}
+
+#[test]
+fn a_slot_that_may_end_beyond_the_segment_stays_in_its_magazine() {
+    with_a_run(|owned, keep| {
+        let (start, last) = (Offset::ZERO, Offset::new(1000));
+        let live = (0..1000).map(|at| start.plus(Granules::new(at))).find(|at| owned.is_live(*at)).unwrap();
+        owned.push(keep, last, owned.live_tag(live).unwrap()).unwrap();
+        assert_eq!(owned.pop(keep, 0, last), None);
+        assert!(!owned.is_live(last));
+        assert_eq!(owned.pop(keep, 0, last.plus(Granules::new(1))), Some(last));
+    });
 }
 
 #[test]

@@ -82,9 +82,11 @@ fn call(heap: &mut CachedHeap, rng: &mut Rng, given: &mut Vec<usize>) {
     };
     let any = heap.segment(Segment::Slab).start.wrapping_add(rng.usize(..heap.size() + 64)).wrapping_sub(32);
     let granule = any & !(GRANULE - 1);
-    let address = match rng.u32(..4) {
+    let address = match rng.u32(..5) {
         0 => any,
         1 => granule,
+        // Where what is too long ends beyond the heap.
+        2 => heap.segment(Segment::Blocks).end - GRANULE * rng.usize(1..32),
         _ => given.get(rng.usize(..given.len().max(1))).copied().unwrap_or(granule),
     };
     match rng.u32(..100) {

@@ -169,7 +169,7 @@ fn setups() -> impl Strategy<Value = Setup> {
     (size, offset, config, placement, bookkeeping).prop_map(
         |(size, (offset, less), (config, reserve), placement, bookkeeping)| Setup {
             // Room for the larger bookkeeping of a region in one piece.
-            size: size + less + reserve / 8 + usize::from(reserve > 0) * 2048,
+            size: size + less + reserve / 5 + usize::from(reserve > 0) * (2048 + config.caches * 3400),
             offset,
             config: config.reserve(reserve),
             placement,
