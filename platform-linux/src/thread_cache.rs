@@ -120,8 +120,8 @@ fn own() -> Option<ptr::NonNull<Own>> {
 
 impl ProcessHeap<General> {
     /// Calls `call` with the calling thread's cache, and makes that first if the thread has none yet. `None`, and nothing was called, where
-    /// it can have none: the heap was made without caches ([`Config::caches`](slabfit::Config::caches)) or all are in use, the thread is at its end, or a handler
-    /// has interrupted it in here. The heap itself serves then.
+    /// it can have none: the heap was made without caches ([`Config::caches`](slabfit::Config::caches)) or all are in use, the thread is
+    /// at its end, or a handler has interrupted it in here. The heap itself serves then.
     ///
     /// `at_end` is called before a thread's first cache is made. It sees to it that [`end_thread`](Self::end_thread) is called at the end of
     /// the thread, and returns whether it could. It may allocate.

@@ -156,7 +156,12 @@ impl ChosenHeap {
     /// # Safety
     /// As there.
     #[inline]
-    pub(crate) unsafe fn free(&self, ptr: *mut u8) -> Result<usize, InvalidFree> {
+    pub(crate) unsafe fn free(&'static self, ptr: *mut u8) -> Result<usize, InvalidFree> {
+        // A thread that frees what others allocate gets a cache too, so that it waits for none of them.
+        // SAFETY: as the caller promises.
+        if let Some(Some(_)) = self.with_cache(|cache| unsafe { cache.free_slot(ptr) }) {
+            return Ok(0);
+        }
         // SAFETY: as the caller promises.
         with_heap!(self, heap => unsafe { heap.free_measured(ptr) })
     }

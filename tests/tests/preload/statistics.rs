@@ -142,3 +142,19 @@ fn every_process_reports_for_itself() {
     processes.dedup();
     assert_eq!(processes.len(), 3, "{outcome:#?}");
 }
+
+#[test]
+fn a_thread_that_only_frees_has_a_cache_as_well_and_gives_it_back() {
+    let Some(program) = compiled("cc", "consumer.c", "consumer", &c(&["-pthread"])) else { return };
+    let outcome = program.run_preloaded("64M");
+    assert!(outcome.status.success() && outcome.stdout.is_empty(), "{outcome:#?}");
+    let caches = &outcome.reports[0]["caches"];
+    assert_eq!((&caches["made"], &caches["attached"]), (&2.into(), &1.into()), "{outcome:#?}");
+    let live: u64 = outcome.reports[0]["classes"].as_array().into_iter().flatten().map(live_objects).sum();
+    // What libc has for itself.
+    assert!(live < 100, "{outcome:#?}");
+}
+
+fn live_objects(class: &serde_json::Value) -> u64 {
+    class["live_objects"].as_u64().expect("a figure")
+}
