@@ -157,10 +157,8 @@ impl<'a, P: Policy> Blocks<'a, P> {
                 }
             }
             owned.drop_oldest(keep, class, held);
-            let mut link = owned.first_idle(keep, class);
-            while let Some((run, next)) = owned.next_all_idle(class, link) {
+            for run in owned.all_idle(keep, class) {
                 self.close_owned(run);
-                link = next;
             }
         }
         Some(())

@@ -12,6 +12,15 @@
 //! - Runs are opened and closed under that lock. Nobody but the owner, or the holder of the lock for a run of which all slots are
 //!   returned, closes a run; a run with a live slot is never closed, so a slot's tag stands still from the exchange until the slot is
 //!   idle or returned.
+//!
+//! What is ordered by what (tests/loom has a model that fails without each, but for the fourth, of which loom knows too little):
+//! - The run's tag: stored, then 1 to the slot's byte (release); exchanged for 0 (acquire), then the tag is read.
+//! - What a slot held: used, then returned (release); taken back by the owner, or found returned with all others of its run (acquire).
+//! - The links of a stack: stored, then the run is pushed (release); all are taken (acquire), then read. To push keeps up the release of
+//!   those who pushed before.
+//! - That a link was read before it is stored again: read, then the run's returned slots are taken (release); one returns the first slot
+//!   again (acquire), then pushes.
+//! - What a cache keeps: detached (release); attached, or found detached under the lock (acquire).
 
 use core::ops::{Range, RangeInclusive};
 use core::ptr::NonNull;
@@ -215,7 +224,7 @@ impl<'a> Owned<'a> {
         let mark = self.live.get(at)?;
         let tag = self.tags.get(self.origin.kib(Offset::new(at as u32)))?;
         // The exchange decides. It pairs with the store in `pop`: who finds the 1 sees the tag that the run had then.
-        if mark.load(Ordering::Relaxed) == 0 || mark.swap(0, Ordering::AcqRel) == 0 {
+        if mark.load(Ordering::Relaxed) == 0 || mark.swap(0, Ordering::Acquire) == 0 {
             return None;
         }
         Some(Tag(tag.load(Ordering::Relaxed)))
@@ -230,9 +239,11 @@ impl<'a> Owned<'a> {
         if at >= end {
             return None;
         }
-        self.live.get(at.index() as usize)?.store(1, Ordering::Release);
-        magazine.count.store(top, Ordering::Relaxed);
+        let mark = self.live.get(at.index() as usize)?;
+        // First, so that wherever this ends, in a process that is forked, no more are live than were served.
         magazine.allocs.store(magazine.allocs.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        mark.store(1, Ordering::Release);
+        magazine.count.store(top, Ordering::Relaxed);
         Some(at)
     }
 
@@ -265,7 +276,7 @@ impl<'a> Owned<'a> {
         loop {
             it.next_returned.store(old & !DETACHED, Ordering::Relaxed);
             let new = link_to(run) | old & DETACHED;
-            match stack.compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Relaxed) {
+            match stack.compare_exchange_weak(old, new, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return old & DETACHED != 0,
                 Err(now) => old = now,
             }
@@ -274,7 +285,7 @@ impl<'a> Owned<'a> {
 
     /// Takes all runs off a cache's stack, the one pushed last first.
     pub(crate) fn take_returned(&self, keep: &Keep) -> Returned<'a> {
-        let link = keep.returned.0.fetch_and(DETACHED, Ordering::AcqRel) & !DETACHED;
+        let link = keep.returned.0.fetch_and(DETACHED, Ordering::Acquire) & !DETACHED;
         Returned { owned: *self, link, left: self.runs.len() }
     }
 
@@ -424,18 +435,9 @@ impl<'a> Owned<'a> {
         tag != Tag::NONE && returned == Some(all_slots(tag.class()))
     }
 
-    /// Returns the first run from `link` on in a class's list that has idle slots only, and the link after it.
-    pub(crate) fn next_all_idle(&self, class: usize, link: u32) -> Option<(u32, u32)> {
-        let mut link = link;
-        for _ in 0..self.runs.len() {
-            let it = self.linked(link)?;
-            let next = it.next.load(Ordering::Relaxed);
-            if it.idle.load(Ordering::Relaxed) == all_slots(class) {
-                return Some((link.wrapping_sub(1), next));
-            }
-            link = next;
-        }
-        None
+    /// Goes through the runs of a class's list that have idle slots only. The one that was found last may be closed meanwhile.
+    pub(crate) fn all_idle(&self, keep: &Keep, class: usize) -> AllIdle<'a> {
+        AllIdle { owned: *self, class, link: self.first_idle(keep, class), left: self.runs.len() }
     }
 
     /// Returns the link to the first run of a class that has idle slots.
@@ -445,12 +447,12 @@ impl<'a> Owned<'a> {
 
     /// Attaches a cache that is detached. Returns whether it was.
     pub(crate) fn attach(&self, owner: u32) -> bool {
-        self.keep(owner).is_some_and(|keep| keep.returned.0.fetch_and(!DETACHED, Ordering::AcqRel) & DETACHED != 0)
+        self.keep(owner).is_some_and(|keep| keep.returned.0.fetch_and(!DETACHED, Ordering::Acquire) & DETACHED != 0)
     }
 
     /// Detaches a cache: what it keeps is the lock holder's from here on.
     pub(crate) fn detach(&self, keep: &Keep) {
-        keep.returned.0.fetch_or(DETACHED, Ordering::AcqRel);
+        keep.returned.0.fetch_or(DETACHED, Ordering::Release);
     }
 
     pub(crate) fn is_detached(&self, keep: &Keep) -> bool {
@@ -614,7 +616,49 @@ impl Iterator for Returned<'_> {
     }
 }
 
+/// Runs of a class that have idle slots only.
+///
+/// Ends also where destroyed links make a circle.
+pub(crate) struct AllIdle<'a> {
+    owned: Owned<'a>,
+    class: usize,
+    link: u32,
+    left: usize,
+}
+
+impl Iterator for AllIdle<'_> {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        loop {
+            self.left = self.left.checked_sub(1)?;
+            let it = self.owned.linked(self.link)?;
+            let run = self.link.wrapping_sub(1);
+            self.link = it.next.load(Ordering::Relaxed);
+            if it.idle.load(Ordering::Relaxed) == all_slots(self.class) {
+                return Some(run);
+            }
+        }
+    }
+}
+
 /// Returns all slots of a class's run, a bit each.
 fn all_slots(class: usize) -> u64 {
     TABLE.get(class).map_or(0, |class| all_of(class.slots))
+}
+
+/// What tests reach.
+#[cfg(test)]
+impl Owned<'_> {
+    /// Makes a circle of two runs of a class's list, which have idle slots only and belong to nobody.
+    pub(crate) fn destroy(&self, owner: u32, class: usize, runs: [u32; 2]) -> Option<()> {
+        for (run, next) in [(runs[0], runs[1]), (runs[1], runs[0])] {
+            let it = self.runs.get(run as usize)?;
+            it.idle.store(all_slots(class), Ordering::Relaxed);
+            it.next.store(link_to(next), Ordering::Relaxed);
+            self.set_tags(run, class, Tag::NONE)?;
+        }
+        self.keep(owner)?.magazines.get(class)?.first.store(link_to(runs[0]), Ordering::Relaxed);
+        Some(())
+    }
 }

@@ -9,7 +9,8 @@ use std::thread;
 
 use slabfit::{Cache, CacheError, Config, DefaultLock, General, Heap, InvalidFree, Reason, RegionArray};
 
-type Region = RegionArray<{ 1 << 20 }>;
+/// A check looks at every granule.
+type Region = RegionArray<{ if cfg!(miri) { 1 << 17 } else { 1 << 20 } }>;
 type GeneralHeap<'a> = Heap<'a, DefaultLock, General>;
 
 fn heap(region: &mut Region, caches: usize) -> GeneralHeap<'_> {
@@ -66,7 +67,8 @@ fn a_cache_serves_what_a_heap_serves() {
     fill(&mut region);
     let heap = heap(&mut region, 1);
     let cache = heap.cache().unwrap();
-    for size in [0, 1, 16, 17, 500, 512, 513, 5000, 100_000] {
+    let most = if cfg!(miri) { 10_000 } else { 100_000 };
+    for size in [0, 1, 16, 17, 500, 512, 513, 5000, most] {
         let object = cache.alloc_zeroed(size).unwrap().as_ptr();
         let bytes = unsafe { std::slice::from_raw_parts(object, size) };
         assert!(bytes.iter().all(|byte| *byte == 0), "{size}");
@@ -129,13 +131,14 @@ fn threads_that_pass_objects_on_lose_none() {
 /// As in the child of a process that was forked while its other threads were in the midst of something.
 #[test]
 fn what_lies_in_caches_whose_owners_are_gone_is_recovered() {
+    const COUNT: usize = if cfg!(miri) { 60 } else { 300 };
     let mut region = Region::new();
     let heap = heap(&mut region, 3);
     let (kept, gone, other) = (heap.cache().unwrap(), heap.cache().unwrap(), heap.cache().unwrap());
     let allocate = |cache: &Cache<'_, '_>, count: usize| -> Vec<*mut u8> {
         (0..count).map(|round| cache.alloc(round % 400 + 1).unwrap().as_ptr()).collect()
     };
-    let objects = [allocate(&kept, 300), allocate(&gone, 300), allocate(&other, 300)];
+    let objects = [allocate(&kept, COUNT), allocate(&gone, COUNT), allocate(&other, COUNT)];
     for (number, object) in objects.iter().flatten().enumerate().filter(|(number, _)| number % 3 > 0) {
         let freed = match number % 4 {
             0 => unsafe { kept.free(*object) },
@@ -151,8 +154,8 @@ fn what_lies_in_caches_whose_owners_are_gone_is_recovered() {
     kept.check().unwrap();
     heap.check().unwrap();
     let live: usize = heap.stats().unwrap().classes.iter().map(|class| class.live_objects).sum();
-    assert_eq!(live, 300);
-    let more = allocate(&kept, 300);
+    assert_eq!(live, COUNT);
+    let more = allocate(&kept, COUNT);
     for object in objects.iter().flatten().step_by(3).chain(&more) {
         unsafe { kept.free(*object) }.unwrap();
     }

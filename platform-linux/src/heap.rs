@@ -175,6 +175,7 @@ impl<P: Policy> ProcessHeap<P> {
     }
 
     /// Does a step, and returns whether pages go back still.
+    #[cfg(not(slabfit_loom))]
     pub(crate) fn trim_after_some_frees(&self, empty: impl FnOnce()) -> bool {
         let page = self.page.load(Ordering::Relaxed);
         page > 0 && self.trimmer.freed_some(&self.heap, page, empty)

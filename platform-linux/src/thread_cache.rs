@@ -13,7 +13,7 @@ use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering, compiler_fence};
 
-use slabfit::{Cache, General, Reentered};
+use slabfit::{Cache, CacheError, General, Reentered};
 
 use crate::futex::FutexLock;
 use crate::heap::ProcessHeap;
@@ -184,36 +184,38 @@ impl ProcessHeap<General> {
     #[cold]
     #[inline(never)]
     fn begin_thread(&'static self, own: &Own, at_end: fn() -> bool) -> Option<()> {
-        if own.state.load(Ordering::Relaxed) != NEW {
-            return None;
-        }
-        own.state.store(BUSY, Ordering::Relaxed);
+        // In one step: a handler that comes between two makes a cache itself, and another one would take its place.
+        own.state.compare_exchange(NEW, BUSY, Ordering::Relaxed, Ordering::Relaxed).ok()?;
         compiler_fence(Ordering::SeqCst);
-        let cache = if at_end() { self.cache().ok() } else { None };
-        let state = match cache {
-            Some(cache) => {
+        let state = match at_end().then(|| self.cache()) {
+            Some(Ok(cache)) => {
                 // SAFETY: valid for writes: nobody else is here while the state is BUSY; none was there, as it was NEW.
                 unsafe { own.cache.get().write(MaybeUninit::new(cache)) };
                 ptr::from_ref(self).cast_mut()
             }
-            None => NONE,
+            // The thread asks again when it is not in the heap, and there is one.
+            Some(Err(CacheError::Reentered | CacheError::NotInitialised)) => NEW,
+            _ => NONE,
         };
         compiler_fence(Ordering::SeqCst);
         own.state.store(state, Ordering::Relaxed);
-        (state != NONE).then_some(())
+        (state == ptr::from_ref(self).cast_mut()).then_some(())
     }
 
     /// Gives the calling thread's cache back: the heap serves what the thread still asks for.
     pub fn end_thread(&'static self) {
         // SAFETY: as in `with_cache`.
         let Some(own) = own().map(|own| unsafe { own.as_ref() }) else { return };
-        let is_own = own.state.load(Ordering::Relaxed) == ptr::from_ref(self).cast_mut();
-        // A thread that ends in the midst of a call, by its handler, leaves its cache as one whose owner is gone.
-        own.state.store(NONE, Ordering::Relaxed);
+        // In one step, as in `begin_thread`.
+        let state = own.state.swap(NONE, Ordering::Relaxed);
         compiler_fence(Ordering::SeqCst);
-        if is_own {
+        if state == ptr::from_ref(self).cast_mut() {
             // SAFETY: there is one, as the state was a heap; it is not used again, as the state is NONE.
             unsafe { own.cache.get().cast::<ThreadCache>().drop_in_place() };
+        } else if state != NEW {
+            // Another heap's is left. So is one in use: a thread that ends in the midst of a call, by its handler, leaves its cache as
+            // one whose owner is gone.
+            own.state.store(state, Ordering::Relaxed);
         }
     }
 

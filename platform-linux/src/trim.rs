@@ -177,6 +177,7 @@ impl Trimmer {
 
     /// To be called after some frees of small objects that were not told of one by one: does a step of the pass, and returns whether it
     /// goes on.
+    #[cfg(not(slabfit_loom))]
     #[cold]
     pub(crate) fn freed_some<P: Policy>(
         &self,

@@ -518,6 +518,29 @@ fn a_slot_that_reaches_beyond_the_segment_is_not_handed_out() {
 }
 
 /// As if another thread had taken slots off it since it was found full.
+/// Only destroyed bookkeeping has such links.
+#[cfg(target_has_atomic = "64")]
+#[test]
+fn runs_whose_links_make_a_circle_end_no_call_late() {
+    let size = 64 << 10;
+    with_heap(size, Config::without_slab().caches(1), |heap| {
+        let cache = heap.cache().unwrap();
+        let objects: Vec<_> = (0..32).map(|_| cache.alloc(64).unwrap()).collect();
+        let runs = classes(heap, |classes| {
+            [0, 16].map(|object| {
+                classes
+                    .find(Offset::of_byte(objects[object].addr().get() - heap.base().unwrap().addr().get()))
+                    .unwrap()
+                    .run
+            })
+        });
+        assert_ne!(runs[0], runs[1]);
+        classes(heap, |classes| classes.owned.destroy(0, 3, runs)).unwrap();
+        cache.empty().unwrap();
+        assert!(heap.check().is_err());
+    });
+}
+
 #[test]
 fn a_magazine_that_has_room_again_gives_nothing_back() {
     with_heap(300_000, Config::without_slab(), |heap| {

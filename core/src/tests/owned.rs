@@ -69,7 +69,7 @@ fn a_list_of_runs_ends_also_where_its_links_make_a_circle() {
         for _ in 0..2 {
             owned.revive(run);
         }
-        assert_eq!(owned.next_all_idle(0, owned.first_idle(keep, 0)), None);
+        assert_eq!(owned.all_idle(keep, 0).next(), None);
         assert_eq!(owned.listed(keep, 0), None);
     });
 }

@@ -144,6 +144,31 @@ pub fn part<S: Subject>(subject: &S, stream: &Stream, start: impl FnOnce(), end:
     run(subject, &stream.ops, &mut slots);
     end();
     drain(subject, &mut slots);
+    subject.leave();
+}
+
+/// An object that one thread hands to another: its address, and the bytes that were asked for.
+pub type Passed = (usize, u32);
+
+/// Allocates an object, as a thread that will not free it; nothing if there is no memory.
+pub fn make<S: Subject>(subject: &S, size: u32) -> Option<Passed> {
+    let ptr = alloc(subject, resized(layout(), size as usize));
+    if ptr.is_null() {
+        return None;
+    }
+    // SAFETY: the memory is ours and not empty.
+    unsafe { ptr.write(size as u8) };
+    Some((ptr.expose_provenance(), size))
+}
+
+/// Frees an object that was [made](make) of the same subject, by whatever thread, and that nobody else frees.
+///
+/// # Safety
+/// So it is.
+pub unsafe fn unmake<S: Subject>(subject: &S, (address, size): Passed) {
+    let layout = resized(layout(), size as usize);
+    // SAFETY: live, of that layout: as the caller promises.
+    unsafe { dealloc(subject, ptr::with_exposed_provenance_mut(address), layout) };
 }
 
 /// The ticks of one operation in all laps: their sum and the two longest.

@@ -39,6 +39,10 @@ pub struct Entry {
     pub holes: fn(&Setup<'_>, holes::Scene, usize) -> holes::Ticks,
     /// See [`threads::crowd`].
     pub crowd: fn(&Setup<'_>, &[Stream]) -> u64,
+    /// See [`threads::ring`].
+    pub ring: fn(&Setup<'_>, usize, usize) -> u64,
+    /// See [`threads::sessions`].
+    pub sessions: fn(&Setup<'_>, usize, usize) -> u64,
 }
 
 impl Entry {
@@ -60,6 +64,8 @@ impl Entry {
             verify: drive::verify::<S>,
             holes: holes::pairs::<S>,
             crowd: threads::crowd::<S>,
+            ring: threads::ring::<S>,
+            sessions: threads::sessions::<S>,
         }
     }
 }

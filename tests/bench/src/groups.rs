@@ -61,7 +61,7 @@ const TRACES: [&str; 8] = [
 ];
 
 /// All groups, in the order of the report.
-pub const ALL: [Group; 10] = [
+pub const ALL: [Group; 12] = [
     Group {
         name: "small",
         title: "Small objects",
@@ -120,6 +120,22 @@ pub const ALL: [Group; 10] = [
         unit: "million operations a second: more is better",
         digits: 0,
         scenes: Scenes::Numbers(threads::NAME, "Mops at ", "threads"),
+    },
+    Group {
+        name: "passing",
+        title: "Objects that go from thread to thread",
+        about: "Threads in a ring: each allocates 8 to 400 bytes, and the next one frees them",
+        unit: "million operations a second: more is better",
+        digits: 0,
+        scenes: Scenes::Numbers(threads::RING, "Mops at ", "threads"),
+    },
+    Group {
+        name: "sessions",
+        title: "Threads that come and go",
+        about: "A session of 2,000 objects in a thread of its own, so many at a time; 40 of them are left to later ones",
+        unit: "million operations a second: more is better",
+        digits: 0,
+        scenes: Scenes::Numbers(threads::SESSIONS, "Mops at ", "threads"),
     },
     Group {
         name: "start-up",

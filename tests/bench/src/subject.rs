@@ -114,6 +114,9 @@ pub trait Subject: Sync + Sized + 'static {
     /// Makes the calling thread known, where it is another than the one that called [`over`](Self::over).
     fn enter(&self) {}
 
+    /// Lets go of what the subject keeps for the calling thread, whose last call this is.
+    fn leave(&self) {}
+
     /// Memory for `layout`, or null.
     fn alloc(&self, layout: Layout) -> *mut u8;
 

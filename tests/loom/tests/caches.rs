@@ -339,6 +339,30 @@ fn two_return_slots_of_different_runs_of_one_owner() {
     });
 }
 
+/// The links of the stack are seen as they were stored. The order is another than that of the setting of the scene.
+#[test]
+fn an_owner_takes_back_two_runs_that_another_pushes_meanwhile() {
+    play("two runs on a stack beside the owner", 5, |stage| {
+        let (ours, others) = two_caches(stage);
+        let objects = alloc_all::<{ 2 * IN_RUN }>(&ours);
+        let freed = [objects[IN_RUN], objects[0]];
+        let sharing = share();
+        let second = spawn_second(move || {
+            free_all(&others, &freed);
+            others
+        });
+        let served = alloc_all::<2>(&ours);
+        let others = second.join().expect("it does not panic");
+        drop(sharing);
+        assert_eq!(ours.check(), Ok(()));
+        free_all(&ours, &served);
+        let left = objects.iter().filter(|object| !freed.contains(object));
+        left.for_each(|object| assert_eq!(free(&others, *object), Ok(())));
+        drop((ours, others));
+        stage.assert_nothing_is_lost();
+    });
+}
+
 /// The next owner of a cache goes on with what others have returned to it, and with what the last one left.
 #[test]
 fn a_cache_is_attached_beside_a_free_by_another() {
@@ -365,16 +389,14 @@ fn a_cache_is_dropped_beside_who_wants_one() {
     play("drop beside attach", 5, |stage| {
         let (ours, others) = two_caches(stage);
         let rest = (others, stage.cache());
-        drop(ours);
-        let ours = stage.cache();
         let objects = alloc_all::<IN_RUN>(&ours);
-        free_all(&ours, &objects[..1]);
         let sharing = share();
         let second = spawn_second(move || {
             let cache = stage.heap.cache();
             let served = cache.as_ref().ok().map(|cache| alloc(cache, SLOT));
             (cache, served)
         });
+        free_all(&ours, &objects[..1]);
         drop(ours);
         let (cache, served) = second.join().expect("it does not panic");
         drop(sharing);
@@ -391,7 +413,8 @@ fn a_cache_is_dropped_beside_who_wants_one() {
     });
 }
 
-/// What the heap does before a request fails, beside the last one who returns a slot of a run.
+/// What the heap does before a request fails, beside the last one who returns a slot of a run. Where the run was closed, a block comes to
+/// lie in it, after all uses of that slot.
 #[test]
 fn runs_are_reclaimed_beside_a_free_by_another() {
     play("reclaim beside free", 5, |stage| {
@@ -399,12 +422,21 @@ fn runs_are_reclaimed_beside_a_free_by_another() {
         let objects = alloc_all::<IN_RUN>(&ours);
         free_all(&others, &objects[1..]);
         let object = objects[0];
+        let contents = loom::sync::Arc::new(UnsafeCell::new(()));
+        let written = contents.clone();
         let sharing = share();
-        let second = spawn_second(move || (free(&others, object), others));
+        let second = spawn_second(move || {
+            written.with_mut(|_| ());
+            (free(&others, object), others)
+        });
         stage.heap.empty_magazines().expect("nobody is in the heap");
+        let block = stage.heap.alloc(600).expect("there is room").addr().get();
+        if (block..block + 600).contains(&(object + SLOT / 2)) {
+            contents.with_mut(|_| ());
+        }
         let (answer, others) = second.join().expect("it does not panic");
         drop(sharing);
-        assert_eq!((answer, ours.check()), (Ok(()), Ok(())));
+        assert_eq!((answer, stage.free(block), ours.check()), (Ok(()), Ok(()), Ok(())));
         // The owner need not do anything.
         stage.assert_nothing_is_lost();
         drop((ours, others));
@@ -474,7 +506,7 @@ fn an_owner_two_returners_and_the_heap_lose_nothing() {
 #[test]
 fn what_lies_in_caches_whose_owners_are_gone_is_recovered() {
     play("owners gone", 5, |stage| {
-        let (kept, gone) = (stage.cache(), stage.cache());
+        let (kept, gone) = two_caches(stage);
         let (mine, theirs) = (alloc_all::<IN_RUN>(&kept), alloc_all::<IN_RUN>(&gone));
         free_all(&gone, &mine[1..]);
         free_all(&kept, &theirs[1..]);

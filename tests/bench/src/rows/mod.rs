@@ -55,6 +55,16 @@ pub fn all() -> Vec<Row> {
             growth::run,
         ),
         other("threads", "mixed, 1 to 8 threads on one heap of 4 MiB: million operations a second", threads::run),
+        other(
+            threads::RING,
+            "each thread allocates what the next one frees, 1 to 8 threads: million operations a second",
+            threads::ring,
+        ),
+        other(
+            threads::SESSIONS,
+            "threads that come and go, 1 to 8 at a time: million operations a second",
+            threads::sessions,
+        ),
         other("start-up", "a heap of 1 GiB made and first used: time, and what becomes resident", start_up::run),
     ]);
     rows

@@ -92,7 +92,7 @@ pub struct Cached {
 type OwnCache = ManuallyDrop<Cache<'static, 'static, SpinLock>>;
 
 thread_local! {
-    /// This thread's cache, and of which subject it is. It is never dropped: the heap goes first.
+    /// This thread's cache, and of which subject it is. The thread's end does not drop it: the heap may be gone by then.
     static OWN: UnsafeCell<(usize, Option<OwnCache>)> = const { UnsafeCell::new((0, None)) };
 }
 
@@ -139,6 +139,17 @@ impl Subject for Cached {
         let started = cached.heap.init(memory, Config::without_slab().caches(Self::CACHES));
         assert!(started.is_ok(), "slabfit cache refused {setup:?}: {started:?}");
         cached
+    }
+
+    fn leave(&self) {
+        OWN.with(|own| {
+            // SAFETY: exclusive, as in `own`.
+            let own = unsafe { &mut *own.get() };
+            if own.0 == self.id {
+                own.0 = 0;
+                drop(own.1.take().map(ManuallyDrop::into_inner));
+            }
+        });
     }
 
     #[inline(always)]
