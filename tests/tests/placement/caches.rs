@@ -280,6 +280,10 @@ mod a_cache {
         assert_eq!((stats.slab.live_objects, stats.classes[3].live_objects, stats.classes[3].runs), (2, 2, 2));
         assert_eq!(stats.spilled, 1);
         assert_eq!(served[3], served[2] + KIB);
+        // Also where the cache has such slots at hand.
+        pair.free_by(cache, served[0]).unwrap().unwrap();
+        assert_eq!(pair.alloc_by(cache, 64, GRANULE).unwrap(), Ok(served[0]));
+        pair.compare().unwrap();
         // With an alignment that the slab does not give, it is not the slab's.
         let aligned = pair.alloc_by(cache, 64, 64).unwrap().unwrap();
         assert_eq!(aligned, served[3] + 64);
