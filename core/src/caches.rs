@@ -72,7 +72,9 @@ impl<'a> Classes<'a> {
             }
         }
         for (sent, figures) in self.roll.sent.iter().zip(stats) {
-            figures.live_objects = (figures.live_objects as u32).wrapping_sub(*sent) as usize;
+            let live = (figures.live_objects as u32).wrapping_sub(*sent) as usize;
+            // While others allocate and free, what they count is read one after the other: less than nothing is none.
+            figures.live_objects = if live > figures.slots { 0 } else { live };
         }
     }
 

@@ -661,4 +661,12 @@ impl Owned<'_> {
         self.keep(owner)?.magazines.get(class)?.first.store(link_to(runs[0]), Ordering::Relaxed);
         Some(())
     }
+
+    /// Makes a magazine claim to hold one slot, which starts at `at`.
+    pub(crate) fn claim(&self, owner: u32, class: usize, at: Offset) -> Option<()> {
+        let magazine = self.keep(owner)?.magazines.get(class)?;
+        magazine.slots.first()?.store(at.index(), Ordering::Relaxed);
+        magazine.count.store(1, Ordering::Relaxed);
+        Some(())
+    }
 }

@@ -1,9 +1,9 @@
-//! The tables of caches, broken: what goes through a stack or a list of runs comes to its end, also where the links make a circle.
+//! The tables of caches, broken: nothing beyond the segment is handed out, and what goes through a stack or a list of runs comes to its end, also where the links make a circle.
 
 use std::boxed::Box;
 
 use crate::heap::Heap;
-use crate::layout::Config;
+use crate::layout::{Config, Segment};
 use crate::lock::NoLock;
 use crate::memory::RegionArray;
 use crate::owned::{Keep, Owned};
@@ -72,4 +72,19 @@ fn a_list_of_runs_ends_also_where_its_links_make_a_circle() {
         assert_eq!(owned.all_idle(keep, 0).next(), None);
         assert_eq!(owned.listed(keep, 0), None);
     });
+}
+
+#[test]
+fn a_slot_that_reaches_beyond_the_segment_is_not_handed_out() {
+    let mut array = Box::new(RegionArray::<SIZE>::new());
+    let config = Config::without_slab().caches(1);
+    let heap: Heap<'_, NoLock, General> = Heap::from_memory(&mut *array, config).unwrap();
+    let cache = heap.cache().unwrap();
+    let segment = heap.segment(Segment::Blocks);
+    let last = Offset::of_byte(segment.len() - GRANULE);
+    heap.lock_blocks().unwrap().owned().unwrap().claim(0, 3, last).unwrap();
+    assert_eq!(cache.alloc_slot(64), None);
+    let object = cache.alloc(64).unwrap().addr().get();
+    assert!(segment.contains(&object) && object + 64 <= segment.end, "{object:#x} in {segment:x?}");
+    core::mem::forget(cache);
 }
