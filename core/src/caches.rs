@@ -71,10 +71,11 @@ impl<'a> Classes<'a> {
                 figures.allocs = figures.allocs.wrapping_add(allocs as u64);
             }
         }
+        let is_busy = !self.is_quiet();
         for (sent, figures) in self.roll.sent.iter().zip(stats) {
             let live = (figures.live_objects as u32).wrapping_sub(*sent) as usize;
-            // While others allocate and free, what they count is read one after the other: less than nothing is none.
-            figures.live_objects = if live > figures.slots { 0 } else { live };
+            // While owners are at work, what they count is read one after the other: less than nothing is none.
+            figures.live_objects = if is_busy && live > figures.slots { 0 } else { live };
         }
     }
 
