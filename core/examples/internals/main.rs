@@ -24,7 +24,7 @@ const FAN: usize = 16;
 /// A part of the document: the name in its markers, and what makes it.
 type Part = (&'static str, fn() -> String);
 
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
     ("the-65th", the_65th),
     ("the-rover", the_rover),
     ("the-map", the_map),
@@ -33,6 +33,7 @@ const PARTS: [Part; 8] = [
     ("first-fit-search", first_fit_search),
     ("the-slab", slots::the_slab),
     ("a-run", slots::a_run),
+    ("caches", slots::caches),
 ];
 
 fn main() -> io::Result<()> {

@@ -71,3 +71,38 @@ fn run_line(heap: &Heap<'_, NoLock, General>, operation: &str, magazine: &[usize
     let magazine: Vec<_> = magazine.iter().map(usize::to_string).collect();
     format!("{operation:<15}{slots:<19}{}", magazine.join(" ")).trim_end().to_owned() + "\n"
 }
+
+/// A run of one cache, two of whose slots another cache frees: they come back to the owner, and to it alone.
+pub(crate) fn caches() -> String {
+    let mut region = RegionArray::<{ 64 << 10 }>::new();
+    let config = Config::without_slab().caches(2);
+    let heap: Heap<'_, NoLock, General> =
+        Heap::from_memory(&mut region, config).expect("a region of this size makes a heap");
+    let (owner, other) = (heap.cache().expect("there are two"), heap.cache().expect("there are two"));
+    let slot_of = |address: usize, first: usize| address.wrapping_sub(first) / 64;
+    let mut text = format!("{:<34}{:<19}{}\n", "operation", "the owner's run", "returned");
+    let objects: Vec<_> = (0..3).map(|_| owner.alloc(60).expect("there is memory")).collect();
+    let first = objects[0].addr().get();
+    text += &cache_line(&heap, "3 x owner.alloc(60)", first, "");
+    for slot in 0..2 {
+        // SAFETY: nobody uses the object.
+        unsafe { other.free(objects[slot].as_ptr()) }.expect("it is live");
+        text += &cache_line(&heap, &format!("other.free(slot {slot})"), first, ["0", "0 1"][slot]);
+    }
+    // SAFETY: as above, and it is live no more.
+    let again = unsafe { owner.free(objects[0].as_ptr()) }.map_err(|wrong| wrong.reason);
+    text += &cache_line(&heap, &format!("owner.free(slot 0): {}", again.expect_err("twice")), first, "0 1");
+    let rest = (0..13).map(|_| slot_of(owner.alloc(60).expect("there is memory").addr().get(), first));
+    assert!(rest.eq(3..16), "what is at hand is served first");
+    text += &cache_line(&heap, "13 x owner.alloc(60)", first, "0 1");
+    let next = slot_of(owner.alloc(60).expect("there is memory").addr().get(), first);
+    text += &cache_line(&heap, &format!("owner.alloc(60): slot {next}"), first, "");
+    heap.check().expect("the heap is in order");
+    text
+}
+
+fn cache_line(heap: &Heap<'_, NoLock, General>, operation: &str, first: usize, returned: &str) -> String {
+    let slots = heap.blocks().filter(|slot| slot.kind == Kind::Slot && (first..first + 1024).contains(&slot.address));
+    let slots: String = slots.map(|slot| if slot.state == State::Used { 'x' } else { '.' }).collect();
+    format!("{operation:<34}{slots:<19}{returned}").trim_end().to_owned() + "\n"
+}
