@@ -1,5 +1,5 @@
 /* A signal handler that allocates, and interrupts its thread wherever that is. What it gets is its own, and what the thread has stays
- * as it was; it may get null. */
+ * as it was. It may get null, and its free may be refused: then the object is lost. */
 #include <pthread.h>
 #include <signal.h>
 

@@ -96,7 +96,12 @@ fn a_signal_handler_never_waits_for_its_own_thread() {
 
 #[test]
 fn a_signal_handler_that_interrupts_its_threads_cache_is_served() {
-    runs_silently("handler_served", "64M");
+    let Some(program) = compiled("cc", "handler_served.c", "handler_served", &c(&[])) else { return };
+    let outcome = program.run_preloaded("64M");
+    assert_eq!((outcome.status.code(), &*outcome.text()), (Some(0), ""), "{outcome:#?}");
+    // Where it interrupts the heap itself, its free is refused, and its request gets null.
+    let refused = format!("): {Reentered}");
+    assert!(outcome.stderr.lines().all(|line| line.ends_with(&refused)), "{outcome:#?}");
 }
 
 #[test]
