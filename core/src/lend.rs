@@ -120,7 +120,7 @@ impl<L: RawLock, P: Policy> Heap<'_, L, P> {
     ) -> Result<(), Reentered> {
         let segment = self.segment(Segment::Blocks);
         let offset =
-            |address: usize| Offset::of_byte(address.clamp(segment.start, segment.end).wrapping_sub(segment.start));
+            |address: usize| Offset::of_byte(address.max(segment.start).min(segment.end).wrapping_sub(segment.start));
         let blocks = self.lock_blocks()?;
         if let Some(classes) = blocks.classes.get() {
             classes.idle_tables(offset(within.start)..offset(within.end), page, work);

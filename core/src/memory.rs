@@ -405,7 +405,10 @@ impl<'a, T> Shared<'a, T> {
         let first = whole(about.start.saturating_sub(lead));
         let behind = about.end.min(size).saturating_sub(lead);
         let behind = behind.checked_next_multiple_of(page.max(1)).unwrap_or(0).min(whole(size.saturating_sub(lead)));
-        (first..behind).step_by(page.max(1)).filter_map(move |at| {
+        // Not by `step_by`, which asserts that a step is none of 0.
+        let next = move |at: &usize| at.checked_add(page).filter(|next| *next < behind && page > 0);
+        let pages = core::iter::successors(Some(first).filter(|first| *first < behind), next);
+        pages.filter_map(move |at| {
             let at = lead.wrapping_add(at);
             let place = NonNull::new(start.wrapping_add(at))?;
             Some((at..at.wrapping_add(page), NonNull::slice_from_raw_parts(place, page)))

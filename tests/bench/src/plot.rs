@@ -27,12 +27,13 @@ const FONT: &str = "sans-serif";
 const GREY: RGBColor = RGBColor(215, 215, 215);
 
 /// One for each of [`OURS`].
-const COLOURS: [RGBColor; OURS.len()] = [RGBColor(0, 60, 110), RGBColor(86, 180, 233), RGBColor(204, 60, 140)];
+const COLOURS: [RGBColor; OURS.len()] =
+    [RGBColor(0, 60, 110), RGBColor(86, 180, 233), RGBColor(204, 60, 140), RGBColor(120, 0, 70)];
 const TALC: RGBColor = RGBColor(230, 130, 0);
 const GLIBC: RGBColor = RGBColor(0, 140, 100);
 
 /// The dots' colours in the legend's order, from the back to the front.
-const LEGEND: [(&str, RGBColor); 8] = [
+const LEGEND: [(&str, RGBColor); 9] = [
     ("textbook", RGBColor(140, 140, 140)),
     ("other no_std", RGBColor(245, 205, 140)),
     ("other system's", RGBColor(150, 215, 190)),
@@ -41,6 +42,7 @@ const LEGEND: [(&str, RGBColor); 8] = [
     (OURS[0], COLOURS[0]),
     (OURS[1], COLOURS[1]),
     (OURS[2], COLOURS[2]),
+    (OURS[3], COLOURS[3]),
 ];
 
 /// One file for each group that has figures.

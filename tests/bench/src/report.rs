@@ -78,7 +78,7 @@ fn cell(cell: Option<&Cell>) -> String {
 /// The table of all targets: those with a bound a column say them in the columns' order.
 pub fn summary(table: &Table) -> String {
     let columns = OURS.map(|name| name.trim_start_matches("slabfit ")).join(" | ");
-    let mut text = format!("| row | to reach | {columns} | best peer |\n|---|---|---|---|---|---|\n");
+    let mut text = format!("| row | to reach | {columns} | best peer |\n|---|---|---|---|---|---|---|\n");
     for verdict in targets::verdicts(table) {
         let ours = verdict.ours.each_ref().map(|ours| cell(ours.as_ref())).join(" | ");
         let _ = writeln!(text, "| {} | {} | {ours} | {} |", verdict.row, verdict.target, verdict.rivals);

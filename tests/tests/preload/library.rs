@@ -24,6 +24,8 @@ fn a_released_library_has_nothing_that_panics_or_allocates() {
     assert!(!all.iter().any(|name| name.contains("panic")), "{all:#?}");
     let own = ["__errno_location", "__libc_stack_end", "__register_atfork", "_exit", "abort", "getauxval"];
     let own = own.into_iter().chain(["_IO_list_lock", "_IO_list_resetlock", "_IO_list_unlock", "fwrite"]);
+    // `pthread_setspecific` allocates for the keys of programs that have many; the thread has no cache yet, and the heap serves it.
+    let own = own.chain(["pthread_key_create", "pthread_setspecific"]);
     let own = own.chain(["getcwd", "signal", "syscall"]).collect::<Vec<_>>();
     let pure = ["bcmp", "memcmp", "memcpy", "memmove", "memset", "program_invocation_short_name", "strlen"];
     // Those of the C start-up files.

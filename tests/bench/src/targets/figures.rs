@@ -26,6 +26,16 @@ pub enum Figure {
     Growth,
     /// The speed of eight threads, of one's, under the better lock.
     Crowd,
+    /// Nanoseconds an operation.
+    Nanoseconds,
+    /// The speed of one thread with a cache, of one's under the spin lock.
+    OfGeneral,
+    /// The speed of so many threads, of one's.
+    Scale(usize),
+    /// The speed of eight threads, of talc's under its better lock.
+    OfTalc,
+    /// The speed, of a system allocator's: the least of all numbers of threads.
+    OfEach(&'static str),
     /// Microseconds of the first use.
     Start,
     /// KiB that the first use makes resident.
@@ -83,6 +93,11 @@ impl Figure {
     pub fn words(self) -> String {
         let words = match self {
             Self::FitToTalc => return format!("{CROWDED}, of talc's"),
+            Self::Scale(threads) => return format!("speed of {threads} threads, of one's"),
+            Self::OfEach(name) => return format!("speed, of {name}'s, the least of 1, 2, 4 and 8 threads"),
+            Self::Nanoseconds => "ns",
+            Self::OfGeneral => "speed of one thread, of general's under SpinLock",
+            Self::OfTalc => "speed of 8 threads, of talc's under its better lock",
             Self::Longest => return format!("longest operation, of the median of {CHURN}"),
             Self::Growth => return format!("instructions among {MOST} holes, of those among {FEWEST}"),
             Self::Speed => "speed, of the fastest no_std peer's",
@@ -100,8 +115,16 @@ impl Figure {
     /// How it is to stand to its bound.
     pub fn relation(self) -> Relation {
         match self {
-            Self::Speed | Self::Traces | Self::Crowd => Relation::AtLeast,
-            Self::Instructions | Self::Fit | Self::FitToPeers | Self::Longest | Self::Growth => Relation::AtMost,
+            Self::Speed
+            | Self::Traces
+            | Self::Crowd
+            | Self::OfGeneral
+            | Self::Scale(_)
+            | Self::OfTalc
+            | Self::OfEach(_) => Relation::AtLeast,
+            Self::Nanoseconds | Self::Instructions | Self::Fit | Self::FitToPeers | Self::Longest | Self::Growth => {
+                Relation::AtMost
+            }
             Self::FitToTalc | Self::Start | Self::StartResident => Relation::Below,
         }
     }
@@ -124,6 +147,16 @@ impl Figure {
             Self::Longest => longest(table, subject),
             Self::Growth => growth(table, subject),
             Self::Crowd => crowd(table, subject),
+            Self::Nanoseconds => table.value(row, subject, "ns").map(|ns| plain(ns, format!("{ns:.1} ns"))),
+            Self::OfGeneral => of(mops(table, row, subject, 1)?, mops(table, row, "slabfit general / SpinLock", 1)?),
+            Self::Scale(threads) => of(mops(table, row, subject, threads)?, mops(table, row, subject, 1)?),
+            Self::OfTalc => of(mops(table, row, subject, 8)?, mops(table, row, "talc", 8)?),
+            Self::OfEach(name) => {
+                let each = [1, 2, 4, 8]
+                    .map(|threads| of(mops(table, row, subject, threads)?, mops(table, row, name, threads)?));
+                let each: Vec<Reading> = each.into_iter().flatten().collect();
+                each.into_iter().min_by(|one, other| one.value.total_cmp(&other.value))
+            }
             Self::Start => table.value(row, subject, "us").map(|us| plain(us, format!("{us:.0}"))),
             Self::StartResident => table.value(row, subject, "resident KiB").map(|kib| plain(kib, format!("{kib:.0}"))),
         }
@@ -139,6 +172,7 @@ impl Figure {
                 words.join("; of all ")
             }
             Self::Traces => String::new(), // another one in each row
+            Self::Nanoseconds | Self::OfGeneral | Self::Scale(_) | Self::OfTalc | Self::OfEach(_) => String::new(),
             Self::FitToPeers => {
                 let least = trace::NAMES.iter().filter_map(|trace| least_peer(table, trace));
                 let words: Vec<_> = least.map(|(name, over)| format!("{name} {over:.3}")).collect();
@@ -283,4 +317,17 @@ fn crowd(table: &Table, subject: &str) -> Option<Reading> {
     let kept = locks.iter().map(|(_, one, eight)| eight / one).reduce(f64::max)?;
     let words: Vec<_> = locks.iter().map(|(lock, one, eight)| format!("{lock} {one:.1} to {eight:.1}")).collect();
     Some(Reading { value: kept, words: words.join(", ") })
+}
+
+/// Million operations a second of so many threads, under the lock that suits best; of a subject with its lock under that.
+fn mops(table: &Table, row: &str, subject: &str, threads: usize) -> Option<f64> {
+    let metric = format!("Mops at {threads}");
+    let is_it = |name: &str| name == subject || name.split(" / ").next() == Some(subject);
+    let lines = table.of(row, &metric).filter(|line| is_it(&line.subject));
+    lines.map(|line| line.spread.value).reduce(f64::max)
+}
+
+/// A speed, of another's.
+fn of(own: f64, other: f64) -> Option<Reading> {
+    Some(Reading { value: own / other, words: format!("{own:.0} Mops, {:.2}x", own / other) })
 }

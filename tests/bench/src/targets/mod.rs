@@ -6,7 +6,7 @@ use crate::table::Table;
 use figures::Figure;
 
 /// slabfit's columns.
-pub const OURS: [&str; 3] = ["slabfit next fit", "slabfit first fit", "slabfit general"];
+pub const OURS: [&str; 4] = ["slabfit next fit", "slabfit first fit", "slabfit general", "slabfit cache"];
 /// The line about all trace rows together, which has no row of its own.
 const TRACES: &str = "traces";
 
@@ -24,43 +24,52 @@ const fn target(row: &'static str, figure: Figure, bounds: [Option<f64>; OURS.le
 /// All targets, in the order of the report.
 #[rustfmt::skip]
 const TARGETS: &[Target] = &[
-    //                                                   next fit     first fit    general
-    target("slab-lifo", Figure::Speed,                   [Some(1.0),   Some(1.0),   Some(1.1)]),
-    target("slab-lifo", Figure::Instructions,            [Some(50.0),  Some(50.0),  None]),
-    target("slab-random", Figure::Speed,                 [Some(1.0),   Some(1.0),   Some(1.1)]),
-    target("slab-random", Figure::Instructions,          [Some(90.0),  Some(55.0),  None]),
-    target("mixed", Figure::Speed,                       [None,        None,        Some(1.1)]),
-    target("churn-small-300", Figure::Speed,             [Some(0.75),  Some(0.5),   Some(1.3)]),
-    target("churn-small-300", Figure::Instructions,      [None,        None,        Some(65.0)]),
-    target("churn-small-3000", Figure::Speed,            [Some(0.6),   Some(0.45),  Some(1.1)]),
-    target("churn-small-3000", Figure::Instructions,     [Some(150.0), Some(220.0), Some(65.0)]),
-    target("churn-large", Figure::Speed,                 [None,        None,        Some(0.5)]),
-    target("churn-large", Figure::Instructions,          [Some(220.0), Some(300.0), None]),
-    target("tight", Figure::Speed,                       [None,        None,        Some(0.8)]),
-    target("tight", Figure::Instructions,                [Some(220.0), Some(240.0), None]),
-    target("big-heap", Figure::Speed,                    [None,        None,        Some(1.0)]),
-    target("big-heap", Figure::Instructions,             [Some(160.0), Some(240.0), None]),
-    target("realloc-one", Figure::Speed,                 [None,        None,        Some(0.9)]),
-    target("realloc-one", Figure::Instructions,          [Some(150.0), Some(150.0), None]),
-    target("realloc-many", Figure::Speed,                [None,        None,        Some(0.9)]),
-    target("realloc-many", Figure::Instructions,         [Some(300.0), Some(400.0), None]),
-    target("trace-gitlog-1.5x", Figure::Speed,           [None,        None,        Some(0.9)]),
-    target("trace-gitlog-4x", Figure::Speed,             [None,        None,        Some(0.9)]),
-    target("trace-cargometa-1.5x", Figure::Speed,        [None,        None,        Some(0.9)]),
-    target("trace-cargometa-4x", Figure::Speed,          [Some(0.8),   None,        Some(0.9)]),
-    target("trace-gs-1.5x", Figure::Speed,               [None,        None,        Some(0.9)]),
-    target("trace-gs-4x", Figure::Speed,                 [None,        None,        Some(0.9)]),
-    target("trace-sqlite-1.5x", Figure::Speed,           [None,        None,        Some(0.9)]),
-    target("trace-sqlite-4x", Figure::Speed,             [Some(0.7),   None,        Some(0.9)]),
-    target(TRACES, Figure::Traces,                       [None,        None,        Some(1.05)]),
-    target("fit", Figure::Fit,                           [None,        None,        Some(1.07)]),
-    target("fit", Figure::FitToTalc,                     [None,        None,        Some(1.0)]),
-    target("fit", Figure::FitToPeers,                    [None,        Some(1.0),   None]),
-    target("worst-case", Figure::Longest,                [Some(20.0),  Some(20.0),  Some(20.0)]),
-    target("growth", Figure::Growth,                     [Some(2.0),   Some(2.0),   Some(2.0)]),
-    target("threads", Figure::Crowd,                     [Some(0.8),   Some(0.8),   None]),
-    target("start-up", Figure::Start,                    [Some(100.0), Some(100.0), Some(100.0)]),
-    target("start-up", Figure::StartResident,            [Some(64.0),  Some(64.0),  Some(64.0)]),
+    //                                                   next fit     first fit    general      cache
+    target("slab-lifo", Figure::Speed,                   [Some(1.0),   Some(1.0),   Some(1.1), None]),
+    target("slab-lifo", Figure::Instructions,            [Some(50.0),  Some(50.0),  None, None]),
+    target("slab-random", Figure::Speed,                 [Some(1.0),   Some(1.0),   Some(1.1), None]),
+    target("slab-random", Figure::Instructions,          [Some(90.0),  Some(55.0),  None, None]),
+    target("mixed", Figure::Speed,                       [None,        None,        Some(1.1), None]),
+    target("churn-small-300", Figure::Speed,             [Some(0.75),  Some(0.5),   Some(1.3), None]),
+    target("churn-small-300", Figure::Instructions,      [None,        None,        Some(65.0), None]),
+    target("churn-small-3000", Figure::Speed,            [Some(0.6),   Some(0.45),  Some(1.1), None]),
+    target("churn-small-3000", Figure::Instructions,     [Some(150.0), Some(220.0), Some(65.0), None]),
+    target("churn-large", Figure::Speed,                 [None,        None,        Some(0.5), None]),
+    target("churn-large", Figure::Instructions,          [Some(220.0), Some(300.0), None, None]),
+    target("tight", Figure::Speed,                       [None,        None,        Some(0.8), None]),
+    target("tight", Figure::Instructions,                [Some(220.0), Some(240.0), None, None]),
+    target("big-heap", Figure::Speed,                    [None,        None,        Some(1.0), None]),
+    target("big-heap", Figure::Instructions,             [Some(160.0), Some(240.0), None, None]),
+    target("realloc-one", Figure::Speed,                 [None,        None,        Some(0.9), None]),
+    target("realloc-one", Figure::Instructions,          [Some(150.0), Some(150.0), None, None]),
+    target("realloc-many", Figure::Speed,                [None,        None,        Some(0.9), None]),
+    target("realloc-many", Figure::Instructions,         [Some(300.0), Some(400.0), None, None]),
+    target("trace-gitlog-1.5x", Figure::Speed,           [None,        None,        Some(0.9), None]),
+    target("trace-gitlog-4x", Figure::Speed,             [None,        None,        Some(0.9), None]),
+    target("trace-cargometa-1.5x", Figure::Speed,        [None,        None,        Some(0.9), None]),
+    target("trace-cargometa-4x", Figure::Speed,          [Some(0.8),   None,        Some(0.9), None]),
+    target("trace-gs-1.5x", Figure::Speed,               [None,        None,        Some(0.9), None]),
+    target("trace-gs-4x", Figure::Speed,                 [None,        None,        Some(0.9), None]),
+    target("trace-sqlite-1.5x", Figure::Speed,           [None,        None,        Some(0.9), None]),
+    target("trace-sqlite-4x", Figure::Speed,             [Some(0.7),   None,        Some(0.9), None]),
+    target(TRACES, Figure::Traces,                       [None,        None,        Some(1.05), None]),
+    target("fit", Figure::Fit,                           [None,        None,        Some(1.07), None]),
+    target("fit", Figure::FitToTalc,                     [None,        None,        Some(1.0), None]),
+    target("fit", Figure::FitToPeers,                    [None,        Some(1.0),   None, None]),
+    target("worst-case", Figure::Longest,                [Some(20.0),  Some(20.0),  Some(20.0), None]),
+    target("growth", Figure::Growth,                     [Some(2.0),   Some(2.0),   Some(2.0), None]),
+    target("churn-small-300", Figure::Nanoseconds,       [None,        None,        None,        Some(4.5)]),
+    target("threads", Figure::OfGeneral,                 [None,        None,        None,        Some(1.0 / 0.6)]),
+    target("threads", Figure::Scale(2),                  [None,        None,        None,        Some(1.8)]),
+    target("threads", Figure::Scale(8),                  [None,        None,        None,        Some(1.7)]),
+    target("threads", Figure::OfTalc,                    [None,        None,        None,        Some(1.5)]),
+    target("threads", Figure::OfEach("glibc"),           [None,        None,        None,        Some(1.3)]),
+    target("threads", Figure::OfEach("snmalloc"),        [None,        None,        None,        Some(0.85)]),
+    target("passing", Figure::OfEach("glibc"),           [None,        None,        None,        Some(1.0)]),
+    target("sessions", Figure::OfEach("glibc"),          [None,        None,        None,        Some(1.0)]),
+    target("threads", Figure::Crowd,                     [Some(0.8),   Some(0.8),   None, None]),
+    target("start-up", Figure::Start,                    [Some(100.0), Some(100.0), Some(100.0), None]),
+    target("start-up", Figure::StartResident,            [Some(64.0),  Some(64.0),  Some(64.0), None]),
 ];
 
 /// How a column stands to its target.
@@ -158,7 +167,7 @@ mod tests {
         assert_eq!(reached(&with(10.1), "mixed", GENERAL), Some(false));
         assert_eq!(reached(&with(10.0), "mixed", NEXT), None); // it has no bound there, and a figure all the same
         assert!(verdicts(&with(10.0))[0].ours[NEXT].is_some());
-        assert_eq!(verdicts(&with(10.0))[0].target, "speed, of the fastest no_std peer's: at least - / - / 1.1");
+        assert_eq!(verdicts(&with(10.0))[0].target, "speed, of the fastest no_std peer's: at least - / - / 1.1 / -");
     }
 
     #[test]
