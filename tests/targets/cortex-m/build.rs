@@ -31,7 +31,9 @@ fn main() {
     fs::copy("memory.x", out.join("memory.x")).expect("memory.x is here");
     println!("cargo::rustc-link-search={}", out.display());
     println!("cargo::rerun-if-env-changed=SLABFIT_SEED");
-    for file in ["memory.x", "build.rs", "../../src/model.rs", "../../src/model/caches.rs", "../../src/model/classes.rs"] {
+    for file in
+        ["memory.x", "build.rs", "../../src/model.rs", "../../src/model/caches.rs", "../../src/model/classes.rs"]
+    {
         println!("cargo::rerun-if-changed={file}");
     }
     let seed = env::var("SLABFIT_SEED").map_or(SEED, |seed| seed.parse().expect("SLABFIT_SEED is a number"));
