@@ -29,7 +29,7 @@ use static_assertions::const_assert;
 
 use crate::classes::{MAGAZINE, MOST_CACHES, all_of};
 use crate::memory::{ALIGNMENT, Bump, Shared, Zeroable};
-use crate::size_class::{Origin, TABLE, classes_of, kibs_of, stride};
+use crate::size_class::{Origin, PER_KIB, TABLE, classes_of, kibs_of, stride};
 use crate::stats::CLASSES;
 use crate::sync::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, OwnersU32, OwnersU64, OwnersUsize};
 use crate::units::{Granules, Offset};
@@ -120,7 +120,7 @@ unsafe impl Zeroable for Keep {}
 /// The tables that all caches of a heap share. A copy is another view of them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Owned<'a> {
-    /// 1 for each granule where a live slot of an owned run starts.
+    /// 1 for each granule, from the origin on, where a live slot of an owned run starts: the bytes of a KiB share their lines with no other.
     live: Shared<'a, AtomicU8>,
     /// The tag of each KiB.
     tags: Shared<'a, AtomicU16>,
@@ -161,8 +161,7 @@ impl<'a> Owned<'a> {
         // Three tables start at a cache line.
         (3 * (ALIGNMENT - 1))
             .saturating_add(caches.saturating_mul(size_of::<Keep>()))
-            .saturating_add(kibs.saturating_mul(const { size_of::<Run>() + size_of::<u16>() }))
-            .saturating_add(granules.count() as usize)
+            .saturating_add(kibs.saturating_mul(const { size_of::<Run>() + size_of::<u16>() + PER_KIB }))
     }
 
     /// Makes empty tables those of a segment of `granules`.
@@ -181,7 +180,7 @@ impl<'a> Owned<'a> {
         self.keeps = memory.shared(caches)?;
         self.runs = memory.shared(kibs)?;
         memory.align();
-        self.live = memory.shared(granules.count() as usize)?;
+        self.live = memory.shared(kibs.wrapping_mul(PER_KIB))?;
         memory.align();
         self.tags = memory.shared(kibs)?;
         (self.origin, self.classes) = (origin, classes_of(granules));
@@ -209,7 +208,9 @@ impl<'a> Owned<'a> {
     }
 
     pub(crate) fn is_live(&self, at: Offset) -> bool {
-        self.live.get(at.index() as usize).is_some_and(|mark| mark.load(Ordering::Acquire) != 0)
+        self.live
+            .get(self.origin.granules_to(at.index() as usize))
+            .is_some_and(|mark| mark.load(Ordering::Acquire) != 0)
     }
 
     /// Returns the tag of the live slot that starts at `at`, if one does.
@@ -221,8 +222,9 @@ impl<'a> Owned<'a> {
     /// if no live slot starts there.
     #[inline(always)]
     pub(crate) fn take(&self, at: usize) -> Option<Tag> {
-        let mark = self.live.get(at)?;
-        let tag = self.tags.get(self.origin.kib(Offset::new(at as u32)))?;
+        let place = self.origin.granules_to(at);
+        let mark = self.live.get(place)?;
+        let tag = self.tags.get(place / PER_KIB)?;
         // The exchange decides. It pairs with the store in `pop`: who finds the 1 sees the tag that the run had then.
         if mark.load(Ordering::Relaxed) == 0 || mark.swap(0, Ordering::Acquire) == 0 {
             return None;
@@ -239,7 +241,7 @@ impl<'a> Owned<'a> {
         if at >= end {
             return None;
         }
-        let mark = self.live.get(at.index() as usize)?;
+        let mark = self.live.get(self.origin.granules_to(at.index() as usize))?;
         // First, so that wherever this ends, in a process that is forked, no more are live than were served.
         magazine.allocs.store(magazine.allocs.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         mark.store(1, Ordering::Release);
@@ -468,8 +470,9 @@ impl<'a> Owned<'a> {
         const RUN: usize = size_of::<Run>();
         let kib = move |at: usize| self.origin.kib(Offset::new(at as u32)) as u32;
         let (start, end) = (range.start.index() as usize, range.end.index() as usize);
-        let marks = self.live.pages(start..end, page);
-        let marks = marks.map(move |(at, bytes)| (kib(at.start)..=kib(at.end.wrapping_sub(1)), bytes));
+        let marks = self.live.pages(self.origin.granules_to(start)..self.origin.granules_to(end), page);
+        let kibs = |at: Range<usize>| (at.start / PER_KIB) as u32..=(at.end.wrapping_sub(1) / PER_KIB) as u32;
+        let marks = marks.map(move |(at, bytes)| (kibs(at), bytes));
         let runs = (kib(start) as usize).wrapping_mul(RUN)..(kib(end) as usize).wrapping_add(1).wrapping_mul(RUN);
         let runs = self.runs.pages(runs, page);
         let runs = runs.map(|(at, bytes)| ((at.start / RUN) as u32..=(at.end.wrapping_sub(1) / RUN) as u32, bytes));

@@ -5,7 +5,7 @@ use crate::units::{GRANULE, Granules, Offset};
 
 /// Bytes in a KiB, and granules.
 const KIB: usize = 1024;
-const PER_KIB: usize = KIB / GRANULE;
+pub(crate) const PER_KIB: usize = KIB / GRANULE;
 
 /// Classes with runs of one length. There are four lengths.
 pub(crate) const GROUP: usize = 4;
@@ -131,7 +131,13 @@ impl Origin {
     /// Returns the KiB that `at` lies in. As a `usize`: the sum may not fit an offset.
     #[inline(always)]
     pub(crate) fn kib(self, at: Offset) -> usize {
-        (at.index() as usize).wrapping_add(self.0.count() as usize) / PER_KIB
+        self.granules_to(at.index() as usize) / PER_KIB
+    }
+
+    /// Returns the granules from the origin to granule `at` of the segment.
+    #[inline(always)]
+    pub(crate) fn granules_to(self, at: usize) -> usize {
+        at.wrapping_add(self.0.count() as usize)
     }
 
     /// Returns where a KiB starts.
