@@ -64,17 +64,18 @@ impl<'a> Classes<'a> {
 
     /// Adds the caches' share to the figures of the classes.
     pub(crate) fn add_caches(&self, stats: &mut [ClassStats]) {
+        let mut is_busy = false;
         for keep in (0..self.roll.made).filter_map(|owner| self.owned.keep(owner)) {
+            is_busy |= !self.owned.is_detached(keep);
             for (class, figures) in stats.iter_mut().enumerate().take(self.owned.classes()) {
                 let (live, allocs) = self.owned.figures(keep, class);
                 figures.live_objects = (figures.live_objects as u32).wrapping_add(live) as usize;
                 figures.allocs = figures.allocs.wrapping_add(allocs as u64);
             }
         }
-        let is_busy = !self.is_quiet();
         for (sent, figures) in self.roll.sent.iter().zip(stats) {
             let live = (figures.live_objects as u32).wrapping_sub(*sent) as usize;
-            // While owners are at work, what they count is read one after the other: less than nothing is none.
+            // Owners at work change their counts while they are read, so that the sum can be negative.
             figures.live_objects = if is_busy && live > figures.slots { 0 } else { live };
         }
     }
@@ -125,12 +126,12 @@ impl<'a, P: Policy> Blocks<'a, P> {
     }
 
     /// Frees the slot that starts at `at`, in a run that a cache owns: it returns to that.
-    pub(crate) fn free_owned(&mut self, at: Offset, class: usize) -> Result<(), Reason> {
+    pub(crate) fn free_owned(&mut self, at: Offset) -> Result<(), Reason> {
         let taken = self.owned().and_then(|owned| Some((owned, owned.take(at.index() as usize)?)));
         let Some((owned, tag)) = taken else { return Err(self.counters.refused(Reason::DoubleFree)) };
         let is_detached = owned.give_back(None, at, tag);
         if let Some(classes) = self.classes.get_mut() {
-            if let Some(sent) = classes.roll.sent.get_mut(class) {
+            if let Some(sent) = classes.roll.sent.get_mut(tag.class()) {
                 *sent = sent.wrapping_add(1);
             }
         }

@@ -405,7 +405,7 @@ impl<'a, T> Shared<'a, T> {
         let first = whole(about.start.saturating_sub(lead));
         let behind = about.end.min(size).saturating_sub(lead);
         let behind = behind.checked_next_multiple_of(page.max(1)).unwrap_or(0).min(whole(size.saturating_sub(lead)));
-        // Not by `step_by`, which asserts that a step is none of 0.
+        // `step_by` would panic for a page of 0 bytes.
         let next = move |at: &usize| at.checked_add(page).filter(|next| *next < behind && page > 0);
         let pages = core::iter::successors(Some(first).filter(|first| *first < behind), next);
         pages.filter_map(move |at| {

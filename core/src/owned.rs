@@ -259,8 +259,8 @@ impl<'a> Owned<'a> {
         Some(())
     }
 
-    /// Returns a slot that was taken to its owner, who is another. `keep` is what the one who frees keeps, if that is a cache. Returns
-    /// whether the owner is detached: it is to be settled then.
+    /// Marks a slot that was taken as returned, for an owner other than the caller. `keep` is the caller's, if the caller is a cache.
+    /// Returns whether the owner is detached: the caller settles it then.
     pub(crate) fn give_back(&self, keep: Option<&Keep>, at: Offset, tag: Tag) -> bool {
         if let Some(magazine) = keep.and_then(|keep| keep.magazines.get(tag.class())) {
             add(&magazine.out, 1u32.wrapping_neg());
@@ -468,12 +468,12 @@ impl<'a> Owned<'a> {
         page: usize,
     ) -> impl Iterator<Item = (RangeInclusive<u32>, NonNull<[u8]>)> {
         const RUN: usize = size_of::<Run>();
-        let kib = move |at: usize| self.origin.kib(Offset::new(at as u32)) as u32;
-        let (start, end) = (range.start.index() as usize, range.end.index() as usize);
-        let marks = self.live.pages(self.origin.granules_to(start)..self.origin.granules_to(end), page);
+        let place = |at: Offset| self.origin.granules_to(at.index() as usize);
+        let (start, end) = (place(range.start), place(range.end));
+        let marks = self.live.pages(start..end, page);
         let kibs = |at: Range<usize>| (at.start / PER_KIB) as u32..=(at.end.wrapping_sub(1) / PER_KIB) as u32;
         let marks = marks.map(move |(at, bytes)| (kibs(at), bytes));
-        let runs = (kib(start) as usize).wrapping_mul(RUN)..(kib(end) as usize).wrapping_add(1).wrapping_mul(RUN);
+        let runs = (start / PER_KIB).wrapping_mul(RUN)..(end / PER_KIB).wrapping_add(1).wrapping_mul(RUN);
         let runs = self.runs.pages(runs, page);
         let runs = runs.map(|(at, bytes)| ((at.start / RUN) as u32..=(at.end.wrapping_sub(1) / RUN) as u32, bytes));
         marks.chain(runs)

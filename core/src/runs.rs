@@ -98,7 +98,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         self.confirm_class(slot.class, claim)?;
         #[cfg(target_has_atomic = "64")]
         if slot.is_owned {
-            return self.free_owned(at, slot.class);
+            return self.free_owned(at);
         }
         let class = slot.class;
         if self.classes.get().is_some_and(|classes| classes.is_full(class)) {

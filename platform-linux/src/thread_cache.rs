@@ -28,7 +28,7 @@ type State = *mut ProcessHeap<General>;
 const NEW: State = ptr::null_mut();
 /// In use, by this thread, or by the code that a handler of its interrupted; or being made.
 const BUSY: State = ptr::without_provenance_mut(1);
-/// There is none, and will be none.
+/// The thread has no cache and will not get one.
 const NONE: State = ptr::without_provenance_mut(2);
 
 /// Frees of a thread's cache for one look at what can go back to the kernel, and for one step while pages go back.
