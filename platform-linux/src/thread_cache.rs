@@ -129,7 +129,7 @@ impl ProcessHeap<General> {
         // SAFETY: this thread's storage, as long as the thread lives; shared with its handlers, by the terms of `Own`.
         let own = unsafe { own()?.as_ref() };
         if own.state.load(Ordering::Relaxed) != ptr::from_ref(self).cast_mut() {
-            self.begin_thread(own, at_end)?;
+            self.make_cache(own, at_end)?;
         }
         self.with_ready_cache(call)
     }
@@ -180,10 +180,18 @@ impl ProcessHeap<General> {
         }
     }
 
+    /// Makes the calling thread's cache if the thread has not asked for one yet, as [`with_cache`](Self::with_cache) does. Returns whether
+    /// this call has made it.
+    pub fn begin_thread(&'static self, at_end: fn() -> bool) -> bool {
+        // SAFETY: as in `with_cache`.
+        let Some(own) = own().map(|own| unsafe { own.as_ref() }) else { return false };
+        own.state.load(Ordering::Relaxed) == NEW && self.make_cache(own, at_end).is_some()
+    }
+
     /// Makes the thread's cache, at its first request.
     #[cold]
     #[inline(never)]
-    fn begin_thread(&'static self, own: &Own, at_end: fn() -> bool) -> Option<()> {
+    fn make_cache(&'static self, own: &Own, at_end: fn() -> bool) -> Option<()> {
         // In one step: a handler that comes between two makes a cache itself, and another one would take its place.
         own.state.compare_exchange(NEW, BUSY, Ordering::Relaxed, Ordering::Relaxed).ok()?;
         compiler_fence(Ordering::SeqCst);
@@ -206,7 +214,7 @@ impl ProcessHeap<General> {
     pub fn end_thread(&'static self) {
         // SAFETY: as in `with_cache`.
         let Some(own) = own().map(|own| unsafe { own.as_ref() }) else { return };
-        // In one step, as in `begin_thread`.
+        // In one step, as in `make_cache`.
         let state = own.state.swap(NONE, Ordering::Relaxed);
         compiler_fence(Ordering::SeqCst);
         if state == ptr::from_ref(self).cast_mut() {

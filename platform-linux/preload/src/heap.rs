@@ -158,9 +158,12 @@ impl ChosenHeap {
     #[inline]
     pub(crate) unsafe fn free(&'static self, ptr: *mut u8) -> Result<usize, InvalidFree> {
         // A thread that frees what others allocate gets a cache too, so that it waits for none of them.
-        // SAFETY: as the caller promises.
-        if let Some(Some(_)) = self.with_cache(|cache| unsafe { cache.free_slot(ptr) }) {
-            return Ok(0);
+        let is_general = self.placement.load(Ordering::Relaxed) == GENERAL;
+        if is_general && self.general.begin_thread(at_end_of_thread) {
+            // SAFETY: as the caller promises.
+            if unsafe { self.free_slot(ptr) }.is_some() {
+                return Ok(0);
+            }
         }
         // SAFETY: as the caller promises.
         with_heap!(self, heap => unsafe { heap.free_measured(ptr) })
