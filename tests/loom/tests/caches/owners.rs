@@ -1,11 +1,9 @@
 //! Caches are dropped, attached and recovered beside frees by others.
 
-use std::alloc;
-
 use slabfit::CacheError;
 use slabfit_loom::lent::share;
 
-use super::{IN_RUN, SLOT, alloc, alloc_all, free, free_all, owners, play, spawn_second, two_caches};
+use super::{IN_RUN, SLOT, alloc, alloc_all, free, free_all, play, spawn_second, two_caches};
 
 /// Whoever is the last one out closes the run: nobody has to ask for it.
 #[test]

@@ -1,7 +1,5 @@
 //! The heap reclaims runs without a live slot, beside their owners and beside frees by others.
 
-use std::alloc;
-
 use loom::cell::UnsafeCell;
 use slabfit_loom::lent::share;
 use slabfit_loom_tests::{DIFFERENT, spawn};

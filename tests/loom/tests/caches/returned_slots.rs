@@ -1,7 +1,5 @@
 //! What others free comes back to its owner, with what they wrote.
 
-use std::alloc;
-
 use loom::cell::UnsafeCell;
 use slabfit_loom::lent::share;
 use slabfit_loom_tests::{DIFFERENT, spawn};

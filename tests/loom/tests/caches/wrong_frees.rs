@@ -1,7 +1,5 @@
 //! Of two frees of one object one is refused, and a wrong free beside a run that is closed and opened again frees what lies there.
 
-use std::alloc;
-
 use slabfit::{InvalidFree, Reason};
 use slabfit_loom::lent::share;
 
