@@ -69,16 +69,15 @@ fn map_picture(heap: &OneThreadHeap<'_>, objects: &[(char, NonNull<u8>)]) -> Str
 pub(crate) fn the_windows() -> String {
     let mut text = String::new();
     on_a_heap(4096, |heap| {
-        let names = ('A'..='M').map(|name| (name, heap.alloc(9 * GRANULE).expect("there is room")));
-        let mut objects: Vec<_> = names.collect();
+        let block = |name| (name, heap.alloc(9 * GRANULE).expect("there is room"));
+        let mut objects: Vec<_> = ('A'..='M').map(block).collect();
         for freed in [7, 5] {
             free(heap, objects.remove(freed).1);
         }
         let (freed, at) = (objects.remove(5), 60);
         objects.push(freed);
         assert_eq!(granule(heap, freed.1.addr().get()), at + 1);
-        let (starts, ends) = bits(heap);
-        let shown = 40..100;
+        let ((starts, ends), shown) = (bits(heap), 40..100);
         let scale: String = shown.clone().step_by(10).map(|boundary| format!("{boundary:<10}")).collect();
         let letters: String = granules(heap, &objects)[shown.clone()].iter().collect();
         text = format!("{:<10}{}\n{:<10}{letters}\n", "boundary", scale.trim_end(), "granules");

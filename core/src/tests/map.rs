@@ -79,17 +79,26 @@ fn compare(map: &BlockMap<'_>, model: &Model, random: &mut Random) {
             assert_eq!(map.gap_start(offset), Offset::new(gap_start), "the gap around {at} of {end}");
             assert_eq!(map.gap_end(offset), Offset::new(gap_end), "the gap around {at} of {end}");
         }
-        let most = [4, 80, end as usize][random.below(3)];
-        let size = 1 + random.below(most) as u32;
-        let mut fits = model.gaps().filter(|gap| gap.1 - gap.0 >= size).map(|(start, end)| gap(start, end));
-        let first = fits.clone().find(|gap| gap.start >= offset);
-        assert_eq!(
-            map.find_from(offset, Granules::new(size)).map(|found| found.gap),
-            first,
-            "{size} from {at} of {end}"
-        );
-        assert_eq!(map.find_first(Granules::new(size)).map(|found| found.gap), fits.next(), "{size} of {end}");
+        compare_searches(map, model, at, random);
     }
+    compare_sums(map, model);
+}
+
+/// Compares what is found from a granule on, and of all, for some size.
+fn compare_searches(map: &BlockMap<'_>, model: &Model, at: u32, random: &mut Random) {
+    let end = model.end;
+    let most = [4, 80, end as usize][random.below(3)];
+    let size = 1 + random.below(most) as u32;
+    let mut fits = model.gaps().filter(|gap| gap.1 - gap.0 >= size).map(|(start, end)| gap(start, end));
+    let first = fits.clone().find(|gap| gap.start >= Offset::new(at));
+    let from = map.find_from(Offset::new(at), Granules::new(size));
+    assert_eq!(from.map(|found| found.gap), first, "{size} from {at} of {end}");
+    assert_eq!(map.find_first(Granules::new(size)).map(|found| found.gap), fits.next(), "{size} of {end}");
+}
+
+/// Compares what the map sums up: the largest gaps, the maxima and the summary.
+fn compare_sums(map: &BlockMap<'_>, model: &Model) {
+    let end = model.end;
     for (start, end) in model.gaps() {
         assert_eq!(map.gap_at(Offset::new(start)), gap(start, end));
         // With the first gap of a chunk held, and with another.
@@ -123,64 +132,82 @@ fn every_step_agrees(end: u32, longest: u32, steps: usize) {
         update_maxima(&mut map, &model, &[0]);
         compare(&map, &model, &mut random);
         for step in 0..steps {
-            let gaps: Vec<(u32, u32)> = model.gaps().filter(|gap| gap.1 - gap.0 >= 2).collect();
+            let has_gaps = model.gaps().any(|gap| gap.1 - gap.0 >= 2);
             let grows = random.below(8) < if step / 60 % 2 == 0 { 6 } else { 2 };
-            let touched;
             let need = 2 + random.below(longest as usize) as u32;
-            if grows && random.below(2) == 0 {
-                // What first fit does: find and settle bring the maxima up to date by themselves.
-                let fits = model.gaps().find(|gap| gap.1 - gap.0 >= need);
-                let found = map.find_first(Granules::new(need));
-                assert_eq!(found.as_ref().map(|found| found.gap), fits.map(|(start, end)| gap(start, end)));
-                let (Some(found), Some((start, stop))) = (found, fits) else { continue };
-                let (from, to) = map.span(Offset::new(start), Offset::new(start + need)).unwrap();
-                map.occupy(from, to);
-                map.settle(found, gap(start + need, stop), Offset::NIL);
-                let index = model.blocks.partition_point(|block| block.0 < start);
-                model.blocks.insert(index, (start, start + need));
-                compare(&map, &model, &mut random);
-                continue;
-            }
-            if !gaps.is_empty() && (grows || model.blocks.is_empty()) {
-                let (start, end) = gaps[random.below(gaps.len())];
-                let length = need.min(end - start);
-                // At the gap's start mostly; sometimes inside of it or at its end.
-                let at = match random.below(4) {
-                    0 => start + random.below((end - start - length) as usize + 1) as u32,
-                    1 => end - length,
-                    _ => start,
-                };
-                let (from, to) = (place(&map, at), place(&map, at + length).near());
-                if at == start {
-                    map.occupy(from, to)
-                } else {
-                    map.occupy_inside(from, to)
-                }
-                let index = model.blocks.partition_point(|block| block.0 < at);
-                model.blocks.insert(index, (at, at + length));
-                touched = [start, at, at + length];
+            let touched = if grows && random.below(2) == 0 {
+                allocate_first(&mut map, &mut model, need)
+            } else if has_gaps && (grows || model.blocks.is_empty()) {
+                Some(allocate_anywhere(&mut map, &mut model, need, &mut random))
             } else if random.below(3) > 0 {
-                let (start, stop) = model.blocks.remove(random.below(model.blocks.len()));
-                map.vacate(place(&map, start), place(&map, stop).near());
-                let gap_start = model.gaps().find(|gap| gap.0 <= start && gap.1 >= stop).unwrap().0;
-                touched = [gap_start, start, stop];
+                Some(free_any(&mut map, &mut model, &mut random))
             } else {
-                let index = random.below(model.blocks.len());
-                let (start, stop) = model.blocks[index];
-                let most = model.blocks.get(index + 1).map_or(end, |next| next.0);
-                let to = start + 2 + random.below((most - start - 1) as usize) as u32;
-                if to == stop {
-                    continue;
-                }
-                let (before, after) = map.ends(Offset::new(stop), Offset::new(to)).unwrap();
-                map.move_end(before, after);
-                model.blocks[index].1 = to;
-                touched = [start, stop, to];
-            }
+                resize_any(&mut map, &mut model, &mut random)
+            };
+            let Some(touched) = touched else { continue };
             update_maxima(&mut map, &model, &touched.map(|at| at / BITS));
             compare(&map, &model, &mut random);
         }
     });
+}
+
+// Each step answers with the granules in whose chunks the maxima may have changed, or with nothing where it could not be done.
+
+/// Does what first fit does: find and settle bring the maxima up to date by themselves.
+fn allocate_first(map: &mut BlockMap<'_>, model: &mut Model, need: u32) -> Option<[u32; 3]> {
+    let fits = model.gaps().find(|gap| gap.1 - gap.0 >= need);
+    let found = map.find_first(Granules::new(need));
+    assert_eq!(found.as_ref().map(|found| found.gap), fits.map(|(start, end)| gap(start, end)));
+    let (found, (start, stop)) = (found?, fits?);
+    let (from, to) = map.span(Offset::new(start), Offset::new(start + need)).unwrap();
+    map.occupy(from, to);
+    map.settle(found, gap(start + need, stop), Offset::NIL);
+    let index = model.blocks.partition_point(|block| block.0 < start);
+    model.blocks.insert(index, (start, start + need));
+    compare_sums(map, model);
+    Some([start; 3])
+}
+
+/// Makes a block at a gap's start mostly; sometimes inside of it or at its end.
+fn allocate_anywhere(map: &mut BlockMap<'_>, model: &mut Model, need: u32, random: &mut Random) -> [u32; 3] {
+    let gaps: Vec<(u32, u32)> = model.gaps().filter(|gap| gap.1 - gap.0 >= 2).collect();
+    let (start, end) = gaps[random.below(gaps.len())];
+    let length = need.min(end - start);
+    let at = match random.below(4) {
+        0 => start + random.below((end - start - length) as usize + 1) as u32,
+        1 => end - length,
+        _ => start,
+    };
+    let (from, to) = (place(map, at), place(map, at + length).near());
+    if at == start {
+        map.occupy(from, to)
+    } else {
+        map.occupy_inside(from, to)
+    }
+    let index = model.blocks.partition_point(|block| block.0 < at);
+    model.blocks.insert(index, (at, at + length));
+    [start, at, at + length]
+}
+
+fn free_any(map: &mut BlockMap<'_>, model: &mut Model, random: &mut Random) -> [u32; 3] {
+    let (start, stop) = model.blocks.remove(random.below(model.blocks.len()));
+    map.vacate(place(map, start), place(map, stop).near());
+    let gap_start = model.gaps().find(|gap| gap.0 <= start && gap.1 >= stop).unwrap().0;
+    [gap_start, start, stop]
+}
+
+fn resize_any(map: &mut BlockMap<'_>, model: &mut Model, random: &mut Random) -> Option<[u32; 3]> {
+    let index = random.below(model.blocks.len());
+    let (start, stop) = model.blocks[index];
+    let most = model.blocks.get(index + 1).map_or(model.end, |next| next.0);
+    let to = start + 2 + random.below((most - start - 1) as usize) as u32;
+    if to == stop {
+        return None;
+    }
+    let (before, after) = map.ends(Offset::new(stop), Offset::new(to)).unwrap();
+    map.move_end(before, after);
+    model.blocks[index].1 = to;
+    Some([start, stop, to])
 }
 
 #[test]

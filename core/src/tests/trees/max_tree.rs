@@ -34,6 +34,20 @@ fn number<N: Number>(random: &mut Random) -> u32 {
     }
 }
 
+/// Raises or lowers a number. To raise one to less than it is changes nothing.
+fn change<N: Number>(tree: &mut MaxTree<'_, N>, numbers: &mut Numbers, chunk: u32, random: &mut Random) {
+    let number = number::<N>(random);
+    if number >= numbers.get(chunk) {
+        tree.raise(chunk, number);
+        numbers.set(chunk, number);
+    } else if random.below(4) > 0 {
+        tree.lower(chunk, number);
+        numbers.set(chunk, number);
+    } else {
+        tree.raise(chunk, number);
+    }
+}
+
 fn a_max_tree_finds_what_a_scan_finds_of<N: Number>() {
     for size in number_sizes::<N>() {
         with_numbers::<N, _>(size, |tree| {
@@ -41,17 +55,8 @@ fn a_max_tree_finds_what_a_scan_finds_of<N: Number>() {
             let (mut numbers, mut random) =
                 (Numbers { most: N::MOST, ..Numbers::default() }, Random(u64::from(size) + 1));
             for step in 0..4000 {
-                let (chunk, number) = (place(&mut random, size, N::FAN), number::<N>(&mut random));
-                let before = numbers.get(chunk);
-                if number >= before {
-                    tree.raise(chunk, number);
-                    numbers.set(chunk, number);
-                } else if random.below(4) > 0 {
-                    tree.lower(chunk, number);
-                    numbers.set(chunk, number);
-                } else {
-                    tree.raise(chunk, number);
-                }
+                let chunk = place(&mut random, size, N::FAN);
+                change(tree, &mut numbers, chunk, &mut random);
                 // Now and then down to nothing, so that every maximum above goes down as well.
                 if step % 500 == 499 {
                     while let Some((chunk, _)) = numbers.by_chunk.first_key_value().map(|(&chunk, &n)| (chunk, n)) {
@@ -62,19 +67,12 @@ fn a_max_tree_finds_what_a_scan_finds_of<N: Number>() {
                 }
                 assert_eq!(tree.get(chunk), numbers.get(chunk), "number {chunk} of {size}, step {step}");
                 assert_eq!(tree.root(), numbers.largest(), "root of {size}, step {step}");
-                let least = self::number::<N>(&mut random).max(1);
+                let least = number::<N>(&mut random).max(1);
                 for at in [place(&mut random, size, N::FAN), 0, size] {
-                    assert_eq!(
-                        tree.first(at, least),
-                        numbers.first(at, least),
-                        "{least} from {at} of {size}, step {step}"
-                    );
-                    let at = at.min(size - 1);
-                    assert_eq!(
-                        tree.last(at, least),
-                        numbers.last(at, least),
-                        "{least} before {at} of {size}, step {step}"
-                    );
+                    let before = at.min(size - 1);
+                    let found = (tree.first(at, least), tree.last(before, least));
+                    let expected = (numbers.first(at, least), numbers.last(before, least));
+                    assert_eq!(found, expected, "{least} from {at} and before {before} of {size}, step {step}");
                 }
                 assert_eq!(tree.first_of_all(least), numbers.first(0, least), "{least} of {size}, step {step}");
                 if step % 100 == 0 {

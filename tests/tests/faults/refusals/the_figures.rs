@@ -13,19 +13,7 @@ fn of_a_fresh_heap_are_its_sizes() {
 
 #[test]
 fn count_what_happened() {
-    let mut scene = Scene::fresh(48, 60, Placement::NextFit);
-    let slots: Vec<usize> = (0..4).map(|_| scene.alloc(60)).collect();
-    let spilled = scene.alloc(60);
-    let small = scene.alloc(1);
-    scene.alloc(100);
-    scene.pair.free(slots[0]).unwrap().unwrap();
-    scene.pair.free(spilled).unwrap().unwrap();
-    scene.alloc_fails(600);
-    scene.alloc_fails(540);
-    for wrong in [0, slots[0], slots[1] + 1, spilled, small + 1, small - 16] {
-        assert!(scene.pair.free(wrong).unwrap().is_err());
-    }
-    scene.shows("OOOOO XX XXXXXXXX |OOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOO");
+    let scene = after_something_of_everything();
     let slab = SegmentStats {
         size: 256,
         live_bytes: 192,
@@ -58,6 +46,24 @@ fn count_what_happened() {
     };
     let all = Stats { slab, blocks, spilled: 1, refused_outside: 1, ..Stats::default() };
     assert_eq!(scene.pair.heap().stats(), Ok(all));
+}
+
+/// A slab with three live slots, blocks of which one spilled, and requests and frees that were refused.
+fn after_something_of_everything() -> Scene {
+    let mut scene = Scene::fresh(48, 60, Placement::NextFit);
+    let slots: Vec<usize> = (0..4).map(|_| scene.alloc(60)).collect();
+    let spilled = scene.alloc(60);
+    let small = scene.alloc(1);
+    scene.alloc(100);
+    scene.pair.free(slots[0]).unwrap().unwrap();
+    scene.pair.free(spilled).unwrap().unwrap();
+    scene.alloc_fails(600);
+    scene.alloc_fails(540);
+    for wrong in [0, slots[0], slots[1] + 1, spilled, small + 1, small - 16] {
+        assert!(scene.pair.free(wrong).unwrap().is_err());
+    }
+    scene.shows("OOOOO XX XXXXXXXX |OOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOO");
+    scene
 }
 
 #[test]
