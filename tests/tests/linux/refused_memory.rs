@@ -1,14 +1,10 @@
 //! A kernel that refuses memory at any step: the n-th mapping, without memory or by a seccomp filter. What was mapped before
-//! is given back, the error says which of the two it was, and the next attempt succeeds.
-#![cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-
-#[allow(dead_code, reason = "the programs of the library itself are run elsewhere")]
-mod c_common;
+//! is given back, the error says which of the two it was, and the next attempt succeeds. Each test looks at the size of its process, so
+//! it has one of its own.
 
 use std::env::consts::ARCH;
 use std::ffi::{c_int, c_void};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::{fs, io, ptr, thread};
+use std::{io, ptr, thread};
 
 use libloading::{Library, Symbol};
 use seccompiler::{
@@ -17,16 +13,13 @@ use seccompiler::{
 use slabfit::{Config, NextFit, bookkeeping_size};
 use slabfit_linux::{MapError, MappedHeap, ProcessHeap, SystemError};
 
+use crate::c_common;
+use crate::system::{in_own_process, status_bytes};
+
 const SLAB_SIZE: usize = 64;
 /// So many that a reservation which is left behind shows in the size of the process.
 const HEAP: usize = 1 << 30;
 const PAGE: usize = 4096;
-
-/// One test at a time: each looks at the size of the process.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A system call, told by its number and its second argument, which is a length.
 #[derive(Clone, Copy, Debug)]
@@ -68,58 +61,56 @@ fn refusing<T: Send>(step: Step, errno: c_int, work: impl FnOnce() -> T + Send) 
     })
 }
 
-/// Bytes of addresses that the process has.
-fn size_of_process() -> usize {
-    let status = fs::read_to_string("/proc/self/status").expect("/proc is there");
-    let line = status.lines().find(|line| line.starts_with("VmSize:")).expect("the kernel counts it");
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<usize>().ok()).expect("a number") * 1024
-}
-
 #[track_caller]
 fn nothing_is_left(before: usize, step: Step) {
-    let more = size_of_process().saturating_sub(before);
+    let more = status_bytes("VmSize:").saturating_sub(before);
     assert!(more < HEAP / 2, "{more} bytes are left mapped after a refusal of {step:?}");
 }
 
 #[test]
 fn a_heap_is_refused_at_every_step_and_leaves_nothing_mapped() {
-    let _alone = alone();
-    let before = size_of_process();
-    for step in steps_of_a_heap() {
-        for (errno, error) in [
-            (libc::ENOMEM, SystemError::OutOfMemory),
-            (libc::EPERM, SystemError::Refused { errno: libc::EPERM }),
-            (libc::ENOSYS, SystemError::Refused { errno: libc::ENOSYS }),
-        ] {
-            let made = refusing(step, errno, || MappedHeap::new(HEAP, Config::new(SLAB_SIZE)).map(|_| ()));
-            assert_eq!(made, Err(MapError::System(error)), "{step:?}");
-            nothing_is_left(before, step);
+    in_own_process("refused_memory::a_heap_is_refused_at_every_step_and_leaves_nothing_mapped", || {
+        let before = status_bytes("VmSize:");
+        for step in steps_of_a_heap() {
+            for (errno, error) in [
+                (libc::ENOMEM, SystemError::OutOfMemory),
+                (libc::EPERM, SystemError::Refused { errno: libc::EPERM }),
+                (libc::ENOSYS, SystemError::Refused { errno: libc::ENOSYS }),
+            ] {
+                let made = refusing(step, errno, || MappedHeap::new(HEAP, Config::new(SLAB_SIZE)).map(|_| ()));
+                assert_eq!(made, Err(MapError::System(error)), "{step:?}");
+                nothing_is_left(before, step);
+            }
         }
-    }
+    });
 }
 
 #[test]
 fn a_refused_heap_of_the_process_can_be_had_later() {
-    static PROCESS: ProcessHeap = ProcessHeap::empty();
-    let _alone = alone();
-    let before = size_of_process();
-    for step in steps_of_a_heap() {
-        let made = refusing(step, libc::ENOMEM, || PROCESS.init(HEAP, Config::new(SLAB_SIZE)).map(|_| ()));
-        assert_eq!(made, Err(MapError::System(SystemError::OutOfMemory)), "{step:?}");
-        assert_eq!((PROCESS.base(), PROCESS.size()), (None, 0));
-        nothing_is_left(before, step);
-    }
-    assert!(PROCESS.init(HEAP, Config::new(SLAB_SIZE)).is_ok());
-    assert!(PROCESS.alloc(SLAB_SIZE).is_ok() && PROCESS.alloc(100).is_ok());
+    in_own_process("refused_memory::a_refused_heap_of_the_process_can_be_had_later", || {
+        static PROCESS: ProcessHeap = ProcessHeap::empty();
+        let before = status_bytes("VmSize:");
+        for step in steps_of_a_heap() {
+            let made = refusing(step, libc::ENOMEM, || PROCESS.init(HEAP, Config::new(SLAB_SIZE)).map(|_| ()));
+            assert_eq!(made, Err(MapError::System(SystemError::OutOfMemory)), "{step:?}");
+            assert_eq!((PROCESS.base(), PROCESS.size()), (None, 0));
+            nothing_is_left(before, step);
+        }
+        assert!(PROCESS.init(HEAP, Config::new(SLAB_SIZE)).is_ok());
+        assert!(PROCESS.alloc(SLAB_SIZE).is_ok() && PROCESS.alloc(100).is_ok());
+    });
 }
 
 #[test]
 fn in_c_a_refusal_is_null_and_an_errno() {
+    in_own_process("refused_memory::in_c_a_refusal_is_null_and_an_errno", refused_in_c);
+}
+
+fn refused_in_c() {
     type Init = unsafe extern "C" fn(c_int, c_int) -> *mut c_void;
     type Create = unsafe extern "C" fn(usize, usize, c_int) -> *mut c_void;
     type Destroy = unsafe extern "C" fn(*mut c_void) -> c_int;
 
-    let _alone = alone();
     // SAFETY: the library does nothing when it is loaded.
     let library = unsafe { Library::new(c_common::library()) }.expect("cargo has built it");
     // SAFETY: mem.h declares it so.
@@ -132,7 +123,7 @@ fn in_c_a_refusal_is_null_and_an_errno() {
     let try_init = || unsafe { init(HEAP as c_int, SLAB_SIZE as c_int) };
     // SAFETY: any arguments may be passed.
     let try_create = || unsafe { create(HEAP, SLAB_SIZE, 0) };
-    let before = size_of_process();
+    let before = status_bytes("VmSize:");
     // The handle has a page of its own, and no bookkeeping.
     let handle = [reservation(PAGE, 0), opening(PAGE)];
     for errno in [libc::ENOMEM, libc::EPERM] {
