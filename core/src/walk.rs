@@ -2,12 +2,13 @@
 
 use crate::blocks::Blocks;
 use crate::classes::{InRun, MayHave};
-use crate::heap::Heap;
 use crate::layout::Segment;
 use crate::lock::RawLock;
 use crate::policy::{NextFit, Policy};
+use crate::segments::Heap;
 use crate::slab::Slab;
 use crate::units::{Granules, Offset};
+use crate::ward::Code;
 
 /// Whether a slot or block is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,8 +120,14 @@ impl<P: Policy> Blocks<'_, P> {
         // A destroyed map may say anything; the walk goes forward all the same.
         let next = end.max(start.plus(Granules::HEADER));
         let (address, size) = (self.region.address(start), start.up_to(end).bytes());
+        let state = if self.is_freed(start.plus(Granules::HEADER)) { State::Free } else { state };
         let block = Block { address, size, state, segment: Segment::Blocks, kind: Kind::Block };
         Some(Found { block, intact, start, next })
+    }
+
+    /// Returns whether the object that starts at `at` is in the quarantine of a hardened heap, or being freed.
+    fn is_freed(&self, at: Offset) -> bool {
+        self.ward.get().is_some_and(|ward| matches!(ward.code(at), Code::Freed | Code::Busy))
     }
 
     /// Returns where a run starts, and the first of its slots from `found` on.
@@ -129,7 +136,8 @@ impl<P: Policy> Blocks<'_, P> {
         let run = classes.start(found.run);
         let found = found.or_next();
         let slot = classes.place(&found).map(|(start, stride)| {
-            let state = if classes.is_live(&found) { State::Used } else { State::Free };
+            let is_used = classes.is_live(&found) && !self.is_freed(start);
+            let state = if is_used { State::Used } else { State::Free };
             let (address, size) = (self.region.address(start), stride.bytes());
             let block = Block { address, size, state, segment: Segment::Blocks, kind: Kind::Slot };
             Found { block, intact: true, start, next: start.plus(stride) }
