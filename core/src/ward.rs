@@ -84,7 +84,8 @@ impl Ring {
         }
         let place = self.queue.get_mut(self.oldest as usize % QUEUE)?;
         let oldest = core::mem::replace(place, at.index());
-        self.oldest = self.oldest.wrapping_add(1) % const { QUEUE as u32 };
+        let next = self.oldest.wrapping_add(1);
+        self.oldest = if next as usize == QUEUE { 0 } else { next };
         if let Some(place) = self.pool.get_mut(self.pooled as usize) {
             *place = oldest;
             self.pooled = self.pooled.wrapping_add(1);
@@ -103,7 +104,7 @@ impl Ring {
         self.queued = self.queued.checked_sub(1)?;
         let taken = *self.queue.get(self.oldest as usize % QUEUE)?;
         // The queue starts at its first place again when it is not full.
-        self.queue.rotate_left(self.oldest.wrapping_add(1) as usize % QUEUE);
+        self.queue.rotate_left((self.oldest as usize % QUEUE).wrapping_add(1));
         self.oldest = 0;
         Some(Offset::new(taken))
     }
@@ -218,9 +219,8 @@ impl<'a> Ward<'a> {
     #[cold]
     fn digits(&self, at: Offset) -> usize {
         let digits = (1..=DIGITS).map(|index| self.codes.get(at.plus(Granules::new(index)).index() as usize));
-        let number = digits.rev().fold(0u64, |number, digit| {
-            number.wrapping_shl(DIGIT_BITS) | u64::from(digit.wrapping_sub(DIGIT)) % (1 << DIGIT_BITS)
-        });
+        let number =
+            digits.rev().fold(0u64, |number, digit| number.wrapping_shl(DIGIT_BITS) | u64::from(digit & !DIGIT));
         usize::try_from(number).unwrap_or(usize::MAX)
     }
 
@@ -271,11 +271,17 @@ impl<'a> Ward<'a> {
         }
     }
 
+    /// Notes that an object is in quarantine.
+    #[inline(always)]
+    pub(crate) fn set_freed(&mut self, at: Offset) {
+        self.forget(at);
+        self.set(at, FREED);
+    }
+
     /// Puts an object that was live, or busy, into the quarantine of `class`, and returns one that leaves it.
     #[inline(always)]
     pub(crate) fn push(&mut self, class: usize, at: Offset) -> Option<Offset> {
-        self.forget(at);
-        self.set(at, FREED);
+        self.set_freed(at);
         let random = &mut self.random;
         let key = self.key[0];
         self.rings.get_mut(class)?.push(at, |below| next_random(random, key, below))
@@ -393,4 +399,12 @@ const fn next_random(state: &mut u64, key: u64, below: u32) -> u32 {
     *state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(key | 1);
     let upper = state.wrapping_shr(32);
     upper.wrapping_mul(below as u64).wrapping_shr(32) as u32
+}
+
+/// What tests reach.
+#[cfg(test)]
+impl Ward<'_> {
+    pub(crate) fn ring_mut(&mut self, ring: usize) -> Option<&mut Ring> {
+        self.rings.get_mut(ring)
+    }
 }

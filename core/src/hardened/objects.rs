@@ -99,6 +99,14 @@ impl<P: Policy> Blocks<'_, P> {
         self.region.fill(at, size..capacity, canary);
     }
 
+    /// Does what [`draw`](Self::draw) does for an object that has changed its size.
+    fn redraw(&mut self, object: Object) {
+        if let Some(ward) = self.ward.get_mut() {
+            ward.forget(object.at);
+        }
+        self.draw(object);
+    }
+
     /// Returns the bytes of the slot that starts at `at`, or of the block whose payload does.
     #[inline(always)]
     pub(crate) fn capacity(&self, at: Offset) -> usize {
@@ -338,14 +346,14 @@ impl<P: Policy> Blocks<'_, P> {
         }
         // What was pattern is the object's now.
         self.region.fill(at, old.size..size.max(old.size).min(old.capacity), 0);
-        self.draw(Object { at, size, capacity });
+        self.redraw(Object { at, size, capacity });
         Ok(Resize::InPlace)
     }
 
     /// Makes the live object that starts at `at` smaller where it stands, whatever its rest is: it cannot move.
     pub(crate) fn shrink_warded(&mut self, at: Offset, size: usize) {
         if let Ok(object) = self.object(at) {
-            self.draw(Object { size: size.min(object.size), ..object });
+            self.redraw(Object { size: size.min(object.size), ..object });
         }
     }
 }
