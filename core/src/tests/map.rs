@@ -211,7 +211,7 @@ fn the_blocks_take_what_they_say_and_no_less() {
         let piece = Piece { start, size: size.bytes(), zeroed: true, lent: PhantomData };
         with_bookkeeping(bytes, |memory| {
             let mut blocks = Blocks::<P>::EMPTY;
-            blocks.set_up(piece, Granules::ZERO, 0, [0; 2], memory).is_some()
+            blocks.set_up(piece, Granules::ZERO, 0, memory).is_some()
         })
     }
     for size in [2, BITS - 1, BITS, 17 * BITS, 257 * BITS].map(Granules::new) {
