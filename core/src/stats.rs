@@ -208,6 +208,11 @@ impl Counters {
         self.below = self.below.wrapping_add(granules.count());
     }
 
+    /// Forgets the failed requests that were counted since these were the counters.
+    pub(crate) fn uncount_failure(&mut self, before: &Self) {
+        (self.failed_full, self.failed_fragmented) = (before.failed_full, before.failed_fragmented);
+    }
+
     /// Counts a refused free, and returns its reason.
     #[cold]
     pub(crate) fn refused(&mut self, reason: Reason) -> Reason {

@@ -88,16 +88,19 @@ impl<P: Policy> Blocks<'_, P> {
         if let (Some(class), Some(classes), Some(ward)) = (class, self.classes.get_mut(), self.ward.get_mut()) {
             classes.shuffle(class, |below| ward.random(below));
         }
-        self.alloc_or_empty(asked, alignment).ok_or_else(|| self.failed(asked))
+        self.alloc_or_empty(asked, alignment)
     }
 
     /// Allocates `size` bytes. Before it fails, the quarantine is emptied.
-    pub(crate) fn alloc_or_empty(&mut self, size: usize, alignment: usize) -> Option<NonNull<u8>> {
-        let object = self.alloc_object_or_none(size, alignment);
-        match object {
-            None if self.empty_quarantine() => self.alloc_object_or_none(size, alignment),
-            _ => object,
+    pub(crate) fn alloc_or_empty(&mut self, size: usize, alignment: usize) -> Result<NonNull<u8>, AllocError> {
+        let counters = self.counters;
+        let object = self.alloc_object(size, alignment);
+        if object.is_ok() || !self.empty_quarantine() {
+            return object;
         }
+        // The request has not failed yet.
+        self.counters.uncount_failure(&counters);
+        self.alloc_object(size, alignment)
     }
 
     /// Notes a live object, and draws the pattern from its end to the end of its slot or block.
