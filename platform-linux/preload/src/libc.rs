@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use core::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong, c_void};
-use core::ptr::NonNull;
+use core::ptr::{NonNull, null, null_mut};
 
 use linux_raw_sys::general::{__NR_openat, AT_FDCWD};
 use rustix::fd::{FromRawFd, OwnedFd};
@@ -22,7 +22,25 @@ unsafe extern "C" {
     safe fn signal(number: c_int, handler: extern "C" fn(c_int)) -> *mut c_void;
     fn syscall(number: c_long, ...) -> c_long;
     fn getcwd(buffer: *mut c_char, size: usize) -> *mut c_char;
+    fn dladdr(address: *const c_void, place: *mut ObjectInfo) -> c_int;
     static program_invocation_short_name: *const c_char;
+}
+
+/// `Dl_info`: what `dladdr` tells of an address.
+#[repr(C)]
+struct ObjectInfo {
+    name: *const c_char,
+    start: *mut c_void,
+    symbol: *const c_char,
+    symbol_address: *mut c_void,
+}
+
+/// Where the loaded object (program or library) starts that an address lies in; `None` for one that lies in none.
+pub(crate) fn start_of_object(address: *const c_void) -> Option<NonNull<c_void>> {
+    let mut info = ObjectInfo { name: null(), start: null_mut(), symbol: null(), symbol_address: null_mut() };
+    // SAFETY: any address may be asked for, and the variable can be written to.
+    let is_known = unsafe { dladdr(address, &raw mut info) } != 0;
+    NonNull::new(info.start).filter(|_| is_known)
 }
 
 /// What a shell answers for a program that it cannot start.
