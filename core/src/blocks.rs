@@ -102,7 +102,6 @@ impl<'a, P: Policy> Blocks<'a, P> {
         piece: Piece<'a>,
         reserve: Granules,
         caches: usize,
-        key: [u64; 2],
         memory: &mut Bump<'a>,
     ) -> Option<()> {
         self.region = Region::new(piece);
@@ -112,10 +111,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         self.map.set_up(size, reserve, memory)?;
         self.rover = Rover { at: Offset::ZERO, gap: size, previous: Offset::NIL, next: Offset::NIL };
         self.gaps = 1;
-        if let Some(ward) = self.ward.get_mut() {
-            ward.set_up(size.plus(reserve), P::CLASSES, key, memory)?;
-            self.clear_unless_zeroed(Offset::ZERO, size);
-        }
+        self.clear_unless_zeroed(Offset::ZERO, size);
         self.region.write_free(Offset::ZERO, size.minus(Granules::HEADER), Offset::NIL);
         match self.classes.get_mut() {
             Some(classes) => {

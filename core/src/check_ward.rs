@@ -11,6 +11,13 @@ use crate::units::{GRANULE, Granules, Offset};
 use crate::walk::{Found, Kind};
 use crate::ward::{Code, Ward};
 
+/// Codes of a block.
+struct Codes {
+    codes: usize,
+    /// Those of objects in quarantine.
+    freed: usize,
+}
+
 /// Bytes that are no object's, and the pattern that they hold.
 struct Unclaimed {
     /// Where they are counted from.
@@ -31,6 +38,12 @@ impl<P: Policy> Blocks<'_, P> {
             self.check_header(&found)?;
             let payload = found.payload();
             let (code, wrong) = (ward.code(payload), Violation::Ward { address: self.region.address(payload) });
+            if code == Code::Fence {
+                let fenced = self.check_fenced(payload, found.next)?;
+                (codes, freed) = (codes.wrapping_add(fenced.codes), freed.wrapping_add(fenced.freed));
+                at = found.next;
+                continue;
+            }
             // The map says of a block, and the marks say of a slot, whether there is an object.
             if self.is_used(&found) == (code == Code::None) {
                 return Err(wrong);
@@ -51,22 +64,61 @@ impl<P: Policy> Blocks<'_, P> {
         Ok(())
     }
 
+    /// Tests a block that is fenced, from its payload on up to `end`, and counts its codes.
+    fn check_fenced(&self, payload: Offset, end: Offset) -> Result<Codes, Violation> {
+        let wrong = Violation::Ward { address: self.region.address(payload) };
+        let ward = self.ward.get().ok_or(wrong)?;
+        let page = Granules::from_bytes_floor(ward.pages().ok_or(wrong)?.size());
+        if !self.map.is_start(payload.minus(Granules::HEADER)) {
+            return Err(wrong);
+        }
+        let start = payload.plus(page);
+        let codes = ward.codes_within(payload, end);
+        let code = ward.code(start);
+        if ward.is_nothing(payload) {
+            return Ok(Codes { codes, freed: 0 });
+        }
+        if codes != ward.codes_of(start).wrapping_add(1) {
+            return Err(wrong);
+        }
+        match code {
+            Code::Fenced(_) => {
+                let object = self.object(start).map_err(|_| wrong)?;
+                self.past_end(&object).map_or(Ok(()), |damage| Err(Violation::Damaged(damage)))?;
+            }
+            Code::Freed | Code::Busy => {}
+            _ => return Err(wrong),
+        }
+        let capacity = self.fenced_capacity(start).ok_or(wrong)?;
+        // What is left after the second fence.
+        let after = start.plus(Granules::from_bytes_floor(capacity)).plus(page);
+        self.check_unclaimed(self.waste(after, end))?;
+        Ok(Codes { codes, freed: usize::from(code == Code::Freed) })
+    }
+
     /// Tests the rings, and returns how many objects they have.
     fn check_quarantine(&self, ward: &Ward<'_>) -> Result<usize, Violation> {
-        let (mut count, mut held) = (0usize, Granules::ZERO);
+        let (mut count, mut held, mut fenced) = (0usize, Granules::ZERO, Granules::ZERO);
+        let first_fenced = ward.of_blocks().wrapping_add(1);
         for ring in 0..ward.ring_count() {
             for at in ward.objects(ring) {
                 let class = self.classes.get().and_then(|classes| classes.class_of(at));
-                if ward.code(at) != Code::Freed || class.unwrap_or(ward.of_blocks()) != ring {
+                if ward.code(at) != Code::Freed
+                    || class.is_some_and(|class| class != ring)
+                    || class.is_none() && ring < ward.of_blocks()
+                {
                     return Err(Violation::Ward { address: self.region.address(at) });
                 }
-                if class.is_none() {
+                if ring == first_fenced {
+                    let capacity = self.fenced_capacity(at).unwrap_or(0);
+                    fenced = fenced.plus(Granules::from_bytes_floor(capacity));
+                } else if class.is_none() {
                     held = held.plus(Granules::from_bytes_floor(self.capacity(at)));
                 }
                 count = count.wrapping_add(1);
             }
         }
-        if held != ward.held() {
+        if (held, fenced) != ward.held() {
             return Err(Violation::Ward { address: self.region.address(Offset::ZERO) });
         }
         Ok(count)
@@ -103,14 +155,24 @@ impl<P: Policy> Blocks<'_, P> {
         }
         let (at, capacity) = (found.payload(), found.capacity());
         match ward.code(at) {
-            Code::Busy | Code::None => None,
-            Code::Freed => Some(Unclaimed { at, bytes: 0..capacity, word: 0, after: None }),
             Code::Live(rest) => {
                 let size = capacity.saturating_sub(rest);
-                let after = Some(Object { at, size, capacity });
+                let after = Some(Object { at, size, capacity, fence: Granules::ZERO });
                 Some(Unclaimed { at, bytes: size..capacity, word: ward.canary(at), after })
             }
+            Code::Freed => Some(Unclaimed { at, bytes: 0..capacity, word: 0, after: None }),
+            Code::Fence => self.unclaimed_of_fenced(at),
+            _ => None,
         }
+    }
+
+    /// Returns the bytes of the pattern of a fenced object, where its block's payload starts at `at`.
+    fn unclaimed_of_fenced(&self, at: Offset) -> Option<Unclaimed> {
+        let ward = self.ward.get()?;
+        let start = at.plus(Granules::from_bytes_floor(ward.pages()?.size()));
+        let object = self.object(start).ok()?;
+        let (bytes, word) = (object.size..object.capacity, ward.canary(start));
+        Some(Unclaimed { at: start, bytes, word, after: Some(object) })
     }
 
     fn check_unclaimed(&self, unclaimed: Unclaimed) -> Result<(), Violation> {

@@ -157,6 +157,45 @@ pub enum Damage {
     },
 }
 
+/// What an address in an inaccessible page of a [hardened](crate::Hardened) heap belongs to: see [`Heap::trap`](crate::Heap::trap).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Trap {
+    /// It lies after the end of a live object.
+    PastEnd {
+        /// The address.
+        address: usize,
+        /// The object's.
+        object: usize,
+        /// The object's bytes, as asked for.
+        size: usize,
+    },
+    /// It lies before the start of a live object.
+    BeforeStart {
+        /// The address.
+        address: usize,
+        /// The object's.
+        object: usize,
+        /// The object's bytes, as asked for.
+        size: usize,
+    },
+    /// It lies in an object that was freed, or beside one.
+    AfterFree {
+        /// The address.
+        address: usize,
+        /// The object's.
+        object: usize,
+    },
+    /// It lies where objects of 0 bytes have their addresses.
+    NoBytes {
+        /// The address.
+        address: usize,
+        /// The object's.
+        object: usize,
+    },
+}
+
 /// A free or realloc that was refused. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidFree {
@@ -329,6 +368,29 @@ impl fmt::Display for Damage {
             Self::AfterFree { address, offset, bytes } => {
                 count(f, address, bytes)?;
                 write!(f, " after the free, at offset {offset}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Trap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::PastEnd { address, object, size } => {
+                let past = address.wrapping_sub(object).wrapping_sub(size);
+                write!(f, "{object:#x}: access {past} bytes past the end of an object of {size} bytes")
+            }
+            Self::BeforeStart { address, object, size } => {
+                let before = object.wrapping_sub(address);
+                write!(f, "{object:#x}: access {before} bytes before the start of an object of {size} bytes")
+            }
+            Self::AfterFree { address, object } => {
+                let offset = address.wrapping_sub(object) as isize;
+                write!(f, "{object:#x}: access after the free, at offset {offset}")
+            }
+            Self::NoBytes { address, object } => {
+                let offset = address.wrapping_sub(object);
+                write!(f, "{object:#x}: access to an object of 0 bytes, at offset {offset}")
             }
         }
     }

@@ -6,10 +6,11 @@ use static_assertions::const_assert;
 
 use crate::block_map::BlockMap;
 use crate::blocks::Blocks;
-use crate::classes::{Classes, MOST_CACHES};
+use crate::classes::{Classes, MOST_CACHES, MayHave};
 use crate::error::InitError;
 use crate::hooks::Hooks;
 use crate::memory::Memory;
+use crate::pages::Pages;
 use crate::policy::{NextFit, Policy};
 use crate::slab::{self, Slab};
 use crate::units::{GRANULE, Granules, MAX_HEAP};
@@ -67,17 +68,19 @@ pub struct Config {
     pub hooks: Option<&'static Hooks>,
     /// What a [hardened](crate::Hardened) heap makes its patterns and its order of: see [`key`](Self::key).
     pub key: [u64; 2],
+    /// How a hardened heap makes pages inaccessible: see [`pages`](Self::pages).
+    pub pages: Option<&'static Pages>,
 }
 
 impl Config {
     /// Makes the first quarter of the heap a slab of slots of `slab_size` bytes, at least 1.
     pub const fn new(slab_size: usize) -> Self {
-        Self { slab_size, slab_bytes: None, caches: 0, reserve: 0, hooks: None, key: [0; 2] }
+        Self { slab_size, slab_bytes: None, caches: 0, reserve: 0, hooks: None, key: [0; 2], pages: None }
     }
 
     /// Makes a heap without a slab segment: blocks serve every request.
     pub const fn without_slab() -> Self {
-        Self { slab_size: 0, slab_bytes: Some(0), caches: 0, reserve: 0, hooks: None, key: [0; 2] }
+        Self { slab_size: 0, slab_bytes: Some(0), caches: 0, reserve: 0, hooks: None, key: [0; 2], pages: None }
     }
 
     /// Sets the bytes of the slab segment; 0 makes a heap without a slab. The block segment keeps three granules at least,
@@ -115,6 +118,12 @@ impl Config {
     /// order in which it hands memory out are the same in each run. Other heaps take no notice of it.
     pub const fn key(self, key: [u64; 2]) -> Self {
         Self { key, ..self }
+    }
+
+    /// Has a [hardened](crate::Hardened) heap put inaccessible pages round objects of 64 KiB and more, and give objects of 0 bytes
+    /// addresses in such pages. Other heaps take no notice of it.
+    pub const fn pages(self, pages: &'static Pages) -> Self {
+        Self { pages: Some(pages), ..self }
     }
 
     /// Returns what a heap under policy `P` makes of this: a hardened one has neither slab nor caches.
@@ -162,7 +171,7 @@ pub const fn bookkeeping_size<P: Policy>(heap_size: usize, config: Config) -> us
     let bytes = heap_size.saturating_sub(slab).saturating_add(config.reserved().bytes());
     let blocks = Granules::from_bytes_floor(bytes);
     let classes = if P::CLASSES { Classes::footprint(blocks, config.most_caches()) } else { 0 };
-    let ward = if P::HARDENED { Ward::footprint(blocks, P::CLASSES) } else { 0 };
+    let ward = if P::HARDENED { Ward::footprint(blocks, P::CLASSES, config.pages.is_some()) } else { 0 };
     let blocks = BlockMap::footprint(blocks).saturating_add(classes).saturating_add(ward);
     blocks.saturating_add(Slab::<P>::footprint(slab::slots_of(slab, config.slab_size)))
 }
@@ -216,7 +225,11 @@ pub(crate) fn lay_out<'a, P: Policy>(
         memory.divide(own, slab_segment, size.wrapping_sub(slab_segment)).ok_or(too_small)?;
     let base = first.start;
     // Not reached: failures, as the bookkeeping was compared with what is needed.
-    blocks.set_up(second, config.reserved(), config.most_caches(), config.key, &mut bump).ok_or(too_small)?;
+    if let Some(ward) = blocks.ward.get_mut() {
+        let granules = Granules::from_bytes_floor(size).plus(config.reserved());
+        ward.set_up(granules, P::CLASSES, config.key, config.pages, &mut bump).ok_or(too_small)?;
+    }
+    blocks.set_up(second, config.reserved(), config.most_caches(), &mut bump).ok_or(too_small)?;
     slab.set_up(first, config.slab_size, &mut bump).ok_or(too_small)?;
     Ok(Bounds { base, slab_segment, size })
 }

@@ -233,6 +233,7 @@ mod units;
 mod header;
 mod error;
 mod hooks;
+mod pages;
 mod stats;
 mod sync;
 mod memory;
@@ -283,7 +284,8 @@ pub use adapter::{Bank, Banks, StaticArray, StaticHeap};
 #[cfg(target_has_atomic = "64")]
 pub use cache::Cache;
 pub use error::{
-    AllocError, CacheError, Damage, ExtendError, InitError, InvalidFree, ReallocError, Reason, Reentered, Violation,
+    AllocError, CacheError, Damage, ExtendError, InitError, InvalidFree, ReallocError, Reason, Reentered, Trap,
+    Violation,
 };
 pub use fork::HeapGuard;
 pub use header::{AllocatedHeader, FreeHeader, MAGIC};
@@ -291,6 +293,7 @@ pub use hooks::Hooks;
 pub use layout::{Config, MIN_HEAP, MIN_REGION, Segment, bookkeeping_size};
 pub use lock::{NoLock, RawLock};
 pub use memory::{Memory, RegionArray};
+pub use pages::Pages;
 pub use policy::{FirstFit, General, Hardened, NextFit, Policy};
 pub use segments::{DefaultLock, Heap};
 #[cfg(target_has_atomic = "8")]

@@ -160,7 +160,7 @@ impl<'a> Region<'a> {
         if let Some(place) = self.granule(at) {
             // SAFETY: valid for writes: a granule of the region, which nobody else may touch while it is free; aligned:
             // region and offset are multiples of a granule.
-            unsafe { write_free(place, header) };
+            unsafe { write_free(place.as_ptr(), header) };
         }
     }
 
@@ -208,9 +208,9 @@ impl<'a> Region<'a> {
         let header = FreeHeader { length: rest.minus(Granules::HEADER).length(), next: self.link_to(next) };
         // SAFETY: valid for writes: a granule that nobody else may touch while it is free; aligned: region and offset are
         // multiples of a granule.
-        unsafe { write_free(NonNull::new_unchecked(after), header) };
+        unsafe { write_free(after, header) };
         // SAFETY: valid for writes: the block's first granule; aligned: as above.
-        unsafe { write_allocated(NonNull::new_unchecked(place), AllocatedHeader::new(block)) };
+        unsafe { write_allocated(place, AllocatedHeader::new(block)) };
         // SAFETY: in bounds: the block has a granule, at whose end this is.
         let payload = unsafe { place.add(GRANULE) };
         // SAFETY: not null: it points into an object or to its end, after a granule of it.
@@ -223,7 +223,7 @@ impl<'a> Region<'a> {
         let place = self.pointer(at, block.max(Granules::MIN_BLOCK))?;
         // SAFETY: valid for writes: the region has the block, of which the header is the first granule; aligned: region and
         // offset are multiples of a granule.
-        unsafe { write_allocated(place, AllocatedHeader::new(block)) };
+        unsafe { write_allocated(place.as_ptr(), AllocatedHeader::new(block)) };
         // SAFETY: in bounds: a block has two granules at least.
         Some(unsafe { place.add(GRANULE) })
     }
@@ -326,12 +326,14 @@ pub(crate) unsafe fn clear(object: NonNull<u8>, bytes: usize, zeros_from: usize)
 /// # Safety
 /// `place` is valid for writes, and aligned.
 #[inline(always)]
-unsafe fn write_free(place: NonNull<u8>, header: FreeHeader) {
-    let place = place.cast::<FreeHeader>().as_ptr();
-    // SAFETY: a field of what the caller promises.
-    unsafe { (&raw mut (*place).length).write(header.length) };
-    // SAFETY: as above.
-    unsafe { (&raw mut (*place).next).write(header.next) };
+unsafe fn write_free(place: *mut u8, header: FreeHeader) {
+    let place = place.cast::<FreeHeader>();
+    // SAFETY: in bounds: as the caller promises; a place, not a value, is computed.
+    let next = unsafe { &raw mut (*place).next };
+    // SAFETY: valid for writes, aligned: the first field of what the caller promises.
+    unsafe { place.cast::<i32>().write(header.length) };
+    // SAFETY: valid for writes, aligned: a field of what the caller promises.
+    unsafe { next.write(header.next) };
 }
 
 /// Writes the header of a live block, and leaves its padding.
@@ -339,12 +341,14 @@ unsafe fn write_free(place: NonNull<u8>, header: FreeHeader) {
 /// # Safety
 /// `place` is valid for writes, and aligned.
 #[inline(always)]
-unsafe fn write_allocated(place: NonNull<u8>, header: AllocatedHeader) {
-    let place = place.cast::<AllocatedHeader>().as_ptr();
-    // SAFETY: a field of what the caller promises.
-    unsafe { (&raw mut (*place).length).write(header.length) };
-    // SAFETY: as above.
-    unsafe { (&raw mut (*place).magic).write(header.magic) };
+unsafe fn write_allocated(place: *mut u8, header: AllocatedHeader) {
+    let place = place.cast::<AllocatedHeader>();
+    // SAFETY: in bounds: as the caller promises; a place, not a value, is computed.
+    let magic = unsafe { &raw mut (*place).magic };
+    // SAFETY: valid for writes, aligned: the first field of what the caller promises.
+    unsafe { place.cast::<i32>().write(header.length) };
+    // SAFETY: valid for writes, aligned: a field of what the caller promises.
+    unsafe { magic.write(header.magic) };
 }
 
 /// Bytes of a word of a pattern.

@@ -104,8 +104,9 @@ pub struct CacheStats {
 /// What a [hardened](crate::Hardened) heap has in quarantine: objects that were freed, and whose memory is not handed out yet. The other
 /// figures count them as live.
 ///
-/// There are at most 80 of each size class, and as many blocks. The blocks have at most a 32nd of the block segment and at most 1 MiB
-/// together, one that is larger apart.
+/// There are at most 80 of each size class, as many blocks, and as many objects between inaccessible pages. The blocks have at most a
+/// 32nd of the block segment and at most 1 MiB together, unless one alone has more; what lies between inaccessible pages at most an
+/// eighth of the segment, and holds no memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct QuarantineStats {

@@ -8,7 +8,6 @@ use crate::policy::{NextFit, Policy};
 use crate::segments::Heap;
 use crate::slab::Slab;
 use crate::units::{Granules, Offset};
-use crate::ward::Code;
 
 /// Whether a slot or block is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,11 +122,6 @@ impl<P: Policy> Blocks<'_, P> {
         let state = if self.is_freed(start.plus(Granules::HEADER)) { State::Free } else { state };
         let block = Block { address, size, state, segment: Segment::Blocks, kind: Kind::Block };
         Some(Found { block, intact, start, next })
-    }
-
-    /// Returns whether the object that starts at `at` is in the quarantine of a hardened heap, or being freed.
-    fn is_freed(&self, at: Offset) -> bool {
-        self.ward.get().is_some_and(|ward| matches!(ward.code(at), Code::Freed | Code::Busy))
     }
 
     /// Returns where a run starts, and the first of its slots from `found` on.

@@ -9,6 +9,7 @@
 use crate::classes::MayHave;
 use crate::error::Damage;
 use crate::memory::{ALIGNMENT, Bump, Lent, Plain};
+use crate::pages::Pages;
 use crate::size_class::{classes_of, slot_size};
 use crate::stats::QuarantineStats;
 use crate::units::{Granules, Offset};
@@ -24,14 +25,24 @@ const POOL: usize = 16;
 const SHARE: u32 = 32;
 const MOST: Granules = Granules::from_bytes_floor(1 << 20);
 
+/// The share of the segment that fenced objects in quarantine may have together.
+const FENCED_SHARE: u32 = 8;
+
 /// The code of a granule where no object starts.
 const NONE: u8 = 0;
 /// The largest code that says how many bytes of a live object are left over, plus one.
 const DIRECT: u8 = 0xdf;
 /// A digit of a larger number of them: one in each granule from the object's second on, the lowest first.
 const DIGIT: u8 = 0xe0;
+/// Where a block starts that is fenced, or that holds addresses of objects of 0 bytes.
+const FENCE: u8 = 0xf0;
+/// A live object between fences: digits as for [`LONG`].
+const FENCED: u8 = 0xf1;
 /// A live object of which the digits say how many bytes are left over.
 const LONG: u8 = 0xf2;
+/// A live object of 0 bytes in inaccessible memory, and one that was freed.
+const NOTHING: u8 = 0xf3;
+const NOTHING_FREED: u8 = 0xf4;
 /// An object that is being freed.
 const BUSY: u8 = 0xfe;
 /// An object in quarantine.
@@ -48,7 +59,14 @@ pub(crate) enum Code {
     None,
     /// A live object, of which so many bytes at the end were not asked for.
     Live(usize),
-    /// An object that is being freed.
+    /// A live object between fences, of which so many bytes up to the end of its block were not asked for.
+    Fenced(usize),
+    /// The payload of a block that is fenced starts here, or of one that holds addresses of objects of 0 bytes.
+    Fence,
+    /// A live object of 0 bytes in inaccessible memory, and one that was freed.
+    Nothing,
+    NothingFreed,
+    /// An object that is being allocated or freed.
     Busy,
     /// An object in quarantine.
     Freed,
@@ -84,7 +102,8 @@ impl Ring {
         }
         let place = self.queue.get_mut(self.oldest as usize % QUEUE)?;
         let oldest = core::mem::replace(place, at.index());
-        self.oldest = self.oldest.wrapping_add(1) % const { QUEUE as u32 };
+        let next = self.oldest.wrapping_add(1);
+        self.oldest = if next as usize == QUEUE { 0 } else { next };
         if let Some(place) = self.pool.get_mut(self.pooled as usize) {
             *place = oldest;
             self.pooled = self.pooled.wrapping_add(1);
@@ -103,7 +122,7 @@ impl Ring {
         self.queued = self.queued.checked_sub(1)?;
         let taken = *self.queue.get(self.oldest as usize % QUEUE)?;
         // The queue starts at its first place again when it is not full.
-        self.queue.rotate_left(self.oldest.wrapping_add(1) as usize % QUEUE);
+        self.queue.rotate_left((self.oldest as usize % QUEUE).wrapping_add(1));
         self.oldest = 0;
         Some(Offset::new(taken))
     }
@@ -134,6 +153,14 @@ pub struct Ward<'a> {
     random: u64,
     held: Granules,
     most: Granules,
+    /// Granules of the fenced objects in quarantine, and the most that they may have.
+    fenced: Granules,
+    most_fenced: Granules,
+    pages: Option<&'static Pages>,
+    /// Where objects of 0 bytes have their addresses, how many there are, and which is next.
+    nothing: Offset,
+    nothings: u32,
+    next: u32,
     /// What was found last, until somebody is told.
     found: Option<Damage>,
 }
@@ -164,12 +191,18 @@ impl<'a> Ward<'a> {
         random: 0,
         held: Granules::ZERO,
         most: Granules::ZERO,
+        fenced: Granules::ZERO,
+        most_fenced: Granules::ZERO,
+        pages: None,
+        nothing: Offset::ZERO,
+        nothings: 0,
+        next: 0,
         found: None,
     };
 
     /// Returns how many bytes this takes for a segment of `granules`, alignment included.
-    pub(crate) const fn footprint(granules: Granules, has_classes: bool) -> usize {
-        Self::rings(granules, has_classes)
+    pub(crate) const fn footprint(granules: Granules, has_classes: bool, has_pages: bool) -> usize {
+        Self::rings(granules, has_classes, has_pages)
             .saturating_mul(size_of::<Ring>())
             .saturating_add(ALIGNMENT - 1)
             .saturating_add(Self::codes(granules))
@@ -180,9 +213,10 @@ impl<'a> Ward<'a> {
         (granules.count() as usize).next_multiple_of(size_of::<u64>())
     }
 
-    /// Returns the number of rings: one for each class and one for blocks.
-    const fn rings(granules: Granules, has_classes: bool) -> usize {
-        if has_classes { classes_of(granules).saturating_add(1) } else { 1 }
+    /// Returns the number of rings: one for each class, one for blocks, and one for fenced objects where there are pages.
+    const fn rings(granules: Granules, has_classes: bool, has_pages: bool) -> usize {
+        let classes = if has_classes { classes_of(granules) } else { 0 };
+        classes.saturating_add(1).saturating_add(has_pages as usize)
     }
 
     /// Makes an empty one that of a segment of `granules`.
@@ -191,13 +225,15 @@ impl<'a> Ward<'a> {
         granules: Granules,
         has_classes: bool,
         key: [u64; 2],
+        pages: Option<&'static Pages>,
         memory: &mut Bump<'a>,
     ) -> Option<()> {
         memory.align();
-        self.rings = memory.slice(Self::rings(granules, has_classes))?;
+        self.rings = memory.slice(Self::rings(granules, has_classes, pages.is_some()))?;
         self.codes = memory.slice(Self::codes(granules))?;
         self.most = Granules::new(granules.count() / SHARE).min(MOST);
-        (self.key, self.random) = (key, key[1]);
+        self.most_fenced = Granules::new(granules.count() / FENCED_SHARE);
+        (self.key, self.random, self.pages) = (key, key[1], pages);
         Some(())
     }
 
@@ -210,6 +246,10 @@ impl<'a> Ward<'a> {
             FREED => Code::Freed,
             BUSY => Code::Busy,
             LONG => Code::Live(self.digits(at)),
+            FENCED => Code::Fenced(self.digits(at)),
+            FENCE => Code::Fence,
+            NOTHING => Code::Nothing,
+            NOTHING_FREED => Code::NothingFreed,
             _ => Code::None,
         }
     }
@@ -218,9 +258,8 @@ impl<'a> Ward<'a> {
     #[cold]
     fn digits(&self, at: Offset) -> usize {
         let digits = (1..=DIGITS).map(|index| self.codes.get(at.plus(Granules::new(index)).index() as usize));
-        let number = digits.rev().fold(0u64, |number, digit| {
-            number.wrapping_shl(DIGIT_BITS) | u64::from(digit.wrapping_sub(DIGIT)) % (1 << DIGIT_BITS)
-        });
+        let number =
+            digits.rev().fold(0u64, |number, digit| number.wrapping_shl(DIGIT_BITS) | u64::from(digit & !DIGIT));
         usize::try_from(number).unwrap_or(usize::MAX)
     }
 
@@ -237,7 +276,11 @@ impl<'a> Ward<'a> {
     /// Does what [`set_live`](Self::set_live) does for a rest that is no code.
     #[cold]
     fn set_long(&mut self, at: Offset, rest: usize) {
-        self.set(at, LONG);
+        self.set_digits(at, LONG, rest);
+    }
+
+    fn set_digits(&mut self, at: Offset, code: u8, rest: usize) {
+        self.set(at, code);
         let mut left = rest as u64;
         for index in 1..=DIGITS {
             let digit = (left % (1 << DIGIT_BITS)) as u8;
@@ -256,7 +299,7 @@ impl<'a> Ward<'a> {
     /// Notes that no object starts at `at`.
     #[inline(always)]
     pub(crate) fn forget(&mut self, at: Offset) {
-        if self.codes.get(at.index() as usize) == LONG {
+        if matches!(self.codes.get(at.index() as usize), LONG | FENCED) {
             for index in 1..=DIGITS {
                 self.set(at.plus(Granules::new(index)), NONE);
             }
@@ -271,11 +314,17 @@ impl<'a> Ward<'a> {
         }
     }
 
+    /// Notes that an object is in quarantine.
+    #[inline(always)]
+    pub(crate) fn set_freed(&mut self, at: Offset) {
+        self.forget(at);
+        self.set(at, FREED);
+    }
+
     /// Puts an object that was live, or busy, into the quarantine of `class`, and returns one that leaves it.
     #[inline(always)]
     pub(crate) fn push(&mut self, class: usize, at: Offset) -> Option<Offset> {
-        self.forget(at);
-        self.set(at, FREED);
+        self.set_freed(at);
         let random = &mut self.random;
         let key = self.key[0];
         self.rings.get_mut(class)?.push(at, |below| next_random(random, key, below))
@@ -299,6 +348,75 @@ impl<'a> Ward<'a> {
         if is_surplus { self.pop(blocks) } else { None }
     }
 
+    /// Returns what is known of pages.
+    pub(crate) fn pages(&self) -> Option<&'static Pages> {
+        self.pages
+    }
+
+    /// Notes that the payload of a fenced block starts at `at`.
+    pub(crate) fn set_fence(&mut self, at: Offset) {
+        self.set(at, FENCE);
+    }
+
+    /// Notes that a fenced object is live, and that `rest` bytes up to the end of its block were not asked for.
+    pub(crate) fn set_fenced(&mut self, at: Offset, rest: usize) {
+        self.set_digits(at, FENCED, rest);
+    }
+
+    /// Puts a fenced object of `size` into quarantine, and returns one that leaves it.
+    pub(crate) fn push_fenced(&mut self, at: Offset, size: Granules) -> Option<Offset> {
+        self.fenced = self.fenced.plus(size);
+        self.push(self.of_blocks().wrapping_add(1), at)
+    }
+
+    /// Notes that a fenced object of `size` has left the quarantine.
+    pub(crate) fn fenced_left(&mut self, at: Offset, size: Granules) {
+        self.fenced = self.fenced.minus(size);
+        self.set_busy(at);
+    }
+
+    /// Takes a fenced object out of the quarantine; if `only_surplus`, only where they have too many bytes there.
+    pub(crate) fn pop_fenced(&mut self, only_surplus: bool) -> Option<Offset> {
+        self.pages?;
+        if only_surplus && self.fenced <= self.most_fenced {
+            return None;
+        }
+        self.pop(self.of_blocks().wrapping_add(1))
+    }
+
+    /// Notes that objects of 0 bytes have their addresses in `count` granules after `at`, where the block's payload starts.
+    pub(crate) fn set_nothing(&mut self, at: Offset, count: Granules) {
+        (self.nothing, self.nothings) = (at, count.count());
+    }
+
+    /// Returns whether objects of 0 bytes have addresses of their own.
+    pub(crate) fn has_nothing(&self) -> bool {
+        self.nothings > 0
+    }
+
+    /// Returns whether the block whose payload starts at `at` is where objects of 0 bytes have their addresses.
+    pub(crate) fn is_nothing(&self, at: Offset) -> bool {
+        self.has_nothing() && self.nothing == at
+    }
+
+    /// Takes an address that no object of 0 bytes has: the one that was free longest, if they are freed in order.
+    pub(crate) fn take_nothing(&mut self) -> Option<Offset> {
+        for _ in 0..self.nothings {
+            self.next = if self.next < self.nothings { self.next.wrapping_add(1) } else { 1 };
+            let at = self.nothing.plus(Granules::new(self.next));
+            if self.code(at) != Code::Nothing {
+                self.set(at, NOTHING);
+                return Some(at);
+            }
+        }
+        None
+    }
+
+    /// Notes that an object of 0 bytes was freed.
+    pub(crate) fn free_nothing(&mut self, at: Offset) {
+        self.set(at, NOTHING_FREED);
+    }
+
     /// Takes an object out of the quarantine of `class`.
     pub(crate) fn pop(&mut self, class: usize) -> Option<Offset> {
         self.rings.get_mut(class)?.pop()
@@ -312,8 +430,8 @@ impl<'a> Ward<'a> {
     /// Returns the figures of the quarantine.
     pub(crate) fn stats(&self) -> QuarantineStats {
         let blocks = self.of_blocks();
-        let mut stats = QuarantineStats { objects: 0, bytes: self.held.bytes() };
-        for ring in 0..=blocks {
+        let mut stats = QuarantineStats { objects: 0, bytes: self.held.bytes().wrapping_add(self.fenced.bytes()) };
+        for ring in 0..self.rings.len() {
             let objects = self.rings.get_ref(ring).map_or(0, Ring::count);
             let bytes = if ring < blocks { slot_size(ring).wrapping_mul(objects) } else { 0 };
             stats.objects = stats.objects.wrapping_add(objects);
@@ -329,16 +447,21 @@ impl<'a> Ward<'a> {
 
     /// Returns the ring of blocks.
     pub(crate) fn of_blocks(&self) -> usize {
-        self.rings.len().wrapping_sub(1)
+        self.rings.len().wrapping_sub(if self.pages.is_some() { 2 } else { 1 })
     }
 
     /// Returns how many codes are those of the object at `at`, digits included.
     pub(crate) fn codes_of(&self, at: Offset) -> usize {
         match self.codes.get(at.index() as usize) {
             NONE => 0,
-            LONG => const { DIGITS as usize + 1 },
+            LONG | FENCED => const { DIGITS as usize + 1 },
             _ => 1,
         }
+    }
+
+    /// Returns how many codes there are from `from` up to `to`.
+    pub(crate) fn codes_within(&self, from: Offset, to: Offset) -> usize {
+        (from.index()..to.index()).filter(|at| self.codes.get(*at as usize) != NONE).count()
     }
 
     /// Returns how many codes there are.
@@ -346,9 +469,9 @@ impl<'a> Ward<'a> {
         (0..self.codes.len()).filter(|at| self.codes.get(*at) != NONE).count()
     }
 
-    /// Returns the bytes of the blocks in quarantine, headers apart.
-    pub(crate) fn held(&self) -> Granules {
-        self.held
+    /// Returns the bytes in quarantine of blocks, headers apart, and of fenced objects.
+    pub(crate) fn held(&self) -> (Granules, Granules) {
+        (self.held, self.fenced)
     }
 
     /// Returns the pattern of the object at `at`, its first byte lowest. Each byte has its highest bit set, so that no text and no zero
@@ -393,4 +516,12 @@ const fn next_random(state: &mut u64, key: u64, below: u32) -> u32 {
     *state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(key | 1);
     let upper = state.wrapping_shr(32);
     upper.wrapping_mul(below as u64).wrapping_shr(32) as u32
+}
+
+/// What tests reach.
+#[cfg(test)]
+impl Ward<'_> {
+    pub(crate) fn ring_mut(&mut self, ring: usize) -> Option<&mut Ring> {
+        self.rings.get_mut(ring)
+    }
 }

@@ -40,6 +40,7 @@ mod futex;
 mod fork;
 mod mapping;
 mod random;
+mod fences;
 mod trim;
 mod heap;
 #[cfg(not(slabfit_loom))]

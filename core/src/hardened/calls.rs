@@ -5,6 +5,7 @@ use core::ptr::NonNull;
 
 use crate::claim::Claim;
 use crate::error::{AllocError, Damage, InvalidFree, ReallocError, Reason};
+use crate::hardened::fenced::LARGE;
 use crate::hardened::objects::Freeing;
 use crate::lock::RawLock;
 use crate::policy::Policy;
@@ -16,19 +17,32 @@ impl<L: RawLock, P: Policy> Heap<'_, L, P> {
     /// Allocates `size` zero bytes at a multiple of `alignment`, a power of two.
     #[inline(never)]
     pub(crate) fn alloc_warded(&self, size: usize, alignment: usize) -> Result<NonNull<u8>, AllocError> {
-        let mut blocks = self.lock_blocks()?;
-        let given = blocks.alloc_warded(size, alignment);
-        let found = blocks.take_found();
-        drop(blocks);
-        self.tell(found);
-        let given = given?;
-        self.look(given.place, 0, given.unseen);
-        Ok(given.place)
+        if size >= LARGE || size == 0 {
+            if let Some(object) = self.alloc_fenced(size, alignment)? {
+                return Ok(object);
+            }
+        }
+        loop {
+            let mut blocks = self.lock_blocks()?;
+            let given = blocks.alloc_warded(size, alignment);
+            let found = blocks.take_found();
+            drop(blocks);
+            self.tell(found);
+            match given {
+                Ok(given) => {
+                    self.look(given.place, 0, given.unseen);
+                    return Ok(given.place);
+                }
+                // What fenced objects in quarantine have is given up before a request fails.
+                Err(_) if self.free_fenced(false)? => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Compares bytes of a new object with zeros, from `from` up to `to`, and clears what is none.
     #[inline(always)]
-    fn look(&self, object: NonNull<u8>, from: usize, to: usize) {
+    pub(crate) fn look(&self, object: NonNull<u8>, from: usize, to: usize) {
         if from >= to {
             return;
         }
@@ -81,7 +95,15 @@ impl<L: RawLock, P: Policy> Heap<'_, L, P> {
         let (found, after) = (blocks.take_found(), blocks.counters.live());
         drop(blocks);
         self.tell(found);
-        let Freeing::Clear(object, place) = freeing? else { return Ok(before.minus(after)) };
+        let (object, place) = match freeing? {
+            Freeing::Done => return Ok(before.minus(after)),
+            Freeing::Clear(object, place) => (object, place),
+            Freeing::Hide(object, place) => {
+                // Refused to who is in the heap, which the caller was not.
+                let _ = self.hide_fenced(&object, place);
+                return Ok(Granules::ZERO);
+            }
+        };
         // SAFETY: the object was live, is nobody's now, and has so many bytes.
         unsafe { region::fill(place, 0..object.capacity, 0) };
         let mut blocks = self.lock_blocks()?;

@@ -15,6 +15,7 @@ use crate::blocks::Blocks;
 use crate::claim::{AnySize, Claim};
 use crate::classes::{Classes, MayHave};
 use crate::error::{AllocError, Damage, Reason};
+use crate::hardened::fenced::LARGE;
 use crate::policy::Policy;
 use crate::size_class::stride;
 use crate::units::{GRANULE, Granules, Offset, Resize};
@@ -29,8 +30,10 @@ pub(crate) struct Object {
     pub(crate) at: Offset,
     /// Its bytes, as asked for.
     pub(crate) size: usize,
-    /// The bytes of its slot, or of its block without the header.
+    /// The bytes of its slot, or of its block without the header; of a fenced one those between the fences.
     pub(crate) capacity: usize,
+    /// The granules of the fence before it, if it has one.
+    pub(crate) fence: Granules,
 }
 
 /// An object that was handed out.
@@ -45,6 +48,8 @@ pub(crate) enum Freeing {
     Done,
     /// The object is to be cleared, without the lock, and then [put away](Blocks::put_away).
     Clear(Object, NonNull<u8>),
+    /// The object is to be made inaccessible, without the lock.
+    Hide(Object, NonNull<u8>),
 }
 
 impl<P: Policy> Blocks<'_, P> {
@@ -57,7 +62,7 @@ impl<P: Policy> Blocks<'_, P> {
         let touched = zeros_from.saturating_sub(place.addr().get()).min(capacity);
         let seen = if capacity <= NEAR { 0..touched } else { size.min(touched)..touched };
         self.expect_zeros(at, seen);
-        self.draw(Object { at, size, capacity });
+        self.draw(Object { at, size, capacity, fence: Granules::ZERO });
         Ok(Given { place, unseen: if capacity <= NEAR { 0 } else { size.min(touched) } })
     }
 
@@ -83,18 +88,37 @@ impl<P: Policy> Blocks<'_, P> {
         if let (Some(class), Some(classes), Some(ward)) = (class, self.classes.get_mut(), self.ward.get_mut()) {
             classes.shuffle(class, |below| ward.random(below));
         }
-        match self.alloc_object_or_none(asked, alignment) {
-            Some(object) => Ok(object),
-            None if self.empty_quarantine() => self.alloc_object(asked, alignment),
-            None => Err(self.failed(asked)),
+        self.alloc_or_empty(asked, alignment).ok_or_else(|| self.failed(asked))
+    }
+
+    /// Allocates `size` bytes. Before it fails, the quarantine is emptied.
+    pub(crate) fn alloc_or_empty(&mut self, size: usize, alignment: usize) -> Option<NonNull<u8>> {
+        let object = self.alloc_object_or_none(size, alignment);
+        match object {
+            None if self.empty_quarantine() => self.alloc_object_or_none(size, alignment),
+            _ => object,
         }
     }
 
     /// Notes a live object, and draws the pattern from its end to the end of its slot or block.
     fn draw(&mut self, object: Object) {
-        let Object { at, size, capacity } = object;
+        let Object { at, size, capacity, .. } = object;
         let Some(ward) = self.ward.get_mut() else { return };
         ward.set_live(at, capacity.wrapping_sub(size));
+        let canary = ward.canary(at);
+        self.region.fill(at, size..capacity, canary);
+    }
+
+    /// Does what [`draw`](Self::draw) does for an object that has changed its size.
+    fn redraw(&mut self, object: Object) {
+        let Object { at, size, capacity, fence } = object;
+        let rest = self.capacity(at).wrapping_sub(size);
+        let Some(ward) = self.ward.get_mut() else { return };
+        ward.forget(at);
+        if fence == Granules::ZERO {
+            return self.draw(object);
+        }
+        ward.set_fenced(at, rest);
         let canary = ward.canary(at);
         self.region.fill(at, size..capacity, canary);
     }
@@ -112,16 +136,35 @@ impl<P: Policy> Blocks<'_, P> {
     /// Finds the live object that starts at `at`.
     #[inline(always)]
     pub(crate) fn object(&self, at: Offset) -> Result<Object, Reason> {
-        let Some(Code::Live(rest)) = self.ward.get().map(|ward| ward.code(at)) else { return Err(self.unwarded(at)) };
+        let code = self.ward.get().map(|ward| ward.code(at));
+        let Some(Code::Live(rest)) = code else { return self.unusual(at, code.unwrap_or(Code::None)) };
         let capacity = self.capacity(at);
         // Not reached: a rest that is more than the object has, which only destroyed bookkeeping has.
         let size = capacity.checked_sub(rest).ok_or(Reason::NotAStart)?;
-        Ok(Object { at, size, capacity })
+        Ok(Object { at, size, capacity, fence: Granules::ZERO })
+    }
+
+    /// Finds the live object that starts at `at` where that is fenced, or has no bytes.
+    #[cold]
+    fn unusual(&self, at: Offset, code: Code) -> Result<Object, Reason> {
+        match code {
+            Code::Fenced(rest) => {
+                let pages = self.ward.get().and_then(Ward::pages).ok_or(Reason::NotAStart)?;
+                let size = self.capacity(at).checked_sub(rest).ok_or(Reason::NotAStart)?;
+                let capacity = self.fenced_capacity(at).ok_or(Reason::NotAStart)?;
+                Ok(Object { at, size, capacity, fence: Granules::from_bytes_floor(pages.size()) })
+            }
+            Code::Nothing => Ok(Object { at, size: 0, capacity: 0, fence: Granules::ZERO }),
+            _ => Err(self.unwarded(at, code)),
+        }
     }
 
     /// Says why no live object starts at `at`.
     #[cold]
-    fn unwarded(&self, at: Offset) -> Reason {
+    fn unwarded(&self, at: Offset, code: Code) -> Reason {
+        if let Code::Freed | Code::Busy | Code::NothingFreed = code {
+            return Reason::DoubleFree;
+        }
         let slot = self.classes.get().and_then(|classes| Some((classes, classes.find(at)?)));
         let start = match slot {
             Some((classes, found)) => match classes.live(&found) {
@@ -133,10 +176,7 @@ impl<P: Policy> Blocks<'_, P> {
                 _ => self.map.block_start(at).plus(Granules::HEADER),
             },
         };
-        match self.ward.get().map(|ward| ward.code(start)) {
-            Some(Code::Freed | Code::Busy) => Reason::DoubleFree,
-            _ => Reason::NotAStart,
-        }
+        if self.is_freed(start) { Reason::DoubleFree } else { Reason::NotAStart }
     }
 
     /// Finds the live object that starts at `at`, and refuses it if it is not what the caller claims, or if bytes on either side of it
@@ -161,7 +201,7 @@ impl<P: Policy> Blocks<'_, P> {
     /// Returns what was written between an object's end and the end of its slot or block.
     #[inline(always)]
     pub(crate) fn past_end(&self, object: &Object) -> Option<Damage> {
-        let Object { at, size, capacity } = *object;
+        let Object { at, size, capacity, .. } = *object;
         let canary = self.ward.get()?.canary(at);
         let found = self.region.differing(at, size..capacity, canary)?;
         Some(Damage::PastEnd { address: self.region.address(at), size, bytes: found.end.wrapping_sub(size) })
@@ -171,14 +211,17 @@ impl<P: Policy> Blocks<'_, P> {
     #[inline(always)]
     fn before_start(&self, object: &Object) -> Option<Damage> {
         let at = object.at;
+        if object.capacity == 0 {
+            return None;
+        }
         let is_slot = self.classes.get().is_some_and(|classes| classes.class_of(at).is_some());
-        let bytes = if is_slot { self.before_slot(at) } else { self.in_header(at) };
+        let bytes = if is_slot { self.before_slot(at) } else { self.in_header(at.minus(object.fence)) };
         bytes.map(|bytes| Damage::BeforeStart { address: self.region.address(at), size: object.size, bytes })
     }
 
     /// Returns how many bytes before a block's payload were written, as far as its header reaches.
     #[inline(always)]
-    fn in_header(&self, at: Offset) -> Option<usize> {
+    pub(crate) fn in_header(&self, at: Offset) -> Option<usize> {
         let start = at.minus(Granules::HEADER);
         let size = start.up_to(self.map.block_end(start));
         if self.region.allocated_is_intact(start, size) && self.region.padding_is_clear(start) {
@@ -223,7 +266,7 @@ impl<P: Policy> Blocks<'_, P> {
     /// Returns whether a granule lies in an object that is being freed.
     fn is_unknown(&self, granule: Offset) -> bool {
         let code = self.start_around(granule).and_then(|start| Some(self.ward.get()?.code(start)));
-        code == Some(Code::Busy)
+        matches!(code, Some(Code::Busy | Code::Fence))
     }
 
     #[cold]
@@ -236,16 +279,33 @@ impl<P: Policy> Blocks<'_, P> {
     /// Frees the object that starts at `at`, or makes it the caller's to clear.
     pub(crate) fn free_warded(&mut self, at: Offset, claim: impl Claim) -> Result<Freeing, Reason> {
         let object = self.unharmed(at, claim)?;
-        if object.capacity > NEAR {
-            let place = self.region.granule(at).ok_or(Reason::NotAStart)?;
-            if let Some(ward) = self.ward.get_mut() {
-                ward.set_busy(at);
-            }
-            return Ok(Freeing::Clear(object, place));
+        if object.capacity > NEAR || object.capacity == 0 {
+            return self.free_unusual(object);
         }
         self.region.fill(at, 0..object.capacity, 0);
         self.put_away(&object);
         Ok(Freeing::Done)
+    }
+
+    /// Frees an object of 0 bytes, or makes another one the caller's to clear or to hide.
+    fn free_unusual(&mut self, object: Object) -> Result<Freeing, Reason> {
+        let place = self.region.granule(object.at).ok_or(Reason::NotAStart)?;
+        let Some(ward) = self.ward.get_mut() else { return Ok(Freeing::Done) };
+        if object.capacity == 0 {
+            ward.free_nothing(object.at);
+            return Ok(Freeing::Done);
+        }
+        ward.set_busy(object.at);
+        let is_fenced = object.fence > Granules::ZERO;
+        Ok(if is_fenced { Freeing::Hide(object, place) } else { Freeing::Clear(object, place) })
+    }
+
+    /// Returns whether the object that starts at `at`, or that a fence at `at` is before, is in quarantine or on its way.
+    pub(crate) fn is_freed(&self, at: Offset) -> bool {
+        let Some(ward) = self.ward.get() else { return false };
+        let fence = ward.pages().map_or(Granules::ZERO, |pages| Granules::from_bytes_floor(pages.size()));
+        let at = if ward.code(at) == Code::Fence { at.plus(fence) } else { at };
+        matches!(ward.code(at), Code::Freed | Code::Busy)
     }
 
     /// Puts an object of zeros into quarantine, and frees what leaves that.
@@ -302,7 +362,7 @@ impl<P: Policy> Blocks<'_, P> {
     /// Frees all that is in quarantine, and returns whether there was anything.
     pub(crate) fn empty_quarantine(&mut self) -> bool {
         let mut any = false;
-        for ring in 0..self.ward.get().map_or(0, Ward::ring_count) {
+        for ring in 0..self.ward.get().map_or(0, |ward| ward.of_blocks().wrapping_add(1)) {
             while let Some(at) = self.ward.get_mut().and_then(|ward| ward.pop(ring)) {
                 self.release(at);
                 any = true;
@@ -320,13 +380,16 @@ impl<P: Policy> Blocks<'_, P> {
         claim: impl Claim,
     ) -> Result<Resize, Reason> {
         let old = self.unharmed(at, claim)?;
+        if old.fence > Granules::ZERO || old.capacity == 0 {
+            return Ok(self.resize_unusual(old, size, stay));
+        }
         let asked = size.saturating_add(CANARY);
         let (own, serving) = match self.classes.get() {
             Some(classes) => (classes.class_of(at), classes.serving(asked, GRANULE)),
             None => (None, None),
         };
         let rest = old.capacity.saturating_sub(size);
-        if !stay || serving != own || rest > Ward::MOST_REST {
+        if !stay || serving != own || rest > Ward::MOST_REST || self.is_fenceable(size) {
             return Ok(Resize::Move(old.size));
         }
         let mut capacity = old.capacity;
@@ -338,14 +401,32 @@ impl<P: Policy> Blocks<'_, P> {
         }
         // What was pattern is the object's now.
         self.region.fill(at, old.size..size.max(old.size).min(old.capacity), 0);
-        self.draw(Object { at, size, capacity });
+        self.redraw(Object { capacity, size, ..old });
         Ok(Resize::InPlace)
+    }
+
+    /// Does what [`resize_warded`](Self::resize_warded) does for a fenced object, or one of 0 bytes.
+    #[cold]
+    fn resize_unusual(&mut self, old: Object, size: usize, stay: bool) -> Resize {
+        let least = old.capacity.saturating_sub(old.fence.bytes());
+        if !stay || size <= least || size > old.capacity || size < LARGE {
+            return Resize::Move(old.size);
+        }
+        self.region.fill(old.at, old.size..size.max(old.size), 0);
+        self.redraw(Object { size, ..old });
+        Resize::InPlace
+    }
+
+    /// Returns whether an object of `size` bytes is to stand between inaccessible pages.
+    fn is_fenceable(&self, size: usize) -> bool {
+        (size == 0 || size >= LARGE) && self.ward.get().is_some_and(|ward| ward.pages().is_some())
     }
 
     /// Makes the live object that starts at `at` smaller where it stands, whatever its rest is: it cannot move.
     pub(crate) fn shrink_warded(&mut self, at: Offset, size: usize) {
-        if let Ok(object) = self.object(at) {
-            self.draw(Object { size: size.min(object.size), ..object });
+        let is_smaller = |object: &Object| size < object.size;
+        if let Some(object) = self.object(at).ok().filter(is_smaller) {
+            self.redraw(Object { size, ..object });
         }
     }
 }
