@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 use slabfit::{
     AllocError, Config, Damage, FirstFit, General, Hardened, Hooks, InvalidFree, NextFit, ReallocError, Reason,
-    Reentered, Segment, Stats,
+    Reentered, Segment, Stats, Trap,
 };
 use slabfit_linux::picture::{self, PictureError};
 use slabfit_linux::{MapError, Output, Placement, ProcessHeap, ThreadCache, is_orphan};
@@ -256,6 +256,11 @@ impl ChosenHeap {
     /// Whether a size class has slots of so many bytes.
     pub(crate) fn has_class(&self, bytes: usize) -> bool {
         self.stats().is_ok_and(|stats| stats.classes.iter().any(|class| class.slot_size == bytes))
+    }
+
+    /// See [`slabfit::Heap::trap`].
+    pub(crate) fn trap(&self, address: usize) -> Option<Trap> {
+        with_heap!(self, heap => heap.trap(address))
     }
 
     pub(crate) fn owns(&self, ptr: *const u8) -> bool {

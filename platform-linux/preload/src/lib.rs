@@ -56,10 +56,12 @@
 //! With `SLABFIT_HARDEN=1` the heap is one of [`Hardened`](slabfit::Hardened) `general` or `first`, with a key of the kernel's random
 //! numbers. It finds writes past an object's end and before its start, writes after the free, double frees that come late, and in
 //! `free_sized`, `free_aligned_sized` and C++'s sized `operator delete` each size that is not the object's, to the byte. What it finds it
-//! says in a line, and the process aborts:
+//! says in a line, and the process aborts. Objects of 64 KiB and more stand between inaccessible pages, and objects of 0 bytes have
+//! addresses in such: an access there ends the process by SIGSEGV, after a line if it has no handler of its own:
 //! ```text
 //! slabfit: 0x7f0123456780: 1 byte written past the end of an object of 24 bytes
 //! slabfit: 0x7f0123456780: 4 bytes written after the free, at offset 8
+//! slabfit: 0x7f0123456000: access 1 bytes before the start of an object of 100000 bytes
 //! slabfit: operator delete(0x7f0123456780): not an object of 16 bytes, it was asked for with 24
 //! ```
 //! With `SLABFIT_ABORT=0` the process goes on: the object stays live, and memory that was written to after its free is cleared.
@@ -128,6 +130,7 @@
 //! - `fork`: keeps the heap whole over a fork;
 //! - `report`: the figures at exit;
 //! - `map`: the pictures;
+//! - `fault`: what an access was beside that ends the program;
 //! - `start`: makes the heap at its first use;
 //! - `malloc`: the functions that C finds by name, `cxx`: those that C++ does, and `figures`: those among them that tell how the heap is.
 #![cfg_attr(panic = "abort", no_std)]
@@ -142,6 +145,7 @@ mod trace;
 mod fork;
 mod report;
 mod map;
+mod fault;
 mod start;
 mod malloc;
 #[cfg(target_pointer_width = "64")]

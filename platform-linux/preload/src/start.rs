@@ -11,10 +11,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use slabfit::{AllocError, RawLock};
 use slabfit_linux::{FutexLock, MapError, Output, random_key};
 
+#[cfg(target_pointer_width = "64")]
+use crate::cxx;
 use crate::heap::{ABORT, ChosenHeap, HEAP};
 use crate::name::ErrorText;
 use crate::settings::{Report, Settings, TRACE, refuse};
-use crate::{cxx, fork, libc, map, report, trace};
+use crate::{fault, fork, libc, map, report, trace};
 
 /// Held by who makes the heap.
 static STARTING: FutexLock = FutexLock::INIT;
@@ -75,6 +77,7 @@ static AT_LOAD: extern "C" fn() = at_load;
 extern "C" fn at_load() {
     // Refused to a signal handler, and this is none.
     let _ = heap();
+    fault::report();
     #[cfg(target_pointer_width = "64")]
     cxx::look();
     if let Some(signal) = map::signal() {
