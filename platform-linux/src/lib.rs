@@ -7,6 +7,7 @@
 //! - `futex`: [`FutexLock`], the lock of a heap that several threads share;
 //! - `fork`: what a process's heap needs done around a fork;
 //! - `mapping`: [`Mapping`], a heap's pages and its bookkeeping's, apart from each other and from everything else;
+//! - `random`: [`random_key`], the key of a hardened heap;
 //! - `trim`: pages of free memory given back to the kernel;
 //! - `heap`: [`MappedHeap`], which gives its memory back when it is dropped, and [`ProcessHeap`], which lives in a
 //!   `static` for as long as the process does;
@@ -38,6 +39,7 @@ mod lineage;
 mod futex;
 mod fork;
 mod mapping;
+mod random;
 mod fences;
 mod trim;
 mod heap;
@@ -58,6 +60,7 @@ pub use lineage::is_orphan;
 pub use mapping::{Mapping, SystemError};
 pub use output::Output;
 pub use placement::{Placed, Placement};
+pub use random::random_key;
 #[cfg(not(slabfit_loom))]
 pub use thread_cache::ThreadCache;
 

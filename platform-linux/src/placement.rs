@@ -1,7 +1,7 @@
 //! The policies by name, for a library that is told which one at run time.
 #![deny(unsafe_code)]
 
-use slabfit::{FirstFit, General, Heap, NextFit, Policy, RawLock};
+use slabfit::{FirstFit, General, Hardened, Heap, NextFit, Policy, RawLock};
 
 /// The policies that a library chooses among at run time.
 ///
@@ -48,7 +48,7 @@ impl Placement {
     }
 }
 
-/// A policy that has a name, and a rover or none.
+/// A policy that has a name, and a rover or none. A hardened one has the name of that which it places objects by.
 pub trait Placed: Policy + Sized {
     /// Its name.
     const PLACEMENT: Placement;
@@ -74,6 +74,22 @@ impl Placed for FirstFit {
 }
 
 impl Placed for General {
+    const PLACEMENT: Placement = Placement::General;
+
+    fn rover<L: RawLock>(_: &Heap<'_, L, Self>) -> Option<usize> {
+        None
+    }
+}
+
+impl Placed for Hardened<FirstFit> {
+    const PLACEMENT: Placement = Placement::FirstFit;
+
+    fn rover<L: RawLock>(_: &Heap<'_, L, Self>) -> Option<usize> {
+        None
+    }
+}
+
+impl Placed for Hardened<General> {
     const PLACEMENT: Placement = Placement::General;
 
     fn rover<L: RawLock>(_: &Heap<'_, L, Self>) -> Option<usize> {

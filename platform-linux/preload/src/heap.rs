@@ -8,7 +8,8 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 use slabfit::{
-    AllocError, Config, FirstFit, General, InvalidFree, NextFit, ReallocError, Reason, Reentered, Segment, Stats,
+    AllocError, Config, Damage, FirstFit, General, Hardened, Hooks, InvalidFree, NextFit, ReallocError, Reason,
+    Reentered, Segment, Stats, Trap,
 };
 use slabfit_linux::picture::{self, PictureError};
 use slabfit_linux::{MapError, Output, Placement, ProcessHeap, ThreadCache, is_orphan};
@@ -17,30 +18,45 @@ use crate::libc;
 
 /// Without memory until the first request: see `start`.
 pub(crate) static HEAP: ChosenHeap = ChosenHeap {
-    placement: AtomicU8::new(GENERAL),
+    policy: AtomicU8::new(GENERAL),
     general: ProcessHeap::empty(),
     first_fit: ProcessHeap::empty(),
     next_fit: ProcessHeap::empty(),
+    hardened_general: ProcessHeap::empty(),
+    hardened_first_fit: ProcessHeap::empty(),
 };
 
 /// A heap of every policy, of which one ever gets memory. Another one is a field here, a number below, and an arm in
 /// [`with_heap`].
 pub(crate) struct ChosenHeap {
     /// Which it is. Set before that one gets its memory.
-    placement: AtomicU8,
+    policy: AtomicU8,
     general: ProcessHeap<General>,
     first_fit: ProcessHeap<FirstFit>,
     next_fit: ProcessHeap<NextFit>,
+    hardened_general: ProcessHeap<Hardened<General>>,
+    hardened_first_fit: ProcessHeap<Hardened<FirstFit>>,
 }
 
 const GENERAL: u8 = 0;
 const FIRST_FIT: u8 = 1;
 const NEXT_FIT: u8 = 2;
+/// The hardened ones, and no other, from here on.
+const HARDENED_GENERAL: u8 = 3;
+const HARDENED_FIRST_FIT: u8 = 4;
 
 /// Evaluates `$work` with `$heap` standing for the heap that was chosen: one load and a branch or two, always the same way.
 macro_rules! with_heap {
     ($chosen:expr, $heap:ident => $work:expr) => {
-        match $chosen.placement.load(Ordering::Relaxed) {
+        match $chosen.policy.load(Ordering::Relaxed) {
+            HARDENED_GENERAL => {
+                let $heap = &$chosen.hardened_general;
+                $work
+            }
+            HARDENED_FIRST_FIT => {
+                let $heap = &$chosen.hardened_first_fit;
+                $work
+            }
             NEXT_FIT => {
                 let $heap = &$chosen.next_fit;
                 $work
@@ -68,14 +84,30 @@ impl ChosenHeap {
             Placement::FirstFit => FIRST_FIT,
             Placement::NextFit => NEXT_FIT,
         };
-        self.placement.store(number, Ordering::Relaxed);
+        self.policy.store(number, Ordering::Relaxed);
         with_heap!(self, heap => heap.init(size, config)).map(|_| ())
     }
 
+    /// Gives the heap of a hardened policy its memory.
+    ///
+    /// # Errors
+    /// As [`ProcessHeap::init`].
+    pub(crate) fn init_hardened(&self, size: usize, config: Config, placement: Placement) -> Result<(), MapError> {
+        // Next fit cannot be hardened: the settings refuse it.
+        let is_general = placement == Placement::General;
+        self.policy.store(if is_general { HARDENED_GENERAL } else { HARDENED_FIRST_FIT }, Ordering::Relaxed);
+        with_heap!(self, heap => heap.init(size, config.hooks(&HOOKS))).map(|_| ())
+    }
+
+    #[inline]
+    pub(crate) fn is_hardened(&self) -> bool {
+        self.policy.load(Ordering::Relaxed) >= HARDENED_GENERAL
+    }
+
     pub(crate) fn placement(&self) -> Placement {
-        match self.placement.load(Ordering::Relaxed) {
+        match self.policy.load(Ordering::Relaxed) {
             NEXT_FIT => Placement::NextFit,
-            FIRST_FIT => Placement::FirstFit,
+            FIRST_FIT | HARDENED_FIRST_FIT => Placement::FirstFit,
             _ => Placement::General,
         }
     }
@@ -83,7 +115,7 @@ impl ChosenHeap {
     /// Calls `call` with the calling thread's cache, if it can have one. Only the heap with size classes has caches.
     #[inline]
     fn with_cache<R>(&'static self, call: impl FnOnce(&ThreadCache) -> R) -> Option<R> {
-        if self.placement.load(Ordering::Relaxed) != GENERAL {
+        if self.policy.load(Ordering::Relaxed) != GENERAL {
             return None;
         }
         self.general.with_cache(at_end_of_thread, call)
@@ -144,7 +176,7 @@ impl ChosenHeap {
     /// # Safety
     /// As there.
     pub(crate) unsafe fn recover_after_fork(&'static self) {
-        if self.placement.load(Ordering::Relaxed) == GENERAL {
+        if self.policy.load(Ordering::Relaxed) == GENERAL {
             // In the midst of a call of the heap, what lies in the other threads' caches stays there.
             // SAFETY: as the caller promises.
             let _ = unsafe { self.general.recover_after_fork() };
@@ -158,7 +190,7 @@ impl ChosenHeap {
     #[inline]
     pub(crate) unsafe fn free(&'static self, ptr: *mut u8) -> Result<usize, InvalidFree> {
         // A thread that frees what others allocate gets a cache too, so that it waits for none of them.
-        let is_general = self.placement.load(Ordering::Relaxed) == GENERAL;
+        let is_general = self.policy.load(Ordering::Relaxed) == GENERAL;
         if is_general && self.general.begin_thread(at_end_of_thread) {
             // SAFETY: as the caller promises.
             if unsafe { self.free_slot(ptr) }.is_some() {
@@ -169,15 +201,27 @@ impl ChosenHeap {
         with_heap!(self, heap => unsafe { heap.free_measured(ptr) })
     }
 
+    /// See [`slabfit::Heap::free_sized`].
+    ///
+    /// # Safety
+    /// As there.
+    pub(crate) unsafe fn free_sized(&'static self, ptr: *mut u8, layout: Layout) -> Result<(), InvalidFree> {
+        // SAFETY: as the caller promises.
+        with_heap!(self, heap => unsafe { heap.free_sized(ptr, layout) })
+    }
+
     /// See [`ProcessHeap::trim_after_free_with`].
     #[inline]
     pub(crate) fn trim_after_free(&self, ptr: *const u8, length: usize, empty: impl FnOnce()) {
         with_heap!(self, heap => heap.trim_after_free_with(ptr, length, empty));
     }
 
-    /// See [`ProcessHeap::length`].
+    /// See [`ProcessHeap::length`]. 0 in a hardened heap, whose headers do not tell what was asked for.
     #[inline]
     pub(crate) fn length(&self, ptr: *const u8) -> usize {
+        if self.is_hardened() {
+            return 0;
+        }
         with_heap!(self, heap => heap.length(ptr))
     }
 
@@ -194,7 +238,7 @@ impl ChosenHeap {
 
     /// Empties the heap's magazines, and what the calling thread has at hand. What other threads have stays theirs.
     pub(crate) fn empty_magazines(&'static self) -> Result<(), Reentered> {
-        if self.placement.load(Ordering::Relaxed) == GENERAL {
+        if self.policy.load(Ordering::Relaxed) == GENERAL {
             self.general.with_ready_cache(ThreadCache::empty).unwrap_or(Ok(()))?;
         }
         with_heap!(self, heap => heap.empty_magazines())
@@ -212,6 +256,11 @@ impl ChosenHeap {
     /// Whether a size class has slots of so many bytes.
     pub(crate) fn has_class(&self, bytes: usize) -> bool {
         self.stats().is_ok_and(|stats| stats.classes.iter().any(|class| class.slot_size == bytes))
+    }
+
+    /// See [`slabfit::Heap::trap`].
+    pub(crate) fn trap(&self, address: usize) -> Option<Trap> {
+        with_heap!(self, heap => heap.trap(address))
     }
 
     pub(crate) fn owns(&self, ptr: *const u8) -> bool {
@@ -291,7 +340,7 @@ extern "C" fn end_thread(round: *mut c_void) {
     }
 }
 
-/// Whether a wrong free ends the process. Set before the heap has memory.
+/// Whether a wrong free ends the process, and what a hardened heap finds. Set before the heap has memory.
 pub(crate) static ABORT: AtomicBool = AtomicBool::new(false);
 
 /// Says in one line that an object is none of so many bytes at such an alignment, as `function` was told.
@@ -300,7 +349,8 @@ pub(crate) fn refused_size(function: &str, address: usize, alignment: usize, siz
     let mut out = Output::stderr();
     let _ = write!(out, "slabfit: {function}({address:#x}): not an object of {size} bytes");
     let _ = if address % alignment.max(1) == 0 {
-        writeln!(out, ", it has room for {usable}")
+        let has = if HEAP.is_hardened() { "was asked for with" } else { "has room for" };
+        writeln!(out, ", it {has} {usable}")
     } else {
         writeln!(out, " at a multiple of {alignment}")
     };
@@ -317,9 +367,25 @@ pub(crate) fn refused(function: &str, wrong: InvalidFree) {
     if wrong.reason == Reason::Reentered && is_orphan() {
         return;
     }
+    // The hook has said more.
+    if matches!(wrong.reason, Reason::WrittenPastEnd | Reason::WrittenBeforeStart) {
+        return;
+    }
     let _ = writeln!(Output::stderr(), "slabfit: {function}({:#x}): {}", wrong.address, wrong.reason);
     // An interrupted heap does not know the address to be wrong.
     if ABORT.load(Ordering::Relaxed) && wrong.reason != Reason::Reentered {
+        libc::abort();
+    }
+}
+
+/// What a hardened heap calls.
+static HOOKS: Hooks = Hooks::new().damage(damaged);
+
+/// Says in one line what the program has written although it is no live object's.
+#[cold]
+fn damaged(damage: Damage) {
+    let _ = writeln!(Output::stderr(), "slabfit: {damage}");
+    if ABORT.load(Ordering::Relaxed) {
         libc::abort();
     }
 }

@@ -25,7 +25,8 @@
 //! | `SLABFIT_SLAB` | bytes of the requests that a slab serves, in the first quarter of the heap; `0` for no slab | 0 |
 //! | `SLABFIT_PLACEMENT` | `general`, `first` or `next`: see below | `general` |
 //! | `SLABFIT_CACHE` | how many threads at once may have a cache of their own, at most 4095; `0` for none: see below | 1024 |
-//! | `SLABFIT_ABORT` | `1`: a wrong `free` aborts the process; `0`: it is refused | `0` |
+//! | `SLABFIT_HARDEN` | `1`: the program's own mistakes are found: see below | `0` |
+//! | `SLABFIT_ABORT` | `1`: a wrong `free` aborts the process, and so does what `SLABFIT_HARDEN` finds; `0`: it is refused | `0`; `1` beside `SLABFIT_HARDEN=1` |
 //! | `SLABFIT_STATS` | `1`: a report at exit, on standard error; `json`: the same in one line for machines; `0`: none | `0` |
 //! | `SLABFIT_MAP` | a file's name: the heap is drawn to it at exit, as SVG; see below | no picture |
 //! | `SLABFIT_MAP_SIGNAL` | `USR1`, `USR2`, `HUP`, `QUIT`, `URG` or `WINCH`: it is drawn whenever this signal comes, and not at exit | at exit |
@@ -50,6 +51,23 @@
 //! recorded (`SLABFIT_TRACE`): there calls come one after the other, in the order of the record.
 //!
 //! With a slab (`SLABFIT_SLAB`) requests of exactly that size get a slot of it first, under each of them.
+//!
+//! # Hardened
+//! With `SLABFIT_HARDEN=1` the heap is one of [`Hardened`](slabfit::Hardened) `general` or `first`, with a key of the kernel's random
+//! numbers. It finds writes past an object's end and before its start, writes after the free, double frees that come late, and in
+//! `free_sized`, `free_aligned_sized` and C++'s sized `operator delete` each size that is not the object's, to the byte. What it finds it
+//! says in a line, and the process aborts. Objects of 64 KiB and more stand between inaccessible pages, and objects of 0 bytes have
+//! addresses in such: an access there ends the process by SIGSEGV, after a line if it has no handler of its own:
+//! ```text
+//! slabfit: 0x7f0123456780: 1 byte written past the end of an object of 24 bytes
+//! slabfit: 0x7f0123456780: 4 bytes written after the free, at offset 8
+//! slabfit: 0x7f0123456000: access 1 bytes before the start of an object of 100000 bytes
+//! slabfit: operator delete(0x7f0123456780): not an object of 16 bytes, it was asked for with 24
+//! ```
+//! With `SLABFIT_ABORT=0` the process goes on: the object stays live, and memory that was written to after its free is cleared.
+//!
+//! There is no slab and there are no caches, whatever `SLABFIT_SLAB` and `SLABFIT_CACHE` say. `SLABFIT_PLACEMENT=next` is refused beside
+//! it, and so is `SLABFIT_TRACE`: no replay could repeat addresses that are random. `malloc_usable_size` is what was asked for.
 //!
 //! # What the cap caps
 //! The heap is what malloc and its family hand out, and no more of that is ever mapped. It is no cap of the process: what a program
@@ -112,8 +130,9 @@
 //! - `fork`: keeps the heap whole over a fork;
 //! - `report`: the figures at exit;
 //! - `map`: the pictures;
+//! - `fault`: what an access was beside that ends the program;
 //! - `start`: makes the heap at its first use;
-//! - `malloc`: the functions that C finds by name, and `figures`: those among them that tell how the heap is.
+//! - `malloc`: the functions that C finds by name, `cxx`: those that C++ does, and `figures`: those among them that tell how the heap is.
 #![cfg_attr(panic = "abort", no_std)]
 #![cfg(target_os = "linux")]
 #![deny(unsafe_code)]
@@ -126,8 +145,11 @@ mod trace;
 mod fork;
 mod report;
 mod map;
+mod fault;
 mod start;
 mod malloc;
+#[cfg(target_pointer_width = "64")]
+mod cxx;
 mod figures;
 
 /// The compiler asks for one, and the linker leaves it out again: nothing in here panics.

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use core::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong, c_void};
-use core::ptr::NonNull;
+use core::ptr::{NonNull, null, null_mut};
 
 use linux_raw_sys::general::{__NR_openat, AT_FDCWD};
 use rustix::fd::{FromRawFd, OwnedFd};
@@ -22,7 +22,89 @@ unsafe extern "C" {
     safe fn signal(number: c_int, handler: extern "C" fn(c_int)) -> *mut c_void;
     fn syscall(number: c_long, ...) -> c_long;
     fn getcwd(buffer: *mut c_char, size: usize) -> *mut c_char;
+    fn sigaction(number: c_int, new: *const SignalAction, old: *mut SignalAction) -> c_int;
+    safe fn raise(number: c_int) -> c_int;
+    fn dladdr(address: *const c_void, place: *mut ObjectInfo) -> c_int;
     static program_invocation_short_name: *const c_char;
+}
+
+pub(crate) const SIGBUS: c_int = 7;
+pub(crate) const SIGSEGV: c_int = 11;
+
+/// `siginfo_t` of a fault, as far as it is read.
+#[repr(C)]
+pub(crate) struct SignalInfo {
+    number: c_int,
+    errno: c_int,
+    code: c_int,
+    address: *const c_void,
+}
+
+impl SignalInfo {
+    /// Whether the kernel has sent it, for what the program did.
+    pub(crate) fn is_fault(&self) -> bool {
+        self.code > 0
+    }
+
+    /// What was accessed.
+    pub(crate) fn address(&self) -> usize {
+        self.address.addr()
+    }
+}
+
+type FaultHandler = extern "C" fn(c_int, &SignalInfo, *mut c_void);
+
+/// `struct sigaction`.
+#[repr(C)]
+struct SignalAction {
+    /// None is the default action, `SIG_DFL`.
+    handler: Option<FaultHandler>,
+    mask: [c_ulong; 128 / size_of::<c_ulong>()],
+    flags: c_int,
+    restorer: *const c_void,
+}
+
+impl SignalAction {
+    const DEFAULT: Self = Self { handler: None, mask: [0; 128 / size_of::<c_ulong>()], flags: 0, restorer: null() };
+}
+
+/// Has `handler` called for the next fault of that kind, if the program has the default action for it. The action is the default one
+/// again when the handler runs.
+pub(crate) fn on_fault(number: c_int, handler: FaultHandler) {
+    const SA_SIGINFO: c_int = 4;
+    const SA_ONSTACK: c_int = 0x0800_0000;
+    const SA_RESETHAND: c_int = 0x8000_0000_u32 as c_int;
+    let mut old = SignalAction::DEFAULT;
+    // SAFETY: the variable can be written to; nothing is set.
+    let is_known = unsafe { sigaction(number, null(), &raw mut old) } == 0;
+    if is_known && old.handler.is_none() {
+        let flags = SA_SIGINFO | SA_ONSTACK | SA_RESETHAND;
+        let new = SignalAction { handler: Some(handler), flags, ..SignalAction::DEFAULT };
+        // SAFETY: the handler takes what the flags say that it is given.
+        let _ = unsafe { sigaction(number, &raw const new, null_mut()) };
+    }
+}
+
+/// Sends the calling thread a signal.
+pub(crate) fn send_to_self(number: c_int) {
+    let _ = raise(number);
+}
+
+/// `Dl_info`: what `dladdr` tells of an address.
+#[repr(C)]
+struct ObjectInfo {
+    name: *const c_char,
+    start: *mut c_void,
+    symbol: *const c_char,
+    symbol_address: *mut c_void,
+}
+
+/// Where the loaded object (program or library) starts that an address lies in; `None` for one that lies in none.
+pub(crate) fn start_of_object(address: *const c_void) -> Option<NonNull<c_void>> {
+    let mut info = ObjectInfo { name: null(), start: null_mut(), symbol: null(), symbol_address: null_mut() };
+    // SAFETY: any address may be asked for, and the variable can be written to.
+    let is_known = unsafe { dladdr(address, &raw mut info) } != 0;
+    NonNull::new(info.start).filter(|_| is_known)
 }
 
 /// What a shell answers for a program that it cannot start.

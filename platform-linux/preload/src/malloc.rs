@@ -6,7 +6,7 @@ use core::ffi::{c_int, c_void};
 use core::ptr::{self, NonNull};
 
 use rustix::io::Errno;
-use slabfit::{AllocError, GRANULE, ReallocError};
+use slabfit::{AllocError, GRANULE, InvalidFree, ReallocError, Reason};
 
 use crate::heap::{HEAP, refused, refused_size};
 use crate::libc::{page_size, set_errno};
@@ -197,9 +197,13 @@ pub unsafe extern "C" fn free_aligned_sized(ptr: *mut c_void, alignment: usize, 
 
 /// # Safety
 /// The object is not used after this.
-unsafe fn give_back_sized(function: &str, ptr: *mut c_void, alignment: usize, size: usize) {
+pub(crate) unsafe fn give_back_sized(function: &str, ptr: *mut c_void, alignment: usize, size: usize) {
     if ptr.is_null() {
         return;
+    }
+    if HEAP.is_hardened() {
+        // SAFETY: as the caller promises.
+        return unsafe { give_back_exactly(function, ptr, alignment, size) };
     }
     // Of an address that is no object's the free itself says so.
     match HEAP.usable_size(ptr.cast()) {
@@ -208,6 +212,27 @@ unsafe fn give_back_sized(function: &str, ptr: *mut c_void, alignment: usize, si
         }
         // SAFETY: as the caller promises.
         _ => unsafe { give_back(function, ptr) },
+    }
+}
+
+/// Does what [`give_back_sized`] does in a hardened heap, which knows what was asked for.
+///
+/// # Safety
+/// As there.
+unsafe fn give_back_exactly(function: &str, ptr: *mut c_void, alignment: usize, size: usize) {
+    let is_aligned = ptr.addr() % alignment.max(1) == 0;
+    let freed = match Layout::from_size_align(size, 1) {
+        // SAFETY: as the caller promises.
+        Ok(layout) if is_aligned => unsafe { HEAP.free_sized(ptr.cast(), layout) },
+        _ => HEAP.usable_size(ptr.cast()).and(Err(InvalidFree { address: ptr.addr(), reason: Reason::SizeMismatch })),
+    };
+    match freed {
+        Ok(()) => HEAP.trim_after_free(ptr.cast(), 0, trace::empty_magazines),
+        Err(InvalidFree { reason: Reason::SizeMismatch, .. }) => {
+            let usable = HEAP.usable_size(ptr.cast()).unwrap_or(0);
+            refused_size(function, ptr.addr(), alignment, size, usable);
+        }
+        Err(wrong) => refused(function, wrong),
     }
 }
 

@@ -117,6 +117,7 @@ impl Order {
         let (process, heap, placement) = (process(), Grouped(HEAP.size() as u64), HEAP.placement().name());
         write!(out, "slabfit: {Program}[{process}]: heap of {heap} bytes, ")?;
         match HEAP.slab_size() {
+            0 if HEAP.is_hardened() => writeln!(out, "{placement}, hardened")?,
             0 => writeln!(out, "{placement}")?,
             slab_size => writeln!(out, "slab size {slab_size}, {placement}")?,
         }
@@ -147,6 +148,7 @@ impl Order {
         let (process, placement) = (process(), HEAP.placement().word());
         write!(out, r#"{{"slabfit":{{"program":"{Program}","pid":{process},"heap":{},"#, HEAP.size())?;
         write!(out, r#""slab_size":{},"placement":"{placement}","#, HEAP.slab_size())?;
+        write!(out, r#""hardened":{},"#, HEAP.is_hardened())?;
         for (segment, stats) in [("slab", &stats.slab), ("blocks", &stats.blocks)] {
             write!(out, r#""{segment}":{},"#, Object(figures(stats)))?;
         }

@@ -28,8 +28,10 @@ pub(crate) struct Settings {
     /// Threads that may have a cache.
     caches: usize,
     pub(crate) placement: Placement,
-    /// Whether a wrong free ends the process.
-    pub(crate) abort: bool,
+    /// Whether the heap looks for what the program does wrong.
+    pub(crate) hardened: bool,
+    /// Whether a wrong free ends the process, if that is set.
+    abort: Option<bool>,
     pub(crate) report: Report,
     /// Where the heap is drawn.
     pub(crate) map: Option<Name>,
@@ -63,7 +65,7 @@ pub(crate) const TRACE: &str = "SLABFIT_TRACE";
 /// A number alone is bytes. Of a heap it is so many at least, or a unit was forgotten.
 const WITHOUT_UNIT: usize = 64 << 10;
 
-const TABLE: [Setting; 11] = [
+const TABLE: [Setting; 12] = [
     Setting {
         name: "SLABFIT_HEAP",
         expected: "bytes from 1 to 64G with a unit, as 256M or 2GiB; a number alone from 65536 on",
@@ -87,7 +89,7 @@ const TABLE: [Setting; 11] = [
         },
     },
     Setting {
-        name: "SLABFIT_PLACEMENT",
+        name: PLACEMENT,
         expected: "general, first or next",
         absent: "general",
         means: "how objects are placed: by size classes and first fit, by first fit alone, or by next fit",
@@ -108,12 +110,22 @@ const TABLE: [Setting; 11] = [
         },
     },
     Setting {
-        name: "SLABFIT_ABORT",
+        name: "SLABFIT_HARDEN",
         expected: "0 or 1",
         absent: "0",
-        means: "1: a wrong free ends the process; 0: it is refused",
+        means: "1: finds writes beside objects and after their free, late double frees and wrong sizes; no slab, no caches",
         take: |settings, value| {
-            settings.abort = switch(value)?;
+            settings.hardened = switch(value)?;
+            Some(())
+        },
+    },
+    Setting {
+        name: "SLABFIT_ABORT",
+        expected: "0 or 1",
+        absent: "0, but 1 beside SLABFIT_HARDEN=1",
+        means: "1: a wrong free ends the process, and what SLABFIT_HARDEN finds; 0: it is refused",
+        take: |settings, value| {
+            settings.abort = Some(switch(value)?);
             Some(())
         },
     },
@@ -181,6 +193,7 @@ const TABLE: [Setting; 11] = [
     },
 ];
 
+const PLACEMENT: &str = "SLABFIT_PLACEMENT";
 const DATA: &str = "SLABFIT_DATA";
 const MAP_SIGNAL: &str = "SLABFIT_MAP_SIGNAL";
 
@@ -191,7 +204,8 @@ impl Settings {
         slab: 0,
         caches: 1024,
         placement: Placement::General,
-        abort: false,
+        hardened: false,
+        abort: None,
         report: Report::Nothing,
         map: None,
         map_signal: None,
@@ -240,11 +254,24 @@ impl Settings {
         if self.data.is_some_and(|most| most < self.heap as u64) {
             libc::variable(DATA, |value| refuse(DATA, value, format_args!("less than the heap, {} bytes", self.heap)));
         }
+        if self.hardened && self.placement == Placement::NextFit {
+            let why = format_args!("not beside SLABFIT_HARDEN=1");
+            libc::variable(PLACEMENT, |value| refuse(PLACEMENT, value, why));
+        }
+        if self.hardened && self.trace.is_some() {
+            let why = format_args!("not beside SLABFIT_HARDEN=1, whose addresses are random");
+            libc::variable(TRACE, |value| refuse(TRACE, value, why));
+        }
         // A picture is not drawn before the end: that it can be made is better known now. (A trace is made at once.)
         let missing = self.map.as_ref().and_then(Name::missing_folder);
         if let Some(why) = missing {
             libc::variable("SLABFIT_MAP", |value| refuse("SLABFIT_MAP", value, format_args!("{why}")));
         }
+    }
+
+    /// Whether a wrong free ends the process.
+    pub(crate) fn aborts(&self) -> bool {
+        self.abort.unwrap_or(self.hardened)
     }
 
     /// The heap's parts. Who records calls has them come one after the other, so there are no caches then: the addresses are those of

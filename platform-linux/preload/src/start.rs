@@ -9,12 +9,14 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use slabfit::{AllocError, RawLock};
-use slabfit_linux::{FutexLock, Output};
+use slabfit_linux::{FutexLock, MapError, Output, random_key};
 
+#[cfg(target_pointer_width = "64")]
+use crate::cxx;
 use crate::heap::{ABORT, ChosenHeap, HEAP};
 use crate::name::ErrorText;
 use crate::settings::{Report, Settings, TRACE, refuse};
-use crate::{fork, libc, map, report, trace};
+use crate::{fault, fork, libc, map, report, trace};
 
 /// Held by who makes the heap.
 static STARTING: FutexLock = FutexLock::INIT;
@@ -75,6 +77,9 @@ static AT_LOAD: extern "C" fn() = at_load;
 extern "C" fn at_load() {
     // Refused to a signal handler, and this is none.
     let _ = heap();
+    fault::report();
+    #[cfg(target_pointer_width = "64")]
+    cxx::look();
     if let Some(signal) = map::signal() {
         libc::on_signal(signal, on_signal);
     }
@@ -113,10 +118,23 @@ fn limit_data(most: u64) {
     let _ = setrlimit(Resource::Data, Rlimit { current: lower(current), maximum: lower(maximum) });
 }
 
+fn init(settings: &Settings) -> Result<(), MapError> {
+    let Settings { heap, placement, hardened, .. } = *settings;
+    if !hardened {
+        return HEAP.init(heap, settings.config(), placement);
+    }
+    let Some(key) = random_key() else {
+        // Not reached: under a kernel that has random numbers.
+        let _ = writeln!(Output::stderr(), "slabfit: no hardened heap: the system gives no random numbers");
+        libc::refuse_to_start();
+    };
+    HEAP.init_hardened(heap, settings.config().key(key), placement)
+}
+
 /// Makes the heap, or ends the process. Under `STARTING`.
 fn make() {
     let settings = Settings::read();
-    ABORT.store(settings.abort, Ordering::Relaxed);
+    ABORT.store(settings.aborts(), Ordering::Relaxed);
     if let Some(most) = settings.data {
         limit_data(most);
     }
@@ -137,7 +155,7 @@ fn make() {
         }
     }
     // Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
-    if let Err(error) = HEAP.init(settings.heap, settings.config(), settings.placement) {
+    if let Err(error) = init(&settings) {
         // Not reached: as above.
         let _ = writeln!(Output::stderr(), "slabfit: no heap of {} bytes: {error}", settings.heap);
         libc::refuse_to_start();

@@ -89,6 +89,31 @@ fn there_is_no_slab_unless_one_is_asked_for() {
 }
 
 #[test]
+fn a_hardened_heap_refuses_what_it_cannot_be_and_takes_no_notice_of_slabs_and_caches() {
+    let Some(program) = Program::installed("env") else { return };
+    let program = program.with("SLABFIT_HARDEN", "1");
+    for (name, value, why) in [
+        ("SLABFIT_PLACEMENT", "next", "not beside SLABFIT_HARDEN=1"),
+        ("SLABFIT_TRACE", "none.rep", "not beside SLABFIT_HARDEN=1, whose addresses are random"),
+        ("SLABFIT_HARDEN", "2", "not 0 or 1"),
+    ] {
+        let outcome = program.clone().with(name, value).run_preloaded("1M");
+        let told = (outcome.status.code(), &*outcome.text(), &*outcome.stderr);
+        assert_eq!(told, (Some(127), "", &*format!("slabfit: {name}={value}: {why}\n")), "{outcome:#?}");
+    }
+    for placement in ["general", "first"] {
+        let program = program.clone().with("SLABFIT_PLACEMENT", placement);
+        let outcome = program.with("SLABFIT_SLAB", "64").with("SLABFIT_CACHE", "7").run_preloaded("1M");
+        outcome.was_served();
+        let report = &outcome.reports[0];
+        assert_eq!((&report["placement"], &report["hardened"]), (&placement.into(), &true.into()));
+        assert_eq!((&report["slab_size"], &report["caches"]["most"]), (&0.into(), &0.into()));
+    }
+    let outcome = program.with("SLABFIT_HARDEN", "0").run_preloaded("1M");
+    assert_eq!((outcome.status.code(), &outcome.reports[0]["hardened"]), (Some(0), &false.into()));
+}
+
+#[test]
 fn the_whole_process_stays_below_a_limit_that_is_asked_for() {
     let Some(python) = Program::installed("python3") else { return };
     let script = "import mmap, resource\n\
