@@ -1,6 +1,6 @@
 //! Next fit as a textbook has it: one address-ordered, singly linked list of free blocks, searched from the rover to
 //! allocate and walked from the front to free. The same blocks, headers and rules as slabfit's block segment, so the
-//! same addresses; only the work is linear in the number of holes.
+//! same addresses; only the work is linear in the number of gaps.
 
 use super::Peer;
 use crate::subject::Kind;

@@ -9,7 +9,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::always("a block is 16 bytes and the payload rounded up to 16, 32 at least", block_sizes),
     Scenario::always("every object of 1 to 512 bytes is aligned to 16", alignment),
     Scenario::always("64 requests of 32 bytes fit into 3072, and where two were freed 55 are served", worked_refill),
-    Scenario::next_fit("the next request is served behind the last one and not in a hole", worked_next),
+    Scenario::next_fit("the next request is served behind the last one and not in a gap", worked_next),
     Scenario::next_fit("behind the last block the search goes on from the start", wrap),
     Scenario::next_fit("a block too small is passed over, and the search goes on behind the one taken", passes_over),
     Scenario::next_fit("a request that is refused does not move the rover", refusal_moves_nothing),
