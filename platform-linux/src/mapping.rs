@@ -114,7 +114,7 @@ impl Drop for Mapping {
     }
 }
 
-/// In front of the heap, between the heap and its bookkeeping, and behind.
+/// In front of the heap, between the heap and its bookkeeping, and after.
 const GUARDS: usize = 3;
 
 /// What the heap's address is a multiple of.

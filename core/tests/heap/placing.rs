@@ -88,7 +88,7 @@ fn an_aligned_object_goes_into_the_first_gap_that_can_align_it() {
     // Gaps from 0 to 80 and from 112 to 304: what is left before an object is nothing or a gap of 32 bytes at least.
     assert_eq!(aligned(64, 64), Ok(128));
     assert_eq!(aligned(100, 128), Err(AllocError::Fragmented));
-    // Behind the rover, which stands at 192, and not in the first gap of all; then there.
+    // After the rover, which stands at 192, and not in the first gap of all; then there.
     assert_eq!(aligned(16, 64), Ok(256));
     assert_eq!(aligned(16, 128), Err(AllocError::Fragmented));
     assert_eq!(aligned(16, 64), Ok(64));

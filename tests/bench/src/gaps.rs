@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 pub struct Scene {
     /// Gaps that are too small.
     pub gaps: usize,
-    /// Whether there is one that is large enough, behind all of them in every search order.
+    /// Whether there is one that is large enough, after all of them in every search order.
     pub fits: bool,
 }
 

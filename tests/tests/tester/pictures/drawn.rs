@@ -115,7 +115,7 @@ fn the_rover_stands_where_it_is() {
         assert_eq!(mark[0], ('M', vec![f64::from(x), f64::from(top + row * 16 + 14)]), "after {request}");
         assert_eq!(marks.count(), 1, "and one in the legend");
     }
-    // At the segment's very end it stands behind the last row.
+    // At the segment's very end it stands after the last row.
     let rest = heap.stats().expect("nobody is in the heap").blocks.largest_free;
     heap.alloc(rest - GRANULE).expect("so much is free");
     assert_eq!(heap.rover(), Ok(Some(heap.segment(Segment::Blocks).end)));
