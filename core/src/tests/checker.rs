@@ -12,11 +12,11 @@ use super::fill;
 use crate::bits::{BitTree, Boundaries};
 use crate::blocks::Blocks;
 use crate::error::Violation;
-use crate::heap::Heap;
 use crate::layout::{Config, Segment};
 use crate::memory::RegionArray;
 use crate::policy::{FirstFit, NextFit, Policy};
 use crate::region::Region;
+use crate::segments::Heap;
 use crate::slab::Slab;
 use crate::spin::SpinLock;
 use crate::units::{BITS, GRANULE, Granules, Offset};
@@ -77,7 +77,8 @@ fn kind(violation: Violation) -> Kind {
         Violation::Returned => Kind::Returned,
         Violation::Run { .. } => Kind::Run,
         Violation::Magazine { .. } => Kind::Magazine,
-        Violation::Reentered => unreachable!(),
+        // Of a hardened heap: see the tests of the ward.
+        Violation::Damaged(_) | Violation::Ward { .. } | Violation::Reentered => unreachable!(),
     }
 }
 

@@ -40,10 +40,13 @@ fn bookkeeping_has_a_bit_for_every_slot_and_a_few_words_at_most() {
 
 #[test]
 fn the_slab_is_a_quarter_of_the_heap_or_as_large_as_it_is_told_to_be() {
-    assert_eq!(Config::new(SLOT), Config { slab_size: SLOT, slab_bytes: None, caches: 0, reserve: 0, hooks: None });
+    assert_eq!(
+        Config::new(SLOT),
+        Config { slab_size: SLOT, slab_bytes: None, caches: 0, reserve: 0, hooks: None, key: [0; 2], pages: None }
+    );
     assert_eq!(
         Config::new(SLOT).slab_bytes(100),
-        Config { slab_size: SLOT, slab_bytes: Some(100), caches: 0, reserve: 0, hooks: None }
+        Config { slab_size: SLOT, slab_bytes: Some(100), caches: 0, reserve: 0, hooks: None, key: [0; 2], pages: None }
     );
     for (config, bytes, slots) in [
         (Config::new(SLOT), 256, 5),

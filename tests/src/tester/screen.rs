@@ -4,6 +4,7 @@ use slabfit::{Segment, SegmentStats, Stats};
 use slabfit_linux::text::{Bytes, Count, Grouped, Share};
 use slabfit_linux::{Cell, Cells, Slots};
 
+use crate::any_heap;
 use crate::tester::replay_steps::SteppedReplay;
 use crate::tester::window::GRANULE;
 
@@ -87,7 +88,8 @@ pub fn screen(
     let mut lines: Vec<Line> = [&title, &note].into_iter().flat_map(text).collect();
     lines.push(progress(share_done, columns));
     lines.extend(text(&of_slab));
-    lines.extend(grid(Cells::new(heap.slots(&stats.slab), slab, share), Kind::Slab, columns, None));
+    let cells = Cells::new(any_heap::slots(heap, &stats.slab), slab, share);
+    lines.extend(grid(cells, Kind::Slab, columns, None));
     lines.extend(text(&of_blocks));
     let rover = rover.map(|rover| (rover - blocks.start) / share);
     let cells = Cells::new(heap.blocks_in(Segment::Blocks), blocks, share);

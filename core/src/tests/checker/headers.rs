@@ -6,9 +6,9 @@ use std::vec::Vec;
 use super::with_busy_heap;
 use crate::error::Violation;
 use crate::header::{AllocatedHeader, FreeHeader};
-use crate::heap::Heap;
 use crate::layout::Segment;
 use crate::policy::{FirstFit, NextFit, Policy};
+use crate::segments::Heap;
 use crate::spin::SpinLock;
 use crate::units::GRANULE;
 

@@ -5,10 +5,10 @@ use std::boxed::Box;
 use super::super::fill;
 use super::{Kind, blocks_report, with_busy_heap};
 use crate::blocks::Blocks;
-use crate::heap::Heap;
 use crate::layout::Config;
 use crate::memory::RegionArray;
 use crate::policy::{FirstFit, NextFit};
+use crate::segments::Heap;
 use crate::spin::SpinLock;
 use crate::units::{GRANULE, Granules, Offset};
 

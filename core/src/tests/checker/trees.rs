@@ -3,12 +3,12 @@
 use std::vec::Vec;
 
 use super::{Kind, blocks_report_turning, found};
-use crate::heap::Heap;
 use crate::layout::Config;
 use crate::max_tree::{MaxTree, Number};
 use crate::maxima::Maxima;
 use crate::memory::Memory;
 use crate::policy::{FirstFit, NextFit, Policy};
+use crate::segments::Heap;
 use crate::spin::SpinLock;
 use crate::units::{BITS, GRANULE};
 

@@ -6,10 +6,10 @@ use std::vec::Vec;
 
 use super::super::Random;
 use crate::error::AllocError;
-use crate::heap::Heap;
 use crate::layout::{Config, Segment, bookkeeping_size};
 use crate::memory::Memory;
 use crate::policy::{FirstFit, General, NextFit, Policy};
+use crate::segments::Heap;
 use crate::spin::SpinLock;
 use crate::units::{GRANULE, Offset};
 use crate::walk::State;

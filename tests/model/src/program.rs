@@ -8,7 +8,7 @@ use slabfit::{Config, GRANULE, RawLock, SpinLock, Stats};
 
 use crate::arena::{ALIGNED, Bookkeeping, Setup, bookkeeping_for};
 use crate::model::{By, Placement};
-use crate::pair::{Agreed, Object, Pair};
+use crate::pair::{Agreed, Disagreement, Object, Pair};
 
 /// Objects that one operation allocates at most. The model's time grows with the square of it.
 const MOST_AT_ONCE: usize = 2_000;
@@ -385,6 +385,19 @@ pub fn drive_with_lock<L: RawLock + 'static>(seed: u64, ops: usize, sizes: Range
     }
     finish(&mut pair, &mut rng)?;
     Ok(pair.model().stats())
+}
+
+/// Runs a program on a fresh heap under the lock `L`, compares everything after every operation, and frees all objects at the end.
+///
+/// # Errors
+/// What heap and model disagree on; a setup that makes no heap is part of that.
+pub fn run<L: RawLock + 'static>(setup: Setup, program: &[Op]) -> Agreed<()> {
+    let mut pair = Pair::<L>::with_lock(setup).map_err(|error| Disagreement::on_setup(&setup, error))?;
+    for op in program {
+        op.run(&mut pair)?;
+        pair.compare()?;
+    }
+    finish(&mut pair, &mut Rng::with_seed(0))
 }
 
 /// Frees every object in random order and by anybody, and drops the caches in the middle of it, which must leave one free block and

@@ -21,10 +21,7 @@ use slabfit::{
 use self::caches::Cache;
 use self::classes::Classes;
 
-// So that the files are found from wherever this one is included.
-#[path = "model/caches.rs"]
 mod caches;
-#[path = "model/classes.rs"]
 mod classes;
 
 /// How many gaps that are large enough are tried for an aligned payload.
@@ -309,6 +306,7 @@ impl Model {
     /// The figures of both segments.
     pub fn stats(&self) -> Stats {
         Stats {
+            quarantine: Default::default(),
             slab: self.slab.stats(),
             blocks: self.blocks.stats(),
             classes: self.classes.stats(),

@@ -666,6 +666,13 @@ impl<L: RawLock + 'static> Pair<L> {
     }
 }
 
+impl Disagreement {
+    /// The heap refuses what the model makes a heap of.
+    pub(crate) fn on_setup(setup: &Setup, error: InitError) -> Self {
+        Self(format!("no heap: {error}\n{setup:?}"))
+    }
+}
+
 impl Debug for Disagreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
