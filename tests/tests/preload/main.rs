@@ -14,6 +14,7 @@ mod forks;
 mod killed;
 mod larger;
 mod library;
+mod misuse;
 mod pictures;
 mod preloaded;
 mod programs;
