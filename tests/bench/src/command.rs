@@ -12,7 +12,7 @@ slabfit-bench --programs [--preload FILE] [--root FOLDER] [--placement WORD]... 
                          [--results FOLDER] [--report FILE]
     Runs real programs under glibc's malloc, jemalloc, mimalloc and libmem_preload.so (FILE, or the one beside this
     program) in turn, N rounds, and compares what they print and take. --placement adds a column with that
-    SLABFIT_PLACEMENT. FOLDER, laid out as / is, has programs and libraries that are not installed. --short does a little,
+    SLABFIT_PLACEMENT, or with SLABFIT_HARDEN=1 for the word hardened. FOLDER, laid out as / is, has programs and libraries that are not installed. --short does a little,
     as a test, and writes no results.
 slabfit-bench --profile ROW SUBJECT [LAPS]
     Runs a row's work on one subject, for perf and the like. Subjects: \"slabfit next fit\", talc, glibc, ...

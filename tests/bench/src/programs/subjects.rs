@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 /// The library's settings: a heap that no program fills, and an end of the program where it frees wrongly.
 const SETTINGS: [(&str, &str); 2] = [("SLABFIT_HEAP", "1G"), ("SLABFIT_ABORT", "1")];
 
+/// The word for a hardened heap, of the default placement.
+const HARDENED: &str = "hardened";
+
 /// Peers that are measured where they are found: what they are called, and their library in Debian.
 const PEERS: [(&str, &str); 2] = [("jemalloc", "libjemalloc.so.2"), ("mimalloc", "libmimalloc.so.2")];
 
@@ -28,12 +31,15 @@ impl Subject {
         Self { name: name.to_owned(), kind, variables: vec![("LD_PRELOAD", library.into())] }
     }
 
-    /// The preload library, by its default placement or by `placement`.
+    /// The preload library, by its default placement or by `placement`, which may be [`HARDENED`].
     fn ours(library: &Path, placement: Option<&str>) -> Self {
         let name = placement.map_or("slabfit".to_owned(), |word| format!("slabfit {word}"));
         let mut subject = Self::preloaded(&name, Kind::Ours, library);
         subject.variables.extend(SETTINGS.map(|(name, value)| (name, value.into())));
-        subject.variables.extend(placement.map(|word| ("SLABFIT_PLACEMENT", word.into())));
+        subject.variables.extend(placement.map(|word| match word {
+            HARDENED => ("SLABFIT_HARDEN", "1".into()),
+            word => ("SLABFIT_PLACEMENT", word.into()),
+        }));
         subject
     }
 }
@@ -82,6 +88,8 @@ mod tests {
         let has = |subject: &Subject, name| subject.variables.iter().any(|(variable, _)| *variable == name);
         assert_eq!(named(None).name, "slabfit");
         assert!(!has(&named(None), "SLABFIT_PLACEMENT") && has(&named(None), "SLABFIT_HEAP"));
+        assert!(named(Some(HARDENED)).variables.contains(&("SLABFIT_HARDEN", "1".into())));
+        assert!(!has(&named(Some(HARDENED)), "SLABFIT_PLACEMENT"));
         assert_eq!(named(Some("next")).name, "slabfit next");
         assert!(named(Some("next")).variables.contains(&("SLABFIT_PLACEMENT", "next".into())));
     }
