@@ -67,7 +67,7 @@ impl OfSize {
         Self(size.max(1))
     }
 
-    /// Says that the object at `ptr` was asked for with `layout`, of at least 1 byte. No object fits if `ptr` is no multiple of the
+    /// Says that the object at `ptr` was asked for with `layout`, of at least 1 byte. No object fits if `ptr` is not a multiple of the
     /// alignment: the size is then more than a quarter of all memory. No branch, as sizes and alignments cannot be predicted.
     #[inline(always)]
     pub(crate) fn at(ptr: *const u8, layout: Layout) -> Self {

@@ -308,6 +308,13 @@ impl<'a> Classes<'a> {
         (class < self.magazines.len()).then_some(class)
     }
 
+    /// Returns whether `at` is where its run of `class` starts.
+    #[inline(always)]
+    pub(crate) fn is_first(&self, at: Offset, class: usize) -> bool {
+        let granules = self.origin.granules_to(at.index() as usize);
+        granules & (run_granules(class).count() as usize).wrapping_sub(1) == 0
+    }
+
     /// Puts slot `index` of a class's magazine on top.
     #[inline(always)]
     pub(crate) fn swap_to_top(&mut self, class: usize, index: usize) {

@@ -102,7 +102,7 @@ pub enum CacheError {
 pub enum Reason {
     /// It lies in neither segment.
     OutsideHeap,
-    /// It is no multiple of [`GRANULE`](crate::GRANULE).
+    /// It is not a multiple of [`GRANULE`](crate::GRANULE).
     Misaligned,
     /// It lies inside a live block or slot, or after the last slot, and is no object's first byte.
     NotAStart,
@@ -284,7 +284,7 @@ impl fmt::Display for InitError {
                 write!(f, "region of {size} bytes is too small, {minimum} are needed")
             }
             Self::TooLarge { size } => write!(f, "region of {size} bytes is larger than 64 GiB"),
-            Self::SlabSizeZero => f.write_str("a slab size of 0 bytes"),
+            Self::SlabSizeZero => f.write_str("the slab size is 0 bytes"),
             Self::BookkeepingTooSmall { size, needed } => {
                 write!(f, "{size} bytes of bookkeeping are too few, {needed} are needed")
             }
@@ -297,7 +297,7 @@ impl fmt::Display for InitError {
 impl fmt::Display for CacheError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotInitialised => f.write_str("the heap has no memory yet"),
+            Self::NotInitialised => f.write_str("the heap is not initialised"),
             Self::NoneFree => f.write_str("no cache is free"),
             Self::Reentered => Reentered.fmt(f),
         }

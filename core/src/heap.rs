@@ -151,7 +151,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     }
 
     /// Allocates zero bytes for `layout`, and skips clearing where it can: where the memory was lent as zeros
-    /// ([`Memory::assume_zeroed`]), bytes that no object has reached yet are not touched. A write past an object's
+    /// ([`Memory::assume_zeroed`](crate::Memory::assume_zeroed)), bytes that no object has reached yet are not touched. A write past an object's
     /// end may have left something in them.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ const MIN_BLOCKS: usize = 3 * GRANULE;
 /// The fewest bytes of an aligned region that also holds the bookkeeping: any region of this size or more makes a heap,
 /// whatever the policy and the configuration, unless that has a [`reserve`](Config::reserve) or caches or is
 /// [`Hardened`](crate::Hardened), and none of fewer does.
-pub const MIN_REGION: usize = MIN_HEAP + own_bookkeeping::<NextFit>(MIN_HEAP, Config::new(GRANULE));
+pub const MIN_REGION: usize = MIN_HEAP + own_bookkeeping::<NextFit>(MIN_HEAP, &Config::new(GRANULE));
 
 /// Bytes between the bookkeeping and the slab segment of a region that holds both. Nothing is ever stored in them: a
 /// write of up to so many bytes before the first slot hits nothing.
@@ -98,7 +98,7 @@ impl Config {
     }
 
     /// Returns how many caches a heap can have.
-    const fn most_caches(self) -> usize {
+    const fn most_caches(&self) -> usize {
         if self.caches > MOST_CACHES { MOST_CACHES } else { self.caches }
     }
 
@@ -126,18 +126,21 @@ impl Config {
         Self { pages: Some(pages), ..self }
     }
 
-    /// Returns what a heap under policy `P` makes of this: a hardened one has neither slab nor caches.
-    pub(crate) const fn under<P: Policy>(self) -> Self {
-        if P::HARDENED { Self { slab_size: 0, slab_bytes: Some(0), caches: 0, ..self } } else { self }
+    /// Makes of this what a heap under policy `P` makes of it: a hardened one has neither slab nor caches. In place, as a copy is a call of
+    /// memcpy.
+    pub(crate) const fn restrict<P: Policy>(&mut self) {
+        if P::HARDENED {
+            (self.slab_size, self.slab_bytes, self.caches) = (0, Some(0), 0);
+        }
     }
 
     /// Returns whether a heap can have this configuration: the slots of a slab are not empty.
-    pub(crate) const fn is_valid(self) -> bool {
+    pub(crate) const fn is_valid(&self) -> bool {
         self.slab_size > 0 || matches!(self.slab_bytes, Some(0))
     }
 
     /// Returns the bytes of the slab segment of a heap of `size` bytes.
-    const fn slab_segment(self, size: usize) -> usize {
+    const fn slab_segment(&self, size: usize) -> usize {
         let bytes = match self.slab_bytes {
             None => size / 4,
             Some(bytes) => bytes,
@@ -147,7 +150,7 @@ impl Config {
     }
 
     /// Returns the whole granules of the reserve.
-    const fn reserved(self) -> Granules {
+    const fn reserved(&self) -> Granules {
         Granules::from_bytes_floor(self.reserve)
     }
 }
@@ -165,7 +168,14 @@ pub enum Segment {
 /// `P`: about 2% of a large heap, 3% under [`General`](crate::General), 13% there with caches, 10% where that is
 /// [`Hardened`](crate::Hardened). They may have any alignment.
 pub const fn bookkeeping_size<P: Policy>(heap_size: usize, config: Config) -> usize {
-    let config = config.under::<P>();
+    let mut config = config;
+    config.restrict::<P>();
+    bookkeeping_of::<P>(heap_size, &config)
+}
+
+/// Returns the same for a configuration as `P` makes it. In line, so that what is the same in all of a program's configurations is known.
+#[inline(always)]
+const fn bookkeeping_of<P: Policy>(heap_size: usize, config: &Config) -> usize {
     let slab = config.slab_segment(heap_size);
     // As bytes: the largest heap has a granule more than fits into their type.
     let bytes = heap_size.saturating_sub(slab).saturating_add(config.reserved().bytes());
@@ -177,8 +187,8 @@ pub const fn bookkeeping_size<P: Policy>(heap_size: usize, config: Config) -> us
 }
 
 /// Returns how many bytes the bookkeeping takes of a region of `region_size` bytes, with the guard after it.
-const fn own_bookkeeping<P: Policy>(region_size: usize, config: Config) -> usize {
-    bookkeeping_size::<P>(region_size, config).saturating_add(GUARD).next_multiple_of(GRANULE)
+const fn own_bookkeeping<P: Policy>(region_size: usize, config: &Config) -> usize {
+    bookkeeping_of::<P>(region_size, config).saturating_add(GUARD).next_multiple_of(GRANULE)
 }
 
 /// Where the segments of a heap lie.
@@ -189,14 +199,13 @@ pub(crate) struct Bounds {
     pub(crate) size: usize,
 }
 
-/// Divides the memory into bookkeeping and two segments, and sets up both, which were empty.
+/// Divides the memory into bookkeeping and two segments, and sets up both, which were empty. The configuration is as `P` makes it.
 pub(crate) fn lay_out<'a, P: Policy>(
     memory: Memory<'a>,
-    config: Config,
+    config: &Config,
     slab: &mut Slab<'a, P>,
     blocks: &mut Blocks<'a, P>,
 ) -> Result<Bounds, InitError> {
-    let config = config.under::<P>();
     let given = memory.size();
     let own = match memory.bookkeeping_size() {
         None => own_bookkeeping::<P>(given, config),
@@ -214,7 +223,7 @@ pub(crate) fn lay_out<'a, P: Policy>(
     if size.saturating_add(config.reserved().bytes()) > MAX_HEAP {
         return Err(InitError::TooLarge { size: given.saturating_add(config.reserve) });
     }
-    let needed = bookkeeping_size::<P>(size, config);
+    let needed = bookkeeping_of::<P>(size, config);
     let bookkeeping = memory.bookkeeping_size().unwrap_or(own);
     let too_small = InitError::BookkeepingTooSmall { size: bookkeeping, needed };
     if bookkeeping < needed {

@@ -354,36 +354,58 @@ unsafe fn write_allocated(place: *mut u8, header: AllocatedHeader) {
 /// Bytes of a word of a pattern.
 const WORD: usize = size_of::<u64>();
 
-/// The words of which `bytes` has a byte: where each starts, and which bits of it are meant. Read with its first byte lowest.
-fn words(bytes: Range<usize>) -> impl Iterator<Item = (usize, u64)> {
-    let Range { start, end } = bytes;
-    let bits = |bytes: usize| (bytes.wrapping_mul(8)) as u32;
-    let first = start & !(WORD - 1);
-    core::iter::successors(Some(first), |at| at.checked_add(WORD)).take_while(move |at| *at < end).map(move |at| {
-        let from = if at < start { u64::MAX.wrapping_shl(bits(start.wrapping_sub(at))) } else { u64::MAX };
-        let left = end.wrapping_sub(at);
-        let to = if left < WORD { !u64::MAX.wrapping_shl(bits(left)) } else { u64::MAX };
-        (at, from & to)
-    })
+/// Whole words of some bytes, and the bits of the words at both ends that are meant. A word is read with its first byte lowest.
+struct Words {
+    first: usize,
+    end: usize,
+    first_bits: u64,
+    last_bits: u64,
+}
+
+impl Words {
+    #[inline(always)]
+    const fn of(bytes: &Range<usize>) -> Self {
+        let (first, end) = (bytes.start & !(WORD - 1), bytes.end.wrapping_add(WORD - 1) & !(WORD - 1));
+        let first_bits = u64::MAX.wrapping_shl(bytes.start.wrapping_sub(first).wrapping_mul(8) as u32);
+        let last_bits = u64::MAX.wrapping_shr(end.wrapping_sub(bytes.end).wrapping_mul(8) as u32);
+        Self { first, end, first_bits, last_bits }
+    }
+
+    /// Returns the bits of the word at `at` that are meant.
+    #[inline(always)]
+    const fn bits(&self, at: usize) -> u64 {
+        let from = if at == self.first { self.first_bits } else { u64::MAX };
+        let to = if at.wrapping_add(WORD) == self.end { self.last_bits } else { u64::MAX };
+        from & to
+    }
 }
 
 /// Fills `bytes`, counted from `start`, with a pattern: byte `i` becomes the word's byte `i % 8`.
 ///
 /// # Safety
 /// `start` is a multiple of a granule, and from it on all granules that `bytes` reach into are valid for reads and writes.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn fill(start: NonNull<u8>, bytes: Range<usize>, word: u64) {
-    for (at, mask) in words(bytes) {
+    if word == 0 {
+        if bytes.start < bytes.end {
+            // SAFETY: in bounds: as the caller promises.
+            let first = unsafe { start.add(bytes.start) };
+            // SAFETY: valid for writes: as the caller promises; alignment of u8 is 1.
+            unsafe { first.write_bytes(0, bytes.end.wrapping_sub(bytes.start)) };
+        }
+        return;
+    }
+    let words = Words::of(&bytes);
+    let mut at = words.first;
+    while at < words.end {
         // SAFETY: in bounds: the word lies in one of the granules.
         let place = unsafe { start.add(at) }.cast::<u64>();
-        let kept = if mask == u64::MAX {
-            0
-        } else {
-            // SAFETY: valid for reads, aligned: as the caller promises. Volatile, as the bytes may be another thread's.
-            unsafe { place.read_volatile() }.to_le() & !mask
-        };
+        let bits = words.bits(at);
+        // SAFETY: valid for reads, aligned: as the caller promises. Volatile, as the bytes may be another thread's.
+        let kept = unsafe { place.read_volatile() }.to_le() & !bits;
         // SAFETY: valid for writes, aligned: as the caller promises.
-        unsafe { place.write((kept | word & mask).to_le()) };
+        unsafe { place.write((kept | word & bits).to_le()) };
+        at = at.wrapping_add(WORD);
     }
 }
 
@@ -391,12 +413,22 @@ pub(crate) unsafe fn fill(start: NonNull<u8>, bytes: Range<usize>, word: u64) {
 ///
 /// # Safety
 /// As for [`fill`], for reads.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn differing(start: NonNull<u8>, bytes: Range<usize>, word: u64) -> Option<Range<usize>> {
-    let mut differ = 0;
-    for (at, mask) in words(bytes.clone()) {
+    if bytes.start >= bytes.end {
+        return None;
+    }
+    let words = Words::of(&bytes);
+    let last = words.end.wrapping_sub(WORD);
+    // SAFETY: as the caller promises.
+    let mut differ = unsafe { difference(start, words.first, word) } & words.bits(words.first);
+    // SAFETY: as the caller promises.
+    differ |= unsafe { difference(start, last, word) } & words.bits(last);
+    let mut at = words.first.wrapping_add(WORD);
+    while at < last {
         // SAFETY: as the caller promises.
-        differ |= unsafe { difference(start, at, word) } & mask;
+        differ |= unsafe { difference(start, at, word) };
+        at = at.wrapping_add(WORD);
     }
     // SAFETY: as the caller promises.
     if differ == 0 { None } else { unsafe { differing_range(start, bytes, word) } }
@@ -409,15 +441,17 @@ pub(crate) unsafe fn differing(start: NonNull<u8>, bytes: Range<usize>, word: u6
 #[cold]
 #[inline(never)]
 unsafe fn differing_range(start: NonNull<u8>, bytes: Range<usize>, word: u64) -> Option<Range<usize>> {
-    let mut found: Option<Range<usize>> = None;
-    for (at, mask) in words(bytes) {
+    let words = Words::of(&bytes);
+    let (mut at, mut found) = (words.first, None);
+    while at < words.end {
         // SAFETY: as the caller promises.
-        let differ = unsafe { difference(start, at, word) } & mask;
+        let differ = unsafe { difference(start, at, word) } & words.bits(at);
         if differ != 0 {
             let first = at.wrapping_add(differ.trailing_zeros() as usize / 8);
             let end = at.wrapping_add(WORD).wrapping_sub(differ.leading_zeros() as usize / 8);
-            found = Some(found.map_or(first, |found| found.start)..end);
+            found = Some(found.map_or(first, |found: Range<usize>| found.start)..end);
         }
+        at = at.wrapping_add(WORD);
     }
     found
 }

@@ -82,8 +82,8 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    fn set(&self, base: NonNull<u8>, slab_segment: usize, size: usize, config: Config) {
-        let Config { slab_size, hooks, .. } = config;
+    fn set(&self, base: NonNull<u8>, slab_segment: usize, size: usize, config: &Config) {
+        let Config { slab_size, hooks, .. } = *config;
         self.hooks.store(hooks.map_or(ptr::null_mut(), |hooks| ptr::from_ref(hooks).cast_mut()), Ordering::Release);
         self.base.store(base.as_ptr(), Ordering::Relaxed);
         self.slab_granules.store(slab_segment / GRANULE, Ordering::Relaxed);
@@ -115,7 +115,7 @@ impl<'a> Heap<'a> {
 }
 
 impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
-    /// Makes a heap without memory, all zeros: every request fails with [`AllocError::NotInitialised`] until [`init`](Self::init).
+    /// Makes a heap without memory, all zeros: every request fails with [`AllocError::NotInitialised`](crate::AllocError::NotInitialised) until [`init`](Self::init).
     pub const fn empty() -> Self {
         Self {
             bounds: Bounds {
@@ -153,8 +153,10 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         if blocks.region.granules() > Granules::ZERO {
             return Err(InitError::AlreadyInitialised);
         }
-        let bounds = lay_out(memory.into(), config, &mut slab, &mut blocks)?;
-        self.bounds.set(bounds.base, bounds.slab_segment, bounds.size, config.under::<P>());
+        let mut config = config;
+        config.restrict::<P>();
+        let bounds = lay_out(memory.into(), &config, &mut slab, &mut blocks)?;
+        self.bounds.set(bounds.base, bounds.slab_segment, bounds.size, &config);
         Ok(())
     }
 

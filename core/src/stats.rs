@@ -1,6 +1,6 @@
 //! The figures that a heap keeps about itself, and the counters that they come from.
 
-use crate::error::Reason;
+use crate::error::{AllocError, Reason};
 use crate::units::Granules;
 
 /// Figures of one heap, each segment's taken under its own lock.
@@ -206,6 +206,17 @@ impl Counters {
     #[inline(always)]
     pub(crate) fn shrunk(&mut self, granules: Granules) {
         self.below = self.below.wrapping_add(granules.count());
+    }
+
+    /// Forgets a failed request, which is served otherwise.
+    #[cold]
+    pub(crate) fn uncount_failure(&mut self, error: AllocError) {
+        let count = match error {
+            AllocError::Full => &mut self.failed_full,
+            AllocError::Fragmented => &mut self.failed_fragmented,
+            AllocError::NotInitialised | AllocError::Reentered => return,
+        };
+        *count = count.wrapping_sub(1);
     }
 
     /// Counts a refused free, and returns its reason.

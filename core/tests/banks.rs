@@ -140,11 +140,11 @@ fn an_object_leaves_a_bank_that_the_rule_does_not_name_for_its_new_size() {
 fn an_object_of_0_bytes_counts_as_one_of_1() {
     let banks = Banks::new([small::<FirstFit>()]);
     // With a granule more than it needs, which is all that is left.
-    let hole = alloc(&banks, 32);
+    let gap = alloc(&banks, 32);
     let wall = alloc(&banks, 16);
-    assert_eq!(free(&banks, hole, 32), Ok(()));
+    assert_eq!(free(&banks, gap, 32), Ok(()));
     let empty = alloc(&banks, 0);
-    assert_eq!(empty, hole);
+    assert_eq!(empty, gap);
     assert_eq!(realloc(&banks, empty, 0, 0), empty);
     assert_eq!((free(&banks, empty, 0), free(&banks, wall, 16)), (Ok(()), Ok(())));
 }

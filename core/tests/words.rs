@@ -15,7 +15,7 @@ fn of_a_heap_that_is_not_made() {
     for (error, words) in [
         (InitError::TooSmall { size: 100, minimum: 304 }, "region of 100 bytes is too small, 304 are needed"),
         (InitError::TooLarge { size: 1 << 31 }, "region of 2147483648 bytes is larger than 64 GiB"),
-        (InitError::SlabSizeZero, "a slab size of 0 bytes"),
+        (InitError::SlabSizeZero, "the slab size is 0 bytes"),
         (
             InitError::BookkeepingTooSmall { size: 10, needed: 168 },
             "10 bytes of bookkeeping are too few, 168 are needed",

@@ -15,7 +15,7 @@ pub struct Cell {
     /// Bytes of it that are free. Together with `used` they are less than the share where the segment ends, or the last slot of
     /// the slab or of a run.
     pub free: usize,
-    /// Whether a slot or block in use starts here, right behind another one in use, and both are wide enough for the border
+    /// Whether a slot or block in use starts here, right after another one in use, and both are wide enough for the border
     /// between them to be seen: two shares each, or a share is a granule.
     pub border: bool,
     /// Whether the share is a granule and holds the header of a block in use.
@@ -41,7 +41,7 @@ impl Cell {
 #[derive(Debug)]
 pub struct Cells<I> {
     blocks: I,
-    /// The block that reaches into the next cell, or starts behind it.
+    /// The block that reaches into the next cell, or starts after it.
     current: Option<Block>,
     /// Size of the block before, if that is in use.
     before: Option<usize>,
@@ -105,7 +105,7 @@ impl<I: Iterator<Item = Block>> Iterator for Cells<I> {
     }
 }
 
-/// The slots that were ever in use one by one, and all behind them as a single free one: the lowest slot is served first, so
+/// The slots that were ever in use one by one, and all after them as a single free one: the lowest slot is served first, so
 /// those are as many as were ever in use at once. `stats` are the slab's.
 pub fn slots<L: RawLock, P: Policy>(heap: &Heap<'_, L, P>, stats: &SegmentStats) -> impl Iterator<Item = Block> {
     let range = heap.segment(Segment::Slab);

@@ -143,8 +143,8 @@ impl<P: Policy> ProcessHeap<P> {
         self.trim_with(|| empty_magazines(&self.heap))
     }
 
-    /// The same with `empty` in place of [`Heap::empty_magazines`], for who must know when that happens: who records the calls of
-    /// a program, as the addresses that follow depend on it.
+    /// Gives free pages back as [`trim`](Self::trim) does, but calls `empty` in place of [`Heap::empty_magazines`]. Later addresses
+    /// depend on when magazines are emptied, so a caller that records a program's calls must know it.
     pub fn trim_with(&self, empty: impl FnOnce()) -> usize {
         match self.page.load(Ordering::Relaxed) {
             0 => 0,
@@ -152,8 +152,8 @@ impl<P: Policy> ProcessHeap<P> {
         }
     }
 
-    /// To be called after a free by who wants pages to go back by themselves: when the live bytes have fallen by 4 MiB
-    /// and by a quarter, the next calls give them back, a step of at most 256 KiB in every 8th.
+    /// Gives free pages back step by step; call it after each free. Once the live bytes have fallen by 4 MiB and by a quarter,
+    /// every 8th of the next calls gives back up to 256 KiB.
     ///
     /// Complexity: O(log) in the heap's size, and one `madvise`, or a few where the kernel refuses them, as for locked pages.
     #[inline]
@@ -161,10 +161,10 @@ impl<P: Policy> ProcessHeap<P> {
         self.trim_after_free_with(core::ptr::null(), 0, || empty_magazines(&self.heap));
     }
 
-    /// The same, with what is known of the object: where it was, and how many bytes its free gave back, as
-    /// [`Heap::free_measured`] says it. 64 KiB or more are looked at in any case, and do as many steps as they have bytes, and as many
-    /// again. `empty` is called in place of [`Heap::empty_magazines`], as [`trim_with`](Self::trim_with) has it, when pages begin to
-    /// go back.
+    /// Gives free pages back as [`trim_after_free`](Self::trim_after_free) does, for an object at `ptr` whose free gave back `bytes`
+    /// bytes ([`Heap::free_measured`] returns the number). The pages of 64 KiB or more are given back in any case, by as many steps as
+    /// that takes, and as many steps follow elsewhere. When pages begin to go back, `empty` is called in place of
+    /// [`Heap::empty_magazines`], as in [`trim_with`](Self::trim_with).
     ///
     /// Complexity: as [`trim_after_free`](Self::trim_after_free), and O(its bytes) for a large object.
     #[inline]

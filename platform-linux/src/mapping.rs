@@ -114,7 +114,7 @@ impl Drop for Mapping {
     }
 }
 
-/// In front of the heap, between the heap and its bookkeeping, and behind.
+/// In front of the heap, between the heap and its bookkeeping, and after.
 const GUARDS: usize = 3;
 
 /// What the heap's address is a multiple of.
@@ -127,14 +127,14 @@ const CLOSED: ProtFlags = ProtFlags::empty();
 fn reserve(len: usize) -> Result<NonNull<c_void>, SystemError> {
     // SAFETY: without a wish for an address the kernel gives one where nothing is mapped.
     let start = unsafe { mmap_anonymous(ptr::null_mut(), len, CLOSED, MapFlags::PRIVATE) };
-    NonNull::new(start?).ok_or(SystemError::OutOfMemory)
+    NonNull::new(start.map_err(SystemError::of)?).ok_or(SystemError::OutOfMemory)
 }
 
 /// Makes a part of a reservation readable and writable.
 fn open(part: NonNull<[u8]>) -> Result<(), SystemError> {
     let access = MprotectFlags::READ | MprotectFlags::WRITE;
     // SAFETY: the pages were reserved by `reserve` and nothing points at them yet.
-    unsafe { mprotect(part.as_ptr().cast(), part.len(), access) }.map_err(SystemError::from)
+    unsafe { mprotect(part.as_ptr().cast(), part.len(), access) }.map_err(SystemError::of)
 }
 
 /// x86 has pages of 4096 bytes and no others.
@@ -169,8 +169,9 @@ pub(crate) fn page_size() -> Result<usize, SystemError> {
     Ok(size)
 }
 
-impl From<Errno> for SystemError {
-    fn from(errno: Errno) -> Self {
+impl SystemError {
+    // No `From`: rustix is no part of what this crate promises.
+    fn of(errno: Errno) -> Self {
         if errno == Errno::NOMEM { Self::OutOfMemory } else { Self::Refused { errno: errno.raw_os_error() } }
     }
 }

@@ -55,8 +55,8 @@ impl Output {
 }
 
 impl<const N: usize> Output<N> {
-    /// The same file for longer lines, each of which arrives in one piece if it has no more than `M` bytes, and a pipe takes so
-    /// many at once (4096 on Linux). What was kept back is written.
+    /// Returns an output to the same file for longer lines. A line of at most `M` bytes arrives in one piece, as far as a pipe takes
+    /// so many at once (4096 on Linux). Buffered text is written first.
     #[must_use]
     pub fn with_lines_of<const M: usize>(self) -> Output<M> {
         Output { file: self.file, buffer: [0; M], len: 0 }

@@ -27,7 +27,7 @@ impl fmt::Display for Grouped {
     }
 }
 
-/// So many of something: `1 hole`, `2,177 holes`.
+/// So many of something: `1 gap`, `2,177 gaps`.
 #[derive(Clone, Copy, Debug)]
 pub struct Count(pub u64, pub &'static str);
 

@@ -134,7 +134,8 @@ impl ProcessHeap<General> {
         self.with_ready_cache(call)
     }
 
-    /// The same, but for a thread that has no cache yet.
+    /// Calls `call` with the calling thread's cache, as [`with_cache`](Self::with_cache) does, but makes none: `None` for a thread
+    /// that has no cache yet.
     #[inline(always)]
     pub fn with_ready_cache<R>(&'static self, call: impl FnOnce(&ThreadCache) -> R) -> Option<R> {
         // SAFETY: as in `with_cache`.

@@ -25,8 +25,8 @@ const STEP: usize = 256 * 1024;
 /// Runs of free bytes that one step looks at: of those that are hardly longer than a page, few hold a whole one.
 const RUNS: usize = 8;
 
-/// Gives back the pages of one piece at or behind address `from`. Answers with where to go on and how many bytes they are, or
-/// with `None` behind the last.
+/// Gives back the pages of one piece at or after address `from`. Answers with where to go on and how many bytes they are, or
+/// with `None` after the last.
 fn step<P: Policy>(
     heap: &Heap<'_, FutexLock, P>,
     page: usize,
@@ -66,7 +66,7 @@ fn give_tables_back<P: Policy>(
     })
 }
 
-/// Gives back the pages of the free slots in the next [`STEP`] bytes of the slab, and answers as [`step`]. Behind the last slot that
+/// Gives back the pages of the free slots in the next [`STEP`] bytes of the slab, and answers as [`step`]. After the last slot that
 /// was ever used the blocks follow.
 fn step_in_slab<P: Policy>(
     heap: &Heap<'_, FutexLock, P>,
@@ -132,7 +132,7 @@ pub(crate) struct Trimmer {
     most: [AtomicUsize; 2],
     /// Where the pass goes on; 0 when there is none, or while a thread does a step.
     next: AtomicUsize,
-    /// Whether another pass is to follow, as more was freed behind this one.
+    /// Whether another pass is to follow, as more was freed after this one.
     again: AtomicBool,
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn sleep(word: &AtomicUsize, seen: usize) {
     let _ = futex::wait(low_half(word), futex::Flags::PRIVATE, seen as u32, None);
 }
 
-/// The same, but no longer than 10 ms: whether these have passed.
+/// Sleeps as [`sleep`] does, for 10 ms at most. Returns whether these have passed.
 pub(crate) fn sleep_a_moment(word: &AtomicUsize, seen: usize) -> bool {
     const MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
     futex::wait(low_half(word), futex::Flags::PRIVATE, seen as u32, Some(&MOMENT)) == Err(Errno::TIMEDOUT)

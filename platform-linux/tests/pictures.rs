@@ -86,7 +86,7 @@ fn of_a_heap_in_which_runs_are_cells() {
     looks_as_ever(&used_heap::<General>(4 << 20, Config::new(700), 4000, 900), "many_runs.svg");
 }
 
-/// A heap without slots or holes, and its first objects, of these sizes.
+/// A heap without slots or gaps, and its first objects, of these sizes.
 fn full_heap<const N: usize>(sizes: [usize; N]) -> (MappedHeap, [NonNull<u8>; N]) {
     let heap = MappedHeap::new(65_536, Config::new(1 << 20)).expect("there is memory");
     let objects = sizes.map(|size| heap.alloc(size).expect("there is room"));
@@ -109,15 +109,15 @@ fn of_a_heap_whose_rover_stands_where_a_row_starts() {
 }
 
 #[test]
-fn of_a_heap_whose_hole_is_at_a_rows_end_and_the_next_ones_start() {
+fn of_a_heap_whose_gap_is_at_a_rows_end_and_the_next_ones_start() {
     let (heap, [_, object]) = full_heap([1900, 240]);
     // SAFETY: nobody uses the object.
     unsafe { heap.free(object.as_ptr()) }.expect("it is live");
-    looks_as_ever(&heap, "hole.svg");
+    looks_as_ever(&heap, "gap.svg");
 }
 
 #[test]
-fn of_a_heap_whose_largest_holes_are_equal() {
+fn of_a_heap_whose_largest_gaps_are_equal() {
     let (heap, objects) = full_heap([3000, 16, 3000, 16, 2500, 16, 500, 16]);
     for object in objects.into_iter().step_by(2) {
         // SAFETY: nobody uses the object.

@@ -74,7 +74,7 @@ fn slots_are_told_from_the_figures() {
         (in_runs.0 + in_runs.1 - 3, (in_runs.0 - 1) * 16 + (in_runs.1 - 2) * 112)
     );
     assert_eq!((slots.objects(&stats), slots.requests(&stats)), (5, 5));
-    // A slot of the slab, the block and its header, three slots, and what lies behind the last slot of 112 bytes.
+    // A slot of the slab, the block and its header, three slots, and what lies after the last slot of 112 bytes.
     let taken = 64 + 5008 + 16 + 16 + 2 * 112 + 2048 % 112;
     assert!((taken..=taken + 32).contains(&slots.bytes_in_use(&stats)), "{}", slots.bytes_in_use(&stats));
 }

@@ -20,8 +20,8 @@ fn of_memory_that_is_refused() {
         assert_eq!(map.source().expect("there is a cause").to_string(), words);
     }
     let map = MapError::from(InitError::SlabSizeZero);
-    assert_eq!(map.to_string(), "a slab size of 0 bytes");
-    assert_eq!(map.source().expect("there is a cause").to_string(), "a slab size of 0 bytes");
+    assert_eq!(map.to_string(), "the slab size is 0 bytes");
+    assert_eq!(map.source().expect("there is a cause").to_string(), "the slab size is 0 bytes");
 }
 
 #[test]

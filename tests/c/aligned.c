@@ -14,7 +14,7 @@ static int refused(int alignment, int size, int why)
 int main(void)
 {
     static const struct { int alignment, size, place; } served[] = {
-        {64, 100, 1088},       /* behind a gap of 48 bytes */
+        {64, 100, 1088},       /* after a gap of 48 bytes */
         {256, 16, 1280},
         {16, SLAB_SIZE, 0},    /* nothing that a slot has not */
         {1, 1, 1312},

@@ -58,7 +58,7 @@ static void handler(int number)
     }
     if (is_refused(SLAB_SIZE)) {
         without_slots++;
-        /* Which the block behind it keeps from growing. */
+        /* Which the block after it keeps from growing. */
         wrong |= !REFUSED(mem_heap_realloc(heap, mine, SLAB_SIZE), NULL);
     }
     errno = interrupted;

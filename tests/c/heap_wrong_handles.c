@@ -7,7 +7,7 @@
 
 enum { SIZE = 8192, UNTOUCHED = 1234, STEP = 64, PLACES = 1 << 16 };
 
-/* A heap in the first bytes, and behind it all that differs from its place in one bit, or in some. */
+/* A heap in the first bytes, and after it all that differs from its place in one bit, or in some. */
 static _Alignas(PLACES) char buffer[PLACES];
 static _Alignas(STEP) char zeros[SIZE];
 

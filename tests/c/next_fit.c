@@ -16,7 +16,7 @@ int main(void)
     CHECK(b == a + 64 + HEADER);
     CHECK(c == b + 80 + HEADER);
 
-    /* What lies behind the rover is not taken before all before it is. */
+    /* What lies after the rover is not taken before all before it is. */
     CHECK(Mem_Free(a) == 0);
     CHECK(Mem_Alloc(48) == c + 16 + HEADER);
     CHECK(Mem_Alloc(2784) == c + 16 + HEADER + 48 + HEADER);

@@ -53,7 +53,7 @@ int main(void)
     CHECK(filled(a, 40));
     fill(a, 100);
 
-    /* No room behind it: it moves to the rover. */
+    /* No room after it: it moves to the rover. */
     CHECK(Mem_Realloc(a, 200) == moved);
     CHECK(filled(moved, 100));
     fill(moved, 200);

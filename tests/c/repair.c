@@ -41,7 +41,7 @@ int main(void)
     CHECK(Mem_Check() == 0);
     CHECK(Mem_Free(c) == 0);
 
-    /* All of it: the used block, the free one behind it, and the free slot. */
+    /* All of it: the used block, the free one after it, and the free slot. */
     memset(base, 0xff, PAGE);
     damaged(slot);
     CHECK(Mem_Repair() == 3);

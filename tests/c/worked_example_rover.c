@@ -1,4 +1,4 @@
-/* The worked example: after 32 requests of 32 bytes the next one is served behind them, not in a hole. */
+/* The worked example: after 32 requests of 32 bytes the next one is served after them, not in a gap. */
 #include "check.h"
 #include "mem.h"
 

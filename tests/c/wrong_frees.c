@@ -53,7 +53,7 @@ int main(void)
     refused(c + 32 + HEADER, "never allocated");
     refused(base + PAGE - 16, "never allocated");
 
-    /* A forged header in an object makes no object of what lies behind it. */
+    /* A forged header in an object makes no object of what lies after it. */
     memcpy(b + 16, b - HEADER, HEADER);
     refused(b + 32, "not the start of an object");
 

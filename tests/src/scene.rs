@@ -23,7 +23,7 @@ impl Scene {
         Self::placed(picture, Placement::NextFit)
     }
 
-    /// The same, under a placement.
+    /// A heap whose block segment looks like this, under a placement.
     #[track_caller]
     pub fn placed(picture: &str, placement: Placement) -> Self {
         let mut scene = Self::fresh(granules_in(picture), 1 << 20, placement);
@@ -67,7 +67,7 @@ impl Scene {
         Self::made(Self::setup(size, Config::without_slab(), Placement::General))
     }
 
-    /// The same, with so many caches, none of which is attached.
+    /// A heap with size classes, no slab, and so many caches, none of which is attached.
     pub fn with_caches(size: usize, caches: usize) -> Self {
         Self::made(Self::setup(size, Config::without_slab().caches(caches), Placement::General))
     }
@@ -102,7 +102,7 @@ impl Scene {
         self.alloc_aligned(size, GRANULE)
     }
 
-    /// The same, aligned.
+    /// Serves an aligned request and answers with its address.
     #[track_caller]
     pub fn alloc_aligned(&mut self, size: usize, align: usize) -> usize {
         self.alloc_aligned_by(By::Heap, size, align)

@@ -84,7 +84,7 @@ pub(crate) fn the_65th() -> String {
     text
 }
 
-/// The same heap again: gaps before the rover are not looked at while there is room from the rover on.
+/// On the heap of [`the_65th`]: gaps before the rover are not looked at while there is room from the rover on.
 pub(crate) fn the_rover() -> String {
     let mut text = String::new();
     on_a_heap(4096, |heap| {

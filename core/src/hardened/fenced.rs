@@ -74,7 +74,8 @@ impl<P: Policy> Blocks<'_, P> {
         let capacity = size.checked_next_multiple_of(page)?;
         let total = capacity.checked_add(page)?.checked_add(page)?;
         let zeros_from = self.zeros_from();
-        let start = self.alloc_or_empty(total, page)?;
+        // Without fences it may be served yet.
+        let start = self.alloc_or_empty(total, page).map_err(|error| self.counters.uncount_failure(error)).ok()?;
         let fenced = Fenced { pages, start, at: self.region.offset(start), capacity, touched: 0 };
         let object = start.addr().get().wrapping_add(page);
         let ward = self.ward.get_mut()?;

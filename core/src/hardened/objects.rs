@@ -56,9 +56,16 @@ impl<P: Policy> Blocks<'_, P> {
     /// Allocates `size` bytes at a multiple of `alignment`, a power of two, and draws the pattern after them.
     pub(crate) fn alloc_warded(&mut self, size: usize, alignment: usize) -> Result<Given, AllocError> {
         let zeros_from = self.zeros_from();
-        let place = self.alloc_spread(size, alignment)?;
+        let asked = size.saturating_add(CANARY);
+        let class = self.classes.get().and_then(|classes| classes.serving(asked, alignment));
+        let (place, capacity) = match class.and_then(|class| Some((self.take_at_random(class)?, class))) {
+            Some((slot, class)) => (slot, stride(class).bytes()),
+            None => {
+                let object = self.alloc_or_empty(asked, alignment)?;
+                (object, self.capacity(self.region.offset(object)))
+            }
+        };
         let at = self.region.offset(place);
-        let capacity = self.capacity(at);
         let touched = zeros_from.saturating_sub(place.addr().get()).min(capacity);
         let seen = if capacity <= NEAR { 0..touched } else { size.min(touched)..touched };
         self.expect_zeros(at, seen);
@@ -81,23 +88,24 @@ impl<P: Policy> Blocks<'_, P> {
         self.ward.get_mut()?.take_found()
     }
 
-    /// Allocates `size` bytes and [`CANARY`] more: a slot at random of those at hand, or a block. Before it fails, the quarantine is emptied.
-    fn alloc_spread(&mut self, size: usize, alignment: usize) -> Result<NonNull<u8>, AllocError> {
-        let asked = size.saturating_add(CANARY);
-        let class = self.classes.get().and_then(|classes| classes.serving(asked, alignment));
-        if let (Some(class), Some(classes), Some(ward)) = (class, self.classes.get_mut(), self.ward.get_mut()) {
-            classes.shuffle(class, |below| ward.random(below));
-        }
-        self.alloc_or_empty(asked, alignment).ok_or_else(|| self.failed(asked))
+    /// Takes one of the slots at hand of a class, which chance chooses.
+    #[inline(always)]
+    fn take_at_random(&mut self, class: usize) -> Option<NonNull<u8>> {
+        let (classes, ward) = (self.classes.get_mut()?, self.ward.get_mut()?);
+        classes.shuffle(class, |below| ward.random(below));
+        let at = classes.pop_near(class)?;
+        self.region.granule(at)
     }
 
     /// Allocates `size` bytes. Before it fails, the quarantine is emptied.
-    pub(crate) fn alloc_or_empty(&mut self, size: usize, alignment: usize) -> Option<NonNull<u8>> {
-        let object = self.alloc_object_or_none(size, alignment);
-        match object {
-            None if self.empty_quarantine() => self.alloc_object_or_none(size, alignment),
-            _ => object,
+    pub(crate) fn alloc_or_empty(&mut self, size: usize, alignment: usize) -> Result<NonNull<u8>, AllocError> {
+        let object = self.alloc_object(size, alignment);
+        let Err(error) = object else { return object };
+        if !self.empty_quarantine() {
+            return object;
         }
+        self.counters.uncount_failure(error);
+        self.alloc_object(size, alignment)
     }
 
     /// Notes a live object, and draws the pattern from its end to the end of its slot or block.
@@ -214,8 +222,12 @@ impl<P: Policy> Blocks<'_, P> {
         if object.capacity == 0 {
             return None;
         }
-        let is_slot = self.classes.get().is_some_and(|classes| classes.class_of(at).is_some());
-        let bytes = if is_slot { self.before_slot(at) } else { self.in_header(at.minus(object.fence)) };
+        let slot = self.classes.get().and_then(|classes| Some((classes.class_of(at)?, classes)));
+        let bytes = match slot {
+            Some((class, classes)) if classes.is_first(at, class) => self.before_run(at),
+            Some((class, _)) => self.before_slot(at.minus(stride(class)), stride(class).bytes()),
+            None => self.in_header(at.minus(object.fence)),
+        };
         bytes.map(|bytes| Damage::BeforeStart { address: self.region.address(at), size: object.size, bytes })
     }
 
@@ -231,22 +243,30 @@ impl<P: Policy> Blocks<'_, P> {
         Some(GRANULE.wrapping_sub(first))
     }
 
-    /// Returns how many bytes before a slot were written, as far as they are no object's: the pattern of a live object that ends
-    /// there, or zeros.
+    /// Returns how many bytes at the end of a slot or block of `capacity` bytes that starts at `start` were written, if they are no
+    /// object's: the pattern of a live object, or zeros.
     #[inline(always)]
-    fn before_slot(&self, at: Offset) -> Option<usize> {
+    fn before_slot(&self, start: Offset, capacity: usize) -> Option<usize> {
+        let ward = self.ward.get()?;
+        let (bytes, word) = match ward.code(start) {
+            Code::Live(rest) => (capacity.checked_sub(rest)?..capacity, ward.canary(start)),
+            Code::Busy | Code::Fence => return None,
+            _ => (capacity.saturating_sub(GRANULE)..capacity, 0),
+        };
+        let found = self.region.differing(start, bytes, word)?;
+        Some(capacity.wrapping_sub(found.start))
+    }
+
+    /// Does what [`before_slot`](Self::before_slot) does for what lies before a run that starts at `at`.
+    #[inline(never)]
+    fn before_run(&self, at: Offset) -> Option<usize> {
         if at == Offset::ZERO {
             return None;
         }
         let granule = at.minus(Granules::new(1));
-        let (start, bytes, word) = match self.owner_of(granule) {
-            Some(object) => (object.at, object.size..object.capacity, self.ward.get()?.canary(object.at)),
-            None if self.is_unknown(granule) => return None,
-            None => (granule, 0..GRANULE, 0),
-        };
-        let end = bytes.end;
-        let found = self.region.differing(start, bytes, word)?;
-        Some(end.wrapping_sub(found.start))
+        // In no slot and no block there are zeros.
+        let start = self.start_around(granule).unwrap_or(granule);
+        self.before_slot(start, start.up_to(at).bytes())
     }
 
     /// Returns the start of the slot, or of the payload of the block, that a granule lies in.
@@ -256,17 +276,6 @@ impl<P: Policy> Blocks<'_, P> {
         }
         let is_block = self.map.is_allocated(granule);
         is_block.then(|| self.map.block_start(granule).plus(Granules::HEADER))
-    }
-
-    /// Returns the live object whose slot or block a granule lies in.
-    fn owner_of(&self, granule: Offset) -> Option<Object> {
-        self.object(self.start_around(granule)?).ok()
-    }
-
-    /// Returns whether a granule lies in an object that is being freed.
-    fn is_unknown(&self, granule: Offset) -> bool {
-        let code = self.start_around(granule).and_then(|start| Some(self.ward.get()?.code(start)));
-        matches!(code, Some(Code::Busy | Code::Fence))
     }
 
     #[cold]

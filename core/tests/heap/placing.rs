@@ -22,12 +22,12 @@ fn the_rover_stands_behind_what_was_allocated_last() {
     let last = alloc(&heap, 768 - 128 - GRANULE);
     assert_eq!(heap.rover(), Ok(Some(start + 768)));
     free(&heap, last).unwrap();
-    assert_eq!(heap.rover(), Ok(Some(start + 768)), "it does not move to a hole that ends where it stands");
+    assert_eq!(heap.rover(), Ok(Some(start + 768)), "it does not move to a gap that ends where it stands");
 }
 
 /// Where a request of 48 bytes goes: the last one has left 64 bytes of the block `exact` of four, and the block `other` is a
-/// larger hole. (They are in different chunks of 1024 bytes.)
-fn with_an_exact_hole<P: Policy>(exact: usize, other: usize) -> usize {
+/// larger gap. (They are in different chunks of 1024 bytes.)
+fn with_an_exact_gap<P: Policy>(exact: usize, other: usize) -> usize {
     let (mut region, mut bookkeeping) = (RegionArray::<4096>::new(), RegionArray::<1024>::new());
     let memory = Memory::with_bookkeeping(region.as_mut(), bookkeeping.as_mut());
     let heap: Heap<'_, DefaultLock, P> = Heap::from_memory(memory, Config::new(1)).unwrap();
@@ -40,15 +40,15 @@ fn with_an_exact_hole<P: Policy>(exact: usize, other: usize) -> usize {
 }
 
 #[test]
-fn next_fit_fills_the_rovers_hole_and_first_fit_the_first() {
-    assert_eq!(with_an_exact_hole::<NextFit>(2, 0), 2240);
-    assert_eq!(with_an_exact_hole::<FirstFit>(2, 0), 0);
-    assert_eq!(with_an_exact_hole::<NextFit>(0, 2), 704);
-    assert_eq!(with_an_exact_hole::<FirstFit>(0, 2), 704);
+fn next_fit_fills_the_rovers_gap_and_first_fit_the_first() {
+    assert_eq!(with_an_exact_gap::<NextFit>(2, 0), 2240);
+    assert_eq!(with_an_exact_gap::<FirstFit>(2, 0), 0);
+    assert_eq!(with_an_exact_gap::<NextFit>(0, 2), 704);
+    assert_eq!(with_an_exact_gap::<FirstFit>(0, 2), 704);
 }
 
 #[test]
-fn a_block_grows_into_all_of_the_hole_behind_it() {
+fn a_block_grows_into_all_of_the_gap_behind_it() {
     let mut parts = Parts::new();
     let heap = parts.heap();
     let [first, second, _] = [100, 40, 16].map(|size| alloc(&heap, size));
@@ -64,16 +64,16 @@ fn a_block_grows_into_all_of_the_hole_behind_it() {
 
 #[test]
 fn a_rest_of_32_bytes_is_a_block_and_one_of_16_is_none() {
-    for (size, holes, usable) in [(720, 1, 720), (736, 0, 752), (752, 0, 752)] {
+    for (size, gaps, usable) in [(720, 1, 720), (736, 0, 752), (752, 0, 752)] {
         let mut parts = Parts::new();
         let heap = parts.heap();
         let object = alloc(&heap, size);
-        assert_eq!((heap.stats().unwrap().blocks.free_blocks, heap.usable_size(object)), (holes, Ok(usable)));
+        assert_eq!((heap.stats().unwrap().blocks.free_blocks, heap.usable_size(object)), (gaps, Ok(usable)));
     }
 }
 
 #[test]
-fn an_aligned_object_goes_into_the_first_hole_that_can_align_it() {
+fn an_aligned_object_goes_into_the_first_gap_that_can_align_it() {
     let mut parts = Parts::new();
     let heap = parts.heap();
     let start = heap.segment(Segment::Blocks).start;
@@ -82,13 +82,13 @@ fn an_aligned_object_goes_into_the_first_hole_that_can_align_it() {
         heap.alloc_layout(layout).map(|object| object.addr().get() - start)
     };
     let objects = [64, 16, 176, 16, 416].map(|size| alloc(&heap, size));
-    for hole in [0, 2] {
-        free(&heap, objects[hole]).unwrap();
+    for gap in [0, 2] {
+        free(&heap, objects[gap]).unwrap();
     }
-    // Holes from 0 to 80 and from 112 to 304: what is left before an object is nothing or a hole of 32 bytes at least.
+    // Gaps from 0 to 80 and from 112 to 304: what is left before an object is nothing or a gap of 32 bytes at least.
     assert_eq!(aligned(64, 64), Ok(128));
     assert_eq!(aligned(100, 128), Err(AllocError::Fragmented));
-    // Behind the rover, which stands at 192, and not in the first hole of all; then there.
+    // After the rover, which stands at 192, and not in the first gap of all; then there.
     assert_eq!(aligned(16, 64), Ok(256));
     assert_eq!(aligned(16, 128), Err(AllocError::Fragmented));
     assert_eq!(aligned(16, 64), Ok(64));

@@ -39,7 +39,7 @@ extern "C" {
 
 /* Begins every free block, and every free slot that was used before. */
 struct FreeHeader {
-    int length;              /* bytes behind the header of a free block; all bytes of a free slot */
+    int length;              /* bytes after the header of a free block; all bytes of a free slot */
     SLABFIT_PAD(pad_middle)
     struct FreeHeader *next; /* the next free block or slot by address, or NULL */
     SLABFIT_PAD(pad_end)
@@ -122,7 +122,7 @@ void *Mem_Calloc(int count, int size);
 void *Mem_AllocAligned(int alignment, int size);
 
 /* Gives an object another size: where it stands if there is room, otherwise as Mem_Alloc, copy and Mem_Free. What lies
- * behind the old contents is not zero-filled. For a ptr of NULL it allocates a new object.
+ * after the old contents is not zero-filled. For a ptr of NULL it allocates a new object.
  *
  * Returns the object's address from now on. NULL if size is not above 0 or ptr is not the start of a live object
  * (EINVAL; for the latter a line on standard error as Mem_Free writes it), or if there is no room (ENOMEM); the object

@@ -2,7 +2,7 @@
 //!
 //! The handlers are registered when the heap is made, in the dynamic loader, before any other library can register its
 //! own. Handlers before a fork run in reverse order: ours comes last, so that those of others may allocate; and those
-//! behind it in order: ours comes first.
+//! after it in order: ours comes first.
 //!
 //! The order of locks is libc's own, in which malloc comes last: the list of open files, the record of calls, the heap. Who
 //! has one of them waits for none before it.

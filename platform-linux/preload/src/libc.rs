@@ -171,12 +171,12 @@ pub(crate) fn program_name() -> impl Iterator<Item = u8> {
     // SAFETY: libc sets it before the program runs; who sets it again, sets it to another string.
     let mut next = unsafe { program_invocation_short_name }.cast::<u8>();
     let bytes = core::iter::from_fn(move || {
-        // SAFETY: the start of a string, or behind a byte of it that is not its end.
+        // SAFETY: the start of a string, or after a byte of it that is not its end.
         let byte = unsafe { next.read() };
         if byte == 0 {
             return None;
         }
-        // SAFETY: its end lies behind it.
+        // SAFETY: its end lies after it.
         next = unsafe { next.add(1) };
         Some(byte)
     });
@@ -314,7 +314,7 @@ fn value_of(name: &str) -> Option<*const c_char> {
         let text = unsafe { CStr::from_ptr(entry) };
         text.to_bytes().strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"="))
     })?;
-    // SAFETY: the name and the sign stand at the start of the string, and behind them at least its end.
+    // SAFETY: the name and the sign stand at the start of the string, and after them at least its end.
     Some(unsafe { entry.add(name.len() + 1) })
 }
 
@@ -327,7 +327,7 @@ fn entries() -> impl Iterator<Item = *const c_char> {
         if entry.is_null() {
             return None;
         }
-        // SAFETY: behind an entry that is not null there is another one.
+        // SAFETY: after an entry that is not null there is another one.
         next = unsafe { next.add(1) };
         Some(entry)
     })

@@ -273,7 +273,7 @@ pub extern "C" fn aligned_alloc(alignment: usize, size: usize) -> *mut c_void {
     if alignment.is_power_of_two() { object(alloc_aligned(alignment, size)) } else { failed(Errno::INVAL) }
 }
 
-/// The same for the next power of two from `alignment` on, of which there may be none: `EINVAL`.
+/// Allocates at a multiple of the first power of two that is not below `alignment`. `EINVAL` if there is none.
 // SAFETY: as for `malloc`.
 #[unsafe(no_mangle)]
 pub extern "C" fn memalign(alignment: usize, size: usize) -> *mut c_void {

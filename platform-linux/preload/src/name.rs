@@ -185,7 +185,7 @@ impl Display for ErrorText {
             Errno::STALE => "another file has its name",
             // Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
             Errno::ACCESS | Errno::PERM | Errno::ROFS => "it cannot be written to",
-            Errno::ISDIR | Errno::INVAL | Errno::NXIO => "it is no plain file",
+            Errno::ISDIR | Errno::INVAL | Errno::NXIO => "it is not a regular file",
             Errno::NAMETOOLONG => "its name is too long",
             Errno::NOMEM => "the system is out of memory",
             Errno::WOULDBLOCK => "another process records into it; with %p in its name each has a file of its own",

@@ -70,7 +70,7 @@ const TABLE: [Setting; 12] = [
         name: "SLABFIT_HEAP",
         expected: "bytes from 1 to 64G with a unit, as 256M or 2GiB; a number alone from 65536 on",
         absent: "256M",
-        means: "the heap: whole pages, as many as there will ever be",
+        means: "the size of the heap, rounded up to whole pages; it never grows",
         take: |settings, value| {
             let Number { bytes, has_unit } = number(value)?;
             settings.heap = bytes;
@@ -81,7 +81,7 @@ const TABLE: [Setting; 12] = [
         name: "SLABFIT_SLAB",
         expected: "bytes from 0 to 64G, as 64 or 4K",
         absent: "0",
-        means: "requests of exactly so many bytes are served by a slab, a quarter of the heap; 0: there is none",
+        means: "the slot size of a slab, which serves requests of exactly that size from a quarter of the heap; 0: no slab",
         take: |settings, value| {
             let Number { bytes, .. } = number(value)?;
             settings.slab = bytes;
@@ -102,7 +102,7 @@ const TABLE: [Setting; 12] = [
         name: "SLABFIT_CACHE",
         expected: "a number from 0 to 4095",
         absent: "1024",
-        means: "so many threads at once may have a cache of their own; 0: every request waits for the heap's lock",
+        means: "how many threads at once may have a cache of their own; 0: every request waits for the heap's lock",
         take: |settings, value| {
             let Number { bytes, has_unit } = number(value)?;
             settings.caches = bytes;
@@ -309,8 +309,8 @@ fn unknown(name: &[u8]) {
     let distance = |setting: &&Setting| distance(name, setting.name.as_bytes());
     let nearest = TABLE.iter().min_by_key(distance).filter(|setting| distance(setting) <= 2);
     let _ = match nearest {
-        Some(setting) => writeln!(out, "slabfit: {} is no setting: is {} meant?", shown(name), setting.name),
-        None => writeln!(out, "slabfit: {} is no setting; SLABFIT_HELP=1 shows all of them", shown(name)),
+        Some(setting) => writeln!(out, "slabfit: {} is not a setting; did you mean {}?", shown(name), setting.name),
+        None => writeln!(out, "slabfit: {} is not a setting; SLABFIT_HELP=1 lists all of them", shown(name)),
     };
 }
 

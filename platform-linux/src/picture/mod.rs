@@ -7,7 +7,7 @@
 //! It comes line by line, each row of cells being a line of its own, so that pictures of one heap that have rows in common
 //! have lines in common: what changes between two moments is few lines.
 
-mod holes;
+mod gaps;
 mod rows;
 mod scale;
 
@@ -17,7 +17,7 @@ use slabfit::{Block, Heap, RawLock, Reentered, Segment, SegmentStats};
 
 use crate::cells::{Cells, slots};
 use crate::classes::Slots;
-use crate::picture::holes::Holes;
+use crate::picture::gaps::Gaps;
 use crate::picture::rows::{PITCH_LEGEND, Rows};
 use crate::picture::scale::{LEFT, Scale, WIDTH};
 use crate::placement::Placed;
@@ -84,8 +84,8 @@ pub fn draw<L: RawLock, P: Placed>(
     let slab_height = if slab.is_empty() { 0 } else { scale.height(slab.len()) + BELOW + HEADING };
     let blocks_at = slab_at + slab_height;
     let legend_at = blocks_at + scale.height(blocks.len()) + BELOW;
-    let holes_at = legend_at + PITCH_LEGEND + BELOW;
-    begin(title, note, holes_at + holes::HEIGHT, out)?;
+    let gaps_at = legend_at + PITCH_LEGEND + BELOW;
+    begin(title, note, gaps_at + gaps::HEIGHT, out)?;
 
     if !slab.is_empty() {
         slab_heading(heap, &figures.slab, slab_at, out)?;
@@ -96,15 +96,15 @@ pub fn draw<L: RawLock, P: Placed>(
     blocks_heading(&figures, blocks_at, out)?;
     let rover = P::rover(heap);
     let rows = Rows { scale, range: blocks.clone(), top: blocks_at, rover };
-    let mut holes = Holes::none();
-    let walk = heap.blocks_in(Segment::Blocks).inspect(|block: &Block| holes.count(block));
+    let mut gaps = Gaps::none();
+    let walk = heap.blocks_in(Segment::Blocks).inspect(|block: &Block| gaps.count(block));
     rows.draw(Cells::new(walk, blocks.clone(), scale.share()), out)?;
-    rows.outline(holes.largest(), out)?;
+    rows.outline(gaps.largest(), out)?;
     rows.rover(out)?;
 
     let slots = !slab.is_empty() || figures.slots.runs > 0;
     rows::legend(&scale, slots, rover.is_some(), legend_at, out)?;
-    holes.draw(blocks.len(), holes_at, out)?;
+    gaps.draw(blocks.len(), gaps_at, out)?;
     out.write_str("</svg>\n")?;
     Ok(())
 }
@@ -179,13 +179,13 @@ fn slab_heading<L: RawLock, P: Placed>(
 fn blocks_heading(figures: &Figures, at: usize, out: &mut impl Write) -> fmt::Result {
     let Figures { blocks: figures, slots, .. } = *figures;
     let (size, used, free) = (figures.size as u64, figures.live_bytes as u64, figures.free_bytes as u64);
-    let (blocks, holes) = (Count(figures.live_objects as u64, "block"), Count(figures.free_blocks as u64, "hole"));
+    let (blocks, gaps) = (Count(figures.live_objects as u64, "block"), Count(figures.free_blocks as u64, "gap"));
     let largest = figures.largest_free as u64;
     heading(
         at,
         format_args!("Blocks: {} for all other requests{}", Bytes(size), Runs(slots)),
         format_args!(
-            "{} in use · {} in {blocks} · {} free in {holes}, the largest of {} · fragmentation (free outside of it) {}",
+            "{} in use · {} in {blocks} · {} free in {gaps}, the largest of {} · fragmentation (free outside of it) {}",
             Share(used, size),
             Bytes(used),
             Bytes(free),

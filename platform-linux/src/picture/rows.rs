@@ -157,8 +157,8 @@ impl Rows {
     }
 
     /// A line around a range of the segment, given by its first address and its size.
-    pub(super) fn outline(&self, hole: Option<(usize, usize)>, out: &mut impl Write) -> fmt::Result {
-        let Some((start, size)) = hole.filter(|&(_, size)| size > 0) else { return Ok(()) };
+    pub(super) fn outline(&self, gap: Option<(usize, usize)>, out: &mut impl Write) -> fmt::Result {
+        let Some((start, size)) = gap.filter(|&(_, size)| size > 0) else { return Ok(()) };
         let Scale { pitch, height, .. } = self.scale;
         let first = start.saturating_sub(self.range.start);
         let (first_row, left) = self.scale.place(first);
@@ -209,7 +209,7 @@ pub(super) fn legend(scale: &Scale, slots: bool, rover: bool, at: usize, out: &m
     }
     entry(&["f"], format_args!("free"), 24, out)?;
     write!(out, "<path class=\"l\" d=\"M{x} {}h14v10h-14z\"/>", at - 5)?;
-    writeln!(out, "<text x=\"{}\" y=\"{}\">largest hole</text>", x + 20, at + 4)?;
+    writeln!(out, "<text x=\"{}\" y=\"{}\">largest gap</text>", x + 20, at + 4)?;
     x += 118;
     if rover {
         write!(out, "<path class=\"r\" d=\"M{x} {}V{}l-3 -5h6l-3 5\"/>", at + 6, at - 2)?;

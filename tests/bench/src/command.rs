@@ -19,7 +19,7 @@ slabfit-bench --profile ROW SUBJECT [LAPS]
 slabfit-bench --once ROW SUBJECT
     Once and shortened, for callgrind: --collect-atstart=no --toggle-collect=slabfit_bench_measured. Prints the
     number of operations that are counted: allocs, frees, reallocs.
-slabfit-bench --growth-op HOLES SUBJECT [PAIRS]
+slabfit-bench --growth-op GAPS SUBJECT [PAIRS]
     The worst case alone, likewise.";
 
 /// What is to be done.
@@ -95,8 +95,8 @@ pub enum Child {
     },
     /// The worst case.
     Growth {
-        /// Holes to pass.
-        holes: usize,
+        /// Gaps to pass.
+        gaps: usize,
         /// The subject.
         subject: String,
         /// Allocs and frees.
@@ -140,8 +140,8 @@ fn child(words: &[&str]) -> Option<Child> {
         ["--once", row, subject] => Some(Child::Once { row: text(row), subject: text(subject), quick: true, laps: 1 }),
         ["--resident", row, subject] => Some(Child::Resident { row: text(row), subject: text(subject) }),
         ["--start-up", figure, subject] => Some(Child::StartUp { figure: text(figure), subject: text(subject) }),
-        ["--growth-op", holes, subject, pairs @ ..] => Some(Child::Growth {
-            holes: holes.parse().ok()?,
+        ["--growth-op", gaps, subject, pairs @ ..] => Some(Child::Growth {
+            gaps: gaps.parse().ok()?,
             subject: text(subject),
             pairs: pairs.first().and_then(|pairs| pairs.parse().ok()).unwrap_or(100),
         }),

@@ -1,7 +1,7 @@
 //! The list of all subjects, each with its own compiled copy of the drivers.
 
 use crate::drive::{self, Lap, Timing};
-use crate::holes;
+use crate::gaps;
 use crate::lock::ParkingLock;
 use crate::ops::Stream;
 use crate::subject::{FirstUse, Kind, Setup, Subject};
@@ -35,8 +35,8 @@ pub struct Entry {
     pub hold: fn(&Setup<'_>, &Stream, &mut dyn FnMut()),
     /// See [`drive::verify`].
     pub verify: fn(&Setup<'_>, &Stream) -> Result<u64, String>,
-    /// See [`holes::pairs`].
-    pub holes: fn(&Setup<'_>, holes::Scene, usize) -> holes::Ticks,
+    /// See [`gaps::pairs`].
+    pub gaps: fn(&Setup<'_>, gaps::Scene, usize) -> gaps::Ticks,
     /// See [`threads::crowd`].
     pub crowd: fn(&Setup<'_>, &[Stream]) -> u64,
     /// See [`threads::ring`].
@@ -46,7 +46,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Whether its operations walk a list of all holes, which takes thousands of times as long where there are many.
+    /// Whether its operations walk a list of all gaps, which takes thousands of times as long where there are many.
     pub fn walks(&self) -> bool {
         ["textbook next fit", "linked_list_allocator"].contains(&self.name)
     }
@@ -62,7 +62,7 @@ impl Entry {
             first_failure: drive::first_failure::<S>,
             hold: drive::hold::<S>,
             verify: drive::verify::<S>,
-            holes: holes::pairs::<S>,
+            gaps: gaps::pairs::<S>,
             crowd: threads::crowd::<S>,
             ring: threads::ring::<S>,
             sessions: threads::sessions::<S>,

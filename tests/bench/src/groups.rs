@@ -14,7 +14,7 @@ pub struct Group {
     pub about: &'static str,
     /// The unit of its figures, and which are better.
     pub unit: &'static str,
-    /// Digits behind the point that its figures have.
+    /// Digits after the point that its figures have.
     pub digits: usize,
     scenes: Scenes,
 }

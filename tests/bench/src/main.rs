@@ -11,7 +11,7 @@ mod drive;
 mod elsewhere;
 mod entry;
 mod groups;
-mod holes;
+mod gaps;
 mod lock;
 mod numbers;
 mod ops;
@@ -124,6 +124,6 @@ fn be(child: &Child) -> Option<String> {
         }
         Child::Resident { row, subject } => resident::measure(row, subject).map(|bytes| bytes.to_string()),
         Child::StartUp { figure, subject } => start_up::measure(figure, subject).map(|number| number.to_string()),
-        Child::Growth { holes, subject, pairs } => growth::operate(*holes, subject, *pairs),
+        Child::Growth { gaps, subject, pairs } => growth::operate(*gaps, subject, *pairs),
     }
 }

@@ -144,7 +144,7 @@ impl Population {
 /// operations, then `count` to be measured.
 ///
 /// Bursts, and not the toss of a coin for each operation: a loop that mispredicts its own branch every other time hides
-/// several nanoseconds of the allocator's work behind that, which then seem to cost nothing. Measured so, a lock and an
+/// several nanoseconds of the allocator's work after that, which then seem to cost nothing. Measured so, a lock and an
 /// unlock took 0.7 ns instead of 5.
 pub fn churn(live: usize, sizes: Sizes, [warm_up, count]: [usize; 2], seed: u64) -> Stream {
     const LONGEST_BURST: usize = 16;

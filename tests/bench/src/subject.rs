@@ -99,9 +99,9 @@ pub trait Subject: Sync + Sized + 'static {
     /// Whether it is given [`Setup::peer`] bytes in one piece, whatever it keeps of them for itself; otherwise a heap of
     /// [`Setup::heap`] bytes, and its bookkeeping beside it.
     const IN_ONE_PIECE: bool = true;
-    /// An alignment at which a small object, once free, is a hole among the others. A higher one than every row's, where
+    /// An alignment at which a small object, once free, is a gap among the others. A higher one than every row's, where
     /// small objects otherwise lie in runs whose slots no search sees.
-    const HOLE_ALIGN: usize = ALIGN;
+    const GAP_ALIGN: usize = ALIGN;
     /// Its first use where the system maps its heap for it; none where that is a mapping and the subject over it.
     const FIRST_USE: Option<FirstUse> = None;
 

@@ -38,7 +38,7 @@ pub fn explore(name: &str, preemptions: usize, model: impl Fn() + Sync + Send + 
 
 /// Identities of threads, as thread pointers are: even. The kernel sees the low 32 bits of them.
 pub const DIFFERENT: [usize; 3] = [0x10, 0x20, 0x30];
-/// The same low half in all of them.
+/// Identities with the same low half.
 pub const ALIKE: [usize; 3] = [0x1_0000_0010, 0x2_0000_0010, 0x3_0000_0010];
 /// A low half of zero, as an unlocked word has.
 pub const LIKE_UNLOCKED: [usize; 3] = [0x1_0000_0000, 0x2_0000_0000, 0x3_0000_0000];

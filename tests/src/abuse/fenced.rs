@@ -108,7 +108,7 @@ impl Fenced {
         self.bookkeeping.map_or(&[], |piece| unsafe { slice::from_raw_parts(piece.cast().as_ptr(), piece.len()) })
     }
 
-    /// The same, to be overwritten.
+    /// The bytes of the second piece, to be overwritten.
     pub fn bookkeeping_mut(&mut self) -> &mut [u8] {
         // SAFETY: as for `bytes_mut`.
         self.bookkeeping

@@ -19,7 +19,7 @@ pub struct Arguments {
     /// What to test, and how.
     #[command(flatten)]
     pub test: Option<TestArguments>,
-    /// Something else than testing.
+    /// A subcommand, which does something other than test.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -67,7 +67,7 @@ pub struct TestArguments {
     /// Bytes of the heap: 1048576, 64K, 1MiB, 2G
     #[arg(value_name = "SIZE", value_parser = size, allow_negative_numbers = true)]
     pub size: usize,
-    /// Bytes that the slab serves
+    /// Slot size of the slab, in bytes
     #[arg(long, value_name = "N", value_parser = size, default_value = "64", allow_negative_numbers = true)]
     pub slab_size: usize,
     /// Test this libmem.so instead of slabfit's own heap
@@ -76,16 +76,16 @@ pub struct TestArguments {
     /// Replay this .rep trace, plain or .zst, instead of the four that come with the tester; can be repeated
     #[arg(long, value_name = "FILE")]
     pub trace: Vec<PathBuf>,
-    /// Threads of the stress
+    /// Threads of the stress test
     #[arg(long, value_name = "N", value_parser = threads, default_value = "4", allow_negative_numbers = true)]
     pub threads: usize,
-    /// Where random choices begin; a random seed is chosen, and shown, without it
+    /// Seed of the random choices; without it one is chosen, and printed
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// Run one suite only
     #[arg(long, value_name = "SUITE")]
     pub only: Option<Suite>,
-    /// How slabfit's own heap places objects
+    /// Placement policy of slabfit's own heap
     #[arg(long, value_name = "POLICY", conflicts_with = "lib")]
     pub placement: Option<PlacementArgument>,
     /// Seconds a call may take before the library counts as hung

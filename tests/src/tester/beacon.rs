@@ -1,5 +1,5 @@
 //! What a child process and its parent share: a page that says how far the child is, so that the parent can tell where
-//! one died and whether one that lives still moves, and behind the page the child's report.
+//! one died and whether one that lives still moves, and after the page the child's report.
 //!
 //! A pipe would cost a system call for every call to the library; this costs three stores. And no stream that the
 //! library prints to can get into the report.
@@ -25,7 +25,7 @@ struct Page {
     position: AtomicU64,
     /// The heap's first byte.
     base: AtomicU64,
-    /// The report stands behind the page.
+    /// The report stands after the page.
     reported: AtomicU64,
     lanes: [Lane; LANES],
 }

@@ -23,7 +23,7 @@ pub struct Recorded {
 pub struct Setup {
     /// Bytes of the heap.
     pub heap: u64,
-    /// Bytes that the slab serves; 0 for none.
+    /// Slot size of the slab, in bytes; 0 for none.
     pub slab_size: u64,
     /// How the heap places objects.
     pub placement: Placement,

@@ -145,7 +145,7 @@ fn row(label: String, heap: [String; 3], taken: &Taken, live: Option<u64>) -> [S
     [label, slab, bytes, share, resident, of_live, time]
 }
 
-/// With one digit behind the point.
+/// With one digit after the point.
 fn milliseconds(time: Duration) -> String {
     let tenths = time.as_micros() / 100;
     format!("{}.{}", tenths / 10, tenths % 10)

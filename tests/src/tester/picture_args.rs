@@ -16,7 +16,7 @@ pub struct TraceOnHeap {
     /// Bytes of the heap: 1048576, 64K, 1MiB, 2G
     #[arg(long, value_name = "SIZE", value_parser = size, allow_negative_numbers = true)]
     pub heap: usize,
-    /// Bytes that the slab serves, 0 for no slab
+    /// Slot size of the slab, in bytes, 0 for no slab
     #[arg(long, value_name = "N", value_parser = slab_size, default_value = "64", allow_negative_numbers = true)]
     pub slab_size: usize,
     /// How the heap places objects

@@ -33,7 +33,7 @@ pub(super) struct Sample {
     asked: u64,
     /// Bytes of the slots and blocks that serve them, headers included.
     in_use: u64,
-    /// Percent of the block segment's free bytes that are not in its largest hole.
+    /// Percent of the block segment's free bytes that are not in its largest gap.
     fragmentation: f64,
     /// Requests that failed so far.
     failed: u64,
@@ -146,7 +146,7 @@ fn draw(replay: &SteppedReplay<'_>, samples: &[Sample], svg: &mut String) -> Out
     }
     chart(&bytes, &format!("Live bytes ({name})"), scaled(most).max(1.0), &curves)?;
     let parts = samples.iter().map(|sample| (sample.at, sample.fragmentation)).collect();
-    let label = "Fragmentation (% of the free bytes outside the largest hole)";
+    let label = "Fragmentation (% of the free bytes outside the largest gap)";
     let parts = Curve { label: "", colour: FREE, width: 2, points: parts };
     let ends = chart(&fragmentation, label, 100.0, &[parts])?;
     root.present()?;

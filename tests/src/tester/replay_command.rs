@@ -124,7 +124,7 @@ pub fn of_slots(stats: &Stats) -> String {
     format!("size classes: {} requests; at the end {live} of {slots} slots are in use, in {runs} runs", grouped(allocs))
 }
 
-/// The same for machines.
+/// The figures of [`of_slots`] as JSON.
 #[must_use]
 pub fn slot_figures(stats: &Stats) -> Value {
     let Slots { runs, slots, live_objects, allocs, .. } = Slots::of(stats);

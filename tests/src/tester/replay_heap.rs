@@ -18,7 +18,7 @@ use crate::tester::sys;
 pub struct Ground {
     /// Bytes of the heap: whole pages, at most [`slabfit::MAX_HEAP`].
     pub heap: usize,
-    /// Bytes that the slab serves; 0 for none.
+    /// Slot size of the slab, in bytes; 0 for none.
     pub slab_size: usize,
     /// How the heap places objects.
     pub placement: Placement,

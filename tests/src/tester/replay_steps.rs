@@ -103,7 +103,7 @@ impl<'t> SteppedReplay<'t> {
         operations.iter().try_for_each(|&operation| self.step(operation))
     }
 
-    /// The same, for work that one waits for.
+    /// Goes on as [`advance`](Self::advance) does, and shows a bar meanwhile.
     ///
     /// # Errors
     /// As [`advance`](Self::advance).

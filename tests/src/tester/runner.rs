@@ -19,13 +19,13 @@ use crate::tester::trace_args::PlacementArgument;
 pub struct Settings {
     /// Bytes of the heap.
     pub size: usize,
-    /// Bytes that the slab serves.
+    /// Slot size of the slab, in bytes.
     pub slab_size: usize,
     /// How the heap places objects; a library has next fit.
     pub placement: PlacementArgument,
     /// Where random choices begin.
     pub seed: u64,
-    /// Threads of the stress.
+    /// Threads of the stress test.
     pub threads: usize,
     /// Characters of a picture's row.
     pub width: usize,

@@ -146,9 +146,9 @@ fn slab_figures(slab: &SegmentStats, slab_size: usize) -> String {
 
 fn block_figures(stats: &SegmentStats, slots: Slots) -> String {
     let [size, free, largest] = [stats.size, stats.free_bytes, stats.largest_free].map(|n| Bytes(n as u64));
-    let (blocks, holes) = (Grouped(stats.live_objects as u64), Count(stats.free_blocks as u64, "hole"));
+    let (blocks, gaps) = (Grouped(stats.live_objects as u64), Count(stats.free_blocks as u64, "gap"));
     let used = Share(stats.live_bytes as u64, stats.size as u64);
-    let all = format!("blocks {size}: {blocks} take {used}; {free} free in {holes}, largest {largest}");
+    let all = format!("blocks {size}: {blocks} take {used}; {free} free in {gaps}, largest {largest}");
     match slots.runs {
         0 => all,
         runs => {

@@ -111,7 +111,7 @@ impl<'a> Session<'a> {
         let base = allocator.init(signed(size), signed(slab_size));
         let base = base.map_err(|why| Failure(format!("Mem_Init({size}, {slab_size}): {why}")))?;
         if base.addr().get() % GRANULE != 0 {
-            fail!("Mem_Init({size}, {slab_size}) returned {base:p}, which is no multiple of {GRANULE}");
+            fail!("Mem_Init({size}, {slab_size}) returned {base:p}, which is not a multiple of {GRANULE}");
         }
         let size = size.next_multiple_of(sys::page_size());
         // SAFETY: the allocator says that its heap begins at `base`, and by the contract the whole of it, rounded up to
@@ -133,7 +133,7 @@ impl<'a> Session<'a> {
         self.window.size()
     }
 
-    /// Bytes that the slab serves.
+    /// Slot size of the slab, in bytes.
     #[must_use]
     pub fn slab_size(&self) -> usize {
         self.slab_size
@@ -273,7 +273,7 @@ impl<'a> Session<'a> {
         };
         if address.addr().get() % GRANULE != 0 {
             fail!(
-                "{size} bytes were served at {}, whose address {address:p} is no multiple of {GRANULE}",
+                "{size} bytes were served at {}, whose address {address:p} is not a multiple of {GRANULE}",
                 Place(offset)
             );
         }

@@ -58,7 +58,7 @@ pub fn parse_size(text: &str) -> Result<u64, SizeError> {
     }
 }
 
-/// The same for the command line.
+/// Parses a size that this machine can address; the error is a sentence for the command line.
 ///
 /// # Errors
 /// What is wrong with `text`, in words.
@@ -67,7 +67,7 @@ pub fn size(text: &str) -> Result<usize, String> {
     usize::try_from(bytes).map_err(|_| "more bytes than this machine can address".to_owned())
 }
 
-/// The same, or 0 for a heap without a slab.
+/// Parses a slab's slot size, or 0 for a heap without a slab.
 ///
 /// # Errors
 /// What is wrong with `text`, in words.

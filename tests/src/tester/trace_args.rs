@@ -27,7 +27,7 @@ pub struct ReplayArguments {
     /// Bytes of the heap; those of the recording without it, or 64M
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub heap: Option<usize>,
-    /// Bytes that the slab serves, 0 for no slab; those of the recording without it, or 64
+    /// Slot size of the slab, in bytes, 0 for no slab; those of the recording without it, or 64
     #[arg(long, value_name = "N", value_parser = slab_size)]
     pub slab_size: Option<usize>,
     /// How the heap places objects; as recorded without it, or by first fit

@@ -70,11 +70,11 @@ impl fmt::Display for TraceFault {
             Self::Surplus(word) => write!(f, "unexpected '{word}' at the end"),
             Self::AlreadyLive(id) => write!(f, "id {id} is allocated while it is live"),
             Self::NotLive(id) => write!(f, "id {id} is not live"),
-            Self::HeaderCut => f.write_str("the header has four lines of one number each, and this is none of them"),
+            Self::HeaderCut => f.write_str("the header ends early; it has four lines of one number each"),
             Self::OperationCount { promised, found } => {
                 write!(f, "the header promises {promised} operations, but {found} follow")
             }
-            Self::Extension(line) => write!(f, "'{line}' is no line of a recording"),
+            Self::Extension(line) => write!(f, "'{line}' is not a line of a recording"),
             Self::Unplaced => {
                 f.write_str("in a recording '#@' and a place stand before each a and r, and nowhere else")
             }

@@ -28,7 +28,7 @@ impl Object {
         self.size
     }
 
-    /// The first offset behind the object.
+    /// The first offset after the object.
     #[must_use]
     pub fn end(self) -> usize {
         self.offset + self.size
@@ -43,7 +43,7 @@ impl Object {
         [Self { offset: self.offset, size: first }, Self { offset: self.end() - last, size: last }]
     }
 
-    /// The same place with another size, no larger than this one.
+    /// The first `size` bytes of the object, or all of it.
     #[must_use]
     pub fn first(self, size: usize) -> Self {
         Self { offset: self.offset, size: size.min(self.size) }

@@ -38,12 +38,12 @@ pub fn assert_silent_success(output: &Output, what: &str) {
     assert_eq!((output.status.code(), &*stdout, &*stderr), (Some(0), "", ""), "{what}: {}", output.status);
 }
 
-/// `None` where there is no C compiler.
+/// Compiles and runs a program of `tests/c`. `None` where there is no C compiler.
 pub fn run(program: &str) -> Option<Output> {
     run_source(&sources().join(program).with_extension("c"))
 }
 
-/// The same for a program that lies elsewhere.
+/// Compiles and runs any C program. `None` where there is no C compiler.
 pub fn run_source(source: &Path) -> Option<Output> {
     let library = library();
     let name = source.file_stem().expect("a file has a name");

@@ -40,7 +40,7 @@ unsafe impl RawLock for OwnedLock {
 
 const SLAB_SIZE: usize = 32;
 
-/// A heap with a live slot and a live block, and a used block behind that.
+/// A heap with a live slot and a live block, and a used block after that.
 struct Stage<'a> {
     heap: Heap<'a, OwnedLock>,
     slot: *mut u8,

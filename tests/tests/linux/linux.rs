@@ -38,7 +38,7 @@ fn heap_and_bookkeeping_stand_between_guards() {
     assert_eq!(access, ["---p", "rw-p", "---p", "rw-p", "---p"]);
     let lengths: Vec<_> = areas.iter().map(|area| area.len()).collect();
     assert_eq!(lengths[1..4], [100 * page, page, heap.mapping().bookkeeping().len()]);
-    // What the heap's alignment takes of the two pages that are there for it is at its front, the rest behind.
+    // What the heap's alignment takes of the two pages that are there for it is at its front, the rest after.
     assert!(lengths[0] >= page && lengths[4] >= page, "{lengths:?}");
     assert_eq!(lengths[0] + lengths[4], 2 * page + 8192);
 }

@@ -1,5 +1,5 @@
 //! Requests aligned to more than 16 bytes, drawn as blocks. The segment starts at a multiple of 8192, and a block's
-//! payload one granule behind its start.
+//! payload one granule after its start.
 
 use slabfit::{AllocError, GRANULE};
 use slabfit_tests::model::Placement;
@@ -94,7 +94,7 @@ fn behind_crooked_gaps(gaps: usize, placement: Placement, rest: &str) -> Scene {
     Scene::placed(&format!("XX {rover}{crooked}XXXXXXXXXXXXX OOOO XXXXXXXXXXXXX{rest}"), placement)
 }
 
-/// 16 gaps of the request's size are tried, in the policy's order; behind those, the first serves that holds an aligned payload
+/// 16 gaps of the request's size are tried, in the policy's order; after those, the first serves that holds an aligned payload
 /// wherever it begins: one of the block's 2 granules, the alignment's 16, and 2.
 #[test]
 fn sixteen_gaps_are_tried_for_an_aligned_payload() {

@@ -116,7 +116,7 @@ fn every_free_header_links_to_nothing(placement: Placement) {
 }
 
 #[test]
-fn after_32_requests_first_fit_serves_the_holes() {
+fn after_32_requests_first_fit_serves_the_gaps() {
     let mut scene = Scene::fresh(192, 64, FirstFit);
     let served: Vec<usize> = (0..32).map(|_| scene.alloc(32)).collect();
     for nth in [23, 13] {

@@ -11,7 +11,7 @@ mod worked_examples {
     use super::*;
 
     #[test]
-    fn a_heap_of_4096_bytes_serves_64_requests_of_32_and_then_a_hole() {
+    fn a_heap_of_4096_bytes_serves_64_requests_of_32_and_then_a_gap() {
         let mut scene = Scene::of_bytes(4096, Config::new(64));
         let base = scene.pair.heap().base().unwrap().addr().get();
         let served: Vec<usize> = (0..64).map(|_| scene.alloc(32)).collect();
@@ -25,7 +25,7 @@ mod worked_examples {
     }
 
     #[test]
-    fn a_request_after_32_others_is_served_behind_them_and_not_in_a_hole() {
+    fn a_request_after_32_others_is_served_behind_them_and_not_in_a_gap() {
         let mut scene = Scene::of_bytes(4096, Config::new(64));
         let served: Vec<usize> = (0..32).map(|_| scene.alloc(32)).collect();
         for nth in [13, 23] {
@@ -292,7 +292,7 @@ mod allocating {
     }
 
     #[test]
-    fn begins_at_the_rover_and_not_at_an_earlier_hole() {
+    fn begins_at_the_rover_and_not_at_an_earlier_gap() {
         let mut scene = Scene::drawn("OOO XX |OOO XX");
         scene.alloc(16);
         scene.shows("OOO XX XXX |XX");

@@ -39,7 +39,7 @@ fn a_fifo_that_nobody_reads_is_not_waited_for() {
     let outcome = program.clone().with("SLABFIT_MAP", &fifo).run_preloaded("1M");
     goes_on(&outcome, &format!("slabfit: no picture: cannot open {}: os error {}\n", fifo.display(), libc::ENXIO));
     let outcome = program.with("SLABFIT_TRACE", &fifo).run_preloaded("1M");
-    let said = format!("slabfit: SLABFIT_TRACE={}: no trace: it is no plain file\n", fifo.display());
+    let said = format!("slabfit: SLABFIT_TRACE={}: no trace: it is not a regular file\n", fifo.display());
     assert_eq!((outcome.status.code(), outcome.stderr), (Some(127), said));
 }
 

@@ -90,7 +90,7 @@ fn a_program_is_measured_as_a_whole() {
     let resident = |label: &str| {
         let line = text.lines().find_map(|line| line.trim_start().strip_prefix(label)).unwrap_or_default();
         let figures: Vec<u64> = line.split_whitespace().filter_map(|word| word.replace(',', "").parse().ok()).collect();
-        // Behind slab size and heap, which the system's has not.
+        // After slab size and heap, which the system's has not.
         *figures.get(if label.starts_with("slabfit") { 2 } else { 0 }).unwrap_or_else(|| panic!("{label} in {text}"))
     };
     // The file has the same figures, a line for each allocator.

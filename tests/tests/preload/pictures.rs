@@ -43,7 +43,7 @@ fn whole(path: &Path) -> (String, String) {
         texts.next().and_then(|node| node.text()).unwrap_or_default().to_owned()
     };
     // The last things in it.
-    assert!(svg.contains("Holes by size") && svg.ends_with("</svg>\n"), "{}", path.display());
+    assert!(svg.contains("Gaps by size") && svg.ends_with("</svg>\n"), "{}", path.display());
     (text("t"), text("n"))
 }
 

@@ -55,7 +55,7 @@ fn figures(stats: &Stats) -> Vec<(String, u64)> {
     [of("slab", &stats.slab), of("blocks", &stats.blocks)].concat()
 }
 
-/// The same of the size classes that the heap has.
+/// The figures of the size classes that the heap has.
 fn class_figures(stats: &Stats) -> impl Iterator<Item = (String, u64)> {
     let existing = stats.classes.iter().filter(|class| class.slot_size > 0).enumerate();
     existing.flat_map(|(index, class)| {

@@ -9,21 +9,21 @@ use crate::preloaded::{Program, c, compiled, fresh_folder, library, skipped, sou
 fn a_name_that_is_no_settings_is_said_and_which_one_may_be_meant() {
     let Some(program) = Program::installed("env") else { return };
     for (name, said) in [
-        ("SLABFIT_HAEP", "is no setting: is SLABFIT_HEAP meant?"),
-        ("SLABFIT_HEAPS", "is no setting: is SLABFIT_HEAP meant?"),
-        ("SLABFIT_Heap", "is no setting: is SLABFIT_HEAP meant?"),
-        ("SLABFIT_TRACES", "is no setting: is SLABFIT_TRACE meant?"),
-        ("SLABFIT_MAPSIGNAL", "is no setting: is SLABFIT_MAP_SIGNAL meant?"),
-        ("SLABFIT_COLOUR", "is no setting; SLABFIT_HELP=1 shows all of them"),
-        ("SLABFIT_", "is no setting; SLABFIT_HELP=1 shows all of them"),
-        ("SLABFIT_AND_A_NAME_THAT_IS_LONGER_THAN_ANY", "is no setting; SLABFIT_HELP=1 shows all of them"),
+        ("SLABFIT_HAEP", "is not a setting; did you mean SLABFIT_HEAP?"),
+        ("SLABFIT_HEAPS", "is not a setting; did you mean SLABFIT_HEAP?"),
+        ("SLABFIT_Heap", "is not a setting; did you mean SLABFIT_HEAP?"),
+        ("SLABFIT_TRACES", "is not a setting; did you mean SLABFIT_TRACE?"),
+        ("SLABFIT_MAPSIGNAL", "is not a setting; did you mean SLABFIT_MAP_SIGNAL?"),
+        ("SLABFIT_COLOUR", "is not a setting; SLABFIT_HELP=1 lists all of them"),
+        ("SLABFIT_", "is not a setting; SLABFIT_HELP=1 lists all of them"),
+        ("SLABFIT_AND_A_NAME_THAT_IS_LONGER_THAN_ANY", "is not a setting; SLABFIT_HELP=1 lists all of them"),
     ] {
         let outcome = program.clone().with(name, "1M").run_preloaded("2M");
         // The program runs: the name may be of something else.
         assert_eq!(outcome.stderr, format!("slabfit: {name} {said}\n"), "{outcome:#?}");
         assert_eq!((outcome.status.code(), &outcome.reports[0]["heap"]), (Some(0), &(2 << 20).into()));
     }
-    // Names that only begin alike are nobody's business here.
+    // Names that only begin alike are no settings.
     let outcome = program.with("SLABFITX", "1").with("SLABFI", "1").run_preloaded("1M");
     assert_eq!((outcome.status.code(), &*outcome.stderr), (Some(0), ""));
 }

@@ -121,7 +121,7 @@ fn a_waiter_sleeps_while_the_holder_is_preempted() {
     }
 }
 
-/// The same without any privilege: the holder sleeps in the heap, as if it were interrupted there.
+/// Without any privilege: the holder sleeps in the heap, as if it were preempted there.
 #[test]
 fn waiters_sleep_while_a_thread_is_in_the_heap() {
     let _watchdog = Watchdog::new();

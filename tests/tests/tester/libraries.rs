@@ -247,7 +247,7 @@ fn a_library_that_serves_misaligned_memory_fails() {
         int Mem_Free(void *address) { return 0; }
     ";
     let Some(run) = test_library("misaligned", source, &["--only", "stress"]) else { return };
-    run.fails(&["bytes were served at base + 8, whose address 0x", " is no multiple of 16"]);
+    run.fails(&["bytes were served at base + 8, whose address 0x", " is not a multiple of 16"]);
 }
 
 #[test]

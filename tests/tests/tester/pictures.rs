@@ -101,12 +101,12 @@ fn a_title_is_text_whatever_is_in_it() {
 }
 
 #[test]
-fn a_heap_without_memory_is_a_picture_without_cells_holes_or_a_rover() {
+fn a_heap_without_memory_is_a_picture_without_cells_gaps_or_a_rover() {
     let mut svg = String::new();
     picture::draw(&*<ProcessHeap>::empty(), &"title", &"note", &mut svg).expect("nobody is in the heap");
     let document = Document::parse(&svg).expect("it is XML");
     let of_class = |class: &str| {
-        let legend = document.descendants().find(|node| node.text() == Some("largest hole")).expect("it has a legend");
+        let legend = document.descendants().find(|node| node.text() == Some("largest gap")).expect("it has a legend");
         let before = document.descendants().take_while(|&node| node != legend);
         before.filter(|node| node.attribute("class") == Some(class)).count()
     };

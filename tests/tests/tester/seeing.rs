@@ -32,8 +32,8 @@ fn small_trace() -> &'static Path {
 fn a_map_shows_the_heap_after_the_operation_asked_for() {
     let trace = small_trace();
     let map = |at: &str| made("at.svg", &["map", text(trace), "--heap", "64K", "--at", at]);
-    // (slots in use, blocks, holes, what the program has): the object of 60,000 bytes finds no room.
-    for (at, slots, blocks, holes, has) in [
+    // (slots in use, blocks, gaps, what the program has): the object of 60,000 bytes finds no room.
+    for (at, slots, blocks, gaps, has) in [
         ("0", 0, 0, 1, "0 B"),
         ("1", 1, 0, 1, "64 B"),
         ("3", 1, 2, 1, "10.8 KiB"),
@@ -45,7 +45,7 @@ fn a_map_shows_the_heap_after_the_operation_asked_for() {
         let (svg, _) = map(at);
         assert!(svg.contains(&format!("{slots} of 256 slots")), "{at}: {svg}");
         assert!(svg.contains(&format!("in {} ·", Count(blocks, "block"))), "{at}: {svg}");
-        assert!(svg.contains(&format!("in {},", Count(holes, "hole"))), "{at}: {svg}");
+        assert!(svg.contains(&format!("in {},", Count(gaps, "gap"))), "{at}: {svg}");
         assert!(svg.contains(&format!("the program has {has} ·")), "{at}: {svg}");
     }
     let (svg, said) = map("6");
@@ -169,7 +169,7 @@ fn a_plot_has_the_figures_of_the_heap() {
     let used = long[0];
     assert!((0..10).all(|index| used[index].1 <= asked[index].1), "what is in use is no less than what was asked for");
     let fragmentation = long[2];
-    assert!(fragmentation[4].1 < fragmentation[3].1 - 20.0, "a hole beside the largest one is fragmentation");
+    assert!(fragmentation[4].1 < fragmentation[3].1 - 20.0, "a gap beside the largest one is fragmentation");
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn a_malformed_trace_is_refused_with_its_line() {
         ("free.rep", "a 1 10\nf 1\n# again\nf 1\n", "line 4: id 1 is not live"),
         ("realloc.rep", "r 1 10\n", "line 1: id 1 is not live"),
         ("count.rep", "99\n1\n3\n1\na 1 10\nf 1\n", "line 6: the header promises 3 operations, but 2 follow"),
-        ("header.rep", "99\n1\n", "line 2: the header has four lines of one number each, and this is none of them"),
+        ("header.rep", "99\n1\n", "line 2: the header ends early; it has four lines of one number each"),
         ("binary.rep", "\u{1b}[2J\n", r"line 1: unknown operation '\x1b[2J'; known are a, r and f"),
     ] {
         let path = file(name, content);

@@ -99,7 +99,7 @@ fn an_alignment_above_a_page_is_kept_wherever_the_heap_lies() {
     for (small, large) in [("#@1040", "#@4112"), ("#@1168", "#@4240"), ("#@1248", "#@4288")] {
         recording = recording.replace(small, large);
     }
-    // Of a heap at a multiple of 8192, and of one that begins a page behind such a multiple.
+    // Of a heap at a multiple of 8192, and of one that begins a page after such a multiple.
     for (name, base, place) in [("even", "0x7f0000010000", "#@8192"), ("odd", "0x7f0000011000", "#@12288")] {
         let recording = recording.replace("0x7f0000010000", base).replace("#@1216", place);
         let run = tester(&["replay", text(&file(&format!("{name}.rep"), recording))]);
@@ -128,9 +128,9 @@ fn a_recording_that_was_cut_or_changed_is_refused_with_its_line() {
             "#@16\n",
             "line 20: in a recording '#@' and a place stand before each a and r, and nowhere else",
         ),
-        ("no_place", "#@1168", "#@x", "line 12: '#@x' is no line of a recording"),
-        ("no_setup", "slab=64 ", "", "line 5: '#slabfit 1 heap=4096 placement=f...' is no line of a recording"),
-        ("no_alignment", "m64", "m65", "line 15: '#@1216 m65' is no line of a recording"),
+        ("no_place", "#@1168", "#@x", "line 12: '#@x' is not a line of a recording"),
+        ("no_setup", "slab=64 ", "", "line 5: '#slabfit 1 heap=4096 placement=f...' is not a line of a recording"),
+        ("no_alignment", "m64", "m65", "line 15: '#@1216 m65' is not a line of a recording"),
         ("one_less", "f 0\n", "", "line 22: the header promises 6 operations, but 5 follow"),
         ("one_more", "f 0\n", "f 0\nf 2\n", "line 24: the header promises 6 operations, but 7 follow"),
     ] {
@@ -159,7 +159,7 @@ fn a_killed_program_may_be_one_operation_ahead_of_the_header() {
     assert_eq!(run.status, Some(2), "{}", run.stdout);
 }
 
-/// With size classes, at an address behind a multiple of the longest run.
+/// With size classes, at an address after a multiple of the longest run.
 const GENERAL: &str = "\
 0000000000000892
 0000000000000006

@@ -52,7 +52,7 @@ impl Terminal {
         Some(Self { child, screen, seen: String::new(), passed: String::new() })
     }
 
-    /// Waits until `text` appears behind all that was waited for before.
+    /// Waits until `text` appears after all that was waited for before.
     fn wait_for(&mut self, text: &str) {
         let end = Instant::now() + PATIENCE;
         loop {

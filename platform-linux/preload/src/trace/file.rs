@@ -146,7 +146,7 @@ impl TraceFile {
         for (index, half) in digits.halves().into_iter().enumerate() {
             // SAFETY: all digits of the header lie in its first 96 bytes, and CHUNK are mapped.
             let place = unsafe { self.header.as_ptr().add(at + index * 8) }.cast::<u64>();
-            // SAFETY: mapped for writing; at a multiple of 8 behind the start of a page.
+            // SAFETY: mapped for writing; at a multiple of 8 after the start of a page.
             unsafe { place.write_volatile(half) };
         }
     }
@@ -229,14 +229,14 @@ impl TraceFile {
         Ok(())
     }
 
-    /// Has the chunk's frame end `end` bytes behind the chunk's start.
+    /// Has the chunk's frame end `end` bytes after the chunk's start.
     fn set_frame(&mut self, end: usize) {
         if self.zstd {
             frame(end - FRAME).into_iter().enumerate().for_each(|(at, byte)| self.byte(at, byte));
         }
     }
 
-    /// The header with zeros for numbers, behind the room for a frame's start, and where it ends.
+    /// The header with zeros for numbers, after the room for a frame's start, and where it ends.
     fn head(&self, bytes: &mut [u8]) -> Option<usize> {
         let mut at = self.first_digits();
         bytes.iter_mut().for_each(|byte| *byte = b'0');

@@ -7,10 +7,10 @@
 //!
 //! | line | says |
 //! |---|---|
-//! | `#slabfit 1 heap=N slab=N placement=first base=0xN pid=N program=NAME` | what was recorded; the first line behind the header |
+//! | `#slabfit 1 heap=N slab=N placement=first base=0xN pid=N program=NAME` | what was recorded; the first line after the header |
 //! | `#@OFFSET` | where the object of the next line came to lie, in bytes from `base`; ` mN` an alignment above 16; ` z` zeroed |
 //! | `#t N` | the thread (by the kernel's number) that made the calls from here on |
-//! | `#-a SIZE REASON`, `#-r ID SIZE REASON` | a request that got no memory, with `mN` and `z` as above behind the size |
+//! | `#-a SIZE REASON`, `#-r ID SIZE REASON` | a request that got no memory, with `mN` and `z` as above after the size |
 //! | `#!f PLACE FAULT`, `#!r PLACE SIZE FAULT` | an address that was refused: an offset, or `0xN` outside the heap |
 //! | `#m` | the magazines of the size classes were emptied, on which the addresses of later objects depend |
 //! | `#!i N` | so many calls were refused because a signal handler made them inside the heap |
@@ -21,7 +21,7 @@
 //!
 //! One process records into one file. Without `%p` in the name it is the first process, and those that it forks or executes are
 //! not recorded: the variable that they inherit is empty. With `%p` each has a file of its own (one that is there already is
-//! left alone, and `.2` and so on put behind the number), and a forked child's begins with its parent's up to the fork. Not
+//! left alone, and `.2` and so on put after the number), and a forked child's begins with its parent's up to the fork. Not
 //! recorded is a child that was made without libc's fork handlers, or by a signal handler in the middle of a record.
 //!
 //! The file can be read from its first byte on: the header and the line on what is recorded come in one piece.
@@ -160,7 +160,7 @@ fn recorded<R>(call: impl FnOnce() -> R, describe: impl FnOnce(&mut Recorder, &R
     Some(result)
 }
 
-/// Has a request served, and recorded if that is asked for.
+/// Serves a request, and records it if calls are recorded.
 #[inline]
 pub(crate) fn request(request: Request, serve: impl FnOnce() -> Answer) -> Answer {
     if !is_on() {
@@ -170,7 +170,7 @@ pub(crate) fn request(request: Request, serve: impl FnOnce() -> Answer) -> Answe
         .unwrap_or(Err(AllocError::Reentered))
 }
 
-/// The same for a free.
+/// Frees an object, and records that if calls are recorded.
 #[inline]
 pub(crate) fn free<T>(address: usize, free: impl FnOnce() -> Result<T, InvalidFree>) -> Result<T, InvalidFree> {
     if !is_on() {
@@ -180,7 +180,7 @@ pub(crate) fn free<T>(address: usize, free: impl FnOnce() -> Result<T, InvalidFr
         .unwrap_or(Err(interrupted(address)))
 }
 
-/// The same for an object that is to have another size.
+/// Resizes an object, and records that if calls are recorded.
 #[inline]
 pub(crate) fn realloc(
     address: usize,

@@ -13,7 +13,7 @@ const PANEL: i32 = 400;
 const BAR: i32 = 12;
 const GAP: i32 = 10;
 const HEAD: i32 = 64;
-/// Behind a bar: its figure.
+/// After a bar: its figure.
 const FIGURE: i32 = 40;
 /// Ratios beyond this are not drawn to their end.
 const MOST: f64 = 4.0;

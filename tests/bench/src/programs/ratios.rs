@@ -84,7 +84,7 @@ fn means(ratios: &[Vec<f64>]) -> Vec<f64> {
     (0..rounds).map(mean).collect()
 }
 
-/// The programs of a table, in its order, and the mean behind them.
+/// The programs of a table, in its order, and the mean after them.
 pub fn programs(table: &Table) -> Vec<String> {
     let mut programs: Vec<String> = Vec::new();
     let suffix = FIGURES[0].ratio("");

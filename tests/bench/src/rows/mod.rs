@@ -46,12 +46,12 @@ pub fn all() -> Vec<Row> {
         other("fit", "the smallest heap that serves each trace to its end, over the trace's peak live bytes", fit::run),
         other(
             "worst-case",
-            "100,000 holes too small for the request; the one that fits is found last, or none fits",
+            "100,000 gaps too small for the request; the one that fits is found last, or none fits",
             worst::run,
         ),
         other(
             "growth",
-            "the worst case among 100 to 1,000,000 holes: instructions an operation, by callgrind",
+            "the worst case among 100 to 1,000,000 gaps: instructions an operation, by callgrind",
             growth::run,
         ),
         other("threads", "mixed, 1 to 8 threads on one heap of 4 MiB: million operations a second", threads::run),

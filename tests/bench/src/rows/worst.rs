@@ -1,9 +1,9 @@
-//! The worst case: the search that passes every hole.
+//! The worst case: the search that passes every gap.
 
 use super::Effort;
 use crate::clock;
 use crate::entry;
-use crate::holes::{self, Scene};
+use crate::gaps::{self, Scene};
 use crate::numbers::{Spread, percentile};
 use crate::region::Region;
 use crate::subject::{NO_SLAB, Setup, bookkeeping};
@@ -12,16 +12,16 @@ use crate::table::Table;
 /// The row's name.
 pub const NAME: &str = "worst-case";
 
-/// The setup in which a scene of `count` holes is set.
+/// The setup in which a scene of `count` gaps is set.
 pub fn setup(region: &Region, count: usize) -> Setup<'_> {
-    let (heap, peer) = (holes::heap(count), holes::arena(count));
+    let (heap, peer) = (gaps::heap(count), gaps::arena(count));
     Setup { region, heap, peer, slab_size: NO_SLAB, fresh: false }
 }
 
-/// A region large enough for a scene of `count` holes.
+/// A region large enough for a scene of `count` gaps.
 pub fn region(count: usize) -> Region {
-    let heap = holes::heap(count);
-    let bytes = holes::arena(count).max(heap + bookkeeping(heap, NO_SLAB));
+    let heap = gaps::heap(count);
+    let bytes = gaps::arena(count).max(heap + bookkeeping(heap, NO_SLAB));
     Region::map(bytes).expect("the machine has memory for every row")
 }
 
@@ -33,11 +33,11 @@ pub fn run(effort: Effort) -> Table {
     region.touch();
     let setup = setup(&region, count);
     for fits in [true, false] {
-        let scene = Scene { holes: count, fits };
+        let scene = Scene { gaps: count, fits };
         for entry in entry::all().into_iter().filter(|entry| entry.kind.is_bounded()) {
             // Each pair meets the same heap, so what one of several runs took least is what it takes.
-            let runs: Vec<_> = (0..5).map(|_| (entry.holes)(&setup, scene, 1000)).collect();
-            let of = |which: fn(&holes::Ticks) -> &Vec<u32>| least(runs.iter().map(which));
+            let runs: Vec<_> = (0..5).map(|_| (entry.gaps)(&setup, scene, 1000)).collect();
+            let of = |which: fn(&gaps::Ticks) -> &Vec<u32>| least(runs.iter().map(which));
             let word = if fits { "fits" } else { "none fits" };
             for (operation, ticks) in [("alloc", of(|ticks| &ticks.allocs)), ("free", of(|ticks| &ticks.frees))] {
                 add(&mut table, &entry, &format!("{operation} {word}"), ticks);
@@ -68,7 +68,7 @@ fn add(table: &mut Table, entry: &entry::Entry, what: &str, mut ticks: Vec<u32>)
 
 /// Ticks that reading the counter twice takes.
 fn harness() -> f64 {
-    let mut ticks: Vec<_> = (0..1001).map(|_| holes::timed(|| {})).collect();
+    let mut ticks: Vec<_> = (0..1001).map(|_| gaps::timed(|| {})).collect();
     ticks.sort_unstable();
     f64::from(percentile(&ticks, 0.5))
 }

@@ -93,7 +93,7 @@ impl Peer for Rlsf {
     }
 }
 
-/// linked_list_allocator: address-ordered first fit over a singly linked list of holes.
+/// linked_list_allocator: address-ordered first fit over a singly linked list of gaps.
 pub struct LinkedList(linked_list_allocator::Heap);
 
 impl Peer for LinkedList {

@@ -46,7 +46,7 @@ impl<L: RawLock + Send + Sync + 'static, P: Named> Subject for Slabfit<L, P> {
     const KIND: Kind = Kind::Ours;
     const IN_ONE_PIECE: bool = P::IN_ONE_PIECE;
     /// No slot is aligned beyond its size's largest power of two, and the least has 16 bytes: at 32 it is a block of 32.
-    const HOLE_ALIGN: usize = if P::IN_ONE_PIECE { 32 } else { ALIGN };
+    const GAP_ALIGN: usize = if P::IN_ONE_PIECE { 32 } else { ALIGN };
     const FIRST_USE: Option<FirstUse> = Some(start_up::use_once::<P>);
 
     unsafe fn over(setup: &Setup<'_>) -> Box<Self> {
@@ -127,7 +127,7 @@ impl Subject for Cached {
     const NAME: &'static str = "slabfit cache";
     const KIND: Kind = Kind::Ours;
     const IN_ONE_PIECE: bool = true;
-    const HOLE_ALIGN: usize = Slabfit::<SpinLock, General>::HOLE_ALIGN;
+    const GAP_ALIGN: usize = Slabfit::<SpinLock, General>::GAP_ALIGN;
 
     unsafe fn over(setup: &Setup<'_>) -> Box<Self> {
         static IDS: AtomicUsize = AtomicUsize::new(1);

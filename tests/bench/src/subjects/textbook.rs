@@ -1,6 +1,6 @@
 //! Next fit as a textbook has it: one address-ordered, singly linked list of free blocks, searched from the rover to
 //! allocate and walked from the front to free. The same blocks, headers and rules as slabfit's block segment, so the
-//! same addresses; only the work is linear in the number of holes.
+//! same addresses; only the work is linear in the number of gaps.
 
 use super::Peer;
 use crate::subject::Kind;
@@ -50,7 +50,7 @@ impl Textbook {
         }
     }
 
-    /// The predecessor of the first block behind `from`, and before `until` where that is not null, of `need` bytes.
+    /// The predecessor of the first block after `from`, and before `until` where that is not null, of `need` bytes.
     fn search(&self, from: *mut Free, until: *mut u8, need: usize) -> Option<*mut Free> {
         let mut previous = from;
         loop {
@@ -66,7 +66,7 @@ impl Textbook {
         }
     }
 
-    /// Cuts `need` bytes from the front of the block behind `previous`, which has them.
+    /// Cuts `need` bytes from the front of the block after `previous`, which has them.
     fn carve(&mut self, previous: *mut Free, need: usize) -> *mut u8 {
         let block = self.after(previous);
         // SAFETY: the block is in the list, so its header is ours.
@@ -87,7 +87,7 @@ impl Textbook {
         block.cast::<u8>().wrapping_add(HEADER)
     }
 
-    /// Moves the rover, or what it knows of the list, after [`start`, `end`) became one free block behind `before`.
+    /// Moves the rover, or what it knows of the list, after [`start`, `end`) became one free block after `before`.
     fn follow(&mut self, before: *mut Free, start: *mut Free, end: *mut u8) {
         let first = start.cast::<u8>();
         if first <= self.rover && self.rover < end {

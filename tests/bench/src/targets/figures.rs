@@ -22,7 +22,7 @@ pub enum Figure {
     FitToPeers,
     /// The longest operation of the worst case, of the median of [`CHURN`].
     Longest,
-    /// Instructions of the worst case among most holes, of those among fewest.
+    /// Instructions of the worst case among most gaps, of those among fewest.
     Growth,
     /// The speed of eight threads, of one's, under the better lock.
     Crowd,
@@ -64,9 +64,9 @@ const CHURN: &str = "churn-small-3000";
 const CROWDED: &str = "cargometa";
 /// The heaps of the trace rows, by the ends of the rows' names.
 const TRACE_HEAPS: [&str; 2] = ["1.5x", "4x"];
-/// The holes whose instructions are compared.
-const FEWEST: usize = growth::HOLES[0];
-const MOST: usize = growth::HOLES[growth::HOLES.len() - 1];
+/// The gaps whose instructions are compared.
+const FEWEST: usize = growth::GAPS[0];
+const MOST: usize = growth::GAPS[growth::GAPS.len() - 1];
 
 impl Relation {
     /// Whether `value` stands so to `bound`.
@@ -99,7 +99,7 @@ impl Figure {
             Self::OfGeneral => "speed of one thread, of general's under SpinLock",
             Self::OfTalc => "speed of 8 threads, of talc's under its better lock",
             Self::Longest => return format!("longest operation, of the median of {CHURN}"),
-            Self::Growth => return format!("instructions among {MOST} holes, of those among {FEWEST}"),
+            Self::Growth => return format!("instructions among {MOST} gaps, of those among {FEWEST}"),
             Self::Speed => "speed, of the fastest no_std peer's",
             Self::Traces => "geometric mean of the trace rows' speeds, of the fastest no_std peers'",
             Self::Instructions => "instructions an operation",
@@ -302,7 +302,7 @@ fn longest(table: &Table, subject: &str) -> Option<Reading> {
 }
 
 fn growth(table: &Table, subject: &str) -> Option<Reading> {
-    let at = |holes: usize| table.value(growth::NAME, subject, &format!("instructions at {holes}"));
+    let at = |gaps: usize| table.value(growth::NAME, subject, &format!("instructions at {gaps}"));
     let (few, many) = at(FEWEST).zip(at(MOST))?;
     Some(Reading { value: many / few, words: format!("{few:.0} to {many:.0}, {:.2}x", many / few) })
 }

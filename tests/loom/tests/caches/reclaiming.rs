@@ -37,7 +37,7 @@ fn runs_are_reclaimed_beside_a_free_by_another() {
     });
 }
 
-/// The same beside the owner, who takes them back itself; `last` of the slots is live still.
+/// Runs are reclaimed beside their owner, who takes slots back itself; `live` of the slots are live still.
 fn runs_are_reclaimed_beside_the_owner(name: &str, live: usize) {
     play(name, 5, move |stage| {
         let (ours, others) = two_caches(stage);

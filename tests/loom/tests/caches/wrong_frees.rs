@@ -3,7 +3,7 @@
 use slabfit::{InvalidFree, Reason};
 use slabfit_loom::lent::share;
 
-use super::{IN_RUN, Object, SLOT, alloc, alloc_all, free, free_all, play, spawn_second, two_caches};
+use super::{IN_RUN, Object, Owner, SLOT, Stage, alloc, alloc_all, free, free_all, play, spawn_second, two_caches};
 
 /// Exactly one of two frees of one object is told that it was the one.
 fn assert_freed_once(object: Object, answers: [Result<(), InvalidFree>; 2]) {
@@ -11,14 +11,14 @@ fn assert_freed_once(object: Object, answers: [Result<(), InvalidFree>; 2]) {
     assert!(answers == [Ok(()), refused] || answers == [refused, Ok(())], "{answers:?}");
 }
 
-#[test]
-fn of_two_frees_through_two_caches_one_is_refused() {
-    play("freed twice, by owner and other", 5, |stage| {
+/// Of a free through another cache and this one, of an object of the first cache, exactly one is told that it was the one.
+fn of_two_frees_one_is_refused(name: &str, free_here: fn(&'static Stage, &Owner, Object) -> Result<(), InvalidFree>) {
+    play(name, 5, move |stage| {
         let (ours, others) = two_caches(stage);
         let object = alloc(&ours, SLOT);
         let sharing = share();
         let second = spawn_second(move || (free(&others, object), others));
-        let mine = free(&ours, object);
+        let mine = free_here(stage, &ours, object);
         let (answer, others) = second.join().expect("it does not panic");
         drop(sharing);
         assert_freed_once(object, [mine, answer]);
@@ -29,20 +29,13 @@ fn of_two_frees_through_two_caches_one_is_refused() {
 }
 
 #[test]
+fn of_two_frees_through_two_caches_one_is_refused() {
+    of_two_frees_one_is_refused("freed twice, by owner and other", |_, ours, object| free(ours, object));
+}
+
+#[test]
 fn of_two_frees_by_others_than_the_owner_one_is_refused() {
-    play("freed twice, by cache and heap", 5, |stage| {
-        let (ours, others) = two_caches(stage);
-        let object = alloc(&ours, SLOT);
-        let sharing = share();
-        let second = spawn_second(move || (free(&others, object), others));
-        let mine = stage.free(object);
-        let (answer, others) = second.join().expect("it does not panic");
-        drop(sharing);
-        assert_freed_once(object, [mine, answer]);
-        assert_eq!(ours.check(), Ok(()));
-        drop((ours, others));
-        stage.assert_nothing_is_lost();
-    });
+    of_two_frees_one_is_refused("freed twice, by cache and heap", |stage, _, object| stage.free(object));
 }
 
 /// The run is closed and opened again for slots of `size` bytes, whose first lies where `object` was. What is freed there at any time is

@@ -61,7 +61,7 @@ impl Lab {
         Err(self.deviation("the blocks differ"))
     }
 
-    /// The headers in memory that are not what they should be. Their padding is nobody's business.
+    /// The headers in memory that are not what they should be. Their padding may hold anything.
     pub fn wrong_headers(&self) -> Vec<usize> {
         let headers = self.model.headers().into_iter();
         headers.filter(|&header| self.is_wrong(header)).map(|header| header.address).collect()

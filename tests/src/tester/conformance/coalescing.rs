@@ -11,10 +11,10 @@ use crate::tester::window::Object;
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::always("a freed block between two live ones stays as it is", |bench| freed(bench, 20, &[])),
     Scenario::always("a freed block joins the free one before it", |bench| freed(bench, 20, &[19])),
-    Scenario::always("a freed block joins the free one behind it", |bench| freed(bench, 20, &[21])),
+    Scenario::always("a freed block joins the free one after it", |bench| freed(bench, 20, &[21])),
     Scenario::always("a freed block joins the free ones on both sides", |bench| freed(bench, 20, &[19, 21])),
     Scenario::always("the first block, freed, stays as it is", |bench| freed(bench, 0, &[])),
-    Scenario::always("the first block, freed, joins the free one behind it", |bench| freed(bench, 0, &[1])),
+    Scenario::always("the first block, freed, joins the free one after it", |bench| freed(bench, 0, &[1])),
     Scenario::always("the last block, freed, stays as it is", |bench| freed(bench, 63, &[])),
     Scenario::always("the last block, freed, joins the free one before it", |bench| freed(bench, 63, &[62])),
     Scenario::always("the only block, freed, is the whole segment", one_block),

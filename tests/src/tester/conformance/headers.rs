@@ -84,7 +84,7 @@ pub(super) fn expect(bench: &Bench<'_>, offset: usize, length: usize, pointer: u
     }
     if second != pointer {
         let place = Place(offset);
-        fail!("the header at {place} must hold {pointer:#x} behind its length, but holds {second:#x}");
+        fail!("the header at {place} must hold {pointer:#x} after its length, but holds {second:#x}");
     }
     Ok(())
 }

@@ -10,13 +10,13 @@ use crate::tester::session::Failure;
 use crate::tester::window::Object;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
-    Scenario::always("Mem_Free(NULL) does nothing and is no error", null),
+    Scenario::always("Mem_Free(NULL) does nothing and is not an error", null),
     Scenario::always("a free of what is not in the heap is refused", outside),
     Scenario::always("a free of a misaligned address is refused", misaligned),
     Scenario::always("a free inside a block is refused", inside_a_block),
     Scenario::always("a free inside a slot is refused", inside_a_slot),
     Scenario::always("a free of what was never allocated is refused", never_allocated),
-    Scenario::always("a free behind the last slot is refused", behind_the_last_slot),
+    Scenario::always("a free after the last slot is refused", behind_the_last_slot),
     Scenario::always("a second free of a slot is refused", slot_twice),
     Scenario::always("a second free of a block is refused", block_twice),
     Scenario::always("a second free of a block that has joined its neighbours is refused", joined_block_twice),
@@ -55,7 +55,7 @@ fn outside(bench: &mut Bench<'_>) -> Result<(), Failure> {
         bench.reject(base.wrapping_sub(distance), "before the heap")?;
     }
     for distance in [4096, 4096 + 16, 1 << 20] {
-        bench.reject(base.wrapping_add(distance), "behind the heap")?;
+        bench.reject(base.wrapping_add(distance), "after the heap")?;
     }
     for address in [1, 16, usize::MAX, usize::MAX - 15] {
         bench.reject(core::ptr::without_provenance_mut(address), "nowhere")?;
@@ -104,7 +104,7 @@ fn never_allocated(bench: &mut Bench<'_>) -> Result<(), Failure> {
 fn behind_the_last_slot(bench: &mut Bench<'_>) -> Result<(), Failure> {
     bench.init(4096, 48)?;
     bench.serve_row(21, 48, 0, 48)?;
-    bench.reject_at(21 * 48, "behind the last slot")?;
+    bench.reject_at(21 * 48, "after the last slot")?;
     bench.serve_at(1040, 48)?;
     Ok(())
 }
@@ -143,11 +143,11 @@ fn forged(bench: &mut Bench<'_>) -> Result<(), Failure> {
     let victim = bench.serve(200)?;
     bench.write(victim, 32, 64)?;
     bench.write(victim, 40, MAGIC as u64)?;
-    bench.reject_at(victim.offset() + 48, "behind a forged header")?;
+    bench.reject_at(victim.offset() + 48, "after a forged header")?;
     let slot = bench.serve(64)?;
     bench.write(slot, 0, 16)?;
     bench.write(slot, 8, MAGIC as u64)?;
-    bench.reject_at(slot.offset() + 16, "behind a forged header")?;
+    bench.reject_at(slot.offset() + 16, "after a forged header")?;
     bench.free_all([victim, slot])?;
     bench.serve_at(1040, 3056)?;
     Ok(())

@@ -1,4 +1,4 @@
-//! The least that allocates: it hands out one object behind the other and takes nothing back. What a firmware has more of
+//! The least that allocates: it hands out one object after the other and takes nothing back. What a firmware has more of
 //! than with this one is its allocator's.
 
 use core::alloc::Layout;

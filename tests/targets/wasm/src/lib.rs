@@ -1,4 +1,4 @@
-//! A heap in a WebAssembly module's memory: it has what lies behind the module's own data, and where that is not enough, a hook has
+//! A heap in a WebAssembly module's memory: it has what lies after the module's own data, and where that is not enough, a hook has
 //! the memory grown by whole pages and extends the heap by them.
 #![no_std]
 

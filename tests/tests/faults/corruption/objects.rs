@@ -32,7 +32,7 @@ pub fn overflows(bench: &mut Bench) {
     }
 }
 
-/// Every object is freed and then written to, as far as it reached, and behind it.
+/// Every object is freed and then written to, as far as it reached, and after it.
 pub fn writes_after_free(bench: &mut Bench) {
     let region = region_of(bench);
     for (address, usable) in bench.live() {

@@ -27,7 +27,7 @@ const BEGINNINGS: [Beginning; 16] = [
     with_one(5 * KIB, &[(Cache(0), 64, 33, 33, Cache(0)), (Cache(0), 16, 1, 1, Cache(0))]),
     // Two runs with idle slots, and one that is about to be closed.
     with_one(6 * KIB, &[(Cache(0), 64, 32, 31, Cache(0)), (Cache(0), 16, 64, 63, Cache(0))]),
-    // No run can be opened any more; one that lies crooked.
+    // No run can be opened any more; a gap before a run.
     with_one(4 * KIB - GRANULE, &[(Heap, 64, 4, 1, Heap)]),
     with_one(4 * KIB + 512, &[(Cache(0), 64, 20, 8, Heap)]),
     // Slots that the heap has returned, all of a run, and some of two.

@@ -43,7 +43,7 @@ fn exhaust_layouts(name: &'static str, window: Window) {
     let Window { before, granules, placement } = window;
     let seconds = begun.elapsed().as_secs();
     figure::say(
-        format_args!("{name}, {placement:?}, {granules} granules behind {before}"),
+        format_args!("{name}, {placement:?}, {granules} granules after {before}"),
         format_args!("{} layouts, {tried}, no deviation ({seconds} s)", Grouped(layouts)),
     );
 }

@@ -18,7 +18,7 @@ fn every_state_of_a_slab_agrees_with_the_model() {
     let slots = Level::from_environment().of(7, 10, 13);
     let begun = Instant::now();
     let watch = Watch::over("slab states");
-    // Three granules to a slot and two of a tail behind the last.
+    // Three granules to a slot and two of a tail after the last.
     let size = (slots * 3 + 2) * 4 * GRANULE;
     let (carved, edge, placement) = (false, Edge::Low, Placement::NextFit);
     let mut lab = Lab::new(Case { size, config: Config::new(40), placement, carved, edge });

@@ -68,14 +68,14 @@ pub fn build(lab: &mut Lab, window: Window, tiles: &[Tile], rover: Option<usize>
     let mut cuts: Vec<Tile> = tiles.to_vec();
     let at_first_byte = rover == Some(0) && window.before == 0;
     if at_first_byte {
-        // It gets there only if the block that ends at the rover is freed into the same free block as the one behind.
+        // It gets there only if the block that ends at the rover is freed into the same free block as the one after.
         let first = cuts.first().filter(|first| first.free && first.granules >= 4)?.granules;
         cuts[0].granules = first - 2;
         cuts.insert(0, Tile { granules: 2, free: true });
     }
     let mut blocks: Vec<(usize, usize)> = cuts.iter().map(|tile| (take(lab, tile.granules), tile.granules)).collect();
     if let Some(rover) = rover {
-        // Now that all is used, the one block that is freed is where the next request goes, and the rover behind it.
+        // Now that all is used, the one block that is freed is where the next request goes, and the rover after it.
         let before_rover = if at_first_byte { 1 } else { rover };
         let (address, granules) = match before_rover.checked_sub(1) {
             Some(nth) => blocks[nth],

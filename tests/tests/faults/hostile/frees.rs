@@ -68,7 +68,7 @@ const STATES: &[(&str, State)] = &[
     ("all blocks freed, backwards", || five_without(&[4, 3, 2, 1, 0])),
     ("one slot live", || slots(1, &[])),
     ("two slots live and one returned between", || slots(3, &[1])),
-    ("all slots live, with a tail behind the last", || slots(5, &[])),
+    ("all slots live, with a tail after the last", || slots(5, &[])),
     ("all slots returned", || slots(5, &[0, 4, 2, 1, 3])),
     ("a slot spilled", || slots(6, &[])),
     ("the segment full", || {
@@ -81,7 +81,7 @@ const STATES: &[(&str, State)] = &[
         lab.alloc(736, GRANULE).unwrap().expect("it fits");
         lab
     }),
-    ("an aligned block behind a gap", || {
+    ("an aligned block after a gap", || {
         let mut lab = Lab::new(case(1024, 32));
         lab.alloc(1, GRANULE).unwrap().expect("it fits");
         lab.alloc(64, 128).unwrap().expect("it fits");
@@ -112,7 +112,7 @@ const STATES: &[(&str, State)] = &[
         lab.empty_magazines().unwrap();
         lab
     }),
-    ("a run and a granule behind it", || {
+    ("a run and a granule after it", || {
         let mut lab = Lab::new(with_classes());
         let first = lab.alloc(1024, GRANULE).unwrap().expect("it fits");
         lab.alloc(1024, GRANULE).unwrap().expect("it fits");
@@ -134,7 +134,7 @@ const STATES: &[(&str, State)] = &[
     }),
 ];
 
-/// Every byte address from a page before the heap to a page behind it: refused by the model's name for it and counted,
+/// Every byte address from a page before the heap to a page after it: refused by the model's name for it and counted,
 /// with nothing changed; or live, and then freed, from the same state each time.
 fn every_byte_address(state: State, resize: bool) {
     let mut lab = state();
@@ -200,7 +200,7 @@ fn foreign(rows: &mut Matrix) {
         refused_outside(&mut five().0, blocks[1]);
         assert_eq!(other.free(blocks[1]).unwrap(), Ok(()));
     });
-    rows.add("a free of the inaccessible page behind the heap, and before its bookkeeping", || {
+    rows.add("a free of the inaccessible page after the heap, and before its bookkeeping", || {
         let mut lab = five().0;
         let end = lab.base() + lab.heap().size();
         (end..end + 4096).for_each(|address| refused_outside(&mut lab, address));
@@ -240,7 +240,7 @@ fn forged(nth: usize) {
         lab.write(header, &length.to_ne_bytes());
         lab.write(header + LINK, &MAGIC.to_ne_bytes());
         lab.note();
-        // Behind the last granule of the payload the next block's header begins, which is no start of a payload either.
+        // After the last granule of the payload the next block's header begins, which is no start of a payload either.
         for address in [header, header + GRANULE].into_iter().filter(|&address| address != blocks[1]) {
             let refused = Err(InvalidFree { address, reason: Reason::NotAStart });
             assert_eq!(lab.free(address).unwrap(), refused);

@@ -46,7 +46,7 @@ fn too_small(rows: &mut Matrix) {
             for edge in [Edge::Low, Edge::High] {
                 let memory = Fenced::new(len, None, edge);
                 let made = made_of(&memory, 0, len, 16).map(drop);
-                // At the high edge a length that is no multiple of 16 also loses what is left of its first granule.
+                // At the high edge a length that is not a multiple of 16 also loses what is left of its first granule.
                 assert!(
                     matches!(made, Err(InitError::TooSmall { size, minimum: MIN_REGION }) if size <= len),
                     "{made:?}"
@@ -95,7 +95,7 @@ fn just_large_enough(rows: &mut Matrix) {
 
 fn at_every_offset(rows: &mut Matrix) {
     for offset in 0..32 {
-        rows.add(format!("a region {offset} bytes behind a page's start"), move || {
+        rows.add(format!("a region {offset} bytes after a page's start"), move || {
             let memory = Fenced::new(4096, None, Edge::Low);
             let heap = made_of(&memory, offset, 4096 - offset, 64).expect("enough");
             assert_eq!(heap.base().map(|base| base.addr().get() % GRANULE), Some(0));
@@ -103,7 +103,7 @@ fn at_every_offset(rows: &mut Matrix) {
             is_usable(&heap);
             assert!(memory.bytes()[..offset].iter().all(|&byte| byte == 0xA5));
         });
-        rows.add(format!("bookkeeping {offset} bytes behind a granule, flush with an inaccessible page"), move || {
+        rows.add(format!("bookkeeping {offset} bytes after a granule, flush with an inaccessible page"), move || {
             // The heap needs no alignment of it, and no byte more than it asks for.
             let needed = bookkeeping_size::<NextFit>(4096, Config::new(16));
             let memory = Fenced::new(4096, Some(needed + offset), Edge::High);

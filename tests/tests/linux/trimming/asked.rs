@@ -137,8 +137,8 @@ fn no_whole_page_of_a_free_block_is_forgotten_however_it_lies() {
         let whole = end.saturating_sub(start);
         // SAFETY: freed once, and not used any more.
         unsafe { free(&heap, object) };
-        assert_eq!(heap.trim(), whole, "{size} bytes behind {before}");
-        assert!(whole == 0 || resident(start..end) == 0, "{size} bytes behind {before}");
+        assert_eq!(heap.trim(), whole, "{size} bytes after {before}");
+        assert!(whole == 0 || resident(start..end) == 0, "{size} bytes after {before}");
         for object in [first, last] {
             // SAFETY: live, and of 100 bytes at least.
             unsafe { object.write_bytes(2, 100) };
@@ -151,7 +151,7 @@ fn no_whole_page_of_a_free_block_is_forgotten_however_it_lies() {
 fn many_free_blocks_without_a_whole_page_hide_none_that_has_one() {
     const PAGE: usize = 4096;
     let heap = MappedHeap::new(16 * MIB, Config::new(64)).expect("there is memory");
-    // Blocks of a page and a granule: each lies a granule further behind the start of a page than the one before it.
+    // Blocks of a page and a granule: each lies a granule further after the start of a page than the one before it.
     let objects = fill(&heap, PAGE, 100 * PAGE);
     let last = fill(&heap, 10 * PAGE, 10 * PAGE);
     for &object in objects.iter().step_by(2).chain(&last) {

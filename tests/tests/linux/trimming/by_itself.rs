@@ -92,7 +92,7 @@ fn a_step_passes_several_free_blocks_without_a_whole_page() {
     const PAGE: usize = 4096;
     static HEAP: ProcessHeap<FirstFit> = ProcessHeap::empty();
     HEAP.init(64 * MIB, Config::new(64)).expect("there is memory");
-    // 1000 to be freed, of which hardly any holds a whole page, and 8 MiB behind them.
+    // 1000 to be freed, of which hardly any holds a whole page, and 8 MiB after them.
     let objects = fill(&HEAP, PAGE, 2000 * PAGE);
     let last = fill(&HEAP, 8 * MIB, 8 * MIB)[0];
     let behind = last.addr().next_multiple_of(PAGE)..last.addr() + 8 * MIB - PAGE;
@@ -131,7 +131,7 @@ fn a_program_that_frees_as_much_as_it_allocates_keeps_its_pages() {
 /// A heap of which 10 MiB were in use, all resident, and then free; and the heap has not been told of the frees.
 fn freed_much(heap: &ProcessHeap<FirstFit>) -> Range<usize> {
     heap.init(16 * MIB, Config::new(64)).expect("there is memory");
-    // The header behind it ends where they do.
+    // The header after it ends where they do.
     let objects = fill(heap, 10 * MIB - 32, 10 * MIB - 32);
     // It sees what is live.
     for _ in 0..64 {

@@ -16,7 +16,7 @@ fn holds_as_many_slots_as_fit() {
             assert_eq!((slot.address, slot.size), (first + nth * slot_size, slot_size));
             assert_eq!(slot.state == State::Used, nth == 0);
         }
-        // What is behind the last slot is nobody's, and the run is one live block.
+        // What is after the last slot is nobody's, and the run is one live block.
         let gap = scene.free_blocks().pop().expect("the rest is free");
         assert_eq!((gap.kind, gap.address, gap.size), (Kind::Block, first + run, 256 * KIB - run));
         let blocks = scene.stats().blocks;

@@ -87,7 +87,7 @@ fn is_given_back_before_a_block_fails_to_grow_and_move() {
     let block = scene.alloc_block(4 * KIB);
     let slot = scene.alloc(16);
     scene.free_all(&[slot]);
-    // The run lies behind the block, which cannot grow into it and, once the run is given back, can move nowhere else.
+    // The run lies after the block, which cannot grow into it and, once the run is given back, can move nowhere else.
     let failed = scene.pair.realloc(block, 30 * KIB, GRANULE).unwrap();
     assert!(failed.is_err());
     scene.compare();

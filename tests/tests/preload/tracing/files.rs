@@ -110,10 +110,10 @@ fn a_file_that_cannot_be_made_is_said_in_one_line_and_nothing_runs() {
     fs::write(folder.join("locked"), "").expect("target can be written to");
     for (name, why) in [
         ("/nowhere/at/all.rep", "there is no such folder"),
-        ("/dev/null", "it is no plain file"),
+        ("/dev/null", "it is not a regular file"),
         // As root, too.
         ("/sys/kernel/a.rep", "it cannot be written to"),
-        (".", "it is no plain file"),
+        (".", "it is not a regular file"),
         (&*"n".repeat(300), "its name is too long"),
     ] {
         let outcome = program.clone().folder(&folder).with("SLABFIT_TRACE", name).run_preloaded("1M");

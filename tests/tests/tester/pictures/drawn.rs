@@ -115,7 +115,7 @@ fn the_rover_stands_where_it_is() {
         assert_eq!(mark[0], ('M', vec![f64::from(x), f64::from(top + row * 16 + 14)]), "after {request}");
         assert_eq!(marks.count(), 1, "and one in the legend");
     }
-    // At the segment's very end it stands behind the last row.
+    // At the segment's very end it stands after the last row.
     let rest = heap.stats().expect("nobody is in the heap").blocks.largest_free;
     heap.alloc(rest - GRANULE).expect("so much is free");
     assert_eq!(heap.rover(), Ok(Some(heap.segment(Segment::Blocks).end)));
@@ -123,7 +123,7 @@ fn the_rover_stands_where_it_is() {
 }
 
 #[test]
-fn the_largest_hole_is_outlined_and_the_others_counted() {
+fn the_largest_gap_is_outlined_and_the_others_counted() {
     let heap = MappedHeap::new(65_536, Config::new(1 << 20)).expect("there is memory");
     let objects: Vec<_> = [16, 4096, 16, 112, 16, 80, 16].map(|size| heap.alloc(size).expect("it fits")).to_vec();
     heap.alloc(heap.stats().expect("nobody is in the heap").blocks.largest_free - GRANULE).expect("it fits");
@@ -136,7 +136,7 @@ fn the_largest_hole_is_outlined_and_the_others_counted() {
     let outline = format!("M88 {top}H1096V{}H96V{}H72V{}H88z", top + 29, top + 45, top + 16);
     assert!(svg.contains(&outline), "no {outline} in {svg}");
     assert!(
-        svg.contains("4.2 KiB free in 3 holes, the largest of 4.0 KiB · fragmentation (free outside of it) 5.1 %"),
+        svg.contains("4.2 KiB free in 3 gaps, the largest of 4.0 KiB · fragmentation (free outside of it) 5.1 %"),
         "{svg}"
     );
     let document = Document::parse(&svg).expect("it is XML");
@@ -146,7 +146,7 @@ fn the_largest_hole_is_outlined_and_the_others_counted() {
 }
 
 #[test]
-fn a_hole_over_two_rows_without_a_common_column_is_outlined_in_two_pieces() {
+fn a_gap_over_two_rows_without_a_common_column_is_outlined_in_two_pieces() {
     let heap = MappedHeap::new(65_536, Config::new(1 << 20)).expect("there is memory");
     let objects = [120, 10, 100].map(|granules| heap.alloc((granules - 1) * GRANULE).expect("it fits"));
     heap.alloc(heap.stats().expect("nobody is in the heap").blocks.largest_free - GRANULE).expect("it fits");
@@ -158,7 +158,7 @@ fn a_hole_over_two_rows_without_a_common_column_is_outlined_in_two_pieces() {
 }
 
 #[test]
-fn a_hole_over_two_rows_with_common_columns_is_outlined_in_one_piece() {
+fn a_gap_over_two_rows_with_common_columns_is_outlined_in_one_piece() {
     let heap = MappedHeap::new(65_536, Config::new(1 << 20)).expect("there is memory");
     let objects = [2, 200, 2].map(|granules| heap.alloc((granules - 1) * GRANULE).expect("it fits"));
     heap.alloc(heap.stats().expect("nobody is in the heap").blocks.largest_free - GRANULE).expect("it fits");

@@ -7,8 +7,8 @@ fn numbers_are_written_as_people_read_them() {
     for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (u64::MAX, "18,446,744,073,709,551,615")] {
         assert_eq!(Grouped(number).to_string(), text);
     }
-    for (count, text) in [(0, "0 holes"), (1, "1 hole"), (1000, "1,000 holes")] {
-        assert_eq!(Count(count, "hole").to_string(), text);
+    for (count, text) in [(0, "0 gaps"), (1, "1 gap"), (1000, "1,000 gaps")] {
+        assert_eq!(Count(count, "gap").to_string(), text);
     }
     for (bytes, text) in [
         (0, "0 B"),

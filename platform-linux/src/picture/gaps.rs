@@ -1,4 +1,4 @@
-//! How the free bytes outside the largest hole are spread over holes of all sizes: fragmentation, counted.
+//! How the free bytes outside the largest gap are spread over gaps of all sizes: fragmentation, counted.
 
 use core::fmt::{self, Write};
 
@@ -12,36 +12,36 @@ pub(super) const HEIGHT: usize = 150;
 /// Height of the longest bar, and where all of them stand.
 const BAR: u64 = 74;
 const FLOOR: usize = 116;
-/// The smallest hole is of 32 bytes, the largest of less than 2^37.
+/// The smallest gap is of 32 bytes, the largest of less than 2^37.
 const SMALLEST: u32 = 5;
 const CLASSES: usize = 32;
 /// Widest place of a bar.
 const WIDEST: usize = 64;
 
-/// Holes of sizes from a power of two up to the next.
+/// Gaps of sizes from a power of two up to the next.
 #[derive(Clone, Copy)]
 struct Class {
     count: usize,
     bytes: usize,
 }
 
-/// All holes of a segment.
-pub(super) struct Holes {
+/// All gaps of a segment.
+pub(super) struct Gaps {
     classes: [Class; CLASSES],
     largest: Option<(usize, usize)>,
 }
 
-impl Holes {
+impl Gaps {
     pub(super) fn none() -> Self {
         Self { classes: [Class { count: 0, bytes: 0 }; CLASSES], largest: None }
     }
 
-    /// Counts a block if it is a hole. A free slot of a run is not one, as no block can lie there.
+    /// Counts a block if it is a gap. A free slot of a run is not one, as no block can lie there.
     pub(super) fn count(&mut self, block: &Block) {
         if block.state == State::Used || block.kind == Kind::Slot {
             return;
         }
-        // Not reached: a hole without a class, of 2^37 bytes. A heap has 2^36 at most.
+        // Not reached: a gap without a class, of 2^37 bytes. A heap has 2^36 at most.
         if let Some(class) = self.classes.get_mut(class_of(block.size)) {
             class.count += 1;
             class.bytes += block.size;
@@ -69,20 +69,20 @@ impl Holes {
         classes
     }
 
-    /// A bar for every size that a hole of a segment of so many bytes can have; a line where there are none to compare.
+    /// A bar for every size that a gap of a segment of so many bytes can have; a line where there are none to compare.
     pub(super) fn draw(&self, segment: usize, at: usize, out: &mut impl Write) -> fmt::Result {
         let shown = class_of(segment) + 1;
         let pitch = MAP.checked_div(shown).unwrap_or(MAP).min(WIDEST);
         let classes = self.without_the_largest();
         let most = classes.iter().map(|class| class.bytes).max().unwrap_or(0);
-        writeln!(out, "<text x=\"{LEFT}\" y=\"{}\" class=\"h\">Holes by size</text>", at + 4)?;
+        writeln!(out, "<text x=\"{LEFT}\" y=\"{}\" class=\"h\">Gaps by size</text>", at + 4)?;
         write!(out, "<text x=\"{}\" y=\"{}\" class=\"n\">", LEFT + 124, at + 4)?;
         if most == 0 {
             let what = if self.largest.is_some() { "one, and all that is free is in it" } else { "none" };
             return writeln!(out, "{what}</text>");
         }
-        out.write_str("without the largest · bars: free bytes in holes of that size and up to twice as much · ")?;
-        out.write_str("above: how many holes</text>\n")?;
+        out.write_str("without the largest · bars: free bytes in gaps of that size and up to twice as much · ")?;
+        out.write_str("above: how many gaps</text>\n")?;
         for (index, class) in classes.iter().take(shown).enumerate() {
             let (x, floor) = (LEFT + index * pitch, at + FLOOR);
             let middle = x + pitch / 2;

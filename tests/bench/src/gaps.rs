@@ -1,4 +1,4 @@
-//! The worst case: a heap whose free memory is many holes, all too small but one, and that one the last to be found.
+//! The worst case: a heap whose free memory is many gaps, all too small but one, and that one the last to be found.
 
 use crate::clock;
 use crate::drive::measured;
@@ -9,31 +9,31 @@ use std::time::{Duration, Instant};
 /// What the heap looks like and what is asked of it.
 #[derive(Clone, Copy)]
 pub struct Scene {
-    /// Holes that are too small.
-    pub holes: usize,
-    /// Whether there is one that is large enough, behind all of them in every search order.
+    /// Gaps that are too small.
+    pub gaps: usize,
+    /// Whether there is one that is large enough, after all of them in every search order.
     pub fits: bool,
 }
 
-/// The request: 4 KiB, among holes of one small object each.
+/// The request: 4 KiB, among gaps of one small object each.
 const REQUEST: usize = 4096;
 /// The small objects: the least that any subject hands out without wasting the region.
 const SMALL: usize = 16;
-/// What fills the rest of the region, so that nothing but the holes is free.
+/// What fills the rest of the region, so that nothing but the gaps is free.
 const FILLERS: [usize; 7] = [1 << 20, 1 << 16, 4096, 1024, 256, 64, SMALL];
 /// A subject that walks its list is stopped after this long.
 const PATIENCE: Duration = Duration::from_millis(400);
 
 /// Bytes of a heap whose block segment holds the scene in blocks with headers, with room to spare.
-pub fn heap(holes: usize) -> usize {
-    let segment = holes * 2 * (16 + SMALL) + 4 * REQUEST;
+pub fn heap(gaps: usize) -> usize {
+    let segment = gaps * 2 * (16 + SMALL) + 4 * REQUEST;
     (segment.div_ceil(3) * 4).next_multiple_of(1 << 16)
 }
 
 /// Bytes of a peer's arena that holds the scene, whatever peer it is: the most that one takes for a small object is 64
 /// (picoalloc). What others have left is filled.
-pub fn arena(holes: usize) -> usize {
-    heap(holes).max((holes * 2 * 64 + 4 * REQUEST).next_multiple_of(1 << 16))
+pub fn arena(gaps: usize) -> usize {
+    heap(gaps).max((gaps * 2 * 64 + 4 * REQUEST).next_multiple_of(1 << 16))
 }
 
 /// Ticks of single operations: of the pairs, the allocs and the frees.
@@ -49,19 +49,19 @@ fn layout(size: usize) -> Layout {
     Layout::from_size_align(size, ALIGN).expect("a small size")
 }
 
-/// The layout of an object that leaves a hole.
+/// The layout of an object that leaves a gap.
 fn small<S: Subject>() -> Layout {
-    Layout::from_size_align(SMALL, S::HOLE_ALIGN).expect("a small size")
+    Layout::from_size_align(SMALL, S::GAP_ALIGN).expect("a small size")
 }
 
 /// Sets the scene, with `fitting` bytes where the request fits. The rover of a next fit comes to stand at the end, so the
-/// search passes every hole.
+/// search passes every gap.
 fn set<S: Subject>(subject: &S, scene: Scene, fitting: usize) {
     let small = small::<S>();
-    let mut holes = Vec::with_capacity(scene.holes);
-    for _ in 0..scene.holes {
-        holes.push(subject.alloc(small));
-        subject.alloc(small); // stays, so that no two holes are neighbours
+    let mut gaps = Vec::with_capacity(scene.gaps);
+    for _ in 0..scene.gaps {
+        gaps.push(subject.alloc(small));
+        subject.alloc(small); // stays, so that no two gaps are neighbours
     }
     let large = subject.alloc(layout(fitting));
     assert!(!large.is_null(), "{}: no room for the scene", S::NAME);
@@ -69,7 +69,7 @@ fn set<S: Subject>(subject: &S, scene: Scene, fitting: usize) {
         while !subject.alloc(layout(size)).is_null() {}
     }
     // From the last to the first: a list in address order is then entered at its head each time.
-    for ptr in holes.into_iter().rev() {
+    for ptr in gaps.into_iter().rev() {
         // SAFETY: the object is live and was served for this layout.
         unsafe { subject.dealloc(ptr, small) };
     }
