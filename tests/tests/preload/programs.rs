@@ -52,9 +52,9 @@ fn they_run_unchanged_on_a_hardened_heap() {
     let perl = Program::installed("perl").map(|it| it.with("LC_ALL", "C").arguments([sources().join("everyday.pl")]));
     let sqlite = Program::installed("sqlite3");
     let sqlite = sqlite.map(|it| it.arguments(["-batch", ":memory:"]).input(sources().join("everyday.sql")));
-    let compiler = Program::installed("c++").map(|it| {
-        it.arguments(["-O1", "-c", "-o", "/dev/null"]).arguments([sources().join("containers.cpp")])
-    });
+    let compiler = Program::installed("cc");
+    let compiler =
+        compiler.map(|it| it.arguments(["-O1", "-c", "-o", "/dev/null"]).arguments([sources().join("misuse.c")]));
     for program in [python, on_malloc, perl, sqlite, compiler].into_iter().flatten() {
         for placement in ["general", "first"] {
             let program = program.clone().with("SLABFIT_HARDEN", "1").with("SLABFIT_PLACEMENT", placement);
