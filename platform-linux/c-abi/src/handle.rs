@@ -38,7 +38,6 @@ struct Handle {
 }
 
 /// A heap of each policy that can be asked for. Another one is an arm here, in [`with_heap`], and where `options` are made.
-#[expect(clippy::large_enum_variant, reason = "it lies in a mapping of its own, or in what the caller lends")]
 pub(crate) enum AnyHome {
     NextFit(Home<NextFit>),
     FirstFit(Home<FirstFit>),
