@@ -146,6 +146,47 @@ static void in_a_buffer(void)
     CHECK(refused(&options));
 }
 
+/* A hardened heap knows each byte that was asked for, and finds those that are written beside them. */
+static void hardened(void)
+{
+    static const int policies[] = {MEM_POLICY_DEFAULT, MEM_POLICY_FIRST_FIT};
+
+    for (int i = 0; i < 4; i++) {
+        struct mem_heap_options options = {0};
+        struct mem_heap *heap;
+        char *object, *again;
+
+        options.size = i < 2 ? MIB : BUFFER;
+        options.buffer = i < 2 ? NULL : buffer;
+        options.policy = policies[i % 2];
+        options.flags = MEM_HARDENED;
+        memset(buffer, 3, sizeof buffer);
+        heap = made(&options);
+        CHECK((object = mem_heap_alloc(heap, 20)) != NULL && memcmp(object, (char[20]){0}, 20) == 0);
+        CHECK(mem_heap_usable_size(heap, object) == 20);
+        object[20] = 'A';
+        errno = 0;
+        CHECK(mem_heap_free(heap, object) == -1 && errno == EINVAL);
+        CHECK(mem_heap_realloc(heap, object, 50) == NULL && mem_heap_check(heap) == -1 && errno == EUCLEAN);
+        CHECK(mem_heap_repair(heap) == 1 && mem_heap_check(heap) == 0);
+        CHECK(mem_heap_free(heap, object) == 0);
+        /* It is not handed out again at once. */
+        CHECK((again = mem_heap_alloc(heap, 20)) != NULL && again != object);
+        errno = 0;
+        CHECK(mem_heap_free(heap, object) == -1 && errno == EINVAL);
+        object[5] = 'A';
+        CHECK(mem_heap_check(heap) == -1);
+        CHECK(mem_heap_destroy(heap) == 0);
+
+        options.slab_size = 64;
+        CHECK(refused(&options));
+        options.slab_size = 0;
+        options.policy = MEM_POLICY_NEXT_FIT;
+        CHECK(refused(&options));
+    }
+    CHECK(mem_heap_create(MIB, 64, MEM_HARDENED) == NULL);
+}
+
 static void wrong_options(void)
 {
     struct mem_heap_options options = {0}, wrong;
@@ -196,6 +237,7 @@ int main(void)
     policies();
     slabs();
     in_a_buffer();
+    hardened();
     wrong_options();
     return 0;
 }

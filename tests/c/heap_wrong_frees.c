@@ -24,6 +24,28 @@ static void reported(struct mem_heap *heap, void *ptr, const char *fault)
     CHECK(refused(heap, ptr));
 }
 
+/* What a hardened heap finds it says in a line, and nothing more about the same. */
+static void written_beside(void)
+{
+    struct mem_heap_options options = {0};
+    struct mem_heap *heap;
+    char *object;
+
+    options.size = 1 << 20;
+    options.flags = MEM_HARDENED | MEM_REPORT;
+    heap = mem_heap_create_with(&options);
+    CHECK(heap != NULL && (object = mem_heap_alloc(heap, 20)) != NULL);
+    memset(object + 20, 'A', 3);
+    for (int i = 0; i < 2; i++)
+        printf("%p: 3 bytes written past the end of an object of 20 bytes\n", (void *)object);
+    CHECK(refused(heap, object));
+    printf("mem_heap_check: %p: 3 bytes written past the end of an object of 20 bytes\n", (void *)object);
+    CHECK(mem_heap_check(heap) == -1);
+    CHECK(mem_heap_repair(heap) == 1 && mem_heap_free(heap, object) == 0);
+    reported(heap, object, "double free");
+    CHECK(mem_heap_destroy(heap) == 0);
+}
+
 int main(void)
 {
     struct mem_heap *silent = mem_heap_create(PAGE, SLAB_SIZE, 0);
@@ -55,6 +77,7 @@ int main(void)
     printf("mem_heap_check: %p: header overwritten\n", (void *)(second - HEADER));
     CHECK(mem_heap_check(heap) == -1);
 
+    written_beside();
     printf("SEGFAULT: Mem_Free(%p): outside the heap\n", (void *)others);
     CHECK(Mem_Free(others) == -1);
     CHECK(Mem_Free(process) == 0);

@@ -176,9 +176,10 @@ void Mem_Dump(void);
 struct mem_heap;
 
 /* Flags of mem_heap_create and mem_heap_create_in, to be or-ed; 0 for none. In struct mem_heap_options, whose policy says
- * the former, MEM_REPORT alone is allowed. */
+ * the first, MEM_REPORT and MEM_HARDENED are allowed; the latter there alone. */
 #define MEM_FIRST_FIT 1 /* search for free blocks from the segment's start, not from where the last search ended */
 #define MEM_REPORT 2    /* also write a line to standard error where the process's heap would */
+#define MEM_HARDENED 4  /* find what the program does wrong with its objects: see mem_heap_create_with */
 
 /* How a heap places objects: struct mem_heap_options. */
 #define MEM_POLICY_DEFAULT 0   /* the one that suits most programs: MEM_POLICY_GENERAL */
@@ -201,7 +202,7 @@ struct mem_heap_options {
     size_t slab_bytes;  /* bytes of the slab segment; 0: a quarter of the heap */
     void *buffer;       /* the caller's memory for the heap, as for mem_heap_create_in; NULL: pages of its own */
     int policy;         /* MEM_POLICY_..; 0: MEM_POLICY_GENERAL */
-    int flags;          /* MEM_REPORT, or 0 */
+    int flags;          /* MEM_REPORT and MEM_HARDENED, or-ed; or 0 */
     size_t reserved[4]; /* 0 */
 };
 
@@ -224,9 +225,19 @@ struct mem_heap *mem_heap_create_in(void *buffer, size_t size, size_t slab_size,
 /* Makes a heap as options says: in pages of its own, as mem_heap_create does, or in a buffer, as mem_heap_create_in does.
  * Size classes take 1% of a buffer and up to 3 KiB more from its start; below 32 KiB there are none.
  *
+ * With MEM_HARDENED the heap finds what the program writes past an object's end, before its start and after its free:
+ * mem_heap_free and mem_heap_realloc refuse an object that was written past (EINVAL; it stays live), mem_heap_check fails
+ * (EUCLEAN), and mem_heap_repair puts right what was written. With MEM_REPORT a line says what was found, whichever call
+ * finds it:
+ *     0x7f0123456780: 1 byte written past the end of an object of 24 bytes
+ *     0x7f0123456780: 4 bytes written after the free, at offset 8
+ * Freed memory is cleared, and waits for some 64 frees of its size before it is handed out again, in random order. In pages
+ * of its own, objects of 64 KiB and more stand between pages that nobody can touch. What can be used of an object is what was asked for.
+ * Such a heap has neither next fit nor a slab, and takes 7% of a buffer and up to 7 KiB more from its start.
+ *
  * Returns the handle. NULL if options is NULL, size is 0 or above 64 GiB or too small for a buffer, slab_bytes is not below
- * size or is set without a slab_size, or policy, flags or a reserved member has an unknown value (EINVAL); or if the system
- * has no memory (ENOMEM). */
+ * size or is set without a slab_size, or policy, flags or a reserved member has an unknown value, or MEM_HARDENED stands beside
+ * MEM_POLICY_NEXT_FIT or a slab_size (EINVAL); if the system has no memory (ENOMEM), or no random numbers (ENOSYS). */
 struct mem_heap *mem_heap_create_with(const struct mem_heap_options *options);
 
 /* Allocates size bytes, aligned to 16; they are not zero-filled.

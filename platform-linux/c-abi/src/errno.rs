@@ -34,6 +34,8 @@ impl Failure {
     const INTERRUPTED: Self = Self(Errno::DEADLK.raw_os_error());
     /// There is a heap already, as a mutex that is initialised twice is busy.
     const IN_USE: Self = Self(Errno::BUSY.raw_os_error());
+    /// The system gives no random numbers.
+    pub(crate) const NO_RANDOM: Self = Self(Errno::NOSYS.raw_os_error());
     /// The heap was written over ("Structure needs cleaning").
     const DAMAGED: Self = Self(Errno::UCLEAN.raw_os_error());
 }

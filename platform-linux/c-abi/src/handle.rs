@@ -11,7 +11,7 @@
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
-use slabfit::{FirstFit, General, Heap, MIN_REGION, Memory, NextFit, Policy};
+use slabfit::{FirstFit, General, Hardened, Heap, MIN_REGION, Memory, NextFit, Policy};
 use slabfit_linux::{MappedHeap, Mapping, Placement};
 
 use crate::errno::{Answer, Failure};
@@ -38,11 +38,12 @@ struct Handle {
 }
 
 /// A heap of each policy that can be asked for. Another one is an arm here, in [`with_heap`], and where `options` are made.
-#[expect(clippy::large_enum_variant, reason = "it lies in a mapping of its own, or in what the caller lends")]
 pub(crate) enum AnyHome {
     NextFit(Home<NextFit>),
     FirstFit(Home<FirstFit>),
     General(Home<General>),
+    HardenedFirstFit(Home<Hardened<FirstFit>>),
+    HardenedGeneral(Home<Hardened<General>>),
 }
 
 /// Evaluates `$work` with `$heap` standing for the heap of an opened handle, of whichever policy that is.
@@ -58,6 +59,14 @@ macro_rules! with_heap {
                 $work
             }
             $crate::handle::AnyHome::General(home) => {
+                let $heap = home.heap();
+                $work
+            }
+            $crate::handle::AnyHome::HardenedFirstFit(home) => {
+                let $heap = home.heap();
+                $work
+            }
+            $crate::handle::AnyHome::HardenedGeneral(home) => {
                 let $heap = home.heap();
                 $work
             }
@@ -93,10 +102,13 @@ fn cookie(address: usize) -> usize {
 
 /// A heap of `size` bytes in pages of its own.
 pub(crate) fn create(size: usize, options: Options) -> Answer<NonNull<MemHeap>> {
-    match options.placement {
-        Placement::NextFit => map(size, options, AnyHome::NextFit),
-        Placement::FirstFit => map(size, options, AnyHome::FirstFit),
-        Placement::General => map(size, options, AnyHome::General),
+    match (options.placement, options.hardened) {
+        // Next fit is never hardened: the options refuse it.
+        (Placement::NextFit, _) => map(size, options, AnyHome::NextFit),
+        (Placement::FirstFit, false) => map(size, options, AnyHome::FirstFit),
+        (Placement::General, false) => map(size, options, AnyHome::General),
+        (Placement::FirstFit, true) => map(size, options, AnyHome::HardenedFirstFit),
+        (Placement::General, true) => map(size, options, AnyHome::HardenedGeneral),
     }
 }
 
@@ -124,13 +136,19 @@ pub(crate) unsafe fn create_in(buffer: *mut c_void, size: usize, options: Option
     let region = unsafe { start.add(before) };
     // SAFETY: the rest of the buffer, of which the same holds.
     let memory = unsafe { Memory::from_raw(region.as_ptr(), rest) };
-    let heap = match options.placement {
-        Placement::NextFit => AnyHome::NextFit(Home::Lent(Heap::from_memory(memory, options.config)?)),
-        Placement::FirstFit => AnyHome::FirstFit(Home::Lent(Heap::from_memory(memory, options.config)?)),
-        Placement::General => AnyHome::General(Home::Lent(Heap::from_memory(memory, options.config)?)),
-    };
+    let heap = match (options.placement, options.hardened) {
+        (Placement::NextFit, _) => lend(memory, options, AnyHome::NextFit),
+        (Placement::FirstFit, false) => lend(memory, options, AnyHome::FirstFit),
+        (Placement::General, false) => lend(memory, options, AnyHome::General),
+        (Placement::FirstFit, true) => lend(memory, options, AnyHome::HardenedFirstFit),
+        (Placement::General, true) => lend(memory, options, AnyHome::HardenedGeneral),
+    }?;
     // SAFETY: aligned by `skip`, and room for it was left before the heap's region.
     Ok(unsafe { put(place.cast(), heap, options.reports) })
+}
+
+fn lend<P: Policy>(memory: Memory<'static>, options: Options, any: fn(Home<P>) -> AnyHome) -> Answer<AnyHome> {
+    Ok(any(Home::Lent(Heap::from_memory(memory, options.config)?)))
 }
 
 /// # Safety

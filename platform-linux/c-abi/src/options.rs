@@ -3,15 +3,19 @@
 
 use core::ffi::{c_int, c_void};
 
-use slabfit::Config;
-use slabfit_linux::Placement;
+use slabfit::{Config, Damage, Hooks};
+use slabfit_linux::{Placement, random_key};
 
 use crate::errno::{Answer, Failure};
+use crate::request::say;
 
 /// `mem_heap_create`: first fit in place of next fit.
 pub const MEM_FIRST_FIT: c_int = 1;
 /// Wrong addresses and damage also go to standard error, as those of the process's heap do.
 pub const MEM_REPORT: c_int = 2;
+
+/// `struct mem_heap_options`: finds what the program does wrong with its objects.
+pub const MEM_HARDENED: c_int = 4;
 
 /// `struct mem_heap_options`: the policy that suits most programs.
 pub const MEM_POLICY_DEFAULT: c_int = 0;
@@ -35,11 +39,20 @@ pub struct HeapOptions {
     reserved: [usize; 4],
 }
 
+/// What a hardened heap calls that reports.
+static REPORTING: Hooks = Hooks::new().damage(report_damage);
+
+#[cold]
+fn report_damage(damage: Damage) {
+    say(damage);
+}
+
 /// What a heap is to be like.
 #[derive(Clone, Copy)]
 pub(crate) struct Options {
     pub(crate) config: Config,
     pub(crate) placement: Placement,
+    pub(crate) hardened: bool,
     pub(crate) reports: bool,
 }
 
@@ -50,7 +63,8 @@ impl Options {
             return Err(Failure::INVALID);
         }
         let placement = if flags & MEM_FIRST_FIT == 0 { Placement::NextFit } else { Placement::FirstFit };
-        Ok(Self { config: Config::new(slab_size), placement, reports: flags & MEM_REPORT != 0 })
+        let reports = flags & MEM_REPORT != 0;
+        Ok(Self { config: Config::new(slab_size), placement, hardened: false, reports })
     }
 
     /// By a struct. What this library does not know is refused: it would not be what was asked for.
@@ -61,10 +75,21 @@ impl Options {
             MEM_POLICY_FIRST_FIT => Placement::FirstFit,
             _ => return Err(Failure::INVALID),
         };
-        if asked.flags & !MEM_REPORT != 0 || asked.reserved != [0; 4] {
+        if asked.flags & !(MEM_REPORT | MEM_HARDENED) != 0 || asked.reserved != [0; 4] {
             return Err(Failure::INVALID);
         }
-        Ok(Self { config: asked.config()?, placement, reports: asked.flags & MEM_REPORT != 0 })
+        let (reports, hardened) = (asked.flags & MEM_REPORT != 0, asked.flags & MEM_HARDENED != 0);
+        let options = Self { config: asked.config()?, placement, hardened, reports };
+        if hardened { options.harden() } else { Ok(options) }
+    }
+
+    /// Gives a hardened heap its key. Such a heap has no slab, and no next fit.
+    fn harden(self) -> Answer<Self> {
+        if self.config.slab_size != 0 || self.placement == Placement::NextFit {
+            return Err(Failure::INVALID);
+        }
+        let config = self.config.key(random_key().ok_or(Failure::NO_RANDOM)?);
+        Ok(Self { config: if self.reports { config.hooks(&REPORTING) } else { config }, ..self })
     }
 }
 

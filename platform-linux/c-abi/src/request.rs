@@ -135,10 +135,11 @@ pub(crate) fn dump<P: Policy>(heap: &CHeap<P>) {
     let _ = heap.dump(&mut Output::stdout());
 }
 
-/// One line for a refused address.
+/// One line for a refused address, unless the hook of a hardened heap has written one.
 #[cold]
 fn refused(reported: Reported, wrong: InvalidFree) {
-    if let Some(function) = reported {
+    let is_said = matches!(wrong.reason, Reason::WrittenPastEnd | Reason::WrittenBeforeStart);
+    if let Some(function) = reported.filter(|_| !is_said) {
         let kind = if wrong.reason == Reason::OutsideHeap { "SEGFAULT: " } else { "" };
         say(format_args!("{kind}{function}({:#x}): {}", wrong.address, wrong.reason));
     }
@@ -146,6 +147,6 @@ fn refused(reported: Reported, wrong: InvalidFree) {
 
 /// One line on standard error.
 #[cold]
-fn say(line: impl Display) {
+pub(crate) fn say(line: impl Display) {
     let _ = writeln!(Output::stderr(), "{line}");
 }

@@ -175,10 +175,22 @@ fn an_exit_inside_the_heap_says_that_there_is_no_report() {
 }
 
 #[test]
+fn operators_of_a_programs_own_get_what_they_have_handed_out() {
+    let options = ["-std=c++17", "-O1", "-fno-builtin", "-Wno-sized-deallocation"].map(OsStr::new);
+    let Some(program) = compiled("c++", "own_operators.cpp", "own_operators", &options) else { return };
+    for harden in ["0", "1"] {
+        let outcome = program.clone().with("SLABFIT_HARDEN", harden).run_preloaded("64M");
+        let told = (outcome.status.code(), &*outcome.text(), &*outcome.stderr);
+        assert_eq!(told, (Some(0), "1\n", ""), "{outcome:#?}");
+    }
+}
+
+#[test]
 fn a_cxx_program_runs_unchanged_and_out_of_memory() {
     let options = ["-std=c++17", "-O1", "-pthread", "-Wall", "-Wextra", "-Werror"].map(OsStr::new);
     let Some(program) = compiled("c++", "containers.cpp", "containers", &options) else { return };
     program.runs_unchanged("64M");
+    program.clone().with("SLABFIT_HARDEN", "1").runs_unchanged("64M");
     for heap in ["128K", "256K"] {
         // Two threads that end in an exception at once do not say which.
         program.runs_out_of_memory(heap, "terminate called");

@@ -44,6 +44,25 @@ fn sqlite_with_a_table_an_index_and_groups() {
     }
 }
 
+/// None of them does what a hardened heap is to find.
+#[test]
+fn they_run_unchanged_on_a_hardened_heap() {
+    let python = Program::installed("python3").map(|it| it.arguments([sources().join("everyday.py")]));
+    let on_malloc = python.clone().map(|it| it.with("PYTHONMALLOC", "malloc"));
+    let perl = Program::installed("perl").map(|it| it.with("LC_ALL", "C").arguments([sources().join("everyday.pl")]));
+    let sqlite = Program::installed("sqlite3");
+    let sqlite = sqlite.map(|it| it.arguments(["-batch", ":memory:"]).input(sources().join("everyday.sql")));
+    let compiler = Program::installed("cc");
+    let compiler =
+        compiler.map(|it| it.arguments(["-O1", "-c", "-o", "/dev/null"]).arguments([sources().join("misuse.c")]));
+    for program in [python, on_malloc, perl, sqlite, compiler].into_iter().flatten() {
+        for placement in ["general", "first"] {
+            let program = program.clone().with("SLABFIT_HARDEN", "1").with("SLABFIT_PLACEMENT", placement);
+            program.runs_unchanged("256M").was_served();
+        }
+    }
+}
+
 #[test]
 fn sort_with_threads_and_a_large_buffer() {
     let Some(sort) = Program::installed("sort") else { return };
