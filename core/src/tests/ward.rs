@@ -31,14 +31,24 @@ fn with_busy_heap<P: Policy>(test: impl FnOnce(&Heap<'_, SpinLock, P>, &[Offset]
     test(&heap, &starts);
 }
 
+/// Breaks the ward, which the checker must find, and mends it.
+fn is_found<P: Policy>(
+    heap: &Heap<'_, SpinLock, P>,
+    what: &str,
+    break_it: &dyn Fn(&mut Ward<'_>),
+    mend: &dyn Fn(&mut Ward<'_>),
+) {
+    break_it(heap.lock_blocks().unwrap().ward.get_mut().unwrap());
+    let found = heap.check();
+    assert!(matches!(found, Err(Violation::Ward { .. } | Violation::Damaged(_))), "{what}: {found:?}");
+    mend(heap.lock_blocks().unwrap().ward.get_mut().unwrap());
+    assert_eq!(heap.check(), Ok(()), "{what}");
+}
+
 fn each_break_is_found<P: Policy>() {
     with_busy_heap::<P>(|heap, starts| {
         let check = |what: &str, break_it: &dyn Fn(&mut Ward<'_>), mend: &dyn Fn(&mut Ward<'_>)| {
-            break_it(heap.lock_blocks().unwrap().ward.get_mut().unwrap());
-            let found = heap.check();
-            assert!(matches!(found, Err(Violation::Ward { .. } | Violation::Damaged(_))), "{what}: {found:?}");
-            mend(heap.lock_blocks().unwrap().ward.get_mut().unwrap());
-            assert_eq!(heap.check(), Ok(()), "{what}");
+            is_found(heap, what, break_it, mend)
         };
         let (live, long) = (starts[1], starts[199]);
         let code = |at: &&Offset| heap.lock_blocks().unwrap().ward.get().unwrap().code(**at);
@@ -69,20 +79,27 @@ fn each_break_is_found<P: Policy>() {
             let rest = rest(live);
             move |ward: &mut Ward<'_>| ward.set_live(live, rest)
         });
-        let rings = heap.lock_blocks().unwrap().ward.get().unwrap().ring_count();
-        for ring in 0..rings {
-            let count = heap.lock_blocks().unwrap().ward.get().unwrap().objects(ring).count();
-            if count > 0 {
-                let before = *heap.lock_blocks().unwrap().ward.get_mut().unwrap().ring_mut(ring).unwrap();
-                check("an object that is missing in its ring", &|ward| ward.pop(ring).map(|_| ()).unwrap(), &|ward| {
-                    *ward.ring_mut(ring).unwrap() = before
-                });
-            }
-        }
+        each_ring_is_counted(heap);
         check("bytes of blocks that are not there", &|ward| ward.block_left(Granules::new(1)), &|ward| {
             ward.block_left(Granules::new(1u32.wrapping_neg()));
         });
     });
+}
+
+fn each_ring_is_counted<P: Policy>(heap: &Heap<'_, SpinLock, P>) {
+    let rings = heap.lock_blocks().unwrap().ward.get().unwrap().ring_count();
+    for ring in 0..rings {
+        let count = heap.lock_blocks().unwrap().ward.get().unwrap().objects(ring).count();
+        if count > 0 {
+            let before = *heap.lock_blocks().unwrap().ward.get_mut().unwrap().ring_mut(ring).unwrap();
+            is_found(
+                heap,
+                "an object that is missing in its ring",
+                &|ward| ward.pop(ring).map(|_| ()).unwrap(),
+                &|ward| *ward.ring_mut(ring).unwrap() = before,
+            );
+        }
+    }
 }
 
 #[test]
