@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::any_heap;
 use crate::tester::picture_args::{MapArguments, Moment};
 use crate::tester::replay_steps::SteppedReplay;
 use crate::tester::report::grouped;
@@ -35,7 +36,7 @@ pub fn map(arguments: &MapArguments) -> Result<(), Stop> {
 /// The heap of a replay as SVG.
 pub(super) fn drawn(replay: &SteppedReplay<'_>) -> Result<String, Stop> {
     let mut svg = String::new();
-    let drawn = replay.heap().draw(&replay.title(), &replay.note(), &mut svg);
+    let drawn = any_heap::draw(replay.heap(), &replay.title(), &replay.note(), &mut svg);
     drawn.map_err(|error| Stop::Usage(error.to_string()))?;
     Ok(svg)
 }

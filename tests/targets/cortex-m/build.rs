@@ -6,12 +6,7 @@ use std::path::PathBuf;
 use std::{env, fs};
 
 use slabfit::{Config, ReallocError, Reason};
-
-use self::model::{Model, Placement};
-
-#[path = "../../src/model.rs"]
-#[allow(dead_code, reason = "a program needs less of it than the tests")]
-mod model;
+use slabfit_model::model::{Model, Placement};
 
 /// As in the firmware.
 const HEAP_SIZE: usize = 16 << 10;
@@ -31,11 +26,8 @@ fn main() {
     fs::copy("memory.x", out.join("memory.x")).expect("memory.x is here");
     println!("cargo::rustc-link-search={}", out.display());
     println!("cargo::rerun-if-env-changed=SLABFIT_SEED");
-    for file in
-        ["memory.x", "build.rs", "../../src/model.rs", "../../src/model/caches.rs", "../../src/model/classes.rs"]
-    {
-        println!("cargo::rerun-if-changed={file}");
-    }
+    println!("cargo::rerun-if-changed=memory.x");
+    println!("cargo::rerun-if-changed=build.rs");
     let seed = env::var("SLABFIT_SEED").map_or(SEED, |seed| seed.parse().expect("SLABFIT_SEED is a number"));
     let plain = |placement| Setup {
         heap_size: HEAP_SIZE,
