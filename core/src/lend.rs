@@ -102,9 +102,9 @@ impl<L: RawLock, P: Policy> Heap<'_, L, P> {
     }
 
     /// Lends to `work`, one after the other, the pages of the caches' tables that say nothing now: no run of a cache lies where they are
-    /// about, and the addresses `within` the block segment are among those. They are zeros, or may be: it may fill granules with zeros, as
-    /// an operating system does that takes pages back, and must leave all others as they are. `page` is a power of two. Where there are no
-    /// [caches](crate::Config::caches) nothing is lent.
+    /// about, and addresses `within` the block segment are among those, of those that a block ever reached. They are zeros, or may be: it
+    /// may fill granules with zeros, as an operating system does that takes pages back, and must leave all others as they are. `page` is a
+    /// power of two. Where there are no [caches](crate::Config::caches) nothing is lent.
     ///
     /// `work` runs as in [`with_free_ranges`](Self::with_free_ranges).
     ///
@@ -122,8 +122,10 @@ impl<L: RawLock, P: Policy> Heap<'_, L, P> {
         let offset =
             |address: usize| Offset::of_byte(address.max(segment.start).min(segment.end).wrapping_sub(segment.start));
         let blocks = self.lock_blocks()?;
-        if let Some(classes) = blocks.classes.get() {
-            classes.idle_tables(offset(within.start)..offset(within.end), page, work);
+        // What is about memory that no block has reached was never written to.
+        let reached = offset(within.start)..offset(within.end).min(blocks.high_water);
+        if let Some(classes) = blocks.classes.get().filter(|_| !reached.is_empty()) {
+            classes.idle_tables(reached, page, work);
         }
         Ok(())
     }

@@ -218,6 +218,15 @@ impl<'a> Owned<'a> {
         self.is_live(at).then(|| self.tag(at))
     }
 
+    /// Returns the tag of the live slot that starts at granule `at`, if one does.
+    #[inline(always)]
+    pub(crate) fn find_live(&self, at: usize) -> Option<Tag> {
+        let place = self.origin.granules_to(at);
+        let mark = self.live.get(place)?;
+        let tag = self.tags.get(place / PER_KIB)?;
+        (mark.load(Ordering::Acquire) != 0).then(|| Tag(tag.load(Ordering::Relaxed)))
+    }
+
     /// Makes the live slot that starts at granule `at` one that is not live and the caller's to put away, and returns its tag. `None`
     /// if no live slot starts there.
     #[inline(always)]

@@ -244,6 +244,12 @@ impl ChosenHeap {
         with_heap!(self, heap => heap.empty_magazines())
     }
 
+    /// Returns the size of the slot at `ptr`, if the calling thread has a cache and it is a live slot of one.
+    #[inline(always)]
+    pub(crate) fn slot_size(&'static self, ptr: *const u8) -> Option<usize> {
+        self.general.with_ready_cache(|cache| cache.slot_size(ptr))?
+    }
+
     pub(crate) fn usable_size(&self, ptr: *const u8) -> Result<usize, InvalidFree> {
         with_heap!(self, heap => heap.usable_size(ptr))
     }

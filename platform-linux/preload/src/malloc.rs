@@ -81,6 +81,12 @@ unsafe fn give_any_back(function: &str, ptr: *mut c_void) {
 // SAFETY: the name is libc's, whose function this stands in for, with the same signature; so below.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc(size: usize) -> *mut c_void {
+    new_object(size)
+}
+
+/// Does what [`malloc`] does.
+#[inline(always)]
+fn new_object(size: usize) -> *mut c_void {
     if !is_pending() {
         if let Some(slot) = HEAP.alloc_slot(size) {
             return slot.as_ptr().cast();
@@ -89,7 +95,7 @@ pub extern "C" fn malloc(size: usize) -> *mut c_void {
     alloc_any(size)
 }
 
-/// Does what [`malloc`] does where the thread has no slot at hand.
+/// Does what [`new_object`] does where the thread has no slot at hand.
 #[inline(never)]
 fn alloc_any(size: usize) -> *mut c_void {
     object(alloc(size))
@@ -125,17 +131,19 @@ pub unsafe extern "C" fn free(ptr: *mut c_void) {
 // SAFETY: as for `malloc`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
+    if ptr.is_null() {
+        return new_object(size);
+    }
     // SAFETY: as the caller promises.
     unsafe { resize("realloc", ptr, size) }
 }
 
+/// `ptr` is not null.
+///
 /// # Safety
 /// As for `realloc`.
-#[inline]
+#[inline(never)]
 unsafe fn resize(function: &str, ptr: *mut c_void, size: usize) -> *mut c_void {
-    if ptr.is_null() {
-        return object(alloc(size));
-    }
     if size == 0 {
         // SAFETY: as the caller promises.
         unsafe { give_back(function, ptr) };
@@ -168,7 +176,8 @@ unsafe fn resize(function: &str, ptr: *mut c_void, size: usize) -> *mut c_void {
 pub unsafe extern "C" fn reallocarray(ptr: *mut c_void, count: usize, size: usize) -> *mut c_void {
     match count.checked_mul(size) {
         // SAFETY: as the caller promises.
-        Some(bytes) => unsafe { resize("reallocarray", ptr, bytes) },
+        Some(bytes) if !ptr.is_null() => unsafe { resize("reallocarray", ptr, bytes) },
+        Some(bytes) => new_object(bytes),
         None => failed(Errno::NOMEM),
     }
 }
@@ -303,6 +312,15 @@ pub extern "C" fn pvalloc(size: usize) -> *mut c_void {
 // SAFETY: as for `malloc`.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc_usable_size(ptr: *mut c_void) -> usize {
+    match HEAP.slot_size(ptr.cast()) {
+        Some(size) => size,
+        None => usable_size_of_any(ptr),
+    }
+}
+
+/// Does what [`malloc_usable_size`] does for an object that lies in no cache.
+#[inline(never)]
+fn usable_size_of_any(ptr: *mut c_void) -> usize {
     HEAP.usable_size(ptr.cast()).unwrap_or(0)
 }
 

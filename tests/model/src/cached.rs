@@ -148,6 +148,18 @@ impl<L: RawLock + 'static> CachedHeap<L> {
         }
     }
 
+    /// A `usable_size`.
+    ///
+    /// # Errors
+    /// The heap's.
+    pub fn usable_size_by(&self, by: By, address: usize) -> Result<usize, InvalidFree> {
+        let pointer = without_provenance_mut(address);
+        match by {
+            By::Heap => self.usable_size(pointer),
+            By::Cache(cache) => self.cache(cache).slot_size(pointer).map_or_else(|| self.usable_size(pointer), Ok),
+        }
+    }
+
     /// A `realloc`, or a `realloc_layout` for another alignment than 16, of an object of the size that it has.
     ///
     /// # Errors

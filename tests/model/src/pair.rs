@@ -596,8 +596,10 @@ impl<L: RawLock + 'static> Pair<L> {
     /// Fills what was handed out, to the last usable byte.
     fn add_object(&mut self, address: usize, size: usize, align: usize) -> Agreed<()> {
         let usable = self.model.usable_size(address);
-        let said = self.heap.usable_size(without_provenance_mut(address));
-        self.same("usable size", said.map_err(|wrong| wrong.reason), usable)?;
+        for by in [By::Heap, self.any_cache(address / GRANULE)] {
+            let said = self.heap.usable_size_by(by, address);
+            self.same("usable size", said.map_err(|wrong| wrong.reason), usable)?;
+        }
         let usable = usable.map_err(|reason| self.disagreement(&format!("handed out: {reason}")))?;
         self.next_tag = self.next_tag.wrapping_add(1);
         let object = Object { address, usable, asked: (size, align), tag: self.next_tag };
