@@ -122,6 +122,7 @@ macro_rules! with_caller {
         }
         /// On other processors nothing is known of the caller.
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        #[allow(unused_unsafe, reason = "some of these functions are safe")]
         unsafe extern "C" fn $name($($argument: $type),*) -> $result {
             // SAFETY: the same function, with the same arguments.
             unsafe { $next($($argument,)* 0, 0) }
