@@ -31,6 +31,7 @@
 //! | `SLABFIT_MAP` | a file's name: the heap is drawn to it at exit, as SVG; see below | no picture |
 //! | `SLABFIT_MAP_SIGNAL` | `USR1`, `USR2`, `HUP`, `QUIT`, `URG` or `WINCH`: it is drawn whenever this signal comes, and not at exit | at exit |
 //! | `SLABFIT_TRACE` | a file in which every call is recorded, as `trace` says (in `trace/mod.rs`); a zstd file if its name ends in `.zst` | none |
+//! | `SLABFIT_TRACE_STACK` | so many return addresses of each call are recorded, at most 16, with `SLABFIT_TRACE` | 0 |
 //! | `SLABFIT_DATA` | the most memory of its own that the process may have, see below | no limit |
 //! | `SLABFIT_HELP` | `1`: these settings are printed, and the program does not run | `0` |
 //!

@@ -4,10 +4,11 @@
 use core::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong, c_void};
 use core::ptr::{NonNull, null, null_mut};
 
-use linux_raw_sys::general::{__NR_openat, AT_FDCWD};
+use linux_raw_sys::general::{__NR_openat, __NR_process_vm_readv, AT_FDCWD};
 use rustix::fd::{FromRawFd, OwnedFd};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
+use rustix::process::getpid;
 
 // Also for memcpy and its like, which the compiler calls by itself.
 #[link(name = "c")]
@@ -151,6 +152,44 @@ pub(crate) fn open(name: &CStr, how: OFlags) -> Result<OwnedFd, Errno> {
     // SAFETY: as above.
     unsafe { errno.write(before) };
     Err(why)
+}
+
+/// Two words of the process's own memory at `address`; `None` where none is that can be read. `errno` stays what it was. The kernel reads
+/// them, so that an address may be anything.
+pub(crate) fn read_own(address: usize) -> Option<[usize; 2]> {
+    const READ: c_int = __NR_process_vm_readv as c_int;
+    let mut words = [0usize; 2];
+    let here = [(&raw mut words).expose_provenance(), size_of_val(&words)];
+    let there = [address, size_of_val(&words)];
+    let process = getpid().as_raw_nonzero().get();
+    let errno = __errno_location();
+    // SAFETY: the address of the calling thread's own errno, as libc says.
+    let before = unsafe { errno.read() };
+    let one = 1 as c_ulong;
+    // SAFETY: the arguments are the call's: a process, and twice a list of one piece, an address and a length. It writes to `words` alone,
+    // which are there.
+    let answer =
+        unsafe { syscall(c_long::from(READ), process, &raw const here, one, &raw const there, one, 0 as c_ulong) };
+    // SAFETY: as above.
+    unsafe { errno.write(before) };
+    (answer == size_of_val(&words) as c_long).then_some(words)
+}
+
+/// An address at the end of the first thread's stack, or above it.
+#[cfg(target_env = "gnu")]
+pub(crate) fn first_stack() -> usize {
+    unsafe extern "C" {
+        /// Where the stack began.
+        static __libc_stack_end: *const usize;
+    }
+    // SAFETY: the loader has set it before it called anybody, and nobody sets it again.
+    unsafe { __libc_stack_end }.addr()
+}
+
+/// These libcs do not say.
+#[cfg(not(target_env = "gnu"))]
+pub(crate) fn first_stack() -> usize {
+    usize::MAX
 }
 
 /// Whether the program has more rights than who started it, as one with the set-user-ID bit: its environment is not to be

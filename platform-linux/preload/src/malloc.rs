@@ -11,7 +11,20 @@ use slabfit::{AllocError, GRANULE, InvalidFree, ReallocError, Reason};
 use crate::heap::{HEAP, refused, refused_size};
 use crate::libc::{page_size, set_errno};
 use crate::start::{heap, is_pending};
-use crate::trace::{self, Request};
+use crate::trace::{self, Caller, Request, with_caller};
+
+// Where memory is asked for, the record of calls wants to know by whom.
+with_caller! {
+    "rsi" "rdx" "x1" "x2" fn alloc_any(size: usize) -> *mut c_void => alloc_for;
+    "rdx" "rcx" "x2" "x3" fn calloc_any(count: usize, size: usize) -> *mut c_void => calloc_for;
+    "rdx" "rcx" "x2" "x3" fn realloc_any(ptr: *mut c_void, size: usize) -> *mut c_void => realloc_for;
+    "rcx" "r8" "x3" "x4" fn reallocarray_any(ptr: *mut c_void, count: usize, size: usize) -> *mut c_void => reallocarray_for;
+    "rcx" "r8" "x3" "x4" fn posix_memalign_any(place: *mut *mut c_void, alignment: usize, size: usize) -> c_int => posix_memalign_for;
+    "rdx" "rcx" "x2" "x3" fn aligned_alloc_any(alignment: usize, size: usize) -> *mut c_void => aligned_alloc_for;
+    "rdx" "rcx" "x2" "x3" fn memalign_any(alignment: usize, size: usize) -> *mut c_void => memalign_for;
+    "rsi" "rdx" "x1" "x2" fn valloc_any(size: usize) -> *mut c_void => valloc_for;
+    "rsi" "rdx" "x1" "x2" fn pvalloc_any(size: usize) -> *mut c_void => pvalloc_for;
+}
 
 /// What a request came to.
 type Answer = Result<NonNull<u8>, AllocError>;
@@ -32,22 +45,22 @@ fn failed(errno: Errno) -> *mut c_void {
 }
 
 #[inline]
-fn alloc(size: usize) -> Answer {
+fn alloc(size: usize, caller: Caller) -> Answer {
     let heap = heap()?;
-    trace::request(Request { size, alignment: 1, zeroed: false }, || heap.alloc(size))
+    trace::request(Request { size, alignment: 1, zeroed: false, caller }, || heap.alloc(size))
 }
 
 /// `alignment` is a power of two.
-fn alloc_aligned(alignment: usize, size: usize) -> Answer {
+fn alloc_aligned(alignment: usize, size: usize, caller: Caller) -> Answer {
     // The layout is refused where the size would overflow.
     let layout = Layout::from_size_align(size, alignment).map_err(|_| AllocError::Full)?;
     let heap = heap()?;
-    trace::request(Request { size, alignment, zeroed: false }, || heap.alloc_layout(layout))
+    trace::request(Request { size, alignment, zeroed: false, caller }, || heap.alloc_layout(layout))
 }
 
-fn zeroed(layout: Layout) -> Answer {
+fn zeroed(layout: Layout, caller: Caller) -> Answer {
     let heap = heap()?;
-    let request = Request { size: layout.size(), alignment: layout.align(), zeroed: true };
+    let request = Request { size: layout.size(), alignment: layout.align(), zeroed: true, caller };
     trace::request(request, || heap.alloc_layout_zeroed(layout))
 }
 
@@ -92,22 +105,27 @@ fn new_object(size: usize) -> *mut c_void {
             return slot.as_ptr().cast();
         }
     }
-    alloc_any(size)
+    // SAFETY: any size may be asked for.
+    unsafe { alloc_any(size) }
 }
 
 /// Does what [`new_object`] does where the thread has no slot at hand.
-#[inline(never)]
-fn alloc_any(size: usize) -> *mut c_void {
-    object(alloc(size))
+extern "C" fn alloc_for(size: usize, frame: usize, address: usize) -> *mut c_void {
+    object(alloc(size, Caller { address, frame }))
 }
 
 /// An object of `count * size` zero bytes, or null and `ENOMEM`. Bytes that no object has reached yet are taken for zeros.
 // SAFETY: as for `malloc`.
 #[unsafe(no_mangle)]
 pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
+    // SAFETY: any numbers may be passed.
+    unsafe { calloc_any(count, size) }
+}
+
+extern "C" fn calloc_for(count: usize, size: usize, frame: usize, address: usize) -> *mut c_void {
     let bytes = count.checked_mul(size);
     let layout = bytes.and_then(|bytes| Layout::from_size_align(bytes, GRANULE).ok()).ok_or(AllocError::Full);
-    object(layout.and_then(zeroed))
+    object(layout.and_then(|layout| zeroed(layout, Caller { address, frame })))
 }
 
 /// Frees an object. Null is none; any other address is refused and reported.
@@ -135,15 +153,23 @@ pub unsafe extern "C" fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
         return new_object(size);
     }
     // SAFETY: as the caller promises.
-    unsafe { resize("realloc", ptr, size) }
+    unsafe { realloc_any(ptr, size) }
 }
 
-/// `ptr` is not null.
-///
 /// # Safety
 /// As for `realloc`.
-#[inline(never)]
-unsafe fn resize(function: &str, ptr: *mut c_void, size: usize) -> *mut c_void {
+unsafe extern "C" fn realloc_for(ptr: *mut c_void, size: usize, frame: usize, address: usize) -> *mut c_void {
+    // SAFETY: as the caller promises.
+    unsafe { resize("realloc", ptr, size, Caller { address, frame }) }
+}
+
+/// # Safety
+/// As for `realloc`.
+#[inline]
+unsafe fn resize(function: &str, ptr: *mut c_void, size: usize, caller: Caller) -> *mut c_void {
+    if ptr.is_null() {
+        return object(alloc(size, caller));
+    }
     if size == 0 {
         // SAFETY: as the caller promises.
         unsafe { give_back(function, ptr) };
@@ -151,7 +177,7 @@ unsafe fn resize(function: &str, ptr: *mut c_void, size: usize) -> *mut c_void {
     }
     let length = HEAP.length(ptr.cast());
     // SAFETY: as the caller promises.
-    match trace::realloc(ptr.addr(), size, || unsafe { HEAP.realloc(ptr.cast(), size) }) {
+    match trace::realloc(ptr.addr(), size, caller, || unsafe { HEAP.realloc(ptr.cast(), size) }) {
         Ok(object) => {
             // Its old place, or its end, may be free now.
             let moved = object.as_ptr() != ptr.cast();
@@ -174,10 +200,22 @@ unsafe fn resize(function: &str, ptr: *mut c_void, size: usize) -> *mut c_void {
 // SAFETY: as for `malloc`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn reallocarray(ptr: *mut c_void, count: usize, size: usize) -> *mut c_void {
+    // SAFETY: as the caller promises.
+    unsafe { reallocarray_any(ptr, count, size) }
+}
+
+/// # Safety
+/// As for `reallocarray`.
+unsafe extern "C" fn reallocarray_for(
+    ptr: *mut c_void,
+    count: usize,
+    size: usize,
+    frame: usize,
+    address: usize,
+) -> *mut c_void {
     match count.checked_mul(size) {
         // SAFETY: as the caller promises.
-        Some(bytes) if !ptr.is_null() => unsafe { resize("reallocarray", ptr, bytes) },
-        Some(bytes) => new_object(bytes),
+        Some(bytes) => unsafe { resize("reallocarray", ptr, bytes, Caller { address, frame }) },
         None => failed(Errno::NOMEM),
     }
 }
@@ -262,10 +300,23 @@ fn may_be_of(ptr: *mut c_void, size: usize, usable: usize) -> bool {
 // SAFETY: as for `malloc`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn posix_memalign(place: *mut *mut c_void, alignment: usize, size: usize) -> c_int {
+    // SAFETY: as the caller promises.
+    unsafe { posix_memalign_any(place, alignment, size) }
+}
+
+/// # Safety
+/// As for `posix_memalign`.
+unsafe extern "C" fn posix_memalign_for(
+    place: *mut *mut c_void,
+    alignment: usize,
+    size: usize,
+    frame: usize,
+    address: usize,
+) -> c_int {
     if !alignment.is_power_of_two() || alignment < size_of::<*mut c_void>() {
         return Errno::INVAL.raw_os_error();
     }
-    match alloc_aligned(alignment, size) {
+    match alloc_aligned(alignment, size, Caller { address, frame }) {
         Ok(object) => {
             // SAFETY: as the caller promises.
             unsafe { place.write(object.as_ptr().cast()) };
@@ -279,15 +330,26 @@ pub unsafe extern "C" fn posix_memalign(place: *mut *mut c_void, alignment: usiz
 // SAFETY: as for `malloc`.
 #[unsafe(no_mangle)]
 pub extern "C" fn aligned_alloc(alignment: usize, size: usize) -> *mut c_void {
-    if alignment.is_power_of_two() { object(alloc_aligned(alignment, size)) } else { failed(Errno::INVAL) }
+    // SAFETY: any numbers may be passed.
+    unsafe { aligned_alloc_any(alignment, size) }
+}
+
+extern "C" fn aligned_alloc_for(alignment: usize, size: usize, frame: usize, address: usize) -> *mut c_void {
+    let caller = Caller { address, frame };
+    if alignment.is_power_of_two() { object(alloc_aligned(alignment, size, caller)) } else { failed(Errno::INVAL) }
 }
 
 /// Allocates at a multiple of the first power of two that is not below `alignment`. `EINVAL` if there is none.
 // SAFETY: as for `malloc`.
 #[unsafe(no_mangle)]
 pub extern "C" fn memalign(alignment: usize, size: usize) -> *mut c_void {
+    // SAFETY: any numbers may be passed.
+    unsafe { memalign_any(alignment, size) }
+}
+
+extern "C" fn memalign_for(alignment: usize, size: usize, frame: usize, address: usize) -> *mut c_void {
     match alignment.max(GRANULE).checked_next_power_of_two() {
-        Some(alignment) => object(alloc_aligned(alignment, size)),
+        Some(alignment) => object(alloc_aligned(alignment, size, Caller { address, frame })),
         None => failed(Errno::INVAL),
     }
 }
@@ -296,16 +358,26 @@ pub extern "C" fn memalign(alignment: usize, size: usize) -> *mut c_void {
 // SAFETY: as for `malloc`.
 #[unsafe(no_mangle)]
 pub extern "C" fn valloc(size: usize) -> *mut c_void {
-    object(alloc_aligned(page_size(), size))
+    // SAFETY: any numbers may be passed.
+    unsafe { valloc_any(size) }
+}
+
+extern "C" fn valloc_for(size: usize, frame: usize, address: usize) -> *mut c_void {
+    object(alloc_aligned(page_size(), size, Caller { address, frame }))
 }
 
 /// An object of whole pages, one at least, at the start of a page, or null and `ENOMEM`.
 // SAFETY: as for `malloc`.
 #[unsafe(no_mangle)]
 pub extern "C" fn pvalloc(size: usize) -> *mut c_void {
+    // SAFETY: any numbers may be passed.
+    unsafe { pvalloc_any(size) }
+}
+
+extern "C" fn pvalloc_for(size: usize, frame: usize, address: usize) -> *mut c_void {
     let page = page_size();
     let pages = size.max(1).checked_next_multiple_of(page).ok_or(AllocError::Full);
-    object(pages.and_then(|size| alloc_aligned(page, size)))
+    object(pages.and_then(|size| alloc_aligned(page, size, Caller { address, frame })))
 }
 
 /// Bytes that the object at `ptr` can hold; 0 for null and for any other address that is no object's.

@@ -39,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) map_signal: Option<Signal>,
     /// Where every call is recorded.
     pub(crate) trace: Option<Name>,
+    /// Return addresses that are recorded of each call.
+    pub(crate) trace_stack: usize,
     /// The most bytes of the process's own memory.
     pub(crate) data: Option<u64>,
     help: bool,
@@ -65,7 +67,7 @@ pub(crate) const TRACE: &str = "SLABFIT_TRACE";
 /// A number alone is bytes. Of a heap it is so many at least, or a unit was forgotten.
 const WITHOUT_UNIT: usize = 64 << 10;
 
-const TABLE: [Setting; 12] = [
+const TABLE: [Setting; 13] = [
     Setting {
         name: "SLABFIT_HEAP",
         expected: "bytes from 1 to 64G with a unit, as 256M or 2GiB; a number alone from 65536 on",
@@ -171,6 +173,17 @@ const TABLE: [Setting; 12] = [
         },
     },
     Setting {
+        name: TRACE_STACK,
+        expected: "a number from 0 to 16, with SLABFIT_TRACE beside it",
+        absent: "0",
+        means: "so many return addresses of each call are recorded: who made it, who called that, and so on",
+        take: |settings, value| {
+            let Number { bytes, has_unit } = number(value)?;
+            settings.trace_stack = bytes;
+            (bytes <= MOST_ADDRESSES && !has_unit).then_some(())
+        },
+    },
+    Setting {
         name: DATA,
         expected: "bytes with a unit, the heap's and more, as 300M",
         absent: "no limit",
@@ -195,6 +208,7 @@ const TABLE: [Setting; 12] = [
 
 const PLACEMENT: &str = "SLABFIT_PLACEMENT";
 const DATA: &str = "SLABFIT_DATA";
+const TRACE_STACK: &str = "SLABFIT_TRACE_STACK";
 const MAP_SIGNAL: &str = "SLABFIT_MAP_SIGNAL";
 
 impl Settings {
@@ -210,6 +224,7 @@ impl Settings {
         map: None,
         map_signal: None,
         trace: None,
+        trace_stack: 0,
         data: None,
         help: false,
     };
@@ -251,6 +266,11 @@ impl Settings {
                 libc::variable(MAP_SIGNAL, |value| refuse(MAP_SIGNAL, value, format_args!("not {}", setting.expected)));
             }
         }
+        // What a recorded program starts has an empty name for its trace, and is recorded nowhere.
+        let (stack, trace) = (TABLE.iter().find(|setting| setting.name == TRACE_STACK), libc::variable(TRACE, |_| ()));
+        if let Some(setting) = stack.filter(|_| self.trace_stack > 0 && trace.is_none()) {
+            libc::variable(TRACE_STACK, |value| refuse(TRACE_STACK, value, format_args!("not {}", setting.expected)));
+        }
         if self.data.is_some_and(|most| most < self.heap as u64) {
             libc::variable(DATA, |value| refuse(DATA, value, format_args!("less than the heap, {} bytes", self.heap)));
         }
@@ -282,6 +302,9 @@ impl Settings {
         config.caches(caches)
     }
 }
+
+/// The most return addresses of a call.
+pub(crate) const MOST_ADDRESSES: usize = 16;
 
 /// The most caches of a heap.
 const MOST_CACHES: usize = 4095;

@@ -149,7 +149,7 @@ fn make() {
     if let Some(name) = settings.trace {
         // SAFETY: as for the report.
         // Not reached: where lines are counted, which begins after this; tests/tests/preload sees it.
-        if let Err(error) = unsafe { trace::open(name, settings.heap) } {
+        if let Err(error) = unsafe { trace::open(name, settings.heap, settings.trace_stack) } {
             // Not reached: as above.
             refuse_trace(error);
         }

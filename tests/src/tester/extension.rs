@@ -14,8 +14,25 @@ pub struct Recorded {
     pub notes: Vec<Note>,
     /// The calls that changed no object, each with the index of the operation that came next.
     pub events: Vec<(usize, Event)>,
+    /// Where calls came from, each kind once: return addresses, the innermost first.
+    pub sites: Vec<Vec<u64>>,
+    /// The code that these addresses lie in.
+    pub code: Vec<Code>,
     /// The process came to its exit: it was not killed, and executed no other program.
     pub ended: bool,
+}
+
+/// Code of the process, as it was mapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// Its addresses, from the first one on.
+    pub start: u64,
+    /// The first address behind it.
+    pub end: u64,
+    /// Where its first byte stands in the file.
+    pub offset: u64,
+    /// The file; empty for code that no file holds.
+    pub file: String,
 }
 
 /// The line that opens a recording.
@@ -44,6 +61,8 @@ pub struct Note {
     pub wish: Wish,
     /// The thread that made the call.
     pub thread: u64,
+    /// Where the call came from, as an index into [`Recorded::sites`].
+    pub site: Option<u32>,
 }
 
 /// What a request asks for beside its size.
@@ -113,6 +132,10 @@ pub enum Event {
 pub enum Line {
     /// Where the object of the next operation came to lie.
     Placed(u64, Wish),
+    /// Where the next call came from.
+    Site(Vec<u64>),
+    /// Code that these addresses lie in.
+    Code(Code),
     /// Who makes the calls from here on.
     Thread(u64),
     /// A call that changed no object, but for [`Event::NotReallocated`].
@@ -161,6 +184,12 @@ pub fn line(line: &str) -> Option<Line> {
     let number = |text: &str| text.parse::<u64>().ok();
     Some(match first {
         "#t" => Line::Thread(words.number()?),
+        "#s" => Line::Site(words.rest().split(' ').map(address).collect::<Option<_>>()?),
+        "#code" => {
+            let mut number = || address(words.next());
+            let (start, end, offset) = (number()?, number()?, number()?);
+            Line::Code(Code { start, end, offset, file: words.rest() })
+        }
         "#fork" => Line::Event(Event::Forked(words.number()?)),
         "#m" => Line::Event(Event::Emptied),
         "#end" => Line::End,
@@ -187,10 +216,14 @@ pub fn line(line: &str) -> Option<Line> {
 }
 
 fn place(word: &str) -> Option<Place> {
-    match word.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16).ok().map(Place::Address),
-        None => word.parse().ok().map(Place::Offset),
+    match word.starts_with("0x") {
+        true => address(word).map(Place::Address),
+        false => word.parse().ok().map(Place::Offset),
     }
+}
+
+fn address(word: &str) -> Option<u64> {
+    u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()
 }
 
 struct Words<'a>(&'a str);
@@ -278,13 +311,35 @@ mod tests {
             ),
             ("#m", Line::Event(Event::Emptied)),
             ("#!i 3", Line::Event(Event::Interrupted(3))),
+            ("#s 0x1f 0x20", Line::Site(vec![31, 32])),
+            (
+                "#code 0x1000 0x2000 0x40 /bin/a program",
+                Line::Code(Code { start: 4096, end: 8192, offset: 64, file: "/bin/a program".into() }),
+            ),
+            ("#code 0x1000 0x2000 0x0 ", Line::Code(Code { start: 4096, end: 8192, offset: 0, file: String::new() })),
             ("#fork 12", Line::Event(Event::Forked(12))),
             ("#end", Line::End),
             ("# 1040 is what it says", Line::Comment),
         ] {
             assert_eq!(line(text), Some(expected), "{text:?}");
         }
-        for wrong in ["#@", "#@x", "#@1 m3", "#@1 2", "#t", "#t x", "#-a", "#-r 1", "#!f x", "#!r 1", "#!i", "#fork"] {
+        for wrong in [
+            "#@",
+            "#@x",
+            "#@1 m3",
+            "#@1 2",
+            "#t",
+            "#t x",
+            "#-a",
+            "#-r 1",
+            "#!f x",
+            "#!r 1",
+            "#!i",
+            "#fork",
+            "#s",
+            "#s 12",
+            "#code 0x1",
+        ] {
             assert_eq!(line(wrong), None, "{wrong:?}");
         }
     }

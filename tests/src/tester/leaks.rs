@@ -14,6 +14,7 @@ use crate::tester::replay_command::{about, headline};
 use crate::tester::replay_exact::{Until, recorded_ground, replay_exactly};
 use crate::tester::report::{Table, grouped};
 use crate::tester::run::Stop;
+use crate::tester::sites::Sites;
 use crate::tester::trace::{Operation, Trace};
 use crate::tester::trace_args::LeaksArguments;
 
@@ -33,6 +34,14 @@ struct Leak {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Group {
     size: u64,
+    count: u64,
+    bytes: u128,
+}
+
+/// All that one call has made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Made {
+    site: u32,
     count: u64,
     bytes: u128,
 }
@@ -96,6 +105,43 @@ fn by_size(leaks: &[Leak]) -> Vec<Group> {
     groups
 }
 
+/// The calls that made them, those with most bytes first; none where the recording has no call sites.
+fn by_site(trace: &Trace, leaks: &[Leak]) -> Vec<Made> {
+    let mut sites = BTreeMap::<u32, Made>::new();
+    for leak in leaks {
+        if let Some(site) = recorded(trace, leak.made, |note| note.site) {
+            let made = sites.entry(site).or_insert(Made { site, count: 0, bytes: 0 });
+            made.count += 1;
+            made.bytes += u128::from(leak.size);
+        }
+    }
+    let mut sites: Vec<_> = sites.into_values().collect();
+    sites.sort_by_key(|made| Reverse(made.bytes));
+    sites
+}
+
+/// Prints them, a line for each return address.
+fn people_by_site(trace: &Trace, leaks: &[Leak], top: usize, out: &mut dyn Write) -> io::Result<()> {
+    let (Some(recorded), made) = (trace.recorded(), by_site(trace, leaks)) else { return Ok(()) };
+    if made.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "by the call that made them, most bytes first")?;
+    let sites = Sites::of(recorded);
+    for made in made.iter().take(top) {
+        let bytes = u64::try_from(made.bytes).unwrap_or(u64::MAX);
+        writeln!(out, "  {} bytes in {}", grouped(bytes), objects(made.count))?;
+        for frame in sites.frames(made.site) {
+            writeln!(out, "    {frame}")?;
+        }
+    }
+    more(made.len(), top, out)
+}
+
+fn objects(count: u64) -> String {
+    format!("{} {}", grouped(count), if count == 1 { "object" } else { "objects" })
+}
+
 fn total(groups: &[Group]) -> u64 {
     u64::try_from(groups.iter().map(|group| group.bytes).sum::<u128>()).unwrap_or(u64::MAX)
 }
@@ -115,6 +161,7 @@ fn people(recording: &Recording, leaks: &[Leak], groups: &[Group], top: usize, o
     }
     table.write(out)?;
     more(groups.len(), top, out)?;
+    people_by_site(&recording.trace, leaks, top, out)?;
     writeln!(out, "in the order of the calls")?;
     let mut table = Table::new(["operation", "call", "size", "resized at", "thread", "offset"]);
     leaks.iter().take(top).for_each(|leak| table.row(row(&recording.trace, leak)));
@@ -154,6 +201,9 @@ fn recorded<T>(
 
 fn machine(recording: &Recording, leaks: &[Leak], groups: &[Group], slots: Option<Slots>) -> Value {
     let trace = &recording.trace;
+    let sites = trace.recorded().map(Sites::of);
+    let frames = |site| sites.as_ref().map(|sites| sites.frames(site)).unwrap_or_default();
+    let made = |made: &Made| json!({"stack": frames(made.site), "objects": made.count, "bytes": made.bytes as u64});
     let group = |group: &Group| json!({"size": group.size, "objects": group.count});
     let leak = |leak: &Leak| {
         json!({
@@ -171,6 +221,7 @@ fn machine(recording: &Recording, leaks: &[Leak], groups: &[Group], slots: Optio
         "bytes": total(groups),
         "slots": slots.map(|slots| json!({"objects": slots.live_objects, "runs": slots.runs})),
         "by_size": groups.iter().map(group).collect::<Vec<_>>(),
+        "by_site": by_site(trace, leaks).iter().map(made).collect::<Vec<_>>(),
         "by_call": leaks.iter().map(leak).collect::<Vec<_>>(),
     })
 }

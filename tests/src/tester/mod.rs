@@ -7,7 +7,7 @@
 //!   `stress`: the suites;
 //! - `runner`: a step of a suite in this process; `beacon`, `library`, `supervisor`: one in a child process, on a library;
 //! - `report`, `run`: all steps, and what came of them;
-//! - `replay_heap`, `replay_exact`: the calls of a trace made again, without a session's doubts; `replay_command`, `leaks`, `advise`:
+//! - `replay_heap`, `replay_exact`: the calls of a trace made again, without a session's doubts; `sites`: who made them; `replay_command`, `leaks`, `advise`:
 //!   what the subcommands of these names (the first is `replay`) say of a trace; `replay_malloc`, `footprint`: what one takes,
 //!   beside other allocators;
 //! - `replay_steps`: a trace on slabfit's own heap, step by step, to be looked at: `map` and `film` draw it, `plot` has its
@@ -40,6 +40,7 @@ pub mod run;
 pub mod runner;
 pub mod screen;
 pub mod session;
+pub mod sites;
 pub mod size_arg;
 pub mod stress;
 pub mod supervisor;

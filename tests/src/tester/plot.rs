@@ -94,6 +94,8 @@ pub(super) fn curves(replay: &SteppedReplay<'_>, samples: &[Sample]) -> Result<P
     let mut svg = String::new();
     let drawn = draw(replay, samples, &mut svg);
     let (first, last) = drawn.map_err(|error| Stop::Usage(format!("cannot plot: {error}")))?;
+    // By itself in a narrow window it is as wide as that.
+    let svg = svg.replacen("<svg ", r#"<svg style="max-width:100%;height:auto" "#, 1);
     Ok(Plot { svg, first, last })
 }
 

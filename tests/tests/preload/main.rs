@@ -21,6 +21,7 @@ mod programs;
 mod recording;
 mod server;
 mod settings;
+mod sites;
 mod statistics;
 mod stepping;
 mod tracing;

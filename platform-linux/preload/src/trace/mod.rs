@@ -9,6 +9,8 @@
 //! |---|---|
 //! | `#slabfit 1 heap=N slab=N placement=first base=0xN pid=N program=NAME` | what was recorded; the first line after the header |
 //! | `#@OFFSET` | where the object of the next line came to lie, in bytes from `base`; ` mN` an alignment above 16; ` z` zeroed |
+//! | `#s ADDRESS ..` | with `SLABFIT_TRACE_STACK`: where the next line's call came from, the innermost return address first |
+//! | `#code START END OFFSET FILE` | the addresses from START to END are code, of FILE from OFFSET on; above the first `#s` in it |
 //! | `#t N` | the thread (by the kernel's number) that made the calls from here on |
 //! | `#-a SIZE REASON`, `#-r ID SIZE REASON` | a request that got no memory, with `mN` and `z` as above after the size |
 //! | `#!f PLACE FAULT`, `#!r PLACE SIZE FAULT` | an address that was refused: an offset, or `0xN` outside the heap |
@@ -33,6 +35,8 @@
 #![allow(unsafe_code)]
 
 mod line;
+mod caller;
+mod modules;
 mod file;
 mod recorder;
 
@@ -50,6 +54,7 @@ use crate::heap::HEAP;
 use crate::libc;
 use crate::name::{ErrorText, Name};
 use crate::settings;
+pub(crate) use crate::trace::caller::{Caller, with_caller};
 use crate::trace::file::TraceFile;
 use crate::trace::line::Lines;
 pub(crate) use crate::trace::recorder::Request;
@@ -78,10 +83,10 @@ static RECORDER: Place = Place(UnsafeCell::new(None));
 ///
 /// # Safety
 /// The heap has no memory yet, and no other thread is about to give it some.
-pub(crate) unsafe fn open(pattern: Name, heap: usize) -> Result<(), Errno> {
+pub(crate) unsafe fn open(pattern: Name, heap: usize, addresses: usize) -> Result<(), Errno> {
     let new = pattern.tells_processes();
     let file = create(&pattern, |name| TraceFile::create(name, new))?;
-    let recorder = Recorder::new(file, pattern, heap)?;
+    let recorder = Recorder::new(file, pattern, heap, addresses)?;
     // SAFETY: nobody else is here, by the terms of this function.
     unsafe { *RECORDER.0.get() = Some(recorder) };
     Ok(())
@@ -185,13 +190,17 @@ pub(crate) fn free<T>(address: usize, free: impl FnOnce() -> Result<T, InvalidFr
 pub(crate) fn realloc(
     address: usize,
     size: usize,
+    caller: Caller,
     resize: impl FnOnce() -> Result<NonNull<u8>, ReallocError>,
 ) -> Result<NonNull<u8>, ReallocError> {
     if !is_on() {
         return resize();
     }
-    recorded(resize, |recorder, answer, lines| recorder.resized(address, size, *answer, lines))
-        .unwrap_or(Err(interrupted(address).into()))
+    recorded(resize, |recorder, answer, lines| {
+        recorder.called(caller, lines);
+        recorder.resized(address, size, *answer, lines);
+    })
+    .unwrap_or(Err(interrupted(address).into()))
 }
 
 /// Empties the magazines of the size classes, if the heap has any, and records that.

@@ -14,8 +14,10 @@ use slabfit::{AllocError, GRANULE, InvalidFree, ReallocError};
 use crate::heap::HEAP;
 use crate::libc;
 use crate::name::{Name, Path};
+use crate::trace::caller::{Caller, Stack};
 use crate::trace::file::{Field, TraceFile};
 use crate::trace::line::{Digits, Lines};
+use crate::trace::modules::Modules;
 
 /// What a request came to.
 pub(crate) type Answer = Result<NonNull<u8>, AllocError>;
@@ -26,6 +28,7 @@ pub(crate) struct Request {
     pub(crate) size: usize,
     pub(crate) alignment: usize,
     pub(crate) zeroed: bool,
+    pub(crate) caller: Caller,
 }
 
 /// The trace, and the live objects with their ids.
@@ -41,6 +44,9 @@ pub(crate) struct Recorder {
     operations: Digits,
     /// The thread of the last record.
     thread: i32,
+    /// Return addresses that each call has recorded.
+    addresses: usize,
+    modules: Modules,
 }
 
 // SAFETY: its pointers are to memory of the process, which no thread owns.
@@ -79,7 +85,7 @@ impl Table {
 
 impl Recorder {
     /// For a heap of `heap` bytes, of which nothing is in use.
-    pub(crate) fn new(file: TraceFile, pattern: Name, heap: usize) -> Result<Self, Errno> {
+    pub(crate) fn new(file: TraceFile, pattern: Name, heap: usize, addresses: usize) -> Result<Self, Errno> {
         Ok(Self {
             file,
             pattern,
@@ -90,6 +96,8 @@ impl Recorder {
             made_digits: Digits::ZERO,
             operations: Digits::ZERO,
             thread: 0,
+            addresses,
+            modules: Modules::NONE,
         })
     }
 
@@ -132,8 +140,32 @@ impl Recorder {
         lines.byte(b'\n');
     }
 
+    /// Where a call came from, if that is recorded. What is no code ends it: there the program keeps no frame pointers.
+    pub(crate) fn called(&mut self, caller: Caller, lines: &mut Lines) {
+        if self.addresses == 0 {
+            return;
+        }
+        let (file, modules) = (&mut self.file, &mut self.modules);
+        let stack = Stack::of(caller, self.addresses);
+        // Where the file can grow no more, the record that follows fails as well, and says so.
+        let mut tell = |line: &Lines| {
+            let _ = file.push(line);
+        };
+        let code = stack.addresses().iter().take_while(|&&address| modules.find(address, &mut tell));
+        let mut begun = false;
+        for address in code {
+            lines.text(if begun { "" } else { "#s" });
+            begun = true;
+            let _ = write!(lines, " {address:#x}");
+        }
+        if begun {
+            lines.byte(b'\n');
+        }
+    }
+
     pub(crate) fn requested(&mut self, request: Request, answer: &Answer, lines: &mut Lines) {
         let size = request.size as u64;
+        self.called(request.caller, lines);
         match answer {
             Ok(object) => {
                 let at = offset(object.addr().get());

@@ -17,6 +17,9 @@ pub struct Reader {
     /// What the lines of a recording say about the next operation.
     placed: Option<(u64, Wish)>,
     thread: u64,
+    site: Option<u32>,
+    /// Which sites there are, by their number.
+    sites: HashMap<Vec<u64>, u32>,
 }
 
 impl Reader {
@@ -51,8 +54,8 @@ impl Reader {
         let text = core::str::from_utf8(line).unwrap_or("#?");
         if extension::opens(text) && self.trace.recorded.is_none() && self.trace.operations.is_empty() {
             let setup = extension::setup(text).ok_or_else(malformed)?;
-            let (notes, events) = (Vec::new(), Vec::new());
-            self.trace.recorded = Some(Box::new(Recorded { setup, notes, events, ended: false }));
+            let (notes, events, sites, code) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+            self.trace.recorded = Some(Box::new(Recorded { setup, notes, events, sites, code, ended: false }));
             return Ok(());
         }
         let Some(recorded) = &mut self.trace.recorded else { return Ok(()) };
@@ -61,9 +64,21 @@ impl Reader {
             Line::Placed(..) if self.placed.is_some() => return Err(TraceFault::Unplaced),
             Line::Placed(at, wish) => self.placed = Some((at, wish)),
             Line::Thread(thread) => self.thread = thread,
-            Line::Event(event) => recorded.events.push((next, event)),
+            Line::Site(addresses) => {
+                let number = u32::try_from(recorded.sites.len()).map_err(|_| TraceFault::TooManyObjects)?;
+                self.site = Some(*self.sites.entry(addresses).or_insert_with_key(|addresses| {
+                    recorded.sites.push(addresses.clone());
+                    number
+                }));
+            }
+            Line::Code(code) => recorded.code.push(code),
+            Line::Event(event) => {
+                self.site = None;
+                recorded.events.push((next, event));
+            }
             Line::NotReallocated(id, size, why) => {
                 let &(object, _) = self.live.get(&id).ok_or(TraceFault::NotLive(id))?;
+                self.site = None;
                 recorded.events.push((next, Event::NotReallocated { object, size, why }));
             }
             Line::End => recorded.ended = true,
@@ -113,7 +128,12 @@ impl Reader {
                 return Err(TraceFault::Unplaced);
             }
             let (at, wish) = placed.unzip();
-            recorded.notes.push(Note { at, wish: wish.unwrap_or_default(), thread: self.thread });
+            recorded.notes.push(Note {
+                at,
+                wish: wish.unwrap_or_default(),
+                thread: self.thread,
+                site: self.site.take(),
+            });
         }
         if self.live_bytes > self.trace.peak_bytes {
             self.trace.peak_bytes = self.live_bytes;

@@ -48,9 +48,9 @@ fn a_recording_says_more_of_each_operation_and_of_what_was_none() {
     let recorded = trace.recorded().unwrap();
     let wish = Wish { alignment: 64, zeroed: true };
     let notes = [
-        Note { at: Some(16), wish, thread: 5 },
-        Note { at: Some(32), wish: Wish::default(), thread: 6 },
-        Note { at: None, wish: Wish::default(), thread: 6 },
+        Note { at: Some(16), wish, thread: 5, site: None },
+        Note { at: Some(32), wish: Wish::default(), thread: 6, site: None },
+        Note { at: None, wish: Wish::default(), thread: 6, site: None },
     ];
     let kept = Event::NotReallocated { object: 0, size: 99, why: "full".to_owned() };
     assert_eq!((&*recorded.notes, recorded.ended), (&notes[..], true));
