@@ -259,6 +259,15 @@ impl<'a> Region<'a> {
         }
     }
 
+    /// Clears what starts at `at`, whole granules of so many bytes.
+    #[inline(always)]
+    pub(crate) fn clear(&mut self, at: Offset, bytes: usize) {
+        if let Some(start) = self.pointer(at, Granules::from_bytes_floor(bytes)) {
+            // SAFETY: in the region: just compared. They are the heap's own, or those of an object that is the caller's.
+            unsafe { clear_granules(start, bytes & !(GRANULE - 1)) };
+        }
+    }
+
     /// Finds the bytes of what starts at `at` that are not as [`fill`](Self::fill) has left them: see [`differing`].
     #[inline(always)]
     pub(crate) fn differing(&self, at: Offset, bytes: Range<usize>, word: u64) -> Option<Range<usize>> {
@@ -354,57 +363,59 @@ unsafe fn write_allocated(place: *mut u8, header: AllocatedHeader) {
 /// Bytes of a word of a pattern.
 const WORD: usize = size_of::<u64>();
 
-/// Whole words of some bytes, and the bits of the words at both ends that are meant. A word is read with its first byte lowest.
-struct Words {
-    first: usize,
-    end: usize,
-    first_bits: u64,
-    last_bits: u64,
+/// Returns the bits of the first word that has a byte at `at` or after it. A word is read with its first byte lowest.
+#[inline(always)]
+const fn bits_from(at: usize) -> u64 {
+    u64::MAX.wrapping_shl((at % WORD).wrapping_mul(8) as u32)
 }
 
-impl Words {
-    #[inline(always)]
-    const fn of(bytes: &Range<usize>) -> Self {
-        let (first, end) = (bytes.start & !(WORD - 1), bytes.end.wrapping_add(WORD - 1) & !(WORD - 1));
-        let first_bits = u64::MAX.wrapping_shl(bytes.start.wrapping_sub(first).wrapping_mul(8) as u32);
-        let last_bits = u64::MAX.wrapping_shr(end.wrapping_sub(bytes.end).wrapping_mul(8) as u32);
-        Self { first, end, first_bits, last_bits }
-    }
-
-    /// Returns the bits of the word at `at` that are meant.
-    #[inline(always)]
-    const fn bits(&self, at: usize) -> u64 {
-        let from = if at == self.first { self.first_bits } else { u64::MAX };
-        let to = if at.wrapping_add(WORD) == self.end { self.last_bits } else { u64::MAX };
-        from & to
-    }
-}
-
-/// Fills `bytes`, counted from `start`, with a pattern: byte `i` becomes the word's byte `i % 8`.
+/// Fills `bytes`, counted from `start`, with a pattern: byte `i` becomes the word's byte `i % 8`. They end where a word does, unless the
+/// pattern is zeros.
 ///
 /// # Safety
 /// `start` is a multiple of a granule, and from it on all granules that `bytes` reach into are valid for reads and writes.
 #[inline(always)]
 pub(crate) unsafe fn fill(start: NonNull<u8>, bytes: Range<usize>, word: u64) {
-    if word == 0 {
-        if bytes.start < bytes.end {
-            // SAFETY: in bounds: as the caller promises.
-            let first = unsafe { start.add(bytes.start) };
-            // SAFETY: valid for writes: as the caller promises; alignment of u8 is 1.
-            unsafe { first.write_bytes(0, bytes.end.wrapping_sub(bytes.start)) };
-        }
+    let Range { start: from, end } = bytes;
+    if from >= end {
         return;
     }
-    let words = Words::of(&bytes);
-    let mut at = words.first;
-    while at < words.end {
+    if word == 0 {
+        // SAFETY: in bounds: as the caller promises.
+        let first = unsafe { start.add(from) };
+        // SAFETY: valid for writes: as the caller promises; alignment of u8 is 1.
+        return unsafe { first.write_bytes(0, end.wrapping_sub(from)) };
+    }
+    let mut at = from & !(WORD - 1);
+    let mut bits = bits_from(from);
+    while at < end {
         // SAFETY: in bounds: the word lies in one of the granules.
         let place = unsafe { start.add(at) }.cast::<u64>();
-        let bits = words.bits(at);
         // SAFETY: valid for reads, aligned: as the caller promises. Volatile, as the bytes may be another thread's.
-        let kept = unsafe { place.read_volatile() }.to_le() & !bits;
+        let kept = if bits == u64::MAX { 0 } else { unsafe { place.read_volatile() }.to_le() & !bits };
         // SAFETY: valid for writes, aligned: as the caller promises.
         unsafe { place.write((kept | word & bits).to_le()) };
+        (at, bits) = (at.wrapping_add(WORD), u64::MAX);
+    }
+}
+
+/// Clears the first `bytes` from `start` on, whole granules: by words where they are few.
+///
+/// # Safety
+/// As for [`fill`].
+#[inline(always)]
+unsafe fn clear_granules(start: NonNull<u8>, bytes: usize) {
+    const FEW: usize = 128;
+    if bytes > FEW {
+        // SAFETY: as the caller promises.
+        return unsafe { fill(start, 0..bytes, 0) };
+    }
+    let mut at = 0;
+    while at < bytes {
+        // SAFETY: in bounds: as the caller promises.
+        let place = unsafe { start.add(at) }.cast::<u64>();
+        // SAFETY: valid for writes, aligned: as the caller promises. Volatile, or it would be a call of memset.
+        unsafe { place.write_volatile(0) };
         at = at.wrapping_add(WORD);
     }
 }
@@ -415,23 +426,23 @@ pub(crate) unsafe fn fill(start: NonNull<u8>, bytes: Range<usize>, word: u64) {
 /// As for [`fill`], for reads.
 #[inline(always)]
 pub(crate) unsafe fn differing(start: NonNull<u8>, bytes: Range<usize>, word: u64) -> Option<Range<usize>> {
-    if bytes.start >= bytes.end {
+    let Range { start: from, end } = bytes;
+    if from >= end {
         return None;
     }
-    let words = Words::of(&bytes);
-    let last = words.end.wrapping_sub(WORD);
-    // SAFETY: as the caller promises.
-    let mut differ = unsafe { difference(start, words.first, word) } & words.bits(words.first);
-    // SAFETY: as the caller promises.
-    differ |= unsafe { difference(start, last, word) } & words.bits(last);
-    let mut at = words.first.wrapping_add(WORD);
-    while at < last {
+    let (mut at, whole) = (from & !(WORD - 1), end & !(WORD - 1));
+    let (mut differ, mut bits) = (0, bits_from(from));
+    while at < whole {
         // SAFETY: as the caller promises.
-        differ |= unsafe { difference(start, at, word) };
-        at = at.wrapping_add(WORD);
+        differ |= unsafe { difference(start, at, word) } & bits;
+        (at, bits) = (at.wrapping_add(WORD), u64::MAX);
+    }
+    if whole < end {
+        // SAFETY: as the caller promises.
+        differ |= unsafe { difference(start, whole, word) } & bits & !bits_from(end);
     }
     // SAFETY: as the caller promises.
-    if differ == 0 { None } else { unsafe { differing_range(start, bytes, word) } }
+    if differ == 0 { None } else { unsafe { differing_range(start, from..end, word) } }
 }
 
 /// Does what [`differing`] does where there are such bytes.
@@ -441,17 +452,14 @@ pub(crate) unsafe fn differing(start: NonNull<u8>, bytes: Range<usize>, word: u6
 #[cold]
 #[inline(never)]
 unsafe fn differing_range(start: NonNull<u8>, bytes: Range<usize>, word: u64) -> Option<Range<usize>> {
-    let words = Words::of(&bytes);
-    let (mut at, mut found) = (words.first, None);
-    while at < words.end {
+    let mut found: Option<Range<usize>> = None;
+    for at in bytes {
         // SAFETY: as the caller promises.
-        let differ = unsafe { difference(start, at, word) } & words.bits(at);
-        if differ != 0 {
-            let first = at.wrapping_add(differ.trailing_zeros() as usize / 8);
-            let end = at.wrapping_add(WORD).wrapping_sub(differ.leading_zeros() as usize / 8);
-            found = Some(found.map_or(first, |found: Range<usize>| found.start)..end);
+        let differ =
+            unsafe { difference(start, at & !(WORD - 1), word) }.wrapping_shr((at % WORD).wrapping_mul(8) as u32);
+        if differ & 0xff != 0 {
+            found = Some(found.map_or(at, |found| found.start)..at.wrapping_add(1));
         }
-        at = at.wrapping_add(WORD);
     }
     found
 }

@@ -292,19 +292,30 @@ impl<'a> Ward<'a> {
     /// Notes that an object is no longer live, and is being freed.
     #[inline(always)]
     pub(crate) fn set_busy(&mut self, at: Offset) {
-        self.forget(at);
-        self.set(at, BUSY);
+        self.replace(at, BUSY);
     }
 
     /// Notes that no object starts at `at`.
     #[inline(always)]
     pub(crate) fn forget(&mut self, at: Offset) {
-        if matches!(self.codes.get(at.index() as usize), LONG | FENCED) {
-            for index in 1..=DIGITS {
-                self.set(at.plus(Granules::new(index)), NONE);
-            }
+        self.replace(at, NONE);
+    }
+
+    /// Sets the code of an object, and clears the digits of the one before.
+    #[inline(always)]
+    fn replace(&mut self, at: Offset, code: u8) {
+        let Some(place) = self.codes.get_mut(at.index() as usize) else { return };
+        let before = core::mem::replace(place, code);
+        if matches!(before, LONG | FENCED) {
+            self.clear_digits(at);
         }
-        self.set(at, NONE);
+    }
+
+    #[cold]
+    fn clear_digits(&mut self, at: Offset) {
+        for index in 1..=DIGITS {
+            self.set(at.plus(Granules::new(index)), NONE);
+        }
     }
 
     #[inline(always)]
@@ -317,8 +328,7 @@ impl<'a> Ward<'a> {
     /// Notes that an object is in quarantine.
     #[inline(always)]
     pub(crate) fn set_freed(&mut self, at: Offset) {
-        self.forget(at);
-        self.set(at, FREED);
+        self.replace(at, FREED);
     }
 
     /// Puts an object that was live, or busy, into the quarantine of `class`, and returns one that leaves it.

@@ -109,6 +109,7 @@ impl<P: Policy> Blocks<'_, P> {
     }
 
     /// Notes a live object, and draws the pattern from its end to the end of its slot or block.
+    #[inline(always)]
     fn draw(&mut self, object: Object) {
         let Object { at, size, capacity, .. } = object;
         let Some(ward) = self.ward.get_mut() else { return };
@@ -291,7 +292,7 @@ impl<P: Policy> Blocks<'_, P> {
         if object.capacity > NEAR || object.capacity == 0 {
             return self.free_unusual(object);
         }
-        self.region.fill(at, 0..object.capacity, 0);
+        self.region.clear(at, object.capacity);
         self.put_away(&object);
         Ok(Freeing::Done)
     }
@@ -318,6 +319,7 @@ impl<P: Policy> Blocks<'_, P> {
     }
 
     /// Puts an object of zeros into quarantine, and frees what leaves that.
+    #[inline(always)]
     pub(crate) fn put_away(&mut self, object: &Object) {
         let (at, class) = (object.at, self.classes.get().and_then(|classes| classes.class_of(object.at)));
         let Some(ward) = self.ward.get_mut() else { return };
