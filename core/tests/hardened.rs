@@ -341,3 +341,46 @@ fn no_two_keys_hand_out_slots_in_the_same_order() {
     };
     assert_ne!(order(KEY), order([KEY[1], KEY[0]]));
 }
+
+#[test]
+fn threads_that_free_each_others_objects_raise_no_alarm() {
+    with_heap::<{ 4 << 20 }, Hardened<General>>(|heap| {
+        let (sender, receiver) = std::sync::mpsc::channel::<(usize, usize, u8)>();
+        let receiver = std::sync::Mutex::new(receiver);
+        std::thread::scope(|scope| {
+            for seed in 1..5 {
+                let (sender, receiver) = (sender.clone(), &receiver);
+                scope.spawn(move || {
+                    let mut random = Random(seed);
+                    for _ in 0..STEPS / 40 {
+                        let (size, byte) = (random.size(20_000), random.below(256) as u8);
+                        let object = heap.alloc(size).expect("there is room").as_ptr();
+                        assert!(is_stamped(object, size, 0), "{size} bytes");
+                        stamp(object, size, byte);
+                        sender.send((object.expose_provenance(), size, byte)).expect("somebody listens");
+                        let (other, size, byte) = receiver.lock().expect("nobody panics").recv().expect("one was sent");
+                        let other = std::ptr::with_exposed_provenance_mut(other);
+                        assert!(is_stamped(other, size, byte), "{size} bytes are whole");
+                        assert_eq!(free(heap, other), Ok(()));
+                    }
+                });
+            }
+        });
+        assert_eq!((heap.check(), told()), (Ok(()), None));
+    });
+}
+
+#[test]
+fn of_two_frees_at_once_one_is_refused() {
+    with_heap::<{ 1 << 20 }, Hardened<General>>(|heap| {
+        for size in [24, 5000].into_iter().cycle().take(STEPS / 200) {
+            let object = alloc(heap, size).expose_provenance();
+            let free = || free(heap, std::ptr::with_exposed_provenance_mut(object));
+            let both =
+                std::thread::scope(|scope| [scope.spawn(free), scope.spawn(free)].map(|it| it.join().expect("ends")));
+            let accepted = both.iter().filter(|freed| freed.is_ok()).count();
+            assert_eq!(accepted, 1, "{size} bytes: {both:?}");
+        }
+        assert_eq!((heap.check(), told()), (Ok(()), None));
+    });
+}
