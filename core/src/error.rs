@@ -377,12 +377,12 @@ impl fmt::Display for Trap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::PastEnd { address, object, size } => {
-                let past = address.wrapping_sub(object).wrapping_sub(size);
-                write!(f, "{object:#x}: access {past} bytes past the end of an object of {size} bytes")
+                let offset = address.wrapping_sub(object);
+                write!(f, "{object:#x}: access past the end of an object of {size} bytes, at offset {offset}")
             }
             Self::BeforeStart { address, object, size } => {
                 let before = object.wrapping_sub(address);
-                write!(f, "{object:#x}: access {before} bytes before the start of an object of {size} bytes")
+                write!(f, "{object:#x}: access before the start of an object of {size} bytes, at offset -{before}")
             }
             Self::AfterFree { address, object } => {
                 let offset = address.wrapping_sub(object) as isize;

@@ -73,23 +73,23 @@ fn beside() -> Vec<Case> {
     for size in SIZES {
         for amount in AMOUNTS {
             for how in ["loop", "copy"] {
-                let number = if how == "loop" { "2400" } else { "*" };
-                let fault = format!("{{p}}: access {number} bytes past the end of an object of {size} bytes");
+                let number = if how == "loop" { "102400" } else { "*" };
+                let fault = format!("{{p}}: access past the end of an object of {size} bytes, at offset {number}");
                 let is_fault = size == LARGE && amount > rest(size);
                 let end = if is_fault { End::Fault(fault) } else { past(size, amount.min(rest(size))) };
                 cases.push(case("overflow", size, amount, how, end));
-                let number = if how == "loop" { "1" } else { "*" };
+                let number = if how == "loop" { "-1" } else { "-*" };
                 let end = match size {
                     SMALL => before(size, amount.min(8)),
                     MEDIUM => before(size, amount.min(16)),
                     _ => End::Fault(format!(
-                        "{{p}}: access {number} bytes before the start of an object of {size} bytes"
+                        "{{p}}: access before the start of an object of {size} bytes, at offset {number}"
                     )),
                 };
                 cases.push(case("underflow", size, amount, how, end));
             }
         }
-        let fault = End::Fault(format!("{{p}}: access 8 bytes before the start of an object of {size} bytes"));
+        let fault = End::Fault(format!("{{p}}: access before the start of an object of {size} bytes, at offset -8"));
         cases.push(case("neighbour", size, 8, "loop", if size == LARGE { fault } else { before(size, 8) }));
         cases.push(case("before-realloc", size, 1, "loop", past(size, 1)));
     }
