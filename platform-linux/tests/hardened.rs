@@ -85,6 +85,26 @@ fn an_object_of_0_bytes_has_an_address_of_its_own_without_access() {
 }
 
 #[test]
+fn threads_that_ask_for_0_bytes_and_for_large_objects_at_once_are_served() {
+    for _ in 0..20 {
+        let heap = heap();
+        let start = std::sync::Barrier::new(4);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    start.wait();
+                    for size in [0, 100_000, 0, 70_000, 24] {
+                        let object = heap.alloc(size).expect("there is room").as_ptr();
+                        assert_eq!((heap.usable_size(object), free(&heap, object)), (Ok(size), Ok(())));
+                    }
+                });
+            }
+        });
+        assert_eq!(heap.check(), Ok(()));
+    }
+}
+
+#[test]
 fn large_objects_of_changing_sizes_keep_their_bytes() {
     let heap = heap();
     let mut object = heap.alloc(70_000).expect("there is room").as_ptr();

@@ -204,15 +204,19 @@ impl<L: RawLock, P: Policy> Heap<'_, L, P> {
         let page = fenced.pages.size();
         let is_hidden = fenced.pages.hide(fenced.start, fenced.capacity.wrapping_add(page).wrapping_add(page));
         let mut blocks = self.lock_blocks()?;
-        if !is_hidden {
-            blocks.release_fenced(&fenced);
-            return Ok(None);
+        match blocks.ward.get_mut() {
+            // Of several threads that came here at once, the first.
+            Some(ward) if is_hidden && !ward.has_nothing() => {
+                ward.forget(fenced.object());
+                ward.set_nothing(fenced.at, Granules::from_bytes_floor(fenced.capacity));
+                Ok(blocks.take_nothing())
+            }
+            _ => {
+                drop(blocks);
+                self.let_go(&fenced)?;
+                Ok(self.lock_blocks()?.take_nothing())
+            }
         }
-        if let Some(ward) = blocks.ward.get_mut() {
-            ward.forget(fenced.object());
-            ward.set_nothing(fenced.at, Granules::from_bytes_floor(fenced.capacity));
-        }
-        Ok(blocks.take_nothing())
     }
 
     /// Makes a fenced object inaccessible, which is nobody's, and puts it into quarantine. Frees what leaves that.
