@@ -12,10 +12,11 @@ use core::ffi::c_void;
 use core::ptr::NonNull;
 
 use slabfit::{FirstFit, General, Heap, MIN_REGION, Memory, NextFit, Policy};
-use slabfit_linux::{MappedHeap, Mapping, Placement};
+#[cfg(target_os = "linux")]
+use slabfit_linux::{MappedHeap, Mapping};
 
 use crate::errno::{Answer, Failure};
-use crate::options::Options;
+use crate::options::{Options, Placement};
 use crate::request::{CHeap, Reported};
 
 /// What `mem.h` promises to be enough for a heap in a buffer, wherever it starts.
@@ -69,6 +70,7 @@ pub(crate) use with_heap;
 /// A heap, and what goes with it.
 pub(crate) enum Home<P: Policy> {
     /// In pages of its own, like the handle.
+    #[cfg(target_os = "linux")]
     Mapped { heap: MappedHeap<P>, _handle: Mapping },
     /// In the caller's buffer.
     Lent(CHeap<P>),
@@ -78,6 +80,7 @@ impl<P: Policy> Home<P> {
     #[inline]
     pub(crate) fn heap(&self) -> &CHeap<P> {
         match self {
+            #[cfg(target_os = "linux")]
             Self::Mapped { heap, .. } => heap,
             Self::Lent(heap) => heap,
         }
@@ -92,6 +95,7 @@ fn cookie(address: usize) -> usize {
 }
 
 /// A heap of `size` bytes in pages of its own.
+#[cfg(target_os = "linux")]
 pub(crate) fn create(size: usize, options: Options) -> Answer<NonNull<MemHeap>> {
     match options.placement {
         Placement::NextFit => map(size, options, AnyHome::NextFit),
@@ -100,6 +104,7 @@ pub(crate) fn create(size: usize, options: Options) -> Answer<NonNull<MemHeap>> 
     }
 }
 
+#[cfg(target_os = "linux")]
 fn map<P: Policy>(size: usize, options: Options, any: fn(Home<P>) -> AnyHome) -> Answer<NonNull<MemHeap>> {
     let heap = MappedHeap::with_policy(size, options.config)?;
     let pages = Mapping::new(size_of::<Handle>(), 0)?;
@@ -107,6 +112,12 @@ fn map<P: Policy>(size: usize, options: Options, any: fn(Home<P>) -> AnyHome) ->
     let home = any(Home::Mapped { heap, _handle: pages });
     // SAFETY: a page is large enough and aligned for it, these pages are nobody else's, and they go with the handle.
     Ok(unsafe { put(place, home, options.reports) })
+}
+
+/// Nothing maps pages here.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn create(_: usize, _: Options) -> Answer<NonNull<MemHeap>> {
+    Err(Failure::INVALID)
 }
 
 /// A heap in the caller's buffer, which holds the handle and the bookkeeping too.

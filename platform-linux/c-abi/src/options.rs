@@ -4,9 +4,17 @@
 use core::ffi::{c_int, c_void};
 
 use slabfit::Config;
-use slabfit_linux::Placement;
 
 use crate::errno::{Answer, Failure};
+use crate::platform::FLAGS;
+
+/// The policies, by name.
+#[derive(Clone, Copy)]
+pub(crate) enum Placement {
+    NextFit,
+    FirstFit,
+    General,
+}
 
 /// `mem_heap_create`: first fit in place of next fit.
 pub const MEM_FIRST_FIT: c_int = 1;
@@ -46,7 +54,7 @@ pub(crate) struct Options {
 impl Options {
     /// By the flags of the functions that have no struct.
     pub(crate) fn of_flags(slab_size: usize, flags: c_int) -> Answer<Self> {
-        if flags & !(MEM_FIRST_FIT | MEM_REPORT) != 0 {
+        if flags & !(MEM_FIRST_FIT | FLAGS) != 0 {
             return Err(Failure::INVALID);
         }
         let placement = if flags & MEM_FIRST_FIT == 0 { Placement::NextFit } else { Placement::FirstFit };
@@ -61,7 +69,7 @@ impl Options {
             MEM_POLICY_FIRST_FIT => Placement::FirstFit,
             _ => return Err(Failure::INVALID),
         };
-        if asked.flags & !MEM_REPORT != 0 || asked.reserved != [0; 4] {
+        if asked.flags & !FLAGS != 0 || asked.reserved != [0; 4] {
             return Err(Failure::INVALID);
         }
         Ok(Self { config: asked.config()?, placement, reports: asked.flags & MEM_REPORT != 0 })
