@@ -253,6 +253,14 @@ impl<'a> BlockMap<'a> {
         }
     }
 
+    /// Returns the last start up to `at`, which lies in a block: where the block starts.
+    pub(crate) fn block_start(&self, at: Offset) -> Offset {
+        match self.behind(at).starts {
+            0 => self.far_start_before(at),
+            starts => at.minus(Granules::new(starts.leading_zeros())),
+        }
+    }
+
     /// Returns the gap that starts at `start`.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn gap_at(&self, start: Offset) -> Gap {
@@ -289,6 +297,14 @@ impl<'a> BlockMap<'a> {
         match self.summary.previous(at.chunk()) {
             NO_BIT => Offset::ZERO,
             chunk => Offset::in_chunk(chunk, bits::highest(self.boundaries.chunk(chunk).ends)),
+        }
+    }
+
+    /// The last start in the chunks before that of `at`, where no end comes after it.
+    fn far_start_before(&self, at: Offset) -> Offset {
+        match self.summary.previous(at.chunk()) {
+            NO_BIT => Offset::ZERO,
+            chunk => Offset::in_chunk(chunk, bits::highest(self.boundaries.chunk(chunk).starts)),
         }
     }
 

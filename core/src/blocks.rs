@@ -72,6 +72,8 @@ pub(crate) struct Blocks<'a, P: Policy> {
     pub(crate) refused_outside: usize,
     /// The size classes, if the policy has any.
     pub(crate) classes: P::Classes<'a>,
+    /// What a hardened heap knows of its objects, if the policy is.
+    pub(crate) ward: P::Ward<'a>,
     /// Whether a slot of a size class was ever kept by an object that was to shrink and could not move: the slots may hold objects
     /// that a smaller class serves.
     pub(crate) kept_slot: bool,
@@ -89,6 +91,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         spilled: 0,
         refused_outside: 0,
         classes: P::Classes::EMPTY,
+        ward: P::Ward::EMPTY,
         kept_slot: false,
     };
 
@@ -108,6 +111,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         self.map.set_up(size, reserve, memory)?;
         self.rover = Rover { at: Offset::ZERO, gap: size, previous: Offset::NIL, next: Offset::NIL };
         self.gaps = 1;
+        self.clear_unless_zeroed(Offset::ZERO, size);
         self.region.write_free(Offset::ZERO, size.minus(Granules::HEADER), Offset::NIL);
         match self.classes.get_mut() {
             Some(classes) => {
@@ -116,6 +120,21 @@ impl<'a, P: Policy> Blocks<'a, P> {
                 Some(())
             }
             None => Some(()),
+        }
+    }
+
+    /// Clears granules that were lent, where they were not lent as zeros: in a hardened heap all free memory is zeros, but for headers.
+    pub(crate) fn clear_unless_zeroed(&mut self, at: Offset, count: Granules) {
+        if P::HARDENED && !self.region.is_zeroed() {
+            self.region.fill(at, 0..count.bytes(), 0);
+        }
+    }
+
+    /// Clears a header that comes to lie inside a gap, a run or a payload, where free memory is zeros.
+    #[inline(always)]
+    fn clear_header(&mut self, at: Offset, is_inside: bool) {
+        if P::HARDENED && is_inside {
+            self.region.fill(at, 0..GRANULE, 0);
         }
     }
 
@@ -341,6 +360,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         if rest > Granules::ZERO {
             self.region.write_free(end, rest.minus(Granules::HEADER), Offset::NIL);
         }
+        self.clear_header(at, at == gap.start);
         self.occupy(gap, start, stop);
         Some(())
     }
@@ -546,6 +566,8 @@ impl<'a, P: Policy> Blocks<'a, P> {
         let (left, right) = (gap.start != start, end.up_to(gap.end));
         let absorbed = u32::from(left).wrapping_add(u32::from(right > Granules::ZERO));
         self.gaps = self.gaps.wrapping_add(1).wrapping_sub(absorbed);
+        self.clear_header(start, left);
+        self.clear_header(end, right > Granules::ZERO);
         // One comparison: on which side of the gap the rover is cannot be predicted.
         let is_at_rover =
             if P::ROVES { gap.start.up_to(self.rover.at) < gap.size() } else { gap.end == self.map.end() };
@@ -658,6 +680,7 @@ impl<'a, P: Policy> Blocks<'a, P> {
         // Not reached: as in `shrink`, but by chance.
         let Some((from, to)) = self.map.ends(block.end, end) else { return };
         self.region.write_allocated(block.start, block.start.up_to(end));
+        self.clear_header(gap.start, true);
         self.map.move_end(from, to);
         let used_up = rest.size() == Granules::ZERO;
         if !used_up {

@@ -9,11 +9,11 @@ use core::ptr::NonNull;
 use crate::claim::{AnySize, Claim, OfSize};
 use crate::classes::HALF;
 use crate::error::{AllocError, CacheError, InvalidFree, ReallocError, Reason, Reentered, Violation};
-use crate::heap::{DefaultLock, Heap};
 use crate::lock::RawLock;
 use crate::owned::{Keep, Owned, Tag};
 use crate::policy::General;
 use crate::region::{self, Places};
+use crate::segments::{DefaultLock, Heap};
 use crate::size_class::{LARGEST, class_for, serves, slot_size, stride};
 use crate::units::{GRANULE, Granules, Offset};
 

@@ -7,12 +7,12 @@ use crate::block_map::{BlockMap, Gap};
 use crate::blocks::Blocks;
 use crate::classes::{Classes, MayHave, RunSlots};
 use crate::error::{Reentered, Violation};
-use crate::heap::Heap;
 use crate::lock::RawLock;
 use crate::max_tree::{NO_CHUNK, Number};
 #[cfg(target_has_atomic = "64")]
 use crate::owned::OwnedRun;
 use crate::policy::Policy;
+use crate::segments::Heap;
 use crate::size_class::run_granules;
 #[cfg(target_has_atomic = "64")]
 use crate::size_class::slot_size;
@@ -113,7 +113,7 @@ impl<P: Policy> Blocks<'_, P> {
         demand(is_below, Violation::Count)?;
         demand(census.last_end <= self.high_water, Violation::HighWater)?;
         self.classes.get().map_or(Ok(()), |classes| self.check_classes(classes))?;
-        self.first_overwritten()
+        if P::HARDENED { self.check_ward() } else { self.first_overwritten() }
     }
 
     /// Compares what is known of each run and each magazine with the marks and with the map.
@@ -205,6 +205,9 @@ impl<P: Policy> Blocks<'_, P> {
 
     /// Writes every header that is not what the map says, and returns how many there were.
     fn repair(&mut self) -> usize {
+        if P::HARDENED {
+            return self.repair_ward();
+        }
         let (mut at, mut repaired) = (Offset::ZERO, 0usize);
         while let Some(found) = self.found(at) {
             if !found.intact {
@@ -216,7 +219,7 @@ impl<P: Policy> Blocks<'_, P> {
         repaired
     }
 
-    fn rewrite(&mut self, start: Offset, size: Granules) {
+    pub(crate) fn rewrite(&mut self, start: Offset, size: Granules) {
         if self.map.is_start(start) {
             self.region.write_allocated(start, size);
         } else {

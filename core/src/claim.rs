@@ -18,6 +18,9 @@ pub(crate) trait Claim: Copy {
     /// Returns whether a slot of a size class could be the object. `or_smaller` if slots hold objects that a smaller class would serve.
     fn is_slot_of(self, class: usize, or_smaller: bool) -> bool;
 
+    /// Returns whether an object that was asked for with exactly `size` bytes is meant.
+    fn is_exactly(self, size: usize) -> bool;
+
     /// Says the same of an object of `size` bytes.
     fn of(self, size: usize) -> Self;
 }
@@ -39,6 +42,11 @@ impl Claim for AnySize {
 
     #[inline(always)]
     fn is_slot_of(self, _: usize, _: bool) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn is_exactly(self, _: usize) -> bool {
         true
     }
 
@@ -89,6 +97,11 @@ impl Claim for OfSize {
     #[inline(always)]
     fn is_slot_of(self, class: usize, or_smaller: bool) -> bool {
         class_for(self.0).is_some_and(|own| own == class || or_smaller && own < class)
+    }
+
+    #[inline(always)]
+    fn is_exactly(self, size: usize) -> bool {
+        self.0 == size.max(1)
     }
 
     #[inline(always)]

@@ -301,6 +301,23 @@ impl<'a> Classes<'a> {
         usize::from(self.class_of.get(self.origin.kib(at))).wrapping_sub(1)
     }
 
+    /// Returns the class of the heap's run that `at` lies in, if it lies in one.
+    #[inline(always)]
+    pub(crate) fn class_of(&self, at: Offset) -> Option<usize> {
+        let class = self.class_at(at);
+        (class < self.magazines.len()).then_some(class)
+    }
+
+    /// Puts slot `index` of a class's magazine on top.
+    #[inline(always)]
+    pub(crate) fn swap_to_top(&mut self, class: usize, index: usize) {
+        let Some(magazine) = self.magazines.get_mut(class) else { return };
+        let top = magazine.count.wrapping_sub(1) as usize;
+        if index < MAGAZINE && top < MAGAZINE {
+            magazine.slots.swap(index, top);
+        }
+    }
+
     fn is_marked(&self, at: Offset) -> bool {
         self.marks.get(at.chunk() as usize) & bit_of(at) != 0
     }

@@ -2,10 +2,10 @@
 
 use core::fmt::{self, Write};
 
-use crate::heap::Heap;
 use crate::layout::Segment;
 use crate::lock::RawLock;
 use crate::policy::Policy;
+use crate::segments::Heap;
 use crate::walk::{Block, Kind, State};
 
 /// Slots or blocks side by side that are alike: a slab of thousands of free slots is one line.

@@ -114,8 +114,86 @@ pub enum Reason {
     HeaderOverwritten,
     /// It is a live object that was not asked for with the size or alignment that the caller names. It stays live.
     SizeMismatch,
+    /// It is a live object of a [hardened](crate::Hardened) heap, and bytes after its end were written. It stays live.
+    WrittenPastEnd,
+    /// It is a live object of a hardened heap, and bytes before its start were written. It stays live.
+    WrittenBeforeStart,
     /// The call came while this thread was inside the heap.
     Reentered,
+}
+
+/// Bytes of a [hardened](crate::Hardened) heap that the program has written although they are no live object's.
+///
+/// Of a write that reaches further than what is compared, the bytes up to there are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Damage {
+    /// After the end of a live object.
+    PastEnd {
+        /// The object's address.
+        address: usize,
+        /// Its bytes, as asked for.
+        size: usize,
+        /// Bytes from its end to the last one that was written.
+        bytes: usize,
+    },
+    /// Before the start of a live object, or of a block that was freed lately.
+    BeforeStart {
+        /// The object's address.
+        address: usize,
+        /// Its bytes, as asked for.
+        size: usize,
+        /// Bytes from the first one that was written to its start.
+        bytes: usize,
+    },
+    /// In free memory.
+    AfterFree {
+        /// Address of the slot or of the free memory that the bytes lie in.
+        address: usize,
+        /// Bytes from there to the first one that was written.
+        offset: usize,
+        /// Bytes from the first one that was written to the last one.
+        bytes: usize,
+    },
+}
+
+/// What an address in an inaccessible page of a [hardened](crate::Hardened) heap belongs to: see [`Heap::trap`](crate::Heap::trap).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Trap {
+    /// It lies after the end of a live object.
+    PastEnd {
+        /// The address.
+        address: usize,
+        /// The object's.
+        object: usize,
+        /// The object's bytes, as asked for.
+        size: usize,
+    },
+    /// It lies before the start of a live object.
+    BeforeStart {
+        /// The address.
+        address: usize,
+        /// The object's.
+        object: usize,
+        /// The object's bytes, as asked for.
+        size: usize,
+    },
+    /// It lies in an object that was freed, or beside one.
+    AfterFree {
+        /// The address.
+        address: usize,
+        /// The object's.
+        object: usize,
+    },
+    /// It lies where objects of 0 bytes have their addresses.
+    NoBytes {
+        /// The address.
+        address: usize,
+        /// The object's.
+        object: usize,
+    },
 }
 
 /// A free or realloc that was refused. Nothing has changed.
@@ -180,6 +258,14 @@ pub enum Violation {
     Magazine {
         /// Bytes of a slot of its class.
         slot_size: usize,
+    },
+    /// The program has written bytes that are no live object's: only in a [hardened](crate::Hardened) heap.
+    /// [`Heap::repair`](crate::Heap::repair) puts them right.
+    Damaged(Damage),
+    /// An object's code, or the quarantine, of a hardened heap is not as it must be.
+    Ward {
+        /// Address of the object.
+        address: usize,
     },
     /// The call came while this thread was inside the heap.
     Reentered,
@@ -252,6 +338,8 @@ impl fmt::Display for Reason {
             Self::DoubleFree => f.write_str("double free"),
             Self::HeaderOverwritten => f.write_str("header overwritten"),
             Self::SizeMismatch => f.write_str("not of this size or alignment"),
+            Self::WrittenPastEnd => f.write_str("written past its end"),
+            Self::WrittenBeforeStart => f.write_str("written before its start"),
             Self::Reentered => Reentered.fmt(f),
         }
     }
@@ -260,6 +348,68 @@ impl fmt::Display for Reason {
 impl fmt::Display for InvalidFree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#x}: {}", self.address, self.reason)
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |f: &mut fmt::Formatter<'_>, address: usize, bytes: usize| {
+            write!(f, "{address:#x}: {bytes} {} written", if bytes == 1 { "byte" } else { "bytes" })
+        };
+        match *self {
+            Self::PastEnd { address, size, bytes } => {
+                count(f, address, bytes)?;
+                write!(f, " past the end of an object of {size} bytes")
+            }
+            Self::BeforeStart { address, size, bytes } => {
+                count(f, address, bytes)?;
+                write!(f, " before the start of an object of {size} bytes")
+            }
+            Self::AfterFree { address, offset, bytes } => {
+                count(f, address, bytes)?;
+                write!(f, " after the free, at offset {offset}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Trap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::PastEnd { address, object, size } => {
+                let past = address.wrapping_sub(object).wrapping_sub(size);
+                write!(f, "{object:#x}: access {past} bytes past the end of an object of {size} bytes")
+            }
+            Self::BeforeStart { address, object, size } => {
+                let before = object.wrapping_sub(address);
+                write!(f, "{object:#x}: access {before} bytes before the start of an object of {size} bytes")
+            }
+            Self::AfterFree { address, object } => {
+                let offset = address.wrapping_sub(object) as isize;
+                write!(f, "{object:#x}: access after the free, at offset {offset}")
+            }
+            Self::NoBytes { address, object } => {
+                let offset = address.wrapping_sub(object);
+                write!(f, "{object:#x}: access to an object of 0 bytes, at offset {offset}")
+            }
+        }
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Damage {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        match *self {
+            Self::PastEnd { address, size, bytes } => {
+                defmt::write!(f, "{=usize:#x}: {} bytes written past the end of {} bytes", address, bytes, size);
+            }
+            Self::BeforeStart { address, size, bytes } => {
+                defmt::write!(f, "{=usize:#x}: {} bytes written before the start of {} bytes", address, bytes, size);
+            }
+            Self::AfterFree { address, offset, bytes } => {
+                defmt::write!(f, "{=usize:#x}: {} bytes written after the free, at offset {}", address, bytes, offset);
+            }
+        }
     }
 }
 
@@ -292,6 +442,8 @@ impl fmt::Display for Violation {
             Self::Returned => f.write_str("a slot was returned that was never used"),
             Self::Run { address } => write!(f, "{address:#x}: a run of slots is wrong"),
             Self::Magazine { slot_size } => write!(f, "the magazine of {slot_size} bytes is wrong"),
+            Self::Damaged(damage) => damage.fmt(f),
+            Self::Ward { address } => write!(f, "{address:#x}: what is known of this object is wrong"),
             Self::Reentered => Reentered.fmt(f),
         }
     }

@@ -5,9 +5,9 @@ use crate::block_map::Gap;
 use crate::blocks::{Blocks, Freed};
 use crate::classes::{Classes, MayHave};
 use crate::error::ExtendError;
-use crate::heap::Heap;
 use crate::lock::RawLock;
 use crate::policy::Policy;
+use crate::segments::Heap;
 use crate::units::{Granules, Offset};
 
 impl<P: Policy> Blocks<'_, P> {
@@ -34,6 +34,7 @@ impl<P: Policy> Blocks<'_, P> {
         self.map.extend(end).ok_or(beyond)?;
         // SAFETY: as the caller promises.
         unsafe { self.region.extend(added) };
+        self.clear_unless_zeroed(start, added);
         if let Some(classes) = self.classes.get_mut() {
             Classes::set_end(classes, end);
         }

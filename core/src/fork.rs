@@ -1,8 +1,8 @@
 //! Both locks at once, for `fork`.
 
-use crate::heap::Heap;
 use crate::lock::{Guard, Hold, RawLock};
 use crate::policy::Policy;
+use crate::segments::Heap;
 
 /// A heap that no other thread is in, for as long as this lives; see [`Heap::lock_all`].
 ///

@@ -3,7 +3,7 @@
 use core::alloc::Layout;
 use core::ptr;
 
-use crate::error::{AllocError, InvalidFree, Violation};
+use crate::error::{AllocError, Damage, InvalidFree, Violation};
 
 /// Functions that a heap calls where it has no other way to say what happened: [`Config::hooks`](crate::Config::hooks).
 ///
@@ -14,7 +14,11 @@ use crate::error::{AllocError, InvalidFree, Violation};
 ///   abort or panic in the function.
 /// - *Violation*: [`check`](crate::Heap::check) has failed. The function is told what it returns.
 ///
-/// A call that returns an error, such as [`Heap::alloc`](crate::Heap::alloc), tells its caller, and calls no hook.
+/// - *Damage*: a [hardened](crate::Hardened) heap has found bytes that the program wrote although they are no live object's. Any call
+///   can find them, so any call tells this hook. Without it, a free or a realloc that finds them at its own object is refused, and what
+///   an allocation finds is cleared.
+///
+/// But for damage, a call that returns an error, such as [`Heap::alloc`](crate::Heap::alloc), tells its caller, and calls no hook.
 ///
 /// A function may use the heap: no lock is held. If it asks for memory that there is not, it is called again from within itself. It
 /// runs on the thread or in the handler that made the call. A handler that interrupts the heap is refused, and reported
@@ -53,12 +57,13 @@ pub struct Hooks {
     out_of_memory: Option<fn(Layout) -> bool>,
     invalid_free: Option<fn(InvalidFree)>,
     violation: Option<fn(Violation)>,
+    damage: Option<fn(Damage)>,
 }
 
 impl Hooks {
     /// Makes hooks that call nothing.
     pub const fn new() -> Self {
-        Self { out_of_memory: None, invalid_free: None, violation: None }
+        Self { out_of_memory: None, invalid_free: None, violation: None, damage: None }
     }
 
     /// Sets the function that is called when there is no memory for a request. It returns whether to try once more.
@@ -76,6 +81,11 @@ impl Hooks {
         Self { violation: Some(call), ..self }
     }
 
+    /// Sets the function that is called when a [hardened](crate::Hardened) heap has found bytes that the program must not have written.
+    pub const fn damage(self, call: fn(Damage)) -> Self {
+        Self { damage: Some(call), ..self }
+    }
+
     /// Tells that a request for `layout` has failed, and returns whether to try once more.
     #[cold]
     #[inline(never)]
@@ -91,6 +101,15 @@ impl Hooks {
     pub(crate) fn report(&self, wrong: InvalidFree) {
         if let Some(call) = self.invalid_free {
             without_unwinding(|| call(wrong));
+        }
+    }
+
+    /// Tells of bytes that the program must not have written.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn report_damage(&self, damage: Damage) {
+        if let Some(call) = self.damage {
+            without_unwinding(|| call(damage));
         }
     }
 

@@ -6,13 +6,15 @@ use static_assertions::const_assert;
 
 use crate::block_map::BlockMap;
 use crate::blocks::Blocks;
-use crate::classes::{Classes, MOST_CACHES};
+use crate::classes::{Classes, MOST_CACHES, MayHave};
 use crate::error::InitError;
 use crate::hooks::Hooks;
 use crate::memory::Memory;
+use crate::pages::Pages;
 use crate::policy::{NextFit, Policy};
 use crate::slab::{self, Slab};
 use crate::units::{GRANULE, Granules, MAX_HEAP};
+use crate::ward::Ward;
 
 /// The fewest bytes of the two segments together: a slot of one granule and a block of three.
 pub const MIN_HEAP: usize = 4 * GRANULE;
@@ -21,7 +23,8 @@ pub const MIN_HEAP: usize = 4 * GRANULE;
 const MIN_BLOCKS: usize = 3 * GRANULE;
 
 /// The fewest bytes of an aligned region that also holds the bookkeeping: any region of this size or more makes a heap,
-/// whatever the policy and the configuration, unless that has a [`reserve`](Config::reserve), and none of fewer does.
+/// whatever the policy and the configuration, unless that has a [`reserve`](Config::reserve) or caches or is
+/// [`Hardened`](crate::Hardened), and none of fewer does.
 pub const MIN_REGION: usize = MIN_HEAP + own_bookkeeping::<NextFit>(MIN_HEAP, Config::new(GRANULE));
 
 /// Bytes between the bookkeeping and the slab segment of a region that holds both. Nothing is ever stored in them: a
@@ -63,17 +66,21 @@ pub struct Config {
     pub reserve: usize,
     /// What the heap calls where it cannot return an error.
     pub hooks: Option<&'static Hooks>,
+    /// What a [hardened](crate::Hardened) heap makes its patterns and its order of: see [`key`](Self::key).
+    pub key: [u64; 2],
+    /// How a hardened heap makes pages inaccessible: see [`pages`](Self::pages).
+    pub pages: Option<&'static Pages>,
 }
 
 impl Config {
     /// Makes the first quarter of the heap a slab of slots of `slab_size` bytes, at least 1.
     pub const fn new(slab_size: usize) -> Self {
-        Self { slab_size, slab_bytes: None, caches: 0, reserve: 0, hooks: None }
+        Self { slab_size, slab_bytes: None, caches: 0, reserve: 0, hooks: None, key: [0; 2], pages: None }
     }
 
     /// Makes a heap without a slab segment: blocks serve every request.
     pub const fn without_slab() -> Self {
-        Self { slab_size: 0, slab_bytes: Some(0), caches: 0, reserve: 0, hooks: None }
+        Self { slab_size: 0, slab_bytes: Some(0), caches: 0, reserve: 0, hooks: None, key: [0; 2], pages: None }
     }
 
     /// Sets the bytes of the slab segment; 0 makes a heap without a slab. The block segment keeps three granules at least,
@@ -107,6 +114,23 @@ impl Config {
         Self { hooks: Some(hooks), ..self }
     }
 
+    /// Sets the key of a [hardened](crate::Hardened) heap: random numbers that nobody can guess. Without one the heap's patterns and the
+    /// order in which it hands memory out are the same in each run. Other heaps take no notice of it.
+    pub const fn key(self, key: [u64; 2]) -> Self {
+        Self { key, ..self }
+    }
+
+    /// Has a [hardened](crate::Hardened) heap put inaccessible pages round objects of 64 KiB and more, and give objects of 0 bytes
+    /// addresses in such pages. Other heaps take no notice of it.
+    pub const fn pages(self, pages: &'static Pages) -> Self {
+        Self { pages: Some(pages), ..self }
+    }
+
+    /// Returns what a heap under policy `P` makes of this: a hardened one has neither slab nor caches.
+    pub(crate) const fn under<P: Policy>(self) -> Self {
+        if P::HARDENED { Self { slab_size: 0, slab_bytes: Some(0), caches: 0, ..self } } else { self }
+    }
+
     /// Returns whether a heap can have this configuration: the slots of a slab are not empty.
     pub(crate) const fn is_valid(self) -> bool {
         self.slab_size > 0 || matches!(self.slab_bytes, Some(0))
@@ -138,14 +162,17 @@ pub enum Segment {
 }
 
 /// Returns how many bytes a second piece of memory must have to hold the bookkeeping of a heap of `heap_size` bytes under policy
-/// `P`: about 2% of a large heap, 3% under [`General`](crate::General), 13% there with caches. They may have any alignment.
+/// `P`: about 2% of a large heap, 3% under [`General`](crate::General), 13% there with caches, 10% where that is
+/// [`Hardened`](crate::Hardened). They may have any alignment.
 pub const fn bookkeeping_size<P: Policy>(heap_size: usize, config: Config) -> usize {
+    let config = config.under::<P>();
     let slab = config.slab_segment(heap_size);
     // As bytes: the largest heap has a granule more than fits into their type.
     let bytes = heap_size.saturating_sub(slab).saturating_add(config.reserved().bytes());
     let blocks = Granules::from_bytes_floor(bytes);
     let classes = if P::CLASSES { Classes::footprint(blocks, config.most_caches()) } else { 0 };
-    let blocks = BlockMap::footprint(blocks).saturating_add(classes);
+    let ward = if P::HARDENED { Ward::footprint(blocks, P::CLASSES, config.pages.is_some()) } else { 0 };
+    let blocks = BlockMap::footprint(blocks).saturating_add(classes).saturating_add(ward);
     blocks.saturating_add(Slab::<P>::footprint(slab::slots_of(slab, config.slab_size)))
 }
 
@@ -169,6 +196,7 @@ pub(crate) fn lay_out<'a, P: Policy>(
     slab: &mut Slab<'a, P>,
     blocks: &mut Blocks<'a, P>,
 ) -> Result<Bounds, InitError> {
+    let config = config.under::<P>();
     let given = memory.size();
     let own = match memory.bookkeeping_size() {
         None => own_bookkeeping::<P>(given, config),
@@ -177,7 +205,7 @@ pub(crate) fn lay_out<'a, P: Policy>(
     if !config.is_valid() {
         return Err(InitError::SlabSizeZero);
     }
-    // Only caches and a reserve take more than a small region has.
+    // Only caches, a reserve and what a hardened heap knows take more than a small region has.
     let minimum = if own == 0 { MIN_HEAP } else { MIN_REGION.max(own.saturating_add(MIN_HEAP)) };
     if given < minimum {
         return Err(InitError::TooSmall { size: given, minimum });
@@ -197,6 +225,10 @@ pub(crate) fn lay_out<'a, P: Policy>(
         memory.divide(own, slab_segment, size.wrapping_sub(slab_segment)).ok_or(too_small)?;
     let base = first.start;
     // Not reached: failures, as the bookkeeping was compared with what is needed.
+    if let Some(ward) = blocks.ward.get_mut() {
+        let granules = Granules::from_bytes_floor(size).plus(config.reserved());
+        ward.set_up(granules, P::CLASSES, config.key, config.pages, &mut bump).ok_or(too_small)?;
+    }
     blocks.set_up(second, config.reserved(), config.most_caches(), &mut bump).ok_or(too_small)?;
     slab.set_up(first, config.slab_size, &mut bump).ok_or(too_small)?;
     Ok(Bounds { base, slab_segment, size })

@@ -7,10 +7,10 @@ use crate::block_map::Gap;
 use crate::blocks::Blocks;
 use crate::classes::MayHave;
 use crate::error::Reentered;
-use crate::heap::Heap;
 use crate::layout::Segment;
 use crate::lock::RawLock;
 use crate::policy::Policy;
+use crate::segments::Heap;
 use crate::slab::Slab;
 use crate::units::{GRANULE, Granules, Offset};
 
@@ -54,7 +54,7 @@ impl<L: RawLock, P: Policy> Heap<'_, L, P> {
     ///
     /// An operating system can take the pages of free memory back, if nothing is allocated there meanwhile. So `work` runs with
     /// both segments locked: it must be short, and calls of this heap in it are refused, or never end with a lock that does not
-    /// know its owner. It may leave anything in the bytes. What no block has ever reached is not lent. To go through a whole
+    /// know its owner. It may leave anything in the bytes, but in a [hardened](crate::Hardened) heap zeros, as an operating system does. What no block has ever reached is not lent. To go through a whole
     /// segment, start at its first address, and go on where the last piece ended.
     ///
     /// Nothing of the slab is lent, as every free slot that was used begins with a header:

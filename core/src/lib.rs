@@ -233,6 +233,7 @@ mod units;
 mod header;
 mod error;
 mod hooks;
+mod pages;
 mod stats;
 mod sync;
 mod memory;
@@ -246,6 +247,7 @@ mod size_class;
 mod owned;
 mod claim;
 mod classes;
+mod ward;
 mod policy;
 mod blocks;
 #[cfg(target_has_atomic = "64")]
@@ -255,10 +257,13 @@ mod slab;
 mod layout;
 mod lock;
 mod spin;
+mod segments;
+mod hardened;
 mod heap;
 mod extend;
 mod walk;
 mod dump;
+mod check_ward;
 mod check;
 #[cfg(target_has_atomic = "64")]
 mod cache;
@@ -279,19 +284,21 @@ pub use adapter::{Bank, Banks, StaticArray, StaticHeap};
 #[cfg(target_has_atomic = "64")]
 pub use cache::Cache;
 pub use error::{
-    AllocError, CacheError, ExtendError, InitError, InvalidFree, ReallocError, Reason, Reentered, Violation,
+    AllocError, CacheError, Damage, ExtendError, InitError, InvalidFree, ReallocError, Reason, Reentered, Trap,
+    Violation,
 };
 pub use fork::HeapGuard;
 pub use header::{AllocatedHeader, FreeHeader, MAGIC};
-pub use heap::{DefaultLock, Heap};
 pub use hooks::Hooks;
 pub use layout::{Config, MIN_HEAP, MIN_REGION, Segment, bookkeeping_size};
 pub use lock::{NoLock, RawLock};
 pub use memory::{Memory, RegionArray};
-pub use policy::{FirstFit, General, NextFit, Policy};
+pub use pages::Pages;
+pub use policy::{FirstFit, General, Hardened, NextFit, Policy};
+pub use segments::{DefaultLock, Heap};
 #[cfg(target_has_atomic = "8")]
 pub use spin::SpinLock;
-pub use stats::{CLASSES, CacheStats, ClassStats, SegmentStats, Stats};
+pub use stats::{CLASSES, CacheStats, ClassStats, QuarantineStats, SegmentStats, Stats};
 pub use units::{GRANULE, MAX_HEAP};
 pub use walk::{Block, Kind, Overwritten, State, Walk};
 

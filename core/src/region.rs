@@ -5,7 +5,8 @@
 #![allow(unsafe_code)]
 
 use core::marker::PhantomData;
-use core::mem::MaybeUninit;
+use core::mem::{MaybeUninit, offset_of};
+use core::ops::Range;
 use core::ptr::{self, NonNull};
 
 use crate::header::{AllocatedHeader, FreeHeader, MAGIC};
@@ -114,6 +115,11 @@ impl<'a> Region<'a> {
         self.places.base.addr().wrapping_add(at.bytes())
     }
 
+    /// Returns the granule that a pointer into the region points to.
+    pub(crate) fn offset(&self, place: NonNull<u8>) -> Offset {
+        Offset::of_byte(place.addr().get().wrapping_sub(self.places.base.addr()))
+    }
+
     /// See [`Places::pointer`].
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn pointer(&self, at: Offset, count: Granules) -> Option<NonNull<u8>> {
@@ -128,7 +134,7 @@ impl<'a> Region<'a> {
 
     /// Copies `count` granules from `from` to a place in the region, if the region has both.
     pub(crate) fn copy(&mut self, from: Offset, to: NonNull<u8>, count: Granules) {
-        let to = Offset::of_byte(to.addr().get().wrapping_sub(self.places.base.addr()));
+        let to = self.offset(to);
         if let (Some(from), Some(to)) = (self.pointer(from, count), self.pointer(to, count)) {
             // SAFETY: in the region with `count` granules each: `pointer` has compared that.
             unsafe { copy(from, to, count) };
@@ -154,7 +160,7 @@ impl<'a> Region<'a> {
         if let Some(place) = self.granule(at) {
             // SAFETY: valid for writes: a granule of the region, which nobody else may touch while it is free; aligned:
             // region and offset are multiples of a granule.
-            unsafe { place.cast::<FreeHeader>().write(header) };
+            unsafe { write_free(place.as_ptr(), header) };
         }
     }
 
@@ -202,9 +208,9 @@ impl<'a> Region<'a> {
         let header = FreeHeader { length: rest.minus(Granules::HEADER).length(), next: self.link_to(next) };
         // SAFETY: valid for writes: a granule that nobody else may touch while it is free; aligned: region and offset are
         // multiples of a granule.
-        unsafe { after.cast::<FreeHeader>().write(header) };
+        unsafe { write_free(after, header) };
         // SAFETY: valid for writes: the block's first granule; aligned: as above.
-        unsafe { place.cast::<AllocatedHeader>().write(AllocatedHeader::new(block)) };
+        unsafe { write_allocated(place, AllocatedHeader::new(block)) };
         // SAFETY: in bounds: the block has a granule, at whose end this is.
         let payload = unsafe { place.add(GRANULE) };
         // SAFETY: not null: it points into an object or to its end, after a granule of it.
@@ -217,7 +223,7 @@ impl<'a> Region<'a> {
         let place = self.pointer(at, block.max(Granules::MIN_BLOCK))?;
         // SAFETY: valid for writes: the region has the block, of which the header is the first granule; aligned: region and
         // offset are multiples of a granule.
-        unsafe { place.cast::<AllocatedHeader>().write(AllocatedHeader::new(block)) };
+        unsafe { write_allocated(place.as_ptr(), AllocatedHeader::new(block)) };
         // SAFETY: in bounds: a block has two granules at least.
         Some(unsafe { place.add(GRANULE) })
     }
@@ -236,6 +242,52 @@ impl<'a> Region<'a> {
             // SAFETY: as above, for the first field.
             let length = unsafe { header.cast::<i32>().read_volatile() };
             length == block.minus(Granules::HEADER).length() && magic.addr() == MAGIC
+        })
+    }
+
+    /// Returns whether every byte was 0 when the memory was lent.
+    pub(crate) fn is_zeroed(&self) -> bool {
+        self.zeroed
+    }
+
+    /// Fills bytes of what starts at `at`, counted from there, with a pattern: see [`fill`].
+    #[inline(always)]
+    pub(crate) fn fill(&mut self, at: Offset, bytes: Range<usize>, word: u64) {
+        if let Some(start) = self.pointer(at, Granules::from_bytes_ceil(bytes.end)) {
+            // SAFETY: in the region: just compared. They are the heap's own, or those of an object that is the caller's.
+            unsafe { fill(start, bytes, word) };
+        }
+    }
+
+    /// Finds the bytes of what starts at `at` that are not as [`fill`](Self::fill) has left them: see [`differing`].
+    #[inline(always)]
+    pub(crate) fn differing(&self, at: Offset, bytes: Range<usize>, word: u64) -> Option<Range<usize>> {
+        let start = self.pointer(at, Granules::from_bytes_ceil(bytes.end))?;
+        // SAFETY: in the region: just compared.
+        unsafe { differing(start, bytes, word) }
+    }
+
+    /// Returns whether nothing was written into the padding of the header at `at`.
+    #[inline(always)]
+    pub(crate) fn padding_is_clear(&self, at: Offset) -> bool {
+        const PADDING: Range<usize> = size_of::<i32>()..offset_of!(AllocatedHeader, magic);
+        PADDING.is_empty() || self.differing(at, PADDING, 0).is_none()
+    }
+
+    /// Returns the first byte of the header of a live block of `block` granules that is not as it was written.
+    #[cold]
+    pub(crate) fn overwritten_from(&self, at: Offset, block: Granules) -> Option<usize> {
+        let AllocatedHeader { length, magic } = AllocatedHeader::new(block);
+        let magic_at = offset_of!(AllocatedHeader, magic);
+        let length = length.to_ne_bytes().into_iter().zip(0..);
+        let magic = magic.addr().to_ne_bytes().into_iter().zip(magic_at..);
+        let mut written = length.chain((size_of::<i32>()..magic_at).map(|at| (0, at))).chain(magic);
+        let start = self.granule(at)?;
+        written.find_map(|(byte, index)| {
+            // SAFETY: in bounds: the fields of a header that lies in the region.
+            let place = unsafe { start.add(index) };
+            // SAFETY: valid for reads, initialised, any bits: as for `allocated_is_intact`.
+            (unsafe { place.read_volatile() } != byte).then_some(index)
         })
     }
 
@@ -267,6 +319,120 @@ pub(crate) unsafe fn clear(object: NonNull<u8>, bytes: usize, zeros_from: usize)
     let bytes = zeros_from.saturating_sub(object.addr().get()).min(bytes);
     // SAFETY: valid for writes: as the caller promises; alignment of u8 is 1.
     unsafe { object.write_bytes(0, bytes) };
+}
+
+/// Writes the header of a free block or slot, and leaves its padding.
+///
+/// # Safety
+/// `place` is valid for writes, and aligned.
+#[inline(always)]
+unsafe fn write_free(place: *mut u8, header: FreeHeader) {
+    let place = place.cast::<FreeHeader>();
+    // SAFETY: in bounds: as the caller promises; a place, not a value, is computed.
+    let next = unsafe { &raw mut (*place).next };
+    // SAFETY: valid for writes, aligned: the first field of what the caller promises.
+    unsafe { place.cast::<i32>().write(header.length) };
+    // SAFETY: valid for writes, aligned: a field of what the caller promises.
+    unsafe { next.write(header.next) };
+}
+
+/// Writes the header of a live block, and leaves its padding.
+///
+/// # Safety
+/// `place` is valid for writes, and aligned.
+#[inline(always)]
+unsafe fn write_allocated(place: *mut u8, header: AllocatedHeader) {
+    let place = place.cast::<AllocatedHeader>();
+    // SAFETY: in bounds: as the caller promises; a place, not a value, is computed.
+    let magic = unsafe { &raw mut (*place).magic };
+    // SAFETY: valid for writes, aligned: the first field of what the caller promises.
+    unsafe { place.cast::<i32>().write(header.length) };
+    // SAFETY: valid for writes, aligned: a field of what the caller promises.
+    unsafe { magic.write(header.magic) };
+}
+
+/// Bytes of a word of a pattern.
+const WORD: usize = size_of::<u64>();
+
+/// The words of which `bytes` has a byte: where each starts, and which bits of it are meant. Read with its first byte lowest.
+fn words(bytes: Range<usize>) -> impl Iterator<Item = (usize, u64)> {
+    let Range { start, end } = bytes;
+    let bits = |bytes: usize| (bytes.wrapping_mul(8)) as u32;
+    let first = start & !(WORD - 1);
+    core::iter::successors(Some(first), |at| at.checked_add(WORD)).take_while(move |at| *at < end).map(move |at| {
+        let from = if at < start { u64::MAX.wrapping_shl(bits(start.wrapping_sub(at))) } else { u64::MAX };
+        let left = end.wrapping_sub(at);
+        let to = if left < WORD { !u64::MAX.wrapping_shl(bits(left)) } else { u64::MAX };
+        (at, from & to)
+    })
+}
+
+/// Fills `bytes`, counted from `start`, with a pattern: byte `i` becomes the word's byte `i % 8`.
+///
+/// # Safety
+/// `start` is a multiple of a granule, and from it on all granules that `bytes` reach into are valid for reads and writes.
+#[inline]
+pub(crate) unsafe fn fill(start: NonNull<u8>, bytes: Range<usize>, word: u64) {
+    for (at, mask) in words(bytes) {
+        // SAFETY: in bounds: the word lies in one of the granules.
+        let place = unsafe { start.add(at) }.cast::<u64>();
+        let kept = if mask == u64::MAX {
+            0
+        } else {
+            // SAFETY: valid for reads, aligned: as the caller promises. Volatile, as the bytes may be another thread's.
+            unsafe { place.read_volatile() }.to_le() & !mask
+        };
+        // SAFETY: valid for writes, aligned: as the caller promises.
+        unsafe { place.write((kept | word & mask).to_le()) };
+    }
+}
+
+/// Finds the bytes that are not as [`fill`] has left them: the range from the first to the last one.
+///
+/// # Safety
+/// As for [`fill`], for reads.
+#[inline]
+pub(crate) unsafe fn differing(start: NonNull<u8>, bytes: Range<usize>, word: u64) -> Option<Range<usize>> {
+    let mut differ = 0;
+    for (at, mask) in words(bytes.clone()) {
+        // SAFETY: as the caller promises.
+        differ |= unsafe { difference(start, at, word) } & mask;
+    }
+    // SAFETY: as the caller promises.
+    if differ == 0 { None } else { unsafe { differing_range(start, bytes, word) } }
+}
+
+/// Does what [`differing`] does where there are such bytes.
+///
+/// # Safety
+/// As there.
+#[cold]
+#[inline(never)]
+unsafe fn differing_range(start: NonNull<u8>, bytes: Range<usize>, word: u64) -> Option<Range<usize>> {
+    let mut found: Option<Range<usize>> = None;
+    for (at, mask) in words(bytes) {
+        // SAFETY: as the caller promises.
+        let differ = unsafe { difference(start, at, word) } & mask;
+        if differ != 0 {
+            let first = at.wrapping_add(differ.trailing_zeros() as usize / 8);
+            let end = at.wrapping_add(WORD).wrapping_sub(differ.leading_zeros() as usize / 8);
+            found = Some(found.map_or(first, |found| found.start)..end);
+        }
+    }
+    found
+}
+
+/// Returns the bits in which the word at `at` is not `word`, its first byte lowest.
+///
+/// # Safety
+/// As for [`differing`], for the word at `at`.
+#[inline(always)]
+unsafe fn difference(start: NonNull<u8>, at: usize, word: u64) -> u64 {
+    // SAFETY: in bounds: as the caller promises.
+    let place = unsafe { start.add(at) }.cast::<u64>();
+    // SAFETY: valid for reads, aligned: as the caller promises; the heap has written every byte. Volatile, as a wild write may come at
+    // any time.
+    (unsafe { place.read_volatile() }).to_le() ^ word
 }
 
 /// Copies `count` granules of one payload into another.

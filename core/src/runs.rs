@@ -24,18 +24,23 @@ impl<'a, P: Policy> Blocks<'a, P> {
     /// Allocates `size` bytes at a multiple of `alignment`, a power of two: a slot if a class serves them and one can be had, or a
     /// block. Before it fails, the magazines are given back.
     pub(crate) fn alloc_object(&mut self, size: usize, alignment: usize) -> Result<NonNull<u8>, AllocError> {
+        self.alloc_object_or_none(size, alignment).ok_or_else(|| self.failed(size))
+    }
+
+    /// Does what [`alloc_object`](Self::alloc_object) does, and counts no failure.
+    #[inline(always)]
+    pub(crate) fn alloc_object_or_none(&mut self, size: usize, alignment: usize) -> Option<NonNull<u8>> {
         let class = self.classes.get().and_then(|classes| classes.serving(size, alignment));
         if let Some(slot) = class.and_then(|class| self.alloc_slot(class)) {
-            return Ok(slot);
+            return Some(slot);
         }
         let mut block = self.alloc_block(size, alignment);
         if P::CLASSES && block.is_none() {
             self.empty_magazines();
             block = self.alloc_block(size, alignment);
         }
-        let block = block.ok_or_else(|| self.failed(size))?;
-        self.spilled = self.spilled.wrapping_add(usize::from(class.is_some()));
-        Ok(block)
+        self.spilled = self.spilled.wrapping_add(usize::from(class.is_some() && block.is_some()));
+        block
     }
 
     fn alloc_block(&mut self, size: usize, alignment: usize) -> Option<NonNull<u8>> {

@@ -15,6 +15,8 @@ pub struct Stats {
     pub classes: [ClassStats; CLASSES],
     /// The figures of the caches; all 0 without them.
     pub caches: CacheStats,
+    /// What a [hardened](crate::Hardened) heap has in quarantine; all 0 in others.
+    pub quarantine: QuarantineStats,
     /// Requests for a slot that were passed on because none was free: by the slab, and by a size class to a block. A request may
     /// count twice.
     pub spilled: u64,
@@ -97,6 +99,21 @@ pub struct CacheStats {
     pub attached: usize,
     /// Bytes of the runs that caches own.
     pub run_bytes: usize,
+}
+
+/// What a [hardened](crate::Hardened) heap has in quarantine: objects that were freed, and whose memory is not handed out yet. The other
+/// figures count them as live.
+///
+/// There are at most 80 of each size class, as many blocks, and as many objects between inaccessible pages. The blocks have at most a
+/// 32nd of the block segment and at most 1 MiB together, unless one alone has more; what lies between inaccessible pages at most an
+/// eighth of the segment, and holds no memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct QuarantineStats {
+    /// Objects in quarantine.
+    pub objects: usize,
+    /// Bytes of their slots, and of their blocks without headers.
+    pub bytes: usize,
 }
 
 /// What a segment counts as it works; everything else in [`SegmentStats`] is derived from it or from the map.

@@ -2,10 +2,10 @@
 
 use crate::blocks::Blocks;
 use crate::classes::{InRun, MayHave};
-use crate::heap::Heap;
 use crate::layout::Segment;
 use crate::lock::RawLock;
 use crate::policy::{NextFit, Policy};
+use crate::segments::Heap;
 use crate::slab::Slab;
 use crate::units::{Granules, Offset};
 
@@ -119,6 +119,7 @@ impl<P: Policy> Blocks<'_, P> {
         // A destroyed map may say anything; the walk goes forward all the same.
         let next = end.max(start.plus(Granules::HEADER));
         let (address, size) = (self.region.address(start), start.up_to(end).bytes());
+        let state = if self.is_freed(start.plus(Granules::HEADER)) { State::Free } else { state };
         let block = Block { address, size, state, segment: Segment::Blocks, kind: Kind::Block };
         Some(Found { block, intact, start, next })
     }
@@ -129,7 +130,8 @@ impl<P: Policy> Blocks<'_, P> {
         let run = classes.start(found.run);
         let found = found.or_next();
         let slot = classes.place(&found).map(|(start, stride)| {
-            let state = if classes.is_live(&found) { State::Used } else { State::Free };
+            let is_used = classes.is_live(&found) && !self.is_freed(start);
+            let state = if is_used { State::Used } else { State::Free };
             let (address, size) = (self.region.address(start), stride.bytes());
             let block = Block { address, size, state, segment: Segment::Blocks, kind: Kind::Slot };
             Found { block, intact: true, start, next: start.plus(stride) }

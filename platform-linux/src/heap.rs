@@ -13,6 +13,7 @@ use slabfit::{
     bookkeeping_size,
 };
 
+use crate::fences::with_fences;
 use crate::fork::Forks;
 use crate::futex::FutexLock;
 use crate::lineage;
@@ -65,7 +66,7 @@ impl<P: Policy> MappedHeap<P> {
     /// # Ok::<(), MapError>(())
     /// ```
     pub fn with_policy(size: usize, config: Config) -> Result<Self, MapError> {
-        let mapping = map::<P>(size, config)?;
+        let (mapping, config) = map::<P>(size, config)?;
         // SAFETY: the heap stands beside the mapping and is dropped before it.
         let memory = unsafe { memory(&mapping) };
         Ok(Self { heap: Heap::from_memory(memory, config)?, mapping })
@@ -127,7 +128,7 @@ impl<P: Policy> ProcessHeap<P> {
         if self.heap.base().is_some() {
             return Err(InitError::AlreadyInitialised.into());
         }
-        let mapping = map::<P>(size, config)?;
+        let (mapping, config) = map::<P>(size, config)?;
         // SAFETY: a heap that takes the memory keeps it, and only one that does not lets the mapping be dropped.
         let memory = unsafe { memory(&mapping) };
         self.heap.init(memory, config)?;
@@ -247,8 +248,9 @@ fn empty_magazines<P: Policy>(heap: &Heap<'_, FutexLock, P>) {
     let _ = heap.empty_magazines();
 }
 
-/// Memory for a heap and its bookkeeping. What no heap can be made of is refused before the kernel is asked.
-fn map<P: Policy>(size: usize, config: Config) -> Result<Mapping, MapError> {
+/// Memory for a heap and its bookkeeping, and the configuration with what only this knows. What no heap can be made of is refused before
+/// the kernel is asked.
+fn map<P: Policy>(size: usize, config: Config) -> Result<(Mapping, Config), MapError> {
     if size == 0 {
         return Err(InitError::TooSmall { size, minimum: MIN_HEAP }.into());
     }
@@ -261,7 +263,8 @@ fn map<P: Policy>(size: usize, config: Config) -> Result<Mapping, MapError> {
     lineage::begin();
     let page = page_size()?;
     let size = size.checked_next_multiple_of(page).ok_or(InitError::TooLarge { size })?;
-    Ok(Mapping::new(size, bookkeeping_size::<P>(size, config))?)
+    let config = with_fences::<P>(config, page);
+    Ok((Mapping::new(size, bookkeeping_size::<P>(size, config))?, config))
 }
 
 /// A mapping's two parts, as a heap takes them.

@@ -38,6 +38,7 @@ mod lineage;
 mod futex;
 mod fork;
 mod mapping;
+mod fences;
 mod trim;
 mod heap;
 #[cfg(not(slabfit_loom))]

@@ -3,7 +3,7 @@
 //! `"XX OOO |XX"` is a used block of two granules, a free one of three, and a used one of two at whose start the rover
 //! stands. Under the other policies there is no rover. Blocks are named by their place in the picture, counted from 0. A model runs beside every scene.
 
-use slabfit::{AllocError, Block, Config, GRANULE, Segment, State};
+use slabfit::{AllocError, Block, ClassStats, Config, GRANULE, Kind, Segment, State, Stats};
 
 use crate::arena::{ALIGNED, Bookkeeping, Setup};
 use crate::model::{By, Placement};
@@ -136,6 +136,14 @@ impl Scene {
         [(); COUNT].map(|()| self.alloc_by(by, size))
     }
 
+    /// Serves a request by a block that takes so many bytes, its header included.
+    #[track_caller]
+    pub fn alloc_block(&mut self, bytes: usize) -> usize {
+        let address = self.alloc(bytes - GRANULE);
+        assert!(!self.is_slot(address), "{bytes} bytes");
+        address
+    }
+
     /// Asks for what the heap cannot serve.
     #[track_caller]
     pub fn alloc_fails(&mut self, size: usize) -> AllocError {
@@ -247,6 +255,26 @@ impl Scene {
     #[track_caller]
     pub fn compare(&mut self) {
         self.pair.compare().unwrap();
+    }
+
+    /// The address of the heap's first byte.
+    pub fn base(&self) -> usize {
+        self.pair.heap().base().expect("initialised").addr().get()
+    }
+
+    /// The heap's figures.
+    pub fn stats(&self) -> Stats {
+        self.pair.heap().stats().expect("nobody is in the heap")
+    }
+
+    /// The figures of the size class whose slots have so many bytes; zeros if it does not exist.
+    pub fn class(&self, slot_size: usize) -> ClassStats {
+        self.stats().classes.into_iter().find(|class| class.slot_size == slot_size).unwrap_or_default()
+    }
+
+    /// Whether the object at an address lies in a slot of a run, and not in a block of its own.
+    pub fn is_slot(&self, address: usize) -> bool {
+        self.blocks().iter().any(|block| block.kind == Kind::Slot && block.address == address)
     }
 
     /// The blocks of the block segment.

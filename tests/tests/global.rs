@@ -1,5 +1,7 @@
 //! A program whose only allocator is a heap in a static array under the futex lock, with more threads than cores: they
 //! sort, hash, format, pass objects to each other, start processes and outlive each other.
+//!
+//! A program has one global allocator, so this is a binary of its own.
 
 use std::collections::{BTreeMap, HashMap};
 use std::process::Command;

@@ -8,10 +8,10 @@ use core::ptr::{self, NonNull};
 
 use crate::claim::OfSize;
 use crate::error::{InvalidFree, ReallocError};
-use crate::heap::Heap;
 use crate::lock::RawLock;
 use crate::policy::Policy;
 use crate::region;
+use crate::segments::Heap;
 
 /// Allocates for `layout`, zeros if `zeroed`. A layout of no bytes takes no memory, and freeing it does nothing, which some
 /// collections rely on.

@@ -8,11 +8,11 @@ use core::ptr::NonNull;
 use crate::adapter::StaticHeap;
 use crate::claim::OfSize;
 use crate::error::{AllocError, InvalidFree, ReallocError, Reason};
-use crate::heap::Heap;
 use crate::hooks::{Hooks, without_unwinding};
 use crate::lock::RawLock;
 use crate::policy::Policy;
 use crate::region;
+use crate::segments::Heap;
 use crate::units::Granules;
 
 /// What can be a bank of [`Banks`]: a [`StaticHeap`], a [`Heap`], or banks.

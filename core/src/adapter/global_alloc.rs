@@ -10,11 +10,11 @@ use core::ptr::{self, NonNull};
 use crate::adapter::StaticHeap;
 use crate::adapter::banks::{Bank, Banks};
 use crate::error::{AllocError, ReallocError};
-use crate::heap::Heap;
 use crate::hooks::Hooks;
 use crate::lock::RawLock;
 use crate::policy::Policy;
 use crate::region;
+use crate::segments::Heap;
 
 /// Serves a request, and tries once more if the hook for that asks for it.
 #[inline(always)]

@@ -14,12 +14,12 @@ use core::ptr::NonNull;
 use static_assertions::const_assert_eq;
 
 use crate::error::{AllocError, InitError, ReallocError};
-use crate::heap::{DefaultLock, Heap};
 use crate::hooks::Hooks;
 use crate::layout::{Config, MIN_REGION};
 use crate::lock::{Locked, NoLock, RawLock};
 use crate::memory::{ALIGNMENT, Memory};
 use crate::policy::{NextFit, Policy};
+use crate::segments::{DefaultLock, Heap};
 
 /// `N` bytes for a `static` and the state of the heap that will have them: no `static mut`, no `unsafe`.
 ///

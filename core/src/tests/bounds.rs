@@ -7,11 +7,11 @@ use core::ptr::NonNull;
 use std::boxed::Box;
 
 use super::{fill, with_bookkeeping};
-use crate::heap::Heap;
 use crate::layout::{Config, Segment, bookkeeping_size};
 use crate::memory::{ALIGNMENT, Bump, Lent, Memory, Piece, RegionArray};
 use crate::policy::{FirstFit, NextFit, Policy};
 use crate::region::Region;
+use crate::segments::Heap;
 use crate::spin::SpinLock;
 use crate::units::{GRANULE, Granules, MAX_HEAP, Offset, Word};
 

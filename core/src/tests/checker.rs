@@ -1,7 +1,10 @@
 //! The checker is tested by breaking one thing at a time: each break is reported, by name, and once it is undone the
 //! heap is whole again.
 
-use core::mem::offset_of;
+mod headers;
+mod rover;
+mod trees;
+
 use std::boxed::Box;
 use std::vec::Vec;
 
@@ -9,14 +12,11 @@ use super::fill;
 use crate::bits::{BitTree, Boundaries};
 use crate::blocks::Blocks;
 use crate::error::Violation;
-use crate::header::{AllocatedHeader, FreeHeader};
-use crate::heap::Heap;
 use crate::layout::{Config, Segment};
-use crate::max_tree::{MaxTree, Number};
-use crate::maxima::Maxima;
-use crate::memory::{Memory, RegionArray};
+use crate::memory::RegionArray;
 use crate::policy::{FirstFit, NextFit, Policy};
 use crate::region::Region;
+use crate::segments::Heap;
 use crate::slab::Slab;
 use crate::spin::SpinLock;
 use crate::units::{BITS, GRANULE, Granules, Offset};
@@ -77,7 +77,8 @@ fn kind(violation: Violation) -> Kind {
         Violation::Returned => Kind::Returned,
         Violation::Run { .. } => Kind::Run,
         Violation::Magazine { .. } => Kind::Magazine,
-        Violation::Reentered => unreachable!(),
+        // Of a hardened heap: see the tests of the ward.
+        Violation::Damaged(_) | Violation::Ward { .. } | Violation::Reentered => unreachable!(),
     }
 }
 
@@ -207,193 +208,6 @@ fn every_word_of_padding_that_is_not_clear_is_reported() {
     });
 }
 
-/// Makes a heap without slab whose map has `chunks` chunks, and some blocks in it.
-fn with_heap_of_chunks<P: Policy>(chunks: usize, test: impl FnOnce(&Heap<'_, SpinLock, P>)) {
-    // A boundary more than granules.
-    let size = (chunks * BITS as usize - 1) * GRANULE;
-    let mut region = std::vec![0u8; size + GRANULE];
-    let mut bookkeeping = std::vec![0u8; crate::bookkeeping_size::<P>(size, Config::without_slab())];
-    let skip = region.as_ptr().align_offset(GRANULE);
-    let (start, own, length) = (region.as_mut_ptr().wrapping_add(skip), bookkeeping.as_mut_ptr(), bookkeeping.len());
-    // SAFETY: both are lent to the heap alone, for as long as it lives.
-    let memory = unsafe { Memory::from_raw_parts(start, size, own, length) };
-    let heap: Heap<'_, SpinLock, P> = Heap::from_memory(memory, Config::without_slab()).unwrap();
-    let granules = chunks * BITS as usize - 1;
-    let mut objects = Vec::new();
-    // Blocks here and there, with chunks between them in which nothing starts.
-    let sizes = [1, 2, 2, 5, granules / 17, 3, 3, granules / 5, 2, 4, granules / 3, 2];
-    objects.extend(sizes.iter().map_while(|&granules| heap.alloc(granules * GRANULE).ok()));
-    for object in objects.iter().step_by(2) {
-        // SAFETY: nobody uses the object.
-        unsafe { heap.free(object.as_ptr()) }.unwrap();
-    }
-    assert_eq!(heap.lock_blocks().unwrap().map.boundaries.chunks().count(), chunks);
-    heap.check().unwrap();
-    test(&heap);
-}
-
-fn every_summary_bit_under<P: Policy>(chunks: usize) {
-    with_heap_of_chunks::<P>(chunks, |heap| {
-        let levels = heap.lock_blocks().unwrap().map.summary.levels();
-        assert_eq!(levels, 2 + u32::from(chunks > BITS.pow(2) as usize));
-        for level in 0..levels {
-            let places = heap.lock_blocks().unwrap().map.summary.places(level);
-            for place in places {
-                for bit in 0..BITS {
-                    let what = std::format!("bit {bit} of word {place} in level {level}, {chunks} chunks");
-                    blocks_report_turning(heap, &what, Kind::Summary, |blocks| {
-                        *blocks.map.summary.word_mut(place).unwrap() ^= 1 << bit;
-                    });
-                }
-            }
-        }
-        heap.check().unwrap();
-    });
-}
-
-#[test]
-fn every_summary_bit_that_is_flipped_is_reported() {
-    let word = BITS as usize;
-    for chunks in [1, 2, word - 1, word, word + 1, 2 * word, 3 * word + 7] {
-        every_summary_bit_under::<NextFit>(chunks);
-        every_summary_bit_under::<FirstFit>(chunks);
-    }
-}
-
-/// The tree of the chunks' maxima.
-fn near<'m, 'a>(maxima: &'m mut Maxima<'a>) -> &'m mut MaxTree<'a, Near> {
-    #[cfg(target_pointer_width = "64")]
-    return maxima.near();
-    #[cfg(target_pointer_width = "32")]
-    return maxima;
-}
-
-/// A maximum of a chunk: what its tree is made of.
-#[cfg(target_pointer_width = "64")]
-type Near = u16;
-#[cfg(target_pointer_width = "32")]
-type Near = u32;
-
-/// What fills the last node of each level included. Negative numbers, as vector code sees them, are the most hidden.
-fn every_maximum_in<P: Policy, N: Number>(
-    heap: &Heap<'_, SpinLock, P>,
-    what: &str,
-    tree: impl for<'m, 'a> Fn(&'m mut Maxima<'a>) -> &'m mut MaxTree<'a, N>,
-) {
-    let levels = tree(&mut heap.lock_blocks().unwrap().map.maxima).levels();
-    for level in 0..levels {
-        let places = tree(&mut heap.lock_blocks().unwrap().map.maxima).places(level);
-        let (start, end) = (places.start, places.end);
-        for place in places.filter(|&place| place < start + 80 || end - place < 40 || place % 53 == 0) {
-            for change in [1, 2, u32::MAX] {
-                let what = std::format!("{what}: number {place} in level {level} of {levels}, changed by {change}");
-                let set =
-                    |number| *tree(&mut heap.lock_blocks().unwrap().map.maxima).number_mut(place).unwrap() = number;
-                let before = *tree(&mut heap.lock_blocks().unwrap().map.maxima).number_mut(place).unwrap();
-                set(N::new(before.get().wrapping_add(change)));
-                assert_eq!(found(heap), Some(Kind::Maximum), "{what}");
-                set(before);
-            }
-        }
-    }
-    heap.check().unwrap();
-}
-
-fn every_maximum_under<P: Policy>(chunks: usize, levels: u32) {
-    with_heap_of_chunks::<P>(chunks, |heap| {
-        assert_eq!(near(&mut heap.lock_blocks().unwrap().map.maxima).levels(), levels);
-        every_maximum_in(heap, "near", near);
-        #[cfg(target_pointer_width = "64")]
-        every_maximum_in(heap, "far", |maxima| maxima.far());
-    });
-}
-
-#[test]
-fn every_maximum_that_is_changed_is_reported_on_every_level() {
-    let fan = Near::FAN as usize;
-    for (chunks, levels) in
-        [(1, 1), (fan - 1, 1), (fan, 1), (fan + 1, 2), (fan * fan, 2), (fan * fan + 1, 3), (fan * fan * fan + 1, 4)]
-    {
-        every_maximum_under::<NextFit>(chunks, levels);
-        every_maximum_under::<FirstFit>(chunks, levels);
-    }
-}
-
-#[test]
-fn every_field_of_the_rover_that_is_changed_is_reported() {
-    with_busy_heap::<NextFit>(|heap| {
-        let one = Granules::HEADER;
-        // The gap that the rover does not hold then is in no maximum, and shows there first.
-        blocks_report(heap, "further", Kind::Maximum, |b| b.rover.at = b.rover.at.plus(one));
-        blocks_report(heap, "nearer", Kind::Maximum, |b| b.rover.at = b.rover.at.minus(one));
-        blocks_report(heap, "at the start", Kind::Maximum, |b| b.rover.at = Offset::ZERO);
-        blocks_report(heap, "at no granule", Kind::Maximum, |b| b.rover.at = Offset::NIL);
-        blocks_report(heap, "no gap", Kind::Maximum, |b| b.rover.gap = Granules::ZERO);
-        blocks_report(heap, "a smaller gap", Kind::Rover, |b| b.rover.gap = b.rover.gap.minus(one));
-        blocks_report(heap, "a larger gap", Kind::Rover, |b| b.rover.gap = b.rover.gap.plus(one));
-        blocks_report(heap, "no previous", Kind::Rover, |b| b.rover.previous = Offset::NIL);
-        blocks_report(heap, "another previous", Kind::Rover, |b| b.rover.previous = b.rover.previous.minus(one));
-        blocks_report(heap, "another next", Kind::Rover, |b| b.rover.next = Offset::ZERO);
-    });
-}
-
-/// Its gap is smaller than another one of its chunk, so that no maximum tells.
-fn with_a_rover_that_no_maximum_tells_of(test: impl Fn(&Heap<'_, SpinLock>)) {
-    let mut array = Box::new(RegionArray::<4096>::new());
-    fill(&mut array, 0);
-    let heap: Heap<'_> = Heap::new(array.as_mut(), Config::new(1)).unwrap();
-    let [small, _, large, _] = [3, 1, 7, 1].map(|granules| heap.alloc(granules * GRANULE).unwrap().as_ptr());
-    let rest = heap.stats().unwrap().blocks.largest_free - GRANULE;
-    heap.alloc(rest).unwrap();
-    for object in [small, large] {
-        // SAFETY: nobody uses the object.
-        unsafe { heap.free(object) }.unwrap();
-    }
-    assert_eq!(heap.alloc(GRANULE).unwrap().as_ptr(), small);
-    heap.check().unwrap();
-    test(&heap);
-}
-
-#[test]
-fn a_rover_inside_of_its_gap_is_reported_though_every_maximum_is_right() {
-    with_a_rover_that_no_maximum_tells_of(|heap| {
-        let one = Granules::HEADER;
-        blocks_report(heap, "inside of its gap", Kind::Rover, |b| b.rover.at = b.rover.at.plus(one));
-        blocks_report(heap, "inside of a block", Kind::Rover, |b| b.rover.at = b.rover.at.minus(one));
-        blocks_report(heap, "no gap", Kind::Rover, |b| b.rover.gap = Granules::ZERO);
-        let shrunk = |b: &mut Blocks<'_, NextFit>| {
-            (b.rover.at, b.rover.gap) = (b.rover.at.plus(one), b.rover.gap.minus(one));
-        };
-        blocks_report(heap, "the end of its gap", Kind::Rover, shrunk);
-        blocks_report(heap, "the end of its gap, after another gap", Kind::Rover, |b| {
-            b.rover.previous = b.rover.at;
-            shrunk(b);
-        });
-    });
-}
-
-#[test]
-fn a_rover_at_no_gap_that_stands_neither_at_a_start_nor_at_the_end_is_reported() {
-    with_busy_heap::<NextFit>(|heap| {
-        let rest = heap.lock_blocks().unwrap().rover.gap.payload();
-        heap.alloc(rest).unwrap();
-        let blocks = heap.lock_blocks().unwrap();
-        assert_eq!((blocks.rover.gap, blocks.rover.at), (Granules::ZERO, blocks.map.end()));
-        drop(blocks);
-        heap.check().unwrap();
-        blocks_report(heap, "inside of a block", Kind::Rover, |b| b.rover.at = b.rover.at.minus(Granules::HEADER));
-        blocks_report(heap, "beyond the end", Kind::Rover, |b| b.rover.at = b.rover.at.plus(Granules::HEADER));
-        blocks_report(heap, "at no granule", Kind::Rover, |b| b.rover.at = Offset::NIL);
-    });
-}
-
-#[test]
-fn a_gap_that_a_rover_holds_under_a_policy_that_does_not_rove_is_reported() {
-    with_busy_heap::<FirstFit>(|heap| {
-        blocks_report(heap, "a gap", Kind::Rover, |b| b.rover.gap = Granules::HEADER);
-    });
-}
-
 fn every_count_under<P: Policy>() {
     with_busy_heap::<P>(|heap| {
         let one = Granules::HEADER;
@@ -491,93 +305,6 @@ fn a_slot_never_used_has_no_header_whatever_the_tree_says() {
         drop(slab);
         assert_eq!((heap.overwritten().next(), heap.repair()), (None, Ok(0)));
     });
-}
-
-/// The bytes of a header's fields; the rest is padding.
-fn fields() -> impl Iterator<Item = usize> {
-    assert_eq!(offset_of!(AllocatedHeader, length), offset_of!(FreeHeader, length));
-    assert_eq!(offset_of!(AllocatedHeader, magic), offset_of!(FreeHeader, next));
-    let length = offset_of!(FreeHeader, length);
-    let next = offset_of!(FreeHeader, next);
-    (length..length + size_of::<i32>()).chain(next..next + size_of::<usize>())
-}
-
-fn headers<P: Policy>(heap: &Heap<'_, SpinLock, P>) -> Vec<usize> {
-    let slab = heap.lock_slab().unwrap();
-    let slots =
-        (0..slab.used).filter(|&slot| slab.is_returned(slot)).map(|slot| slab.region.address(slab.offset(slot)));
-    let mut headers: Vec<usize> = slots.collect();
-    drop(slab);
-    headers.extend(heap.blocks_in(Segment::Blocks).map(|block| block.address));
-    headers
-}
-
-fn every_byte_of_every_header_under<P: Policy>() {
-    with_busy_heap::<P>(|heap| {
-        let headers = headers(heap);
-        assert!(headers.len() > 130, "only {} headers", headers.len());
-        let base = heap.base().unwrap().as_ptr();
-        for &header in &headers {
-            for byte in fields() {
-                let place = base.wrapping_add(header - base.addr() + byte);
-                // SAFETY: a byte of the heap's region, which nobody else uses now.
-                let before = unsafe { place.read() };
-                // SAFETY: as above.
-                unsafe { place.write(before ^ 0x10) };
-                assert_eq!(heap.check(), Err(Violation::Overwritten { address: header }), "byte {byte}");
-                assert!(heap.overwritten().eq([header]), "byte {byte}");
-                assert_eq!(heap.repair(), Ok(1));
-                // SAFETY: as above.
-                assert_eq!(unsafe { place.read() }, before, "byte {byte} of {header:#x} after repair");
-                heap.check().unwrap();
-            }
-        }
-    });
-}
-
-#[test]
-fn every_byte_of_every_header_that_counts_is_reported_and_repaired() {
-    every_byte_of_every_header_under::<NextFit>();
-    every_byte_of_every_header_under::<FirstFit>();
-}
-
-fn what_is_no_fields_byte_is_nobodys_under<P: Policy>() {
-    with_busy_heap::<P>(|heap| {
-        let base = heap.base().unwrap().as_ptr();
-        for header in headers(heap) {
-            for byte in (0..GRANULE).filter(|&byte| fields().all(|field| field != byte)) {
-                // SAFETY: a byte of the heap's region, which nobody else uses now.
-                unsafe { base.wrapping_add(header - base.addr() + byte).write(0xA5) };
-            }
-        }
-        assert_eq!((heap.check(), heap.overwritten().next(), heap.repair()), (Ok(()), None, Ok(0)));
-    });
-}
-
-#[test]
-fn the_padding_of_a_header_may_hold_anything() {
-    what_is_no_fields_byte_is_nobodys_under::<NextFit>();
-    what_is_no_fields_byte_is_nobodys_under::<FirstFit>();
-}
-
-fn all_headers_at_once_under<P: Policy>() {
-    with_busy_heap::<P>(|heap| {
-        let (headers, base) = (headers(heap), heap.base().unwrap().as_ptr());
-        for &header in &headers {
-            let place = base.wrapping_add(header - base.addr());
-            // SAFETY: a granule of the heap's region, which nobody else uses now.
-            unsafe { place.write_bytes(0xA5, GRANULE) };
-        }
-        assert!(heap.overwritten().eq(headers.iter().copied()));
-        assert_eq!(heap.repair(), Ok(headers.len()));
-        assert_eq!((heap.check(), heap.repair()), (Ok(()), Ok(0)));
-    });
-}
-
-#[test]
-fn every_header_is_repaired_though_all_are_overwritten() {
-    all_headers_at_once_under::<NextFit>();
-    all_headers_at_once_under::<FirstFit>();
 }
 
 #[test]

@@ -1,54 +1,32 @@
 //! Size classes: the table as the contract has it, what is handed out beside a plain record of what is live, and the checker against one
 //! break at a time.
 
+mod checker;
+mod table;
+
 use core::alloc::Layout;
-use core::ops::Range;
 use std::boxed::Box;
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
-use super::{Random, fill, with_bookkeeping};
-use crate::bookkeeping_size;
+use super::{Random, fill};
 use crate::claim::AnySize;
-use crate::classes::{Classes, Magazine, MayHave};
-use crate::error::Violation;
-use crate::error::{InitError, InvalidFree, ReallocError, Reason};
-use crate::heap::Heap;
+use crate::classes::{Classes, MayHave};
+use crate::error::{InvalidFree, ReallocError, Reason};
 use crate::layout::{Config, Segment};
 use crate::lock::NoLock;
-use crate::memory::{ALIGNMENT, Memory, RegionArray};
+use crate::memory::RegionArray;
 use crate::policy::General;
+use crate::segments::Heap;
 use crate::size_class::{class_for, run_granules, slot_size};
 use crate::stats::CLASSES;
-use crate::units::{BITS, GRANULE, Granules, Offset};
+use crate::units::{GRANULE, Offset};
 use crate::walk::{Kind, State};
 
 type GeneralHeap<'a> = Heap<'a, NoLock, General>;
 
 /// The sizes of slots, in bytes.
 const SIZES: [usize; CLASSES] = [16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512];
-
-#[test]
-fn a_class_serves_what_no_smaller_one_can_hold() {
-    for (class, size) in SIZES.into_iter().enumerate() {
-        assert_eq!(slot_size(class), size);
-    }
-    for size in 0..=512 {
-        assert_eq!(class_for(size), SIZES.iter().position(|slot| *slot >= size), "{size} bytes");
-    }
-    for size in [513, 1 << 20, usize::MAX - 15, usize::MAX - 14, usize::MAX] {
-        assert_eq!(class_for(size), None, "{size} bytes");
-    }
-    assert_eq!(slot_size(CLASSES), 0);
-}
-
-#[test]
-fn a_run_is_the_smallest_power_of_two_of_kib_with_16_slots() {
-    for (class, size) in SIZES.into_iter().enumerate() {
-        let smallest = (0..).map(|doubling| 1024 << doubling).find(|run| run / size >= 16);
-        assert_eq!(Some(run_granules(class).bytes()), smallest, "slots of {size} bytes");
-    }
-}
 
 /// Leaks nothing: the heap goes before its memory does.
 fn with_heap(size: usize, config: Config, test: impl FnOnce(&GeneralHeap<'_>)) {
@@ -58,83 +36,14 @@ fn with_heap(size: usize, config: Config, test: impl FnOnce(&GeneralHeap<'_>)) {
     test(&heap);
 }
 
-#[test]
-fn a_class_exists_where_its_run_is_at_most_a_32nd_of_the_segment() {
-    for (kib, classes) in [(31, 0), (32, 4), (63, 4), (64, 8), (127, 8), (128, 12), (255, 12), (256, 16), (900, 16)] {
-        for fewer in [0, GRANULE] {
-            let mut region = Box::new(RegionArray::<1_000_000>::new());
-            let size = kib * 1024 - fewer;
-            let mut own =
-                std::vec![core::mem::MaybeUninit::uninit(); bookkeeping_size::<General>(size, Config::without_slab())];
-            let memory = Memory::with_bookkeeping((*region).as_mut().split_at_mut(size).0, &mut own);
-            let heap = GeneralHeap::from_memory(memory, Config::without_slab()).unwrap();
-            let exist = heap.stats().unwrap().classes.iter().filter(|class| class.slot_size > 0).count();
-            let fewer = if fewer > 0 && kib.is_power_of_two() { 4 } else { 0 };
-            assert_eq!(exist, classes - fewer.min(classes), "{size} bytes");
-            assert_eq!(self::classes(&heap, |classes| classes.count()), exist, "{size} bytes");
-        }
-    }
-}
-
-#[test]
-fn the_bookkeeping_that_is_asked_for_suffices_wherever_it_lies_and_no_less_does() {
-    let mut random = Random(7);
-    for kib in [4, 31, 32, 33, 64, 65, 127, 128, 200, 256, 700] {
-        let mut region = Box::new(RegionArray::<1_000_000>::new());
-        fill(&mut region, 0);
-        for _ in 0..20 {
-            let (size, skip) = (kib * 1024 + random.below(70) * GRANULE, random.below(600) * GRANULE);
-            let config = if random.below(2) == 0 { Config::without_slab() } else { Config::new(64) };
-            let needed = bookkeeping_size::<General>(size, config);
-            let mut own = std::vec![0xA5; needed + 64];
-            let (start, at) = ((*region).as_mut().as_mut_ptr().cast::<u8>().wrapping_add(skip), random.below(64));
-            for given in [needed - 1, needed] {
-                // SAFETY: both are lent to one heap at a time.
-                let memory = unsafe { Memory::from_raw_parts(start, size, own.as_mut_ptr().wrapping_add(at), given) };
-                let made = GeneralHeap::from_memory(memory, config);
-                if given < needed {
-                    assert_eq!(made.err(), Some(InitError::BookkeepingTooSmall { size: given, needed }));
-                } else {
-                    assert_eq!(made.unwrap().check(), Ok(()));
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn the_classes_take_what_they_say_and_no_less() {
-    for kib in [32, 33, 64, 130, 256, 700] {
-        let size = Granules::from_bytes_floor(kib * 1024);
-        // The footprint holds what aligning takes, which here is nothing.
-        let bytes = Classes::footprint(size, 0) - (ALIGNMENT - 1);
-        let made = |bytes| {
-            with_bookkeeping(bytes, |memory| {
-                let mut new = Classes::EMPTY;
-                new.set_up(0, size, 0, memory).is_some()
-            })
-        };
-        assert_eq!([made(bytes), made(bytes - 1)], [true, false], "{kib} KiB");
-    }
-    assert_eq!(Classes::footprint(Granules::from_bytes_floor(31 * 1024), 0), 0);
-}
-
-#[test]
-fn the_classes_know_each_kib_that_the_segment_may_lie_in_and_few_more() {
-    for kib in [32, 33, 64, 130, 256, 700] {
-        for more in [0, GRANULE, 1024 - GRANULE] {
-            let size = kib * 1024 + more;
-            with_bookkeeping(Classes::footprint(Granules::from_bytes_floor(size), 0), |memory| {
-                let mut classes = Classes::EMPTY;
-                classes.set_up(0, Granules::from_bytes_floor(size), 0, memory).unwrap();
-                let longest = run_granules(classes.count() - 1).bytes();
-                // It starts a granule before a multiple of the longest run at worst.
-                let touched = (longest - GRANULE + size).div_ceil(1024);
-                let known = classes.kibs() as usize;
-                assert!((touched..touched + 9).contains(&known), "{known} KiB for {size} bytes");
-            });
-        }
-    }
+/// Fills a heap and frees every third object: runs full and not full, and magazines with some slots.
+fn with_busy_heap(test: impl FnOnce(&GeneralHeap<'_>)) {
+    with_heap(300_000, Config::without_slab(), |heap| {
+        let objects: Vec<_> = (0..900).map(|n| heap.alloc(1 + n * 7 % 300).unwrap().addr().get()).collect();
+        objects.into_iter().step_by(3).for_each(|object| freed(heap, object).unwrap());
+        heap.check().unwrap();
+        test(heap);
+    });
 }
 
 /// Live objects: the start of each, and its bytes.
@@ -392,108 +301,8 @@ fn a_walk_goes_on_with_the_next_slot_where_a_run_of_larger_slots_has_come_to_lie
     });
 }
 
-/// Fills a heap and frees every third object: runs full and not full, and magazines with some slots.
-fn with_busy_heap(test: impl FnOnce(&GeneralHeap<'_>)) {
-    with_heap(300_000, Config::without_slab(), |heap| {
-        let objects: Vec<_> = (0..900).map(|n| heap.alloc(1 + n * 7 % 300).unwrap().addr().get()).collect();
-        objects.into_iter().step_by(3).for_each(|object| freed(heap, object).unwrap());
-        heap.check().unwrap();
-        test(heap);
-    });
-}
-
-/// Changes something in the classes, which must be reported, and back.
-fn reports(heap: &GeneralHeap<'_>, what: &str, change: impl Fn(&mut Classes<'_>)) {
-    let turn = || change(heap.lock_blocks().unwrap().classes.get_mut().unwrap());
-    turn();
-    let found = heap.check();
-    assert!(!matches!(found, Ok(()) | Err(Violation::Reentered)), "{what}: {found:?}");
-    turn();
-    assert_eq!(heap.check(), Ok(()), "{what}, put right");
-}
-
 fn classes<R>(heap: &GeneralHeap<'_>, look: impl FnOnce(&mut Classes<'_>) -> R) -> R {
     look(heap.lock_blocks().unwrap().classes.get_mut().unwrap())
-}
-
-#[test]
-fn every_class_of_a_kib_that_is_changed_is_reported() {
-    with_busy_heap(|heap| {
-        for kib in 0..classes(heap, |classes| classes.class_of_mut().len()) {
-            for change in [1, 2, 3, 5, 16, 255] {
-                reports(heap, &std::format!("KiB {kib}, {change}"), |classes| {
-                    *classes.class_of_mut().get_mut(kib).unwrap() ^= change;
-                });
-            }
-        }
-    });
-}
-
-#[test]
-fn every_mark_that_is_flipped_is_reported() {
-    with_busy_heap(|heap| {
-        for word in 0..classes(heap, |classes| classes.marks_mut().len()) {
-            for bit in (0..BITS).filter(|bit| bit % 4 == 0 || word % 7 == 0) {
-                reports(heap, &std::format!("mark {bit} of word {word}"), |classes| {
-                    *classes.marks_mut().get_mut(word).unwrap() ^= 1 << bit;
-                });
-            }
-        }
-    });
-}
-
-#[test]
-fn every_bit_of_the_open_runs_that_is_flipped_is_reported() {
-    with_busy_heap(|heap| {
-        let places: Vec<Range<usize>> =
-            classes(heap, |classes| (0..classes.open.levels()).map(|level| classes.open.places(level)).collect());
-        for place in places.into_iter().flatten() {
-            for bit in 0..BITS {
-                reports(heap, &std::format!("bit {bit} of word {place}"), |classes| {
-                    *classes.open.word_mut(place).unwrap() ^= 1 << bit;
-                });
-            }
-        }
-    });
-}
-
-#[test]
-fn every_field_of_a_magazine_that_is_changed_is_reported() {
-    with_busy_heap(|heap| {
-        for class in 0..classes(heap, |classes| classes.count()) {
-            let held = classes(heap, |classes| classes.held(class));
-            // The count, what is out, the runs, and each slot that is held. (A count that is a little off may make
-            // another magazine that is whole.)
-            for field in (0..3).chain(4..4 + held) {
-                for change in [if field == 0 { 64 } else { 1 }, 1 << 31] {
-                    reports(heap, &std::format!("field {field} of class {class}, {change}"), |classes| {
-                        *classes.magazine_mut(class).unwrap().field_mut(field).unwrap() ^= change;
-                    });
-                }
-            }
-            // What is above the count is nobody's.
-            for field in 4 + held..4 + Magazine::SLOTS {
-                classes(heap, |classes| *classes.magazine_mut(class).unwrap().field_mut(field).unwrap() ^= 1);
-                assert_eq!(heap.check(), Ok(()));
-            }
-        }
-    });
-}
-
-#[test]
-fn two_slots_of_a_magazine_that_are_the_same_are_reported() {
-    with_busy_heap(|heap| {
-        let mut tried = 0;
-        for class in (0..CLASSES).filter(|class| classes(heap, |classes| classes.held(*class)) > 1) {
-            tried += 1;
-            let first = classes(heap, |classes| *classes.magazine_mut(class).unwrap().field_mut(4).unwrap());
-            let second = classes(heap, |classes| *classes.magazine_mut(class).unwrap().field_mut(5).unwrap());
-            reports(heap, "twice", |classes| {
-                *classes.magazine_mut(class).unwrap().field_mut(5).unwrap() ^= first ^ second;
-            });
-        }
-        assert!(tried > 8, "{tried} classes");
-    });
 }
 
 /// Only destroyed bookkeeping names such a slot.

@@ -5,11 +5,11 @@ use core::cell::Cell;
 use std::boxed::Box;
 
 use crate::error::{AllocError, InvalidFree, ReallocError, Reason, Reentered};
-use crate::heap::Heap;
 use crate::layout::{Config, Segment};
 use crate::lock::{NoLock, RawLock};
 use crate::memory::RegionArray;
 use crate::policy::{FirstFit, NextFit, Policy};
+use crate::segments::Heap;
 use crate::units::GRANULE;
 
 const SLOT: usize = 64;

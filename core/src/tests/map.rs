@@ -1,6 +1,8 @@
 //! The block map agrees with a plain list of blocks at every step, and so do the gaps that the blocks' neighbours are: within a
 //! window and far beyond it.
 
+mod heaps;
+
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use std::vec;
@@ -10,15 +12,10 @@ use super::{Random, with_bookkeeping};
 use crate::bits::Place;
 use crate::block_map::{BlockMap, Gap};
 use crate::blocks::Blocks;
-use crate::error::AllocError;
-use crate::heap::Heap;
-use crate::layout::{Config, Segment, bookkeeping_size};
 use crate::maxima::MOST;
-use crate::memory::{ALIGNMENT, Memory, Piece};
-use crate::policy::{FirstFit, General, NextFit, Policy};
-use crate::spin::SpinLock;
+use crate::memory::{ALIGNMENT, Piece};
+use crate::policy::{FirstFit, NextFit, Policy};
 use crate::units::{BITS, GRANULE, Granules, Offset};
-use crate::walk::State;
 
 /// What a segment of `end` granules holds: the first granules of its blocks and those after them, in order.
 struct Model {
@@ -82,17 +79,26 @@ fn compare(map: &BlockMap<'_>, model: &Model, random: &mut Random) {
             assert_eq!(map.gap_start(offset), Offset::new(gap_start), "the gap around {at} of {end}");
             assert_eq!(map.gap_end(offset), Offset::new(gap_end), "the gap around {at} of {end}");
         }
-        let most = [4, 80, end as usize][random.below(3)];
-        let size = 1 + random.below(most) as u32;
-        let mut fits = model.gaps().filter(|gap| gap.1 - gap.0 >= size).map(|(start, end)| gap(start, end));
-        let first = fits.clone().find(|gap| gap.start >= offset);
-        assert_eq!(
-            map.find_from(offset, Granules::new(size)).map(|found| found.gap),
-            first,
-            "{size} from {at} of {end}"
-        );
-        assert_eq!(map.find_first(Granules::new(size)).map(|found| found.gap), fits.next(), "{size} of {end}");
+        compare_searches(map, model, at, random);
     }
+    compare_sums(map, model);
+}
+
+/// Compares what is found from a granule on, and of all, for some size.
+fn compare_searches(map: &BlockMap<'_>, model: &Model, at: u32, random: &mut Random) {
+    let end = model.end;
+    let most = [4, 80, end as usize][random.below(3)];
+    let size = 1 + random.below(most) as u32;
+    let mut fits = model.gaps().filter(|gap| gap.1 - gap.0 >= size).map(|(start, end)| gap(start, end));
+    let first = fits.clone().find(|gap| gap.start >= Offset::new(at));
+    let from = map.find_from(Offset::new(at), Granules::new(size));
+    assert_eq!(from.map(|found| found.gap), first, "{size} from {at} of {end}");
+    assert_eq!(map.find_first(Granules::new(size)).map(|found| found.gap), fits.next(), "{size} of {end}");
+}
+
+/// Compares what the map sums up: the largest gaps, the maxima and the summary.
+fn compare_sums(map: &BlockMap<'_>, model: &Model) {
+    let end = model.end;
     for (start, end) in model.gaps() {
         assert_eq!(map.gap_at(Offset::new(start)), gap(start, end));
         // With the first gap of a chunk held, and with another.
@@ -126,64 +132,82 @@ fn every_step_agrees(end: u32, longest: u32, steps: usize) {
         update_maxima(&mut map, &model, &[0]);
         compare(&map, &model, &mut random);
         for step in 0..steps {
-            let gaps: Vec<(u32, u32)> = model.gaps().filter(|gap| gap.1 - gap.0 >= 2).collect();
+            let has_gaps = model.gaps().any(|gap| gap.1 - gap.0 >= 2);
             let grows = random.below(8) < if step / 60 % 2 == 0 { 6 } else { 2 };
-            let touched;
             let need = 2 + random.below(longest as usize) as u32;
-            if grows && random.below(2) == 0 {
-                // What first fit does: find and settle bring the maxima up to date by themselves.
-                let fits = model.gaps().find(|gap| gap.1 - gap.0 >= need);
-                let found = map.find_first(Granules::new(need));
-                assert_eq!(found.as_ref().map(|found| found.gap), fits.map(|(start, end)| gap(start, end)));
-                let (Some(found), Some((start, stop))) = (found, fits) else { continue };
-                let (from, to) = map.span(Offset::new(start), Offset::new(start + need)).unwrap();
-                map.occupy(from, to);
-                map.settle(found, gap(start + need, stop), Offset::NIL);
-                let index = model.blocks.partition_point(|block| block.0 < start);
-                model.blocks.insert(index, (start, start + need));
-                compare(&map, &model, &mut random);
-                continue;
-            }
-            if !gaps.is_empty() && (grows || model.blocks.is_empty()) {
-                let (start, end) = gaps[random.below(gaps.len())];
-                let length = need.min(end - start);
-                // At the gap's start mostly; sometimes inside of it or at its end.
-                let at = match random.below(4) {
-                    0 => start + random.below((end - start - length) as usize + 1) as u32,
-                    1 => end - length,
-                    _ => start,
-                };
-                let (from, to) = (place(&map, at), place(&map, at + length).near());
-                if at == start {
-                    map.occupy(from, to)
-                } else {
-                    map.occupy_inside(from, to)
-                }
-                let index = model.blocks.partition_point(|block| block.0 < at);
-                model.blocks.insert(index, (at, at + length));
-                touched = [start, at, at + length];
+            let touched = if grows && random.below(2) == 0 {
+                allocate_first(&mut map, &mut model, need)
+            } else if has_gaps && (grows || model.blocks.is_empty()) {
+                Some(allocate_anywhere(&mut map, &mut model, need, &mut random))
             } else if random.below(3) > 0 {
-                let (start, stop) = model.blocks.remove(random.below(model.blocks.len()));
-                map.vacate(place(&map, start), place(&map, stop).near());
-                let gap_start = model.gaps().find(|gap| gap.0 <= start && gap.1 >= stop).unwrap().0;
-                touched = [gap_start, start, stop];
+                Some(free_any(&mut map, &mut model, &mut random))
             } else {
-                let index = random.below(model.blocks.len());
-                let (start, stop) = model.blocks[index];
-                let most = model.blocks.get(index + 1).map_or(end, |next| next.0);
-                let to = start + 2 + random.below((most - start - 1) as usize) as u32;
-                if to == stop {
-                    continue;
-                }
-                let (before, after) = map.ends(Offset::new(stop), Offset::new(to)).unwrap();
-                map.move_end(before, after);
-                model.blocks[index].1 = to;
-                touched = [start, stop, to];
-            }
+                resize_any(&mut map, &mut model, &mut random)
+            };
+            let Some(touched) = touched else { continue };
             update_maxima(&mut map, &model, &touched.map(|at| at / BITS));
             compare(&map, &model, &mut random);
         }
     });
+}
+
+// Each step answers with the granules in whose chunks the maxima may have changed, or with nothing where it could not be done.
+
+/// Does what first fit does: find and settle bring the maxima up to date by themselves.
+fn allocate_first(map: &mut BlockMap<'_>, model: &mut Model, need: u32) -> Option<[u32; 3]> {
+    let fits = model.gaps().find(|gap| gap.1 - gap.0 >= need);
+    let found = map.find_first(Granules::new(need));
+    assert_eq!(found.as_ref().map(|found| found.gap), fits.map(|(start, end)| gap(start, end)));
+    let (found, (start, stop)) = (found?, fits?);
+    let (from, to) = map.span(Offset::new(start), Offset::new(start + need)).unwrap();
+    map.occupy(from, to);
+    map.settle(found, gap(start + need, stop), Offset::NIL);
+    let index = model.blocks.partition_point(|block| block.0 < start);
+    model.blocks.insert(index, (start, start + need));
+    compare_sums(map, model);
+    Some([start; 3])
+}
+
+/// Makes a block at a gap's start mostly; sometimes inside of it or at its end.
+fn allocate_anywhere(map: &mut BlockMap<'_>, model: &mut Model, need: u32, random: &mut Random) -> [u32; 3] {
+    let gaps: Vec<(u32, u32)> = model.gaps().filter(|gap| gap.1 - gap.0 >= 2).collect();
+    let (start, end) = gaps[random.below(gaps.len())];
+    let length = need.min(end - start);
+    let at = match random.below(4) {
+        0 => start + random.below((end - start - length) as usize + 1) as u32,
+        1 => end - length,
+        _ => start,
+    };
+    let (from, to) = (place(map, at), place(map, at + length).near());
+    if at == start {
+        map.occupy(from, to)
+    } else {
+        map.occupy_inside(from, to)
+    }
+    let index = model.blocks.partition_point(|block| block.0 < at);
+    model.blocks.insert(index, (at, at + length));
+    [start, at, at + length]
+}
+
+fn free_any(map: &mut BlockMap<'_>, model: &mut Model, random: &mut Random) -> [u32; 3] {
+    let (start, stop) = model.blocks.remove(random.below(model.blocks.len()));
+    map.vacate(place(map, start), place(map, stop).near());
+    let gap_start = model.gaps().find(|gap| gap.0 <= start && gap.1 >= stop).unwrap().0;
+    [gap_start, start, stop]
+}
+
+fn resize_any(map: &mut BlockMap<'_>, model: &mut Model, random: &mut Random) -> Option<[u32; 3]> {
+    let index = random.below(model.blocks.len());
+    let (start, stop) = model.blocks[index];
+    let most = model.blocks.get(index + 1).map_or(model.end, |next| next.0);
+    let to = start + 2 + random.below((most - start - 1) as usize) as u32;
+    if to == stop {
+        return None;
+    }
+    let (before, after) = map.ends(Offset::new(stop), Offset::new(to)).unwrap();
+    map.move_end(before, after);
+    model.blocks[index].1 = to;
+    Some([start, stop, to])
 }
 
 #[test]
@@ -264,154 +288,6 @@ fn gaps_that_no_maximum_can_count_are_found_taken_and_given_up() {
         map.take_maximum(0, Offset::new(12));
         assert_eq!((map.maxima.get(0), map.maxima.root()), (0, 0));
     });
-}
-
-/// Makes a heap without slab of `bytes` zero bytes, of which few are touched.
-fn with_heap<P: Policy>(bytes: usize, test: impl FnOnce(&Heap<'_, SpinLock, P>)) {
-    let config = Config::without_slab();
-    let mut zeros = vec![0u8; bytes + bookkeeping_size::<P>(bytes, config) + 2 * GRANULE];
-    let (start, length) = (zeros.as_mut_ptr(), zeros.len());
-    let skip = start.align_offset(GRANULE);
-    let own = start.wrapping_add(skip + bytes);
-    // SAFETY: both pieces are lent to the heap alone, for as long as it lives, and do not overlap.
-    let memory = unsafe { Memory::from_raw_parts(start.wrapping_add(skip), bytes, own, length - skip - bytes) };
-    // SAFETY: every byte is 0.
-    let heap = Heap::from_memory(unsafe { memory.assume_zeroed() }, config).unwrap();
-    test(&heap);
-}
-
-/// Compares each boundary's neighbours among the gaps with a walk. Only next fit looks for them.
-fn compare_neighbours(heap: &Heap<'_, SpinLock>, step: usize) {
-    let base = heap.segment(Segment::Blocks).start;
-    let all: Vec<(Offset, bool)> = heap
-        .blocks_in(Segment::Blocks)
-        .map(|block| (Offset::of_byte(block.address - base), block.state == State::Free))
-        .collect();
-    let blocks = heap.lock_blocks().unwrap();
-    let (mut previous, mut expected) = (Offset::NIL, Vec::new());
-    for &(at, is_free) in &all {
-        expected.push((previous, Offset::NIL));
-        if is_free {
-            previous = at;
-        }
-    }
-    let mut next = Offset::NIL;
-    for (&(at, is_free), neighbours) in all.iter().zip(&mut expected).rev() {
-        neighbours.1 = next;
-        if is_free {
-            next = at;
-        }
-    }
-    for (&(at, _), &neighbours) in all.iter().zip(&expected) {
-        let found = (blocks.previous_gap(at), blocks.next_gap(at));
-        assert_eq!(found, neighbours, "gaps beside {at:?}, step {step}");
-    }
-    assert_eq!(blocks.previous_gap(blocks.map.end()), previous, "the last gap, step {step}");
-}
-
-fn neighbours_are_found(bytes: usize, largest: usize) {
-    with_heap::<NextFit>(bytes, |heap| {
-        let (mut random, mut objects) = (Random(bytes as u64 + largest as u64), Vec::new());
-        for step in 0..600 {
-            if random.below(8) < if step / 150 % 2 == 0 { 6 } else { 2 } || objects.is_empty() {
-                let most = if random.below(3) == 0 { largest } else { 200 };
-                objects.extend(heap.alloc(1 + random.below(most)).ok());
-            } else {
-                let object = objects.swap_remove(random.below(objects.len()));
-                // SAFETY: nobody uses the object.
-                unsafe { heap.free(object.as_ptr()) }.unwrap();
-            }
-            compare_neighbours(heap, step);
-        }
-        heap.check().unwrap();
-    });
-}
-
-#[test]
-fn the_gaps_beside_a_block_are_found_near_and_far() {
-    for (bytes, largest) in [(20_000, 1_000), (400_000, 20_000), (20_000_000, 3_000_000)] {
-        neighbours_are_found(bytes, largest);
-    }
-}
-
-const MIB: usize = 1 << 20;
-
-/// Gaps beyond the largest number of a chunk, several in a heap: they come, grow, shrink and go, and no maximum is wrong at any time.
-fn large_gaps_come_and_go_under<P: Policy>() {
-    with_heap::<P>(16 * MIB, |heap| {
-        let mut random = Random(5);
-        let mut objects: Vec<NonNull<u8>> = Vec::new();
-        let (mut beyond, mut served) = (0, 0);
-        for step in 0..600 {
-            let most = [2 * MIB, MIB / 8, 900][random.below(3)];
-            let size = 1 + random.below(most);
-            let growing = step / 60 % 2 == 0;
-            let at = random.below(objects.len().max(1));
-            match (random.below(4), objects.get(at).copied()) {
-                (0 | 1, Some(object)) if !growing => {
-                    objects.swap_remove(at);
-                    // SAFETY: nobody uses the object.
-                    unsafe { heap.free(object.as_ptr()) }.unwrap();
-                }
-                (2, Some(object)) => {
-                    // A little more may leave a large gap in its chunk.
-                    let little = heap.usable_size(object.as_ptr()).unwrap() + random.below(200);
-                    let size = if random.below(2) == 0 { little } else { size };
-                    // SAFETY: nobody uses the object.
-                    if let Ok(moved) = unsafe { heap.realloc(object.as_ptr(), size) } {
-                        objects[at] = moved;
-                    }
-                }
-                _ => objects.extend(heap.alloc(size)),
-            }
-            assert_eq!(heap.check(), Ok(()), "after step {step}");
-            let gaps = heap.blocks().filter(|block| block.state == State::Free && block.size > 600_000);
-            beyond += usize::from(gaps.count() > 1);
-            served += usize::from(size > 600_000);
-        }
-        assert!(beyond > 10 && served > 50, "{beyond} times several gaps, {served} large requests");
-    });
-}
-
-#[test]
-fn large_gaps_come_and_go() {
-    large_gaps_come_and_go_under::<NextFit>();
-    large_gaps_come_and_go_under::<FirstFit>();
-    large_gaps_come_and_go_under::<General>();
-}
-
-/// Its chunks need five levels of maxima, and more where a word is short. What is too high on the highest would lead a search to
-/// where there is nothing.
-fn a_heap_with_many_levels_serves_under<P: Policy>() {
-    with_heap::<P>(256 * MIB, |heap| {
-        assert!(heap.lock_blocks().unwrap().map.boundaries.chunks().count() >= 200_000);
-        let first = heap.alloc(60 * MIB).unwrap();
-        let second = heap.alloc(60 * MIB).unwrap();
-        // SAFETY: nobody uses the object.
-        unsafe { heap.free(first.as_ptr()) }.unwrap();
-        heap.check().unwrap();
-        let largest = || heap.stats().unwrap().blocks.largest_free;
-        let mut pieces = Vec::new();
-        while largest() > 50 * MIB {
-            pieces.push(heap.alloc(10 * MIB).unwrap());
-            heap.check().unwrap();
-        }
-        // Both gaps were made shorter, which one first is the policy's affair.
-        assert!(pieces.iter().any(|piece| *piece < second) && pieces.iter().any(|piece| *piece > second));
-        assert_eq!(heap.alloc(50 * MIB), Err(AllocError::Fragmented));
-        assert!(heap.alloc(1000).is_ok());
-        for object in pieces.into_iter().chain([second]) {
-            // SAFETY: nobody uses the object.
-            unsafe { heap.free(object.as_ptr()) }.unwrap();
-            heap.check().unwrap();
-        }
-    });
-}
-
-#[test]
-fn a_heap_whose_maxima_have_five_levels_serves_on_after_a_request_that_does_not_fit() {
-    a_heap_with_many_levels_serves_under::<NextFit>();
-    a_heap_with_many_levels_serves_under::<FirstFit>();
 }
 
 #[test]

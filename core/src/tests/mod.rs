@@ -19,6 +19,7 @@ mod owned;
 mod statics;
 mod steps;
 mod trees;
+mod ward;
 mod window;
 
 /// A small generator for tests, replayable from its seed, which is not 0 (xorshift64).

@@ -2,12 +2,12 @@
 
 use std::boxed::Box;
 
-use crate::heap::Heap;
 use crate::layout::{Config, Segment};
 use crate::lock::NoLock;
 use crate::memory::RegionArray;
 use crate::owned::{Keep, Owned};
 use crate::policy::General;
+use crate::segments::Heap;
 use crate::units::{GRANULE, Granules, Offset};
 
 /// Bytes of the region, and so more KiB than there are runs.

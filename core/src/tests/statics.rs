@@ -6,10 +6,10 @@ use core::ops::Range;
 use core::sync::atomic::AtomicUsize;
 
 use crate::adapter::{StaticArray, StaticHeap};
-use crate::heap::Heap;
 use crate::layout::Config;
 use crate::lock::NoLock;
 use crate::policy::{FirstFit, NextFit};
+use crate::segments::Heap;
 use crate::spin::SpinLock;
 
 /// What one thread uses, for a static that nobody does.

@@ -7,10 +7,10 @@ use std::boxed::Box;
 use std::vec::Vec;
 
 use super::Random;
-use crate::heap::Heap;
 use crate::layout::{Config, Segment};
 use crate::memory::RegionArray;
 use crate::policy::{FirstFit, NextFit, Policy};
+use crate::segments::Heap;
 use crate::slab::Slab;
 use crate::spin::SpinLock;
 use crate::units::{GRANULE, Offset};

@@ -306,6 +306,7 @@ impl Model {
     /// The figures of both segments.
     pub fn stats(&self) -> Stats {
         Stats {
+            quarantine: Default::default(),
             slab: self.slab.stats(),
             blocks: self.blocks.stats(),
             classes: self.classes.stats(),

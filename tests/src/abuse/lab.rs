@@ -4,30 +4,28 @@
 //! Every live payload has a shadow: what was written into it, by its owner or by the abuse. A heap that writes into a
 //! payload, or moves one wrongly, is found out by it.
 
+mod compare;
+mod random;
+mod raw;
+
 use std::alloc::Layout;
 use std::collections::VecDeque;
-use std::fmt::{self, Debug, Write};
+use std::fmt::Debug;
 use std::ops::Range;
-use std::ptr::without_provenance_mut;
 
-use fastrand::Rng;
-use slabfit::{AllocError, Block, CacheError, GRANULE, InvalidFree, Kind, ReallocError, Reason, Segment, State};
+pub use compare::{Agreed, Deviation};
+pub use random::{random_align, random_size};
+use raw::raw_usable;
+pub use raw::{raw_alloc, raw_free, raw_realloc};
+use slabfit::{AllocError, Block, CacheError, GRANULE, InvalidFree, Kind, ReallocError, State};
 
 use crate::abuse::fenced::{Case, Fenced};
 use crate::any_heap::AnyHeap;
 use crate::cached::{CachedHeap, Saved};
-use crate::header;
-use crate::model::{By, Header, Model};
-use crate::picture;
+use crate::model::{By, Model};
 
 /// Steps that a deviation tells of.
 const REMEMBERED: usize = 24;
-
-/// What the heap did otherwise than the model.
-pub struct Deviation(String);
-
-/// What heap and model agree on.
-pub type Agreed<T> = Result<T, Deviation>;
 
 /// One thing that was done, for a deviation to tell of.
 #[derive(Clone, Copy, Debug)]
@@ -244,21 +242,6 @@ impl Lab {
         &self.memory.bytes()[at..at + len]
     }
 
-    /// Takes note of which headers are not what they should be, and answers how many live ones are among them.
-    pub fn note(&mut self) -> usize {
-        self.model.overwritten.clear();
-        self.hit.clear();
-        for header in self.model.headers() {
-            if self.is_wrong(header) {
-                self.hit.push(header.address);
-                if header.live {
-                    self.model.overwritten.insert(header.address);
-                }
-            }
-        }
-        self.model.overwritten.len()
-    }
-
     /// Has every header rewritten, after which all must be well.
     ///
     /// # Errors
@@ -327,139 +310,6 @@ impl Lab {
         self.model.attached().into_iter().for_each(|cache| self.detach(cache));
     }
 
-    /// An attached cache, if there is one, or the heap.
-    pub fn anybody(&self, rng: &mut Rng) -> By {
-        let attached = self.model.attached();
-        let nth = rng.usize(..=attached.len());
-        attached.get(nth).map_or(By::Heap, |&cache| By::Cache(cache))
-    }
-
-    /// Compares everything: rover, blocks, figures, headers, payloads, what the checker says, the memory outside.
-    ///
-    /// # Errors
-    /// A deviation.
-    pub fn compare(&mut self) -> Agreed<()> {
-        self.compare_places()?;
-        self.same("figures", self.heap.stats().ok(), Some(self.model.stats()))?;
-        let wrong = self.wrong_headers();
-        if let Some(address) = wrong.iter().find(|address| !self.hit.contains(address)) {
-            return Err(self.deviation(&format!("the heap wrote a wrong header at {address:#x}")));
-        }
-        let listed: Vec<usize> = self.heap.overwritten().collect();
-        self.same("overwritten headers", &listed, &wrong)?;
-        self.same("check finds fault", self.heap.check_all().is_err(), !wrong.is_empty())?;
-        self.hit = wrong;
-        self.objects().iter().try_for_each(|&(address, usable)| self.verify(address, usable))?;
-        self.same("the memory outside is as it was", self.memory.is_clean_outside(), true)
-    }
-
-    /// Compares the rover and the blocks.
-    ///
-    /// # Errors
-    /// A deviation.
-    pub fn compare_places(&self) -> Agreed<()> {
-        self.same("rover", self.heap.rover(), self.model.rover())?;
-        if self.heap.blocks().eq(self.model.blocks()) {
-            return Ok(());
-        }
-        Err(self.deviation("the blocks differ"))
-    }
-
-    /// Runs one operation, right or wrong, of the heap or of one of its caches.
-    ///
-    /// # Errors
-    /// A deviation.
-    pub fn random_step(&mut self, rng: &mut Rng) -> Agreed<()> {
-        let by = self.anybody(rng);
-        let object = self.random_object(rng);
-        match (rng.u32(..100), object) {
-            (0..45, Some((address, _))) => self.free_by(by, address).map(drop),
-            (45..58, Some((address, _))) => {
-                let (size, align) = (random_size(rng, self.case.config.slab_size), random_align(rng));
-                self.realloc_by(by, address, size, align).map(drop)
-            }
-            (58..62, Some((address, usable))) => {
-                let wrong = address.wrapping_add(rng.usize(..usable + 64)).wrapping_sub(32);
-                if wrong == address { Ok(()) } else { self.free_by(by, wrong).map(drop) }
-            }
-            (62..66, _) => {
-                let wrong = self.base().wrapping_add(rng.usize(..self.heap.size() + 128)).wrapping_sub(64);
-                match self.model.usable_size(wrong) {
-                    Ok(_) => Ok(()),
-                    Err(_) if rng.bool() => self.free_by(by, wrong).map(drop),
-                    Err(_) => self.realloc_by(by, wrong, rng.usize(..200), GRANULE).map(drop),
-                }
-            }
-            (66, _) => self.empty_by(by),
-            (67, _) => self.attach().map(drop),
-            (68, _) => match by {
-                By::Cache(cache) if rng.u32(..8) > 0 => {
-                    self.detach(cache);
-                    Ok(())
-                }
-                By::Cache(cache) => self.recover(Some(cache)),
-                By::Heap => Ok(()),
-            },
-            _ => self.alloc_by(by, random_size(rng, self.case.config.slab_size), random_align(rng)).map(drop),
-        }
-    }
-
-    /// Frees every object that is left, in random order, drops the caches, empties the magazines, and requires one free block.
-    ///
-    /// # Errors
-    /// A deviation.
-    pub fn finish(&mut self, rng: &mut Rng) -> Agreed<()> {
-        let mut objects = self.objects();
-        rng.shuffle(&mut objects);
-        for (address, _) in objects {
-            let freed = self.free_by(self.anybody(rng), address)?;
-            self.same("the last free", freed, Ok(()))?;
-        }
-        self.compare()?;
-        self.detach_all();
-        self.compare()?;
-        self.empty_magazines()?;
-        self.compare()?;
-        let free = self.model.blocks().filter(|block| block.segment == Segment::Blocks).count();
-        self.same("blocks that are left", free, 1)
-    }
-
-    /// The headers in memory that are not what they should be. Their padding is nobody's business.
-    pub fn wrong_headers(&self) -> Vec<usize> {
-        let headers = self.model.headers().into_iter();
-        headers.filter(|&header| self.is_wrong(header)).map(|header| header.address).collect()
-    }
-
-    /// A failed comparison.
-    ///
-    /// # Errors
-    /// If the two are not the same.
-    pub fn same<T: PartialEq + Debug>(&self, what: &str, heap: T, model: T) -> Agreed<()> {
-        if heap == model {
-            return Ok(());
-        }
-        Err(self.deviation(&format!("{what}: the heap says {heap:x?}, the model {model:x?}")))
-    }
-
-    /// A deviation of this kind, with both heaps drawn.
-    #[cold]
-    pub fn deviation(&self, what: &str) -> Deviation {
-        let mut text = format!("{what}\n{:?}\nthe last steps:\n", self.case);
-        for step in &self.recent {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "  {step:x?}");
-        }
-        let heap = picture::heap(self.heap.blocks().take(1 << 20), self.heap.rover());
-        let model = picture::heap(self.model.blocks(), self.model.rover());
-        Deviation(format!("{text}the heap at {:#x} now:\n{heap}the model now:\n{model}", self.base()))
-    }
-
-    fn random_object(&self, rng: &mut Rng) -> Option<(usize, usize)> {
-        let live = || self.model.blocks().filter(|block| block.state == State::Used);
-        let nth = rng.usize(..live().count().max(1));
-        live().nth(nth).map(payload_of)
-    }
-
     /// Fills an object to its last usable byte.
     fn fill(&mut self, address: usize) -> Agreed<()> {
         let usable = self.model.usable_size(address);
@@ -475,18 +325,6 @@ impl Lab {
         Ok(())
     }
 
-    fn verify(&self, address: usize, usable: usize) -> Agreed<()> {
-        let at = self.at(address);
-        if self.memory.bytes()[at..at + usable] == self.shadow[at..at + usable] {
-            return Ok(());
-        }
-        Err(self.deviation(&format!("bytes of the object at {address:#x} were changed")))
-    }
-
-    fn is_wrong(&self, header: Header) -> bool {
-        header::fields(self.read(header.address, GRANULE)) != (header.length, header.link)
-    }
-
     fn at(&self, address: usize) -> usize {
         address.wrapping_sub(self.memory.base())
     }
@@ -496,12 +334,6 @@ impl Lab {
             self.recent.pop_front();
         }
         self.recent.push_back(step);
-    }
-}
-
-impl Debug for Deviation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 
@@ -516,61 +348,4 @@ pub fn payload_of(block: Block) -> (usize, usize) {
 /// The alignment, or 16 where no layout has such a size and alignment.
 fn legal(size: usize, align: usize) -> usize {
     if Layout::from_size_align(size, align).is_ok() { align } else { GRANULE }
-}
-
-/// An `alloc` of the heap alone, as an address. What is no layout is asked for without its alignment.
-///
-/// # Errors
-/// The heap's.
-pub fn raw_alloc(heap: &AnyHeap, size: usize, align: usize) -> Result<usize, AllocError> {
-    let served = match Layout::from_size_align(size, align) {
-        Ok(layout) if align != GRANULE => heap.alloc_layout(layout),
-        _ => heap.alloc(size),
-    };
-    served.map(|pointer| pointer.addr().get())
-}
-
-/// A `free` of the heap alone.
-///
-/// # Errors
-/// The heap's.
-pub fn raw_free(heap: &AnyHeap, address: usize) -> Result<(), InvalidFree> {
-    // SAFETY: the labs hold no reference into an object.
-    unsafe { heap.free(without_provenance_mut(address)) }
-}
-
-/// A `realloc` of the heap alone.
-///
-/// # Errors
-/// The heap's.
-pub fn raw_realloc(heap: &AnyHeap, address: usize, size: usize, align: usize) -> Result<usize, ReallocError> {
-    let pointer = without_provenance_mut(address);
-    let old_size = raw_usable(heap, address).unwrap_or(0);
-    let moved = match Layout::from_size_align(old_size, align) {
-        // SAFETY: the labs hold no reference into an object.
-        Ok(layout) if align != GRANULE => unsafe { heap.realloc_layout(pointer, layout, size) },
-        // SAFETY: as above.
-        _ => unsafe { heap.realloc(pointer, size) },
-    };
-    moved.map(|pointer| pointer.addr().get())
-}
-
-fn raw_usable(heap: &AnyHeap, address: usize) -> Result<usize, Reason> {
-    heap.usable_size(without_provenance_mut(address)).map_err(|wrong| wrong.reason)
-}
-
-/// Bytes of a request: the slab's, a few, or some more; now and then far too many.
-pub fn random_size(rng: &mut Rng, slab_size: usize) -> usize {
-    match rng.u32(..64) {
-        0..20 => slab_size,
-        20..50 => rng.usize(..100),
-        50..62 => rng.usize(..500),
-        62 => rng.usize(..1 << 20),
-        _ => usize::MAX - rng.usize(..64),
-    }
-}
-
-/// 16 for the most part, or any power of two up to 1024.
-pub fn random_align(rng: &mut Rng) -> usize {
-    if rng.u32(..6) > 0 { GRANULE } else { 1 << rng.u32(..11) }
 }

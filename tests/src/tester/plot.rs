@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use plotters::coord::Shift;
+use plotters::coord::types::{RangedCoordf64, RangedCoordusize};
 use plotters::prelude::*;
 use slabfit_linux::Slots;
 
@@ -100,6 +101,8 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 /// After so many operations, the value.
 type Points = Vec<(usize, f64)>;
 
+type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordusize, RangedCoordf64>>;
+
 /// A line, or marks at the foot of its points.
 struct Curve<'a> {
     label: &'a str,
@@ -187,20 +190,25 @@ fn chart(area: &Area<'_>, label: &str, most: f64, curves: &[Curve<'_>]) -> Outco
         }
     }
     if curves.len() > 1 {
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE.mix(0.85))
-            .label_font((FONT, 12))
-            .draw()?;
-        // The cap is seen over the labels too.
-        for curve in curves.iter().filter(|curve| curve.width == 1) {
-            let style = curve.colour.stroke_width(1);
-            chart.draw_series(LineSeries::new(curve.points.iter().copied(), style))?;
-        }
+        legend(&mut chart, curves)?;
     }
     let (across, _) = chart.plotting_area().get_pixel_range();
     Ok((across.start, across.end))
+}
+
+/// What the curves are. The cap is drawn again, so that it is seen over the legend too.
+fn legend<'a>(chart: &mut Chart<'a, 'a>, curves: &[Curve<'_>]) -> Outcome<()> {
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .background_style(WHITE.mix(0.85))
+        .label_font((FONT, 12))
+        .draw()?;
+    for curve in curves.iter().filter(|curve| curve.width == 1) {
+        let style = curve.colour.stroke_width(1);
+        chart.draw_series(LineSeries::new(curve.points.iter().copied(), style))?;
+    }
+    Ok(())
 }
 
 /// The unit for an axis that goes so far, and its name.

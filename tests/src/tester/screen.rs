@@ -1,6 +1,6 @@
 //! A replay as lines of a terminal: what stands where, and what kind of thing it is. How that looks is the terminal's.
 
-use slabfit::{Segment, SegmentStats};
+use slabfit::{Segment, SegmentStats, Stats};
 use slabfit_linux::text::{Bytes, Count, Grouped, Share};
 use slabfit_linux::{Cell, Cells, Slots};
 
@@ -60,17 +60,8 @@ pub fn screen(
     let Some(stats) = heap.stats().ok().filter(|_| !small) else {
         return vec![one(Kind::Text, "The terminal is too small.", columns)];
     };
-    let outside = (stats.blocks.free_bytes - stats.blocks.largest_free) as u64;
-    let (done, all) = replay.progress();
-    let slots = Slots::of(&stats);
-    let used = slots.bytes_in_use(&stats) as f64;
+    let ((done, all), slots, rover) = (replay.progress(), Slots::of(&stats), heap.rover());
     let share_done = done as f64 / all.max(1) as f64;
-    if history.last().is_none_or(|&(at, _, _)| at < share_done) {
-        history.push((share_done, used, outside as f64 / (stats.blocks.free_bytes as f64).max(1.0)));
-    }
-
-    let fragmentation = Share(outside, stats.blocks.free_bytes as u64);
-    let rover = heap.rover();
     let mark = if rover.is_some() { ", | rover" } else { "" };
     let (slab, blocks) = (heap.segment(Segment::Slab), heap.segment(Segment::Blocks));
     let texts = |cell: &str| {
@@ -103,13 +94,25 @@ pub fn screen(
     let rover = rover.map(|rover| (rover - blocks.start) / share);
     let cells = Cells::new(heap.blocks_in(Segment::Blocks), blocks, share);
     lines.extend(grid(cells, Kind::Blocks, columns, rover));
-    let most = history.iter().map(|&(_, used, _)| used).fold(1.0, f64::max);
-    let label = format!("in use {:>10} ", Bytes(used as u64).to_string());
-    lines.push(curve(&label, history.iter().map(|&(at, used, _)| (at, used / most)), columns));
-    let label = format!("fragment. {:>7} ", fragmentation.to_string());
-    lines.push(curve(&label, history.iter().map(|&(at, _, part)| (at, part)), columns));
+    lines.extend(curves(history, share_done, &stats, columns));
     lines.extend([&cell, &keys].into_iter().flat_map(text));
     lines
+}
+
+/// The curves of bytes in use and of fragmentation, up to now.
+fn curves(history: &mut History, share_done: f64, stats: &Stats, columns: usize) -> [Line; 2] {
+    let (free, used) = (stats.blocks.free_bytes as u64, Slots::of(stats).bytes_in_use(stats) as f64);
+    let outside = (stats.blocks.free_bytes - stats.blocks.largest_free) as u64;
+    if history.last().is_none_or(|&(at, _, _)| at < share_done) {
+        history.push((share_done, used, outside as f64 / (free as f64).max(1.0)));
+    }
+    let most = history.iter().map(|&(_, used, _)| used).fold(1.0, f64::max);
+    let in_use = format!("in use {:>10} ", Bytes(used as u64).to_string());
+    let fragmentation = format!("fragment. {:>7} ", Share(outside, free).to_string());
+    [
+        curve(&in_use, history.iter().map(|&(at, used, _)| (at, used / most)), columns),
+        curve(&fragmentation, history.iter().map(|&(at, _, part)| (at, part)), columns),
+    ]
 }
 
 /// Texts: title, note, the slab's, the blocks', two legends; and lines of no text and no cells: progress, and two curves.

@@ -76,59 +76,69 @@ fn call(heap: &mut CachedHeap, rng: &mut Rng, given: &mut Vec<usize>) {
         (By::Cache(cache), 2) if rng.u32(..4) == 0 => return heap.recover(Some(cache)).unwrap_or(()),
         _ => {}
     }
-    let inside = |address: usize, size: usize| {
-        let heap = heap.segment(Segment::Slab).start..heap.segment(Segment::Blocks).end;
-        assert!(heap.contains(&address) && size <= heap.end - address, "{size} bytes at {address:#x} of {heap:x?}");
-    };
-    let any = heap.segment(Segment::Slab).start.wrapping_add(rng.usize(..heap.size() + 64)).wrapping_sub(32);
-    let granule = any & !(GRANULE - 1);
-    let address = match rng.u32(..5) {
-        0 => any,
-        1 => granule,
-        // Where what is too long ends beyond the heap.
-        2 => heap.segment(Segment::Blocks).end - GRANULE * rng.usize(1..32),
-        _ => given.get(rng.usize(..given.len().max(1))).copied().unwrap_or(granule),
-    };
+    let (address, size) = (any_address(heap, rng, given), random_size(rng, heap.slab_size()));
     match rng.u32(..100) {
         0..40 => {
-            let size = random_size(rng, heap.slab_size());
             if let Ok(address) = heap.alloc_by(by, size, random_align(rng)) {
-                inside(address, size);
+                assert_inside(heap, address, size);
                 given.push(address);
             }
         }
         40..45 => {
-            let size = random_size(rng, heap.slab_size());
             let layout = Layout::from_size_align(size, GRANULE).ok().filter(|_| rng.bool());
             if let Ok(address) = heap.alloc_zeroed_by(by, size, layout) {
-                inside(address, size);
+                assert_inside(heap, address, size);
             }
         }
         45..70 => drop(heap.free_by(by, address)),
         70..73 => {
-            let layout = Layout::from_size_align(random_size(rng, heap.slab_size()) % 600, random_align(rng));
+            let layout = Layout::from_size_align(size % 600, random_align(rng));
             drop(layout.map(|layout| heap.free_sized_by(by, address, layout)));
         }
         // SAFETY: nobody uses any object.
         73..75 => drop(unsafe { heap.free_measured(without_provenance_mut(address)) }),
         75..92 => {
-            let size = random_size(rng, heap.slab_size());
             if let Ok(address) = heap.realloc_by(by, address, size, random_align(rng)) {
-                // Not its size: a map that claims a free block behind the last granule lets a block grow into it.
-                inside(address, 1);
+                // Not its size: a map that claims a free block after the last granule lets a block grow into it.
+                assert_inside(heap, address, 1);
                 given.push(address);
             }
         }
         92..94 => drop(heap.usable_size(without_provenance_mut(address))),
-        94 => drop(heap.check_all()),
-        95 => drop(heap.repair()),
-        96 => drop(heap.overwritten().count()),
-        97 => drop(heap.stats()),
-        98 if rng.bool() => drop(heap.blocks().count()),
-        98 => drop(heap.empty_by(by)),
-        _ if rng.bool() => drop(heap.dump(&mut Counted(0))),
-        _ => lend(heap, address, rng.usize(..5000), |free| inside(free.addr().get(), free.len())),
+        _ => look(heap, by, address, rng),
     }
+}
+
+/// What was given, or anywhere in the heap or just beside it.
+fn any_address(heap: &CachedHeap, rng: &mut Rng, given: &[usize]) -> usize {
+    let any = heap.segment(Segment::Slab).start.wrapping_add(rng.usize(..heap.size() + 64)).wrapping_sub(32);
+    let granule = any & !(GRANULE - 1);
+    match rng.u32(..5) {
+        0 => any,
+        1 => granule,
+        // Where what is too long ends beyond the heap.
+        2 => heap.segment(Segment::Blocks).end - GRANULE * rng.usize(1..32),
+        _ => given.get(rng.usize(..given.len().max(1))).copied().unwrap_or(granule),
+    }
+}
+
+/// One call that serves and frees no object: of the whole heap, or a loan of free bytes.
+fn look(heap: &CachedHeap, by: By, address: usize, rng: &mut Rng) {
+    match rng.u32(..12) {
+        0..2 => drop(heap.check_all()),
+        2..4 => drop(heap.repair()),
+        4..6 => drop(heap.overwritten().count()),
+        6..8 => drop(heap.stats()),
+        8 => drop(heap.blocks().count()),
+        9 => drop(heap.empty_by(by)),
+        10 => drop(heap.dump(&mut Counted(0))),
+        _ => lend(heap, address, rng.usize(..5000), |free| assert_inside(heap, free.addr().get(), free.len())),
+    }
+}
+
+fn assert_inside(heap: &AnyHeap, address: usize, size: usize) {
+    let heap = heap.segment(Segment::Slab).start..heap.segment(Segment::Blocks).end;
+    assert!(heap.contains(&address) && size <= heap.end - address, "{size} bytes at {address:#x} of {heap:x?}");
 }
 
 /// Has free bytes lent from an address on, of both segments, and fills them with zeros.

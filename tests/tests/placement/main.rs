@@ -1,8 +1,10 @@
-//! Where a heap places what it is asked for, drawn as blocks: see each module.
+//! Where a heap places what it is asked for, beside the reference model: scenes drawn as blocks, and random programs.
 
 mod alignment;
 mod caches;
 mod classes;
+mod model;
 mod placement;
+mod random;
 mod resizing;
 mod scenarios;

@@ -17,6 +17,7 @@ mod library;
 mod pictures;
 mod preloaded;
 mod programs;
+mod recording;
 mod server;
 mod settings;
 mod statistics;

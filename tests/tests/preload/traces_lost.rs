@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use slabfit_tests::tester::extension::Event;
 
 use crate::preloaded::{Program, c, compiled, fresh_folder, library, scratch};
-use crate::tracing::{OfARecording, read};
+use crate::recording::{OfARecording, read};
 
 #[test]
 fn a_trace_for_which_there_is_no_memory_is_said_in_one_line() {

@@ -1,6 +1,7 @@
-//! A process with a heap: signals, waiting, forks, libraries that come and go, its end.
+//! A process with a heap: programs in C against `libmem.so`, signals, waiting, forks, libraries that come and go, its end.
 
-#[allow(dead_code, reason = "the programs of the library itself are run elsewhere")]
+mod c_heaps;
+mod c_programs;
 #[path = "../c_common/mod.rs"]
 mod c_common;
 mod every_instruction;

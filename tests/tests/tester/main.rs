@@ -1,7 +1,9 @@
 //! The program `tester`, as its users meet it, and the pictures that it draws.
 
-mod tester_common;
+mod libraries;
 mod pictures;
 mod seeing;
 mod tester;
+mod tester_common;
 mod tester_traces;
+mod watching;

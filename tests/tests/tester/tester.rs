@@ -1,16 +1,10 @@
-//! The tester as its users meet it: its command line, its messages and its exit status; on slabfit's own heap, on
-//! `libmem.so`, and on libraries that are broken in every way that matters.
+//! The tester as its users meet it: its command line, its messages and its exit status, on slabfit's own heap.
 
-use std::env;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-use crate::tester_common::{Run, file, tester, text};
-
-// The command line.
+use crate::tester_common::{TESTER, file, tester, text};
 
 #[test]
 fn a_wrong_argument_is_one_line_and_status_2() {
@@ -58,8 +52,6 @@ fn help_and_version_are_no_errors() {
     }
 }
 
-// Traces.
-
 #[test]
 fn a_malformed_trace_is_refused_with_its_line() {
     for (name, content, line) in [
@@ -98,25 +90,25 @@ fn an_unreadable_trace_is_refused() {
 #[test]
 fn a_compressed_trace_that_was_cut_is_refused() {
     let compressed = zstd::encode_all(&b"a 1 10\nf 1\n"[..], 3).expect("it compresses");
-    let path = file("cut.rep.zst", &compressed[..compressed.len() - 2]);
+    let path = file("cut_short.rep.zst", &compressed[..compressed.len() - 2]);
     let run = tester(&["64K", "--trace", text(&path)]);
     run.refuses(run.stderr.trim_end().trim_start_matches("tester: "));
-    assert!(run.stderr.contains("cut.rep.zst: line 2: cannot be read: "), "{}", run.stderr);
+    assert!(run.stderr.contains("cut_short.rep.zst: line 2: cannot be read: "), "{}", run.stderr);
 }
 
 #[test]
 fn a_small_trace_is_replayed_and_counted() {
     let trace = "100\n3\n7\n1\na 0 64\na 1 100\na 2 0\nr 1 5000\nf 0\nr 1 10\nf 1\n";
-    let plain = file("small.rep", trace);
-    let compressed = file("small.rep.zst", zstd::encode_all(trace.as_bytes(), 3).expect("it compresses"));
+    let plain = file("counted.rep", trace);
+    let compressed = file("counted.rep.zst", zstd::encode_all(trace.as_bytes(), 3).expect("it compresses"));
     for path in [plain, compressed] {
         let run = tester(&["64K", "--only", "traces", "--trace", text(&path)]);
         let row = run.holds().stdout.lines().nth(3).expect("a row for the program").to_owned();
         let cells: Vec<_> = row.split_whitespace().collect();
         // The object of 0 bytes counts as one of 1: it has an address of its own.
-        let expected = ["small", "7", "5,065", "7.7", "%", "0", "1", "0", "0", "2"];
+        let expected = ["counted", "7", "5,065", "7.7", "%", "0", "1", "0", "0", "2"];
         assert_eq!([&cells[..2], &cells[3..]].concat(), expected, "{row}");
-        run.says(&["small, slab: 0.4 % of 16,384 bytes in use", "small, blocks: 10.3 % of 49,152 bytes in use"]);
+        run.says(&["counted, slab: 0.4 % of 16,384 bytes in use", "counted, blocks: 10.3 % of 49,152 bytes in use"]);
     }
 }
 
@@ -188,7 +180,7 @@ fn with_its_output_closed(arguments: &[&str]) -> Option<i32> {
     let (reader, writer) = UnixStream::pair().expect("there are sockets");
     drop(reader);
     let errors = OwnedFd::from(writer.try_clone().expect("it can be copied"));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tester"));
+    let mut command = Command::new(TESTER);
     command.args(arguments).stdout(OwnedFd::from(writer)).stderr(errors).status().expect("the tester starts").code()
 }
 
@@ -221,275 +213,4 @@ fn a_suite_can_be_run_by_itself() {
         let others = ["conformance: ", "traces (", "stress: "].into_iter().filter(|&other| other != line);
         assert!(others.into_iter().all(|other| !run.stdout.contains(other)), "{}", run.stdout);
     }
-}
-
-// Libraries.
-
-/// What every broken library has that is not its fault: a heap of up to 64 KiB, whose block segment `take` serves
-/// once from its first byte to its last.
-const BASICS: &str = r#"
-    #include <stddef.h>
-    #include <stdio.h>
-    #include <stdlib.h>
-    static _Alignas(4096) char heap[65536];
-    static size_t used, end;
-    void *Mem_Init(int size, int slab) {
-        if (size <= 0 || slab <= 0 || end != 0 || (size_t)size > sizeof heap) return NULL;
-        end = ((size_t)size + 4095) / 4096 * 4096;
-        used = end / 4;
-        return heap;
-    }
-    static void *take(int size) {
-        size_t need = 16 + ((size_t)size + 15) / 16 * 16;
-        if (size <= 0 || need > end - used) return NULL;
-        used += need;
-        return heap + used - need + 16;
-    }
-"#;
-
-/// Compiles a library out of [`BASICS`] and `source`; `None`, and a line that nobody overlooks, without a C compiler.
-fn compile(name: &str, source: &str) -> Option<PathBuf> {
-    let compiler = env::var("CC").unwrap_or_else(|_| "cc".to_owned());
-    let (source, library) = (file(&format!("{name}.c"), format!("{BASICS}{source}")), file(&format!("{name}.so"), ""));
-    let mut command = Command::new(&compiler);
-    command.args(["-shared", "-fPIC", "-O1", "-w", "-o"]).arg(&library).arg(&source);
-    let Ok(output) = command.output() else {
-        eprintln!("SKIPPED: there is no {compiler}");
-        return None;
-    };
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Some(library)
-}
-
-fn test_library(name: &str, source: &str, arguments: &[&str]) -> Option<Run> {
-    let library = compile(name, source)?;
-    Some(tester(&[&["64K", "--lib", text(&library)], arguments].concat()))
-}
-
-#[test]
-fn libmem_satisfies_every_suite() {
-    // Beside this test's own executable: cargo builds the libraries of a dependency there.
-    let built = env::current_exe().expect("a test has an executable").with_file_name("libmem.so");
-    let library = env::var_os("SLABFIT_LIBMEM").map_or(built, PathBuf::from);
-    let run = tester(&["1MiB", "--lib", text(&library)]);
-    run.holds()
-        .says(&[&format!("{}: a heap of 1,048,576 bytes", library.display()), "stress: 4 threads, 400,000 operations"]);
-    tester(&["64MiB", "--lib", text(&library), "--only", "traces"]).holds();
-    // It tells why requests fail, in as many words as slabfit's own heap.
-    let traces = |arguments: &[&str]| {
-        let run = tester(&[&["64K", "--only", "traces"][..], arguments].concat());
-        let told = |line: &&str| line.contains(" requests ");
-        run.holds().stdout.lines().filter(told).map(str::to_owned).collect::<Vec<_>>()
-    };
-    let (own, of_library) = (traces(&[]), traces(&["--lib", text(&library)]));
-    assert!(own.len() == 4 && own.iter().any(|line| line.contains("fragmented")), "{own:#?}");
-    assert_eq!(own.len(), of_library.len());
-    assert!(!of_library.iter().any(|line| line.contains("no reason")), "{of_library:#?}");
-}
-
-#[test]
-fn a_library_that_says_no_reason_is_said_to_say_none() {
-    let source = r"
-        static int live;
-        void *Mem_Alloc(int size) { void *object = take(size); live += object != NULL; return object; }
-        int Mem_Free(void *address) { if (--live == 0) used = end / 4; return 0; }
-    ";
-    let trace = file("too_much.rep", "a 0 10\na 1 60000\nf 1\nf 0\n");
-    let arguments = ["--only", "traces", "--trace", text(&trace)];
-    let Some(run) = test_library("silent", source, &arguments) else { return };
-    run.holds()
-        .says(&["too_much: of 2 requests 1 failed (once the library gave no reason); 1 operation on an object "]);
-}
-
-#[test]
-fn what_has_nothing_to_show_has_no_heading() {
-    let source = r"
-        void *Mem_Alloc(int size) { return heap; }
-        int Mem_Free(void *address) { return 0; }
-    ";
-    let Some(run) = test_library("one_place", source, &["--only", "traces"]) else { return };
-    run.fails(&["\ntraces\n  FAILED: gitlog\n"]);
-    assert!(!run.stdout.contains("ns/op") && !run.stdout.contains("X used"), "{}", run.stdout);
-}
-
-#[test]
-fn a_library_that_cannot_be_loaded_is_refused() {
-    let path = file("text.so", "no library");
-    let run = tester(&["64K", "--lib", text(&path)]);
-    run.refuses(&format!("cannot load the library: {}: file too short", path.display()));
-    let missing = path.with_file_name("missing.so");
-    let why = "cannot open shared object file: No such file or directory";
-    tester(&["64K", "--lib", text(&missing)])
-        .refuses(&format!("cannot load the library: {}: {why}", missing.display()));
-}
-
-#[test]
-fn a_library_without_one_of_the_functions_is_refused() {
-    let source = "void *Mem_Alloc(int size) { return take(size); }";
-    let Some(library) = compile("without_free", source) else { return };
-    let run = tester(&["64K", "--lib", text(&library)]);
-    run.refuses(&format!("cannot load the library: {}: undefined symbol: Mem_Free", library.display()));
-}
-
-#[test]
-fn a_library_that_crashes_fails_with_the_signal_and_the_call() {
-    let source = r"
-        void *Mem_Alloc(int size) { *(volatile int *)0 = 1; return NULL; }
-        int Mem_Free(void *address) { return -(address != NULL); }
-    ";
-    let Some(run) = test_library("crashes", source, &[]) else { return };
-    run.fails(&[
-        "crashes.so: a heap of 65,536 bytes",
-        "the library crashed: SIGSEGV, in Mem_Alloc(1), call 1",
-        "  FAILED: gitlog\n    the library crashed: SIGSEGV, in Mem_Alloc(5), call 2, at operation 1, 'a 0 5'",
-        "  FAILED: threads that allocate, pass on, verify and free\n    the library crashed: SIGSEGV, in Mem_Alloc(",
-    ]);
-}
-
-#[test]
-fn the_last_words_of_a_library_are_passed_on() {
-    let source = r#"
-        void *Mem_Alloc(int size) { return take(size); }
-        int Mem_Free(void *address) { puts("to stdout"); fputs("mem.c:17: no such block\n", stderr); abort(); }
-    "#;
-    let Some(run) = test_library("aborts", source, &["--only", "traces"]) else { return };
-    run.fails(&[
-        "the library crashed: SIGABRT, in Mem_Free(base + 16400), call 3, at operation 2, 'f 0'",
-        "\n    stderr: mem.c:17: no such block\n",
-    ]);
-    assert!(!run.stdout.contains("to stdout"), "{}", run.stdout);
-}
-
-#[test]
-fn a_library_that_crashes_while_it_is_loaded_fails() {
-    let source = r"
-        __attribute__((constructor)) static void crash(void) { abort(); }
-        void *Mem_Alloc(int size) { return take(size); }
-        int Mem_Free(void *address) { return 0; }
-    ";
-    let Some(run) = test_library("crashes_at_once", source, &[]) else { return };
-    run.fails(&["FAILED: the library can be loaded\n    the library crashed: SIGABRT, not in one of its functions\n"]);
-}
-
-#[test]
-fn a_library_that_ends_the_process_fails() {
-    let source = r"
-        void *Mem_Alloc(int size) { exit(0); }
-        int Mem_Free(void *address) { return 0; }
-    ";
-    let Some(run) = test_library("exits", source, &["--only", "stress"]) else { return };
-    run.fails(&["the library ended the process with exit status 0, in Mem_Alloc("]);
-}
-
-#[test]
-fn a_library_that_hangs_fails_and_is_given_up_after_three_times() {
-    let source = r"
-        void *Mem_Alloc(int size) { for (volatile int i = 0;; i++) ; }
-        int Mem_Free(void *address) { return 0; }
-    ";
-    let start = Instant::now();
-    let Some(run) = test_library("hangs", source, &["--time-limit", "1"]) else { return };
-    assert!(start.elapsed() < Duration::from_secs(30), "three times a second is not {:?}", start.elapsed());
-    run.fails(&[
-        "the library hangs: no call has returned for 1 s, in Mem_Alloc(1), call 1\n",
-        " scenarios hold; ",
-        " were not tried\n",
-        "FAILED: the test comes to its end\n    the library hung in 3 steps, and is tried no further\n",
-    ]);
-}
-
-#[test]
-fn a_library_that_deadlocks_some_threads_fails() {
-    let source = r"
-        #include <pthread.h>
-        static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-        static int calls;
-        void *Mem_Alloc(int size) {
-            pthread_mutex_lock(&lock);
-            void *object = take(size);
-            if (++calls != 100) pthread_mutex_unlock(&lock);
-            return object;
-        }
-        int Mem_Free(void *address) { return 0; }
-    ";
-    let Some(run) = test_library("deadlocks", source, &["--only", "stress", "--time-limit", "1"]) else { return };
-    run.fails(&["the library hangs: no call has returned for 1 s, in Mem_Alloc("]);
-}
-
-#[test]
-fn a_library_that_hands_out_overlapping_memory_fails() {
-    let source = r"
-        void *Mem_Alloc(int size) {
-            void *object = take(size);
-            if (object) used -= 32;
-            return object;
-        }
-        int Mem_Free(void *address) { return 0; }
-    ";
-    let Some(run) = test_library("overlaps", source, &[]) else { return };
-    run.fails(&[
-        "inside the live",
-        "its memory was handed out twice or written to",
-        "FAILED: sqlite\n    at operation ",
-        "FAILED: threads that allocate, pass on, verify and free\n    byte ",
-    ]);
-}
-
-#[test]
-fn a_library_that_never_frees_fails() {
-    let source = r"
-        void *Mem_Alloc(int size) { return take(size); }
-        int Mem_Free(void *address) { return 0; }
-    ";
-    let Some(run) = test_library("never_frees", source, &[]) else { return };
-    run.fails(&[
-        "a block that is free already, must return -1, but returned 0",
-        "everything is freed, yet 49136 bytes, all that next fit has, are refused",
-    ]);
-}
-
-#[test]
-fn a_library_that_serves_memory_outside_its_heap_fails_without_a_write_to_it() {
-    let source = r"
-        void *Mem_Alloc(int size) { return heap + sizeof heap - 16; }
-        int Mem_Free(void *address) { return 0; }
-    ";
-    let Some(run) = test_library("outside", source, &["--only", "traces"]) else { return };
-    run.fails(&["bytes were served at base + 65520, not inside the heap of 65536 bytes"]);
-}
-
-#[test]
-fn a_library_that_serves_misaligned_memory_fails() {
-    let source = r"
-        void *Mem_Alloc(int size) { return heap + 8; }
-        int Mem_Free(void *address) { return 0; }
-    ";
-    let Some(run) = test_library("misaligned", source, &["--only", "stress"]) else { return };
-    run.fails(&["bytes were served at base + 8, whose address 0x", " is no multiple of 16"]);
-}
-
-#[test]
-fn a_library_that_is_not_safe_for_threads_fails() {
-    // A call that has looked where memory is free waits for the next call, which is then served the same memory. It
-    // does so for 20 ms, and all of them together for 1 s, as with one thread no other call comes.
-    let source = r"
-        #include <stdatomic.h>
-        #include <unistd.h>
-        static atomic_int calls;
-        static atomic_int waits = 1000;
-        void *Mem_Alloc(int size) {
-            size_t need = 16 + ((size_t)size + 15) / 16 * 16, at = used;
-            if (size <= 0 || need > end - at) return NULL;
-            int call = ++calls;
-            for (int i = 0; i < 20 && calls == call && waits-- > 0; i++) usleep(1000);
-            used = at + need;
-            return heap + at + 16;
-        }
-        int Mem_Free(void *address) { return 0; }
-    ";
-    let shared = "its memory was handed out twice or written to";
-    let Some(run) = test_library("races", source, &["--only", "stress"]) else { return };
-    run.fails(&[shared]);
-    let Some(run) = test_library("races", source, &["--only", "stress", "--threads", "1"]) else { return };
-    assert!(!run.stdout.contains(shared), "{}", run.stdout);
 }

@@ -11,10 +11,12 @@ pub struct Run {
     pub stderr: String,
 }
 
+/// The program.
+pub const TESTER: &str = env!("CARGO_BIN_EXE_tester");
+
 /// Runs the tester.
 pub fn tester(arguments: &[&str]) -> Run {
-    let Output { status, stdout, stderr } =
-        Command::new(env!("CARGO_BIN_EXE_tester")).args(arguments).output().expect("the tester starts");
+    let Output { status, stdout, stderr } = Command::new(TESTER).args(arguments).output().expect("the tester starts");
     let text = |bytes| String::from_utf8(bytes).expect("the tester prints UTF-8");
     Run { status: status.code(), stdout: text(stdout), stderr: text(stderr) }
 }
@@ -48,11 +50,16 @@ impl Run {
     }
 }
 
-/// A file of this test, under a name of its own.
-pub fn file(name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+/// The path of a file for a test. No two tests use the same name: they run at the same time.
+pub fn scratch(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tester");
     fs::create_dir_all(&folder).expect("a folder for the test's files");
-    let path = folder.join(name);
+    folder.join(name)
+}
+
+/// A file with this content, under a name of its own.
+pub fn file(name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    let path = scratch(name);
     fs::write(&path, content).expect("a file for the test");
     path
 }

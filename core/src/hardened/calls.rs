@@ -1,0 +1,172 @@
+//! The calls of a hardened heap: what is done under the lock, what is done without it, and who is told.
+#![allow(unsafe_code)]
+
+use core::ptr::NonNull;
+
+use crate::claim::Claim;
+use crate::error::{AllocError, Damage, InvalidFree, ReallocError, Reason};
+use crate::hardened::fenced::LARGE;
+use crate::hardened::objects::Freeing;
+use crate::lock::RawLock;
+use crate::policy::Policy;
+use crate::region;
+use crate::segments::{Heap, Place};
+use crate::units::{Granules, Offset, Resize};
+
+impl<L: RawLock, P: Policy> Heap<'_, L, P> {
+    /// Allocates `size` zero bytes at a multiple of `alignment`, a power of two.
+    #[inline(never)]
+    pub(crate) fn alloc_warded(&self, size: usize, alignment: usize) -> Result<NonNull<u8>, AllocError> {
+        if size >= LARGE || size == 0 {
+            if let Some(object) = self.alloc_fenced(size, alignment)? {
+                return Ok(object);
+            }
+        }
+        loop {
+            let mut blocks = self.lock_blocks()?;
+            let given = blocks.alloc_warded(size, alignment);
+            let found = blocks.take_found();
+            drop(blocks);
+            self.tell(found);
+            match given {
+                Ok(given) => {
+                    self.look(given.place, 0, given.unseen);
+                    return Ok(given.place);
+                }
+                // What fenced objects in quarantine have is given up before a request fails.
+                Err(_) if self.free_fenced(false)? => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Compares bytes of a new object with zeros, from `from` up to `to`, and clears what is none.
+    #[inline(always)]
+    pub(crate) fn look(&self, object: NonNull<u8>, from: usize, to: usize) {
+        if from >= to {
+            return;
+        }
+        // SAFETY: granules of an object that was just handed out, and is known to nobody yet.
+        let Some(found) = (unsafe { region::differing(object, from..to, 0) }) else { return };
+        let (offset, bytes) = (found.start, found.len());
+        // SAFETY: as above.
+        unsafe { region::fill(object, found, 0) };
+        self.tell(Some(Damage::AfterFree { address: object.addr().get(), offset, bytes }));
+    }
+
+    /// Tells the hook of what was found.
+    #[inline(always)]
+    pub(crate) fn tell(&self, found: Option<Damage>) {
+        if let Some(damage) = found {
+            self.tell_hook(damage);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_hook(&self, damage: Damage) {
+        if let Some(hooks) = self.hooks() {
+            hooks.report_damage(damage);
+        }
+    }
+
+    /// Frees the object at `ptr` if it is what the caller claims, and returns the granules that this left to requests of any size.
+    ///
+    /// # Safety
+    /// As for [`free`](Self::free).
+    #[inline(never)]
+    pub(crate) unsafe fn free_warded(&self, ptr: *mut u8, claim: impl Claim) -> Result<Granules, InvalidFree> {
+        let freed = match self.locate(ptr) {
+            // SAFETY: as the caller promises.
+            Place::Blocks(at) => unsafe { self.free_warded_at(at, claim) },
+            Place::Slab(_) | Place::Nowhere => Err(self.refuse(ptr)),
+        };
+        freed.map_err(|reason| InvalidFree { address: ptr.addr(), reason })
+    }
+
+    /// Frees the object that starts at `at`.
+    ///
+    /// # Safety
+    /// As for [`free`](Self::free).
+    unsafe fn free_warded_at(&self, at: Offset, claim: impl Claim) -> Result<Granules, Reason> {
+        let mut blocks = self.lock_blocks()?;
+        let before = blocks.counters.live();
+        let freeing = blocks.free_warded(at, claim);
+        let (found, after) = (blocks.take_found(), blocks.counters.live());
+        drop(blocks);
+        self.tell(found);
+        let (object, place) = match freeing? {
+            Freeing::Done => return Ok(before.minus(after)),
+            Freeing::Clear(object, place) => (object, place),
+            Freeing::Hide(object, place) => {
+                // Refused to who is in the heap, which the caller was not.
+                let _ = self.hide_fenced(&object, place);
+                return Ok(Granules::ZERO);
+            }
+        };
+        // SAFETY: the object was live, is nobody's now, and has so many bytes.
+        unsafe { region::fill(place, 0..object.capacity, 0) };
+        let mut blocks = self.lock_blocks()?;
+        let before = blocks.counters.live();
+        blocks.put_away(&object);
+        let (found, after) = (blocks.take_found(), blocks.counters.live());
+        drop(blocks);
+        self.tell(found);
+        Ok(before.minus(after))
+    }
+
+    /// Gives the object at `ptr`, if it is what the caller claims, a size of `size` bytes and an alignment of `alignment`, a power of two.
+    ///
+    /// # Safety
+    /// As for [`realloc`](Self::realloc).
+    #[inline(never)]
+    pub(crate) unsafe fn resize_warded(
+        &self,
+        ptr: *mut u8,
+        size: usize,
+        alignment: usize,
+        claim: impl Claim,
+    ) -> Result<NonNull<u8>, ReallocError> {
+        let invalid = |reason| InvalidFree { address: ptr.addr(), reason };
+        let Place::Blocks(at) = self.locate(ptr) else { return Err(invalid(self.refuse(ptr)).into()) };
+        let stay = ptr.addr() & alignment.wrapping_sub(1) == 0;
+        let mut blocks = self.lock_blocks().map_err(|error| invalid(error.into()))?;
+        let resized = blocks.resize_warded(at, size, stay, claim);
+        let found = blocks.take_found();
+        drop(blocks);
+        self.tell(found);
+        let resized = resized.map_err(invalid)?;
+        let old = NonNull::new(ptr).ok_or(invalid(Reason::OutsideHeap))?;
+        let old_size = match resized {
+            Resize::Move(old_size) => old_size,
+            _ => return Ok(old),
+        };
+        let new = match self.alloc_warded(size, alignment) {
+            Ok(new) => new,
+            Err(_) if stay && size <= old_size => {
+                self.lock_blocks().map_err(AllocError::from)?.shrink_warded(at, size);
+                return Ok(old);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        // SAFETY: valid for reads: the old object was live, of so many bytes, when the lock was held; for writes: the new one has
+        // `size` bytes, and is known to nobody yet. They may overlap: another thread's free alone makes them.
+        unsafe { old.copy_to(new, old_size.min(size)) };
+        // SAFETY: as the caller promises for the old object.
+        if let Err(error) = unsafe { self.free_warded(ptr, claim) } {
+            // Another thread has freed or overwritten it meanwhile.
+            // SAFETY: nobody knows the new object.
+            let _ = unsafe { self.free_warded(new.as_ptr(), claim.of(size)) };
+            return Err(error.into());
+        }
+        Ok(new)
+    }
+
+    /// Returns the bytes that the object at `ptr` was asked for with.
+    pub(crate) fn warded_size(&self, ptr: *const u8) -> Result<usize, Reason> {
+        match self.locate(ptr) {
+            Place::Blocks(at) => self.lock_blocks()?.object(at).map(|object| object.size),
+            Place::Slab(_) | Place::Nowhere => Err(self.misplaced(ptr)),
+        }
+    }
+}

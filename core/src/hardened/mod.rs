@@ -1,0 +1,7 @@
+//! What a heap under [`Hardened`](crate::Hardened) does in place of the others' alloc, free and realloc.
+
+mod calls;
+mod fenced;
+mod objects;
+
+pub(crate) use objects::Object;

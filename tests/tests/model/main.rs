@@ -1,4 +1,0 @@
-//! Random programs beside the reference model.
-
-mod model;
-mod random;
