@@ -13,6 +13,8 @@
  * A failure is a return value (NULL, -1, or 0 for a number of bytes), and errno says why; nothing has changed then. A
  * call that succeeds leaves errno alone. See also mem(3).
  *
+ * This is the library on Linux. On a microcontroller a part of it is there, and nothing of libc: see below.
+ *
  * Compile: cc program.c -I include -L lib -Wl,-rpath,lib -lmem
  *     or:  cc program.c $(pkg-config --cflags --libs mem)
  */
@@ -28,10 +30,10 @@ extern "C" {
 /* What stands in the magic field of every allocated block's header. */
 #define MAGIC 0x5077604
 
-/* The headers in the heap. Read them as you like; the library does not follow them. Both are 16 bytes with their second
- * field at byte 8 on every target, so where pointers are shorter than on 64-bit Linux there is padding. length
- * saturates at INT_MAX. */
-#if defined(__SIZEOF_POINTER__) && __SIZEOF_POINTER__ == 4
+/* The headers in the heap. Read them as you like; the library does not follow them. On Linux both are 16 bytes with their
+ * second field at byte 8, so where pointers are shorter there is padding. On 32-bit targets without an operating system they
+ * are 8 bytes, and so is what this header calls 16 bytes. length saturates at INT_MAX. */
+#if defined(__linux__) && defined(__SIZEOF_POINTER__) && __SIZEOF_POINTER__ == 4
 #define SLABFIT_PAD(name) int name;
 #else
 #define SLABFIT_PAD(name)
@@ -97,6 +99,35 @@ struct mem_class_stats {
 /* The size classes that a heap has at most. */
 #define MEM_CLASSES 16
 
+#ifndef __linux__
+/*
+ * Without an operating system
+ *
+ * libmem.a has the heaps with handles that lie in the caller's memory: mem_heap_create_in, mem_heap_create_with with a buffer,
+ * and what works on them but mem_heap_dump. There is no errno, and MEM_REPORT is an unknown flag. The program defines two
+ * functions, which every call of the library has around what must not be interrupted, and which nest. On a Cortex-M:
+ *
+ *     unsigned long mem_lock(void)
+ *     {
+ *         unsigned long state;
+ *         __asm__ volatile("mrs %0, primask\n\tcpsid i" : "=r"(state) : : "memory");
+ *         return state;
+ *     }
+ *
+ *     void mem_unlock(unsigned long state)
+ *     {
+ *         __asm__ volatile("msr primask, %0" : : "r"(state) : "memory");
+ *     }
+ */
+
+/* Keeps out everybody else who uses a heap. Returns what mem_unlock needs to restore what was before. */
+unsigned long mem_lock(void);
+
+/* Lets in whom the mem_lock that returned state kept out. */
+void mem_unlock(unsigned long state);
+#endif
+
+#ifdef __linux__
 /*
  * The heap of the process
  */
@@ -166,6 +197,7 @@ int Mem_Stats(struct mem_stats *stats);
 /* Prints both segments to standard output, the file descriptor: what stands in stdio's buffer comes after it unless it
  * is flushed (fflush(stdout)) before. */
 void Mem_Dump(void);
+#endif
 
 /*
  * Heaps with handles
@@ -206,12 +238,14 @@ struct mem_heap_options {
     size_t reserved[4]; /* 0 */
 };
 
+#ifdef __linux__
 /* Maps a heap of size bytes, rounded up to whole pages and all of it usable, with slots for objects of slab_size bytes.
  * The heap, what the library knows of it, and the handle lie apart, between pages that nobody can touch.
  *
  * Returns the handle. NULL if size or slab_size is 0, if size is above 64 GiB, or if there are unknown flags (EINVAL),
  * or if the system has no memory (ENOMEM). */
 struct mem_heap *mem_heap_create(size_t size, size_t slab_size, int flags);
+#endif
 
 /* Makes a heap of the caller's own buffer, which must last until mem_heap_destroy. The handle and what the library
  * knows of the heap take up the buffer's start, some 1000 bytes and 2% of the rest, below every object, so that a write
@@ -275,8 +309,10 @@ int mem_heap_stats(struct mem_heap *heap, struct mem_stats *stats);
  * classes is NULL and room is not 0 (EINVAL). */
 long mem_heap_class_stats(struct mem_heap *heap, struct mem_class_stats *classes, size_t room);
 
+#ifdef __linux__
 /* As Mem_Dump, for this heap. Returns 0. */
 int mem_heap_dump(struct mem_heap *heap);
+#endif
 
 /* A slot or a block. A later version may add members at the end. */
 struct mem_block {

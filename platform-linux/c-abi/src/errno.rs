@@ -1,43 +1,37 @@
 //! What C is told of a failure: a null pointer, or -1, and why in `errno`. After a success `errno` is what it was.
-#![allow(unsafe_code)]
+#![deny(unsafe_code)]
 
 use core::ffi::{c_int, c_long};
 use core::ptr::{self, NonNull};
 
-use rustix::io::Errno;
 use slabfit::{AllocError, InitError, ReallocError, Reason, Reentered, Violation};
-use slabfit_linux::{MapError, SystemError};
 
-// All that is asked from the kernel here is asked past libc, which therefore does not know of it.
-#[link(name = "c")]
-unsafe extern "C" {
-    safe fn __errno_location() -> *mut c_int;
-}
+use crate::platform::{self, Number};
 
 /// Tells C why a call failed.
 #[cold]
 fn set(failure: Failure) {
-    // SAFETY: the address of the calling thread's own errno, as libc says.
-    unsafe { __errno_location().write(failure.0) };
+    platform::set_errno(failure.0);
 }
 
 /// Why a call failed, as a number that C has a name for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Failure(c_int);
+pub(crate) struct Failure(pub(crate) c_int);
 
 impl Failure {
     /// An argument that no call takes: a size of 0, an address of no object, a handle of no heap.
-    pub(crate) const INVALID: Self = Self(Errno::INVAL.raw_os_error());
+    pub(crate) const INVALID: Self = Self(Number::INVALID);
     /// There is no room.
-    pub(crate) const NO_MEMORY: Self = Self(Errno::NOMEM.raw_os_error());
+    pub(crate) const NO_MEMORY: Self = Self(Number::NO_MEMORY);
     /// The thread would wait for itself: it is a signal handler's, and was interrupted in the heap.
-    const INTERRUPTED: Self = Self(Errno::DEADLK.raw_os_error());
+    const INTERRUPTED: Self = Self(Number::INTERRUPTED);
     /// There is a heap already, as a mutex that is initialised twice is busy.
-    const IN_USE: Self = Self(Errno::BUSY.raw_os_error());
+    const IN_USE: Self = Self(Number::IN_USE);
     /// The system gives no random numbers.
-    pub(crate) const NO_RANDOM: Self = Self(Errno::NOSYS.raw_os_error());
+    #[cfg(target_os = "linux")]
+    pub(crate) const NO_RANDOM: Self = Self(Number::NO_RANDOM);
     /// The heap was written over ("Structure needs cleaning").
-    const DAMAGED: Self = Self(Errno::UCLEAN.raw_os_error());
+    const DAMAGED: Self = Self(Number::DAMAGED);
 }
 
 impl From<AllocError> for Failure {
@@ -57,26 +51,6 @@ impl From<InitError> for Failure {
             InitError::AlreadyInitialised => Self::IN_USE,
             InitError::Reentered => Self::INTERRUPTED,
             _ => Self::INVALID,
-        }
-    }
-}
-
-impl From<SystemError> for Failure {
-    fn from(error: SystemError) -> Self {
-        match error {
-            SystemError::Refused { errno } => Self(errno),
-            _ => Self::NO_MEMORY,
-        }
-    }
-}
-
-impl From<MapError> for Failure {
-    fn from(error: MapError) -> Self {
-        match error {
-            MapError::System(error) => error.into(),
-            MapError::Init(error) => error.into(),
-            // Not reached: what there is not yet.
-            _ => Self::NO_MEMORY,
         }
     }
 }

@@ -11,11 +11,14 @@
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
-use slabfit::{FirstFit, General, Hardened, Heap, MIN_REGION, Memory, NextFit, Policy};
-use slabfit_linux::{MappedHeap, Mapping, Placement};
+#[cfg(target_os = "linux")]
+use slabfit::Hardened;
+use slabfit::{FirstFit, General, Heap, MIN_REGION, Memory, NextFit, Policy};
+#[cfg(target_os = "linux")]
+use slabfit_linux::{MappedHeap, Mapping};
 
 use crate::errno::{Answer, Failure};
-use crate::options::Options;
+use crate::options::{Options, Placement};
 use crate::request::{CHeap, Reported};
 
 /// What `mem.h` promises to be enough for a heap in a buffer, wherever it starts.
@@ -42,7 +45,9 @@ pub(crate) enum AnyHome {
     NextFit(Home<NextFit>),
     FirstFit(Home<FirstFit>),
     General(Home<General>),
+    #[cfg(target_os = "linux")]
     HardenedFirstFit(Home<Hardened<FirstFit>>),
+    #[cfg(target_os = "linux")]
     HardenedGeneral(Home<Hardened<General>>),
 }
 
@@ -62,10 +67,12 @@ macro_rules! with_heap {
                 let $heap = home.heap();
                 $work
             }
+            #[cfg(target_os = "linux")]
             $crate::handle::AnyHome::HardenedFirstFit(home) => {
                 let $heap = home.heap();
                 $work
             }
+            #[cfg(target_os = "linux")]
             $crate::handle::AnyHome::HardenedGeneral(home) => {
                 let $heap = home.heap();
                 $work
@@ -78,6 +85,7 @@ pub(crate) use with_heap;
 /// A heap, and what goes with it.
 pub(crate) enum Home<P: Policy> {
     /// In pages of its own, like the handle.
+    #[cfg(target_os = "linux")]
     Mapped { heap: MappedHeap<P>, _handle: Mapping },
     /// In the caller's buffer.
     Lent(CHeap<P>),
@@ -87,6 +95,7 @@ impl<P: Policy> Home<P> {
     #[inline]
     pub(crate) fn heap(&self) -> &CHeap<P> {
         match self {
+            #[cfg(target_os = "linux")]
             Self::Mapped { heap, .. } => heap,
             Self::Lent(heap) => heap,
         }
@@ -101,17 +110,19 @@ fn cookie(address: usize) -> usize {
 }
 
 /// A heap of `size` bytes in pages of its own.
+#[cfg(target_os = "linux")]
 pub(crate) fn create(size: usize, options: Options) -> Answer<NonNull<MemHeap>> {
-    match (options.placement, options.hardened) {
+    match options.placement {
         // Next fit is never hardened: the options refuse it.
-        (Placement::NextFit, _) => map(size, options, AnyHome::NextFit),
-        (Placement::FirstFit, false) => map(size, options, AnyHome::FirstFit),
-        (Placement::General, false) => map(size, options, AnyHome::General),
-        (Placement::FirstFit, true) => map(size, options, AnyHome::HardenedFirstFit),
-        (Placement::General, true) => map(size, options, AnyHome::HardenedGeneral),
+        Placement::NextFit => map(size, options, AnyHome::NextFit),
+        Placement::FirstFit if options.hardened => map(size, options, AnyHome::HardenedFirstFit),
+        Placement::General if options.hardened => map(size, options, AnyHome::HardenedGeneral),
+        Placement::FirstFit => map(size, options, AnyHome::FirstFit),
+        Placement::General => map(size, options, AnyHome::General),
     }
 }
 
+#[cfg(target_os = "linux")]
 fn map<P: Policy>(size: usize, options: Options, any: fn(Home<P>) -> AnyHome) -> Answer<NonNull<MemHeap>> {
     let heap = MappedHeap::with_policy(size, options.config)?;
     let pages = Mapping::new(size_of::<Handle>(), 0)?;
@@ -119,6 +130,12 @@ fn map<P: Policy>(size: usize, options: Options, any: fn(Home<P>) -> AnyHome) ->
     let home = any(Home::Mapped { heap, _handle: pages });
     // SAFETY: a page is large enough and aligned for it, these pages are nobody else's, and they go with the handle.
     Ok(unsafe { put(place, home, options.reports) })
+}
+
+/// Nothing maps pages here.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn create(_: usize, _: Options) -> Answer<NonNull<MemHeap>> {
+    Err(Failure::INVALID)
 }
 
 /// A heap in the caller's buffer, which holds the handle and the bookkeeping too.
@@ -136,12 +153,14 @@ pub(crate) unsafe fn create_in(buffer: *mut c_void, size: usize, options: Option
     let region = unsafe { start.add(before) };
     // SAFETY: the rest of the buffer, of which the same holds.
     let memory = unsafe { Memory::from_raw(region.as_ptr(), rest) };
-    let heap = match (options.placement, options.hardened) {
-        (Placement::NextFit, _) => lend(memory, options, AnyHome::NextFit),
-        (Placement::FirstFit, false) => lend(memory, options, AnyHome::FirstFit),
-        (Placement::General, false) => lend(memory, options, AnyHome::General),
-        (Placement::FirstFit, true) => lend(memory, options, AnyHome::HardenedFirstFit),
-        (Placement::General, true) => lend(memory, options, AnyHome::HardenedGeneral),
+    let heap = match options.placement {
+        Placement::NextFit => lend(memory, options, AnyHome::NextFit),
+        #[cfg(target_os = "linux")]
+        Placement::FirstFit if options.hardened => lend(memory, options, AnyHome::HardenedFirstFit),
+        #[cfg(target_os = "linux")]
+        Placement::General if options.hardened => lend(memory, options, AnyHome::HardenedGeneral),
+        Placement::FirstFit => lend(memory, options, AnyHome::FirstFit),
+        Placement::General => lend(memory, options, AnyHome::General),
     }?;
     // SAFETY: aligned by `skip`, and room for it was left before the heap's region.
     Ok(unsafe { put(place.cast(), heap, options.reports) })

@@ -10,12 +10,15 @@ use core::ffi::{c_int, c_long, c_void};
 use crate::errno::{Failure, answer, count, pointer, size, status};
 use crate::handle::{self, MemHeap, open, with_heap};
 use crate::options::{HeapOptions, Options};
+#[cfg(target_os = "linux")]
+use crate::platform;
 use crate::request::{self, positive};
 use crate::stats::{ClassStats, Stats};
 use crate::walk::{self, Visit};
 
 /// Maps a heap of `size` bytes, or returns null.
 // SAFETY: the name is the library's own; so below.
+#[cfg(target_os = "linux")]
 #[unsafe(no_mangle)]
 pub extern "C" fn mem_heap_create(size: usize, slab_size: usize, flags: c_int) -> *mut MemHeap {
     pointer(Options::of_flags(slab_size, flags).and_then(|options| handle::create(size, options)))
@@ -199,11 +202,12 @@ pub unsafe extern "C" fn mem_heap_class_stats(heap: *mut MemHeap, classes: *mut 
 /// # Safety
 /// `heap` is a handle, as the module says.
 // SAFETY: as for `mem_heap_create`.
+#[cfg(target_os = "linux")]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mem_heap_dump(heap: *mut MemHeap) -> c_int {
     // SAFETY: as the caller promises.
     let heap = unsafe { open(heap) };
-    status(heap.map(|opened| with_heap!(opened, heap => request::dump(heap))))
+    status(heap.map(|opened| with_heap!(opened, heap => platform::dump(heap))))
 }
 
 /// Calls `callback` for every slot and every block, until it returns other than 0, and returns that; -1 without a callback.

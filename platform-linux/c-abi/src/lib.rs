@@ -1,9 +1,13 @@
 //! `libmem`: heaps of a fixed size, for C. What each function promises stands in `include/mem.h`.
 //!
+//! On Linux it has all of them. Without an operating system it has the heaps with handles, in the caller's memory, and is made from
+//! `core` alone.
+//!
 //! With `panic = "abort"`, as the release profile has it, this needs no `std`, and its panic handler is never linked:
 //! nothing in here panics. With unwinding, as under `cargo test`, `std` has to stand in for the handler.
 //!
 //! A file may use only those before it:
+//! - `linux` and `bare`: what the platform gives, under the name `platform`; they know the types of the others;
 //! - `errno`: what C is told of a failure;
 //! - `stats`: a heap's figures, as a C struct;
 //! - `request`: what is asked of a heap, whichever it is;
@@ -13,13 +17,24 @@
 //! - `walk`: a heap's slots and blocks, as C structs;
 //! - `heaps`: the functions of heaps with handles, `mem_heap_*`.
 #![cfg_attr(panic = "abort", no_std)]
-#![cfg(target_os = "linux")]
+#![cfg(any(target_os = "linux", target_os = "none"))]
 #![deny(unsafe_code)]
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+use linux as platform;
+#[cfg(target_os = "none")]
+mod bare;
+#[cfg(target_os = "none")]
+use bare as platform;
 
 mod errno;
 mod stats;
 mod request;
+#[cfg(target_os = "linux")]
 mod process;
+#[cfg(target_os = "linux")]
 mod fork;
 mod options;
 mod handle;
@@ -27,7 +42,7 @@ mod walk;
 mod heaps;
 
 // For memcpy and its like, which the compiler calls by itself, and for `abort`.
-#[cfg(panic = "abort")]
+#[cfg(all(panic = "abort", target_os = "linux"))]
 #[allow(unsafe_code, reason = "declares what libc has")]
 #[link(name = "c")]
 unsafe extern "C" {
@@ -38,5 +53,8 @@ unsafe extern "C" {
 #[cfg(panic = "abort")]
 #[panic_handler]
 fn unreachable(_: &core::panic::PanicInfo<'_>) -> ! {
-    abort()
+    #[cfg(target_os = "linux")]
+    abort();
+    #[cfg(target_os = "none")]
+    loop {}
 }

@@ -3,11 +3,20 @@
 
 use core::ffi::{c_int, c_void};
 
-use slabfit::{Config, Damage, Hooks};
-use slabfit_linux::{Placement, random_key};
+use slabfit::Config;
+#[cfg(target_os = "linux")]
+use slabfit::{Damage, Hooks};
 
 use crate::errno::{Answer, Failure};
-use crate::request::say;
+use crate::platform::{FLAGS, STRUCT_FLAGS};
+
+/// The policies, by name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Placement {
+    NextFit,
+    FirstFit,
+    General,
+}
 
 /// `mem_heap_create`: first fit in place of next fit.
 pub const MEM_FIRST_FIT: c_int = 1;
@@ -40,11 +49,13 @@ pub struct HeapOptions {
 }
 
 /// What a hardened heap calls that reports.
+#[cfg(target_os = "linux")]
 static REPORTING: Hooks = Hooks::new().damage(report_damage);
 
+#[cfg(target_os = "linux")]
 #[cold]
 fn report_damage(damage: Damage) {
-    say(damage);
+    crate::platform::say(damage);
 }
 
 /// What a heap is to be like.
@@ -52,6 +63,7 @@ fn report_damage(damage: Damage) {
 pub(crate) struct Options {
     pub(crate) config: Config,
     pub(crate) placement: Placement,
+    #[cfg(target_os = "linux")]
     pub(crate) hardened: bool,
     pub(crate) reports: bool,
 }
@@ -59,12 +71,19 @@ pub(crate) struct Options {
 impl Options {
     /// By the flags of the functions that have no struct.
     pub(crate) fn of_flags(slab_size: usize, flags: c_int) -> Answer<Self> {
-        if flags & !(MEM_FIRST_FIT | MEM_REPORT) != 0 {
+        if flags & !(MEM_FIRST_FIT | FLAGS) != 0 {
             return Err(Failure::INVALID);
         }
         let placement = if flags & MEM_FIRST_FIT == 0 { Placement::NextFit } else { Placement::FirstFit };
         let reports = flags & MEM_REPORT != 0;
-        Ok(Self { config: Config::new(slab_size), placement, hardened: false, reports })
+        let config = Config::new(slab_size);
+        Ok(Self {
+            config,
+            placement,
+            #[cfg(target_os = "linux")]
+            hardened: false,
+            reports,
+        })
     }
 
     /// By a struct. What this library does not know is refused: it would not be what was asked for.
@@ -75,20 +94,30 @@ impl Options {
             MEM_POLICY_FIRST_FIT => Placement::FirstFit,
             _ => return Err(Failure::INVALID),
         };
-        if asked.flags & !(MEM_REPORT | MEM_HARDENED) != 0 || asked.reserved != [0; 4] {
+        if asked.flags & !(FLAGS | STRUCT_FLAGS) != 0 || asked.reserved != [0; 4] {
             return Err(Failure::INVALID);
         }
-        let (reports, hardened) = (asked.flags & MEM_REPORT != 0, asked.flags & MEM_HARDENED != 0);
-        let options = Self { config: asked.config()?, placement, hardened, reports };
-        if hardened { options.harden() } else { Ok(options) }
+        let options = Self {
+            config: asked.config()?,
+            placement,
+            #[cfg(target_os = "linux")]
+            hardened: asked.flags & MEM_HARDENED != 0,
+            reports: asked.flags & MEM_REPORT != 0,
+        };
+        #[cfg(target_os = "linux")]
+        if options.hardened {
+            return options.harden();
+        }
+        Ok(options)
     }
 
     /// Gives a hardened heap its key. Such a heap has no slab, and no next fit.
+    #[cfg(target_os = "linux")]
     fn harden(self) -> Answer<Self> {
         if self.config.slab_size != 0 || self.placement == Placement::NextFit {
             return Err(Failure::INVALID);
         }
-        let config = self.config.key(random_key().ok_or(Failure::NO_RANDOM)?);
+        let config = self.config.key(slabfit_linux::random_key().ok_or(Failure::NO_RANDOM)?);
         Ok(Self { config: if self.reports { config.hooks(&REPORTING) } else { config }, ..self })
     }
 }

@@ -8,6 +8,7 @@ use slabfit_linux::ProcessHeap;
 
 use crate::errno::{Answer, Failure, count, pointer, size, status};
 use crate::fork;
+use crate::platform;
 use crate::request;
 use crate::stats::Stats;
 
@@ -112,5 +113,5 @@ pub unsafe extern "C" fn Mem_Stats(stats: *mut Stats) -> c_int {
 // SAFETY: as for `Mem_Init`.
 #[unsafe(no_mangle)]
 pub extern "C" fn Mem_Dump() {
-    request::dump(&HEAP);
+    platform::dump(&HEAP);
 }

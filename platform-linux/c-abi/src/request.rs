@@ -3,17 +3,16 @@
 
 use core::alloc::Layout;
 use core::ffi::c_void;
-use core::fmt::{Display, Write};
 use core::ptr::NonNull;
 
 use slabfit::{Heap, InvalidFree, Policy, ReallocError, Reason};
-use slabfit_linux::{FutexLock, Output};
 
 use crate::errno::{Answer, Failure};
+use crate::platform::{Lock, say};
 use crate::stats::{ClassStats, Stats};
 
 /// The heap of every function here.
-pub(crate) type CHeap<P> = Heap<'static, FutexLock, P>;
+pub(crate) type CHeap<P> = Heap<'static, Lock, P>;
 
 /// Who hears of a wrong address or a damaged heap, beside the caller: the name of the function that standard error is to
 /// read, or nobody.
@@ -129,12 +128,6 @@ pub(crate) unsafe fn class_stats<P: Policy>(heap: &CHeap<P>, place: *mut ClassSt
     Ok(existing().count())
 }
 
-/// Prints both segments to standard output.
-pub(crate) fn dump<P: Policy>(heap: &CHeap<P>) {
-    // A stream that takes no more is no reason of the heap, and there is nobody to tell.
-    let _ = heap.dump(&mut Output::stdout());
-}
-
 /// One line for a refused address, unless the hook of a hardened heap has written one.
 #[cold]
 fn refused(reported: Reported, wrong: InvalidFree) {
@@ -143,10 +136,4 @@ fn refused(reported: Reported, wrong: InvalidFree) {
         let kind = if wrong.reason == Reason::OutsideHeap { "SEGFAULT: " } else { "" };
         say(format_args!("{kind}{function}({:#x}): {}", wrong.address, wrong.reason));
     }
-}
-
-/// One line on standard error.
-#[cold]
-pub(crate) fn say(line: impl Display) {
-    let _ = writeln!(Output::stderr(), "{line}");
 }
