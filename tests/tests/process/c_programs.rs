@@ -238,6 +238,8 @@ fn libmem_exports_what_mem_h_declares_and_no_more() {
     let declared = declared.filter(|line| !line.starts_with("typedef "));
     let mut declared: Vec<_> =
         declared.filter_map(|line| line.split('(').next()?.split([' ', '*']).next_back()).collect();
+    // Without an operating system the program defines these.
+    declared.retain(|name| !matches!(*name, "mem_lock" | "mem_unlock"));
     declared.sort_unstable();
     assert_eq!(names, declared);
 }
