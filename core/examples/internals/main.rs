@@ -4,6 +4,7 @@
 //!
 //! A test compares the file with what this generates, so the page cannot say what the heap does not do.
 
+mod hardened;
 mod map;
 mod search;
 mod table;
@@ -28,7 +29,7 @@ const FAN: usize = 16;
 /// A part of the document: the name in its markers, and what makes it.
 type Part = (&'static str, fn() -> String);
 
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 10] = [
     ("the-65th", the_65th),
     ("the-rover", the_rover),
     ("the-map", the_map),
@@ -38,6 +39,7 @@ const PARTS: [Part; 9] = [
     ("the-slab", slots::the_slab),
     ("a-run", slots::a_run),
     ("caches", slots::caches),
+    ("mistakes", hardened::mistakes),
 ];
 
 fn main() -> io::Result<()> {
