@@ -134,6 +134,9 @@ static void options_say_what_a_heap_is_like(void)
     options.buffer = large;
     options.flags = MEM_REPORT;
     CHECK(mem_heap_create_with(&options) == NULL);
+    options.flags = MEM_HARDENED;
+    CHECK(mem_heap_create_with(&options) == NULL);
+    CHECK(mem_heap_create_in(memory, sizeof memory, SLAB_SIZE, MEM_HARDENED) == NULL);
     options.flags = 0;
     heap = mem_heap_create_with(&options);
     CHECK(heap != NULL && mem_heap_alloc(heap, 16) != NULL);
