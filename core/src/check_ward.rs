@@ -155,24 +155,18 @@ impl<P: Policy> Blocks<'_, P> {
         }
         let (at, capacity) = (found.payload(), found.capacity());
         match ward.code(at) {
-            Code::Live(rest) => {
-                let size = capacity.saturating_sub(rest);
-                let after = Some(Object { at, size, capacity, fence: Granules::ZERO });
-                Some(Unclaimed { at, bytes: size..capacity, word: ward.canary(at), after })
-            }
+            Code::Live(_) => self.pattern_of(at),
             Code::Freed => Some(Unclaimed { at, bytes: 0..capacity, word: 0, after: None }),
-            Code::Fence => self.unclaimed_of_fenced(at),
+            Code::Fence => self.pattern_of(at.plus(Granules::from_bytes_floor(ward.pages()?.size()))),
             _ => None,
         }
     }
 
-    /// Returns the bytes of the pattern of a fenced object, where its block's payload starts at `at`.
-    fn unclaimed_of_fenced(&self, at: Offset) -> Option<Unclaimed> {
-        let ward = self.ward.get()?;
-        let start = at.plus(Granules::from_bytes_floor(ward.pages()?.size()));
-        let object = self.object(start).ok()?;
-        let (bytes, word) = (object.size..object.capacity, ward.canary(start));
-        Some(Unclaimed { at: start, bytes, word, after: Some(object) })
+    /// Returns the bytes that hold the pattern of the live object at `at`, if one is there.
+    fn pattern_of(&self, at: Offset) -> Option<Unclaimed> {
+        let object = self.object(at).ok()?;
+        let word = self.ward.get()?.canary(at);
+        Some(Unclaimed { at, bytes: object.size..object.capacity, word, after: Some(object) })
     }
 
     fn check_unclaimed(&self, unclaimed: Unclaimed) -> Result<(), Violation> {

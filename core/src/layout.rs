@@ -114,8 +114,8 @@ impl Config {
         Self { hooks: Some(hooks), ..self }
     }
 
-    /// Sets the key of a [hardened](crate::Hardened) heap: random numbers that nobody can guess. Without one the heap's patterns and the
-    /// order in which it hands memory out are the same in each run. Other heaps take no notice of it.
+    /// Sets the key of a [hardened](crate::Hardened) heap: random numbers that nobody can guess. Without a key, patterns and
+    /// addresses are the same in each run. Other heaps ignore it.
     pub const fn key(self, key: [u64; 2]) -> Self {
         Self { key, ..self }
     }

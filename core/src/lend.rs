@@ -54,8 +54,9 @@ impl<L: RawLock, P: Policy> Heap<'_, L, P> {
     ///
     /// An operating system can take the pages of free memory back, if nothing is allocated there meanwhile. So `work` runs with
     /// both segments locked: it must be short, and calls of this heap in it are refused, or never end with a lock that does not
-    /// know its owner. It may leave anything in the bytes, but in a [hardened](crate::Hardened) heap zeros, as an operating system does. What no block has ever reached is not lent. To go through a whole
-    /// segment, start at its first address, and go on where the last piece ended.
+    /// know its owner. It may leave anything in the bytes; in a [hardened](crate::Hardened) heap it leaves zeros, as an operating system
+    /// does. What no block has ever reached is not lent. To go through a whole segment, start at its first address, and go on where the
+    /// last piece ended.
     ///
     /// Nothing of the slab is lent, as every free slot that was used begins with a header:
     /// [`with_free_slots`](Self::with_free_slots) does that.

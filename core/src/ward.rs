@@ -2,7 +2,7 @@
 //! and the key.
 //!
 //! The quarantine delays the reuse of an address, as in Berger and Zorn, "DieHard: Probabilistic Memory Safety for Unsafe Languages"
-//! (2006), and in hardened_malloc: a queue, and behind it a pool from which a free takes one at random.
+//! (2006), and in hardened_malloc: a queue, then a pool, from which each free takes an object at random.
 //!
 //! Complexity: O(1).
 
@@ -17,8 +17,8 @@ use crate::units::{Granules, Offset};
 /// Bytes of the pattern between the end of what was asked for and the end of the slot or block, at least.
 pub(crate) const CANARY: usize = 8;
 
-/// Objects of one class that wait in the queue, and in the pool behind it.
-pub(crate) const QUEUE: usize = 64;
+/// How many objects of one class the queue holds, and the pool after it.
+const QUEUE: usize = 64;
 const POOL: usize = 16;
 
 /// The share of the segment that blocks in quarantine may have together, and the most bytes.
@@ -269,16 +269,12 @@ impl<'a> Ward<'a> {
         if rest <= Self::MOST_REST {
             self.set(at, rest.wrapping_add(1) as u8);
         } else {
-            self.set_long(at, rest);
+            self.set_digits(at, LONG, rest);
         }
     }
 
-    /// Does what [`set_live`](Self::set_live) does for a rest that is no code.
+    /// Sets the code of an object whose rest is in digits.
     #[cold]
-    fn set_long(&mut self, at: Offset, rest: usize) {
-        self.set_digits(at, LONG, rest);
-    }
-
     fn set_digits(&mut self, at: Offset, code: u8, rest: usize) {
         self.set(at, code);
         let mut left = rest as u64;
@@ -476,7 +472,7 @@ impl<'a> Ward<'a> {
 
     /// Returns how many codes there are.
     pub(crate) fn all_codes(&self) -> usize {
-        (0..self.codes.len()).filter(|at| self.codes.get(*at) != NONE).count()
+        self.codes_within(Offset::ZERO, Offset::new(self.codes.len() as u32))
     }
 
     /// Returns the bytes in quarantine of blocks, headers apart, and of fenced objects.

@@ -3,8 +3,9 @@
 
 use core::ptr::NonNull;
 
+use crate::blocks::Blocks;
 use crate::claim::Claim;
-use crate::error::{AllocError, Damage, InvalidFree, ReallocError, Reason};
+use crate::error::{AllocError, Damage, InvalidFree, ReallocError, Reason, Reentered};
 use crate::hardened::fenced::LARGE;
 use crate::hardened::objects::Freeing;
 use crate::lock::RawLock;
@@ -13,7 +14,7 @@ use crate::region;
 use crate::segments::{Heap, Place};
 use crate::units::{Granules, Offset, Resize};
 
-impl<L: RawLock, P: Policy> Heap<'_, L, P> {
+impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     /// Allocates `size` zero bytes at a multiple of `alignment`, a power of two.
     #[inline(never)]
     pub(crate) fn alloc_warded(&self, size: usize, alignment: usize) -> Result<NonNull<u8>, AllocError> {
@@ -23,14 +24,9 @@ impl<L: RawLock, P: Policy> Heap<'_, L, P> {
             }
         }
         loop {
-            let mut blocks = self.lock_blocks()?;
-            let given = blocks.alloc_warded(size, alignment);
-            let found = blocks.take_found();
-            drop(blocks);
-            self.tell(found);
-            match given {
+            match self.in_blocks(|blocks| blocks.alloc_warded(size, alignment))? {
                 Ok(given) => {
-                    self.look(given.place, 0, given.unseen);
+                    self.look(given.place, given.unseen);
                     return Ok(given.place);
                 }
                 // What fenced objects in quarantine have is given up before a request fails.
@@ -40,31 +36,34 @@ impl<L: RawLock, P: Policy> Heap<'_, L, P> {
         }
     }
 
-    /// Compares bytes of a new object with zeros, from `from` up to `to`, and clears what is none.
+    /// Runs `work` under the lock of the block segment, and then, without it, tells the hook of what `work` has found.
     #[inline(always)]
-    pub(crate) fn look(&self, object: NonNull<u8>, from: usize, to: usize) {
-        if from >= to {
-            return;
+    fn in_blocks<R>(&self, work: impl FnOnce(&mut Blocks<'a, P>) -> R) -> Result<R, Reentered> {
+        let mut blocks = self.lock_blocks()?;
+        let result = work(&mut blocks);
+        let found = blocks.take_found();
+        drop(blocks);
+        if let Some(damage) = found {
+            self.tell(damage);
         }
+        Ok(result)
+    }
+
+    /// Compares the first `bytes` bytes of a new object with zeros, and clears those that differ.
+    #[inline(always)]
+    pub(crate) fn look(&self, object: NonNull<u8>, bytes: usize) {
         // SAFETY: granules of an object that was just handed out, and is known to nobody yet.
-        let Some(found) = (unsafe { region::differing(object, from..to, 0) }) else { return };
+        let Some(found) = (unsafe { region::differing(object, 0..bytes, 0) }) else { return };
         let (offset, bytes) = (found.start, found.len());
         // SAFETY: as above.
         unsafe { region::fill(object, found, 0) };
-        self.tell(Some(Damage::AfterFree { address: object.addr().get(), offset, bytes }));
+        self.tell(Damage::AfterFree { address: object.addr().get(), offset, bytes });
     }
 
     /// Tells the hook of what was found.
-    #[inline(always)]
-    pub(crate) fn tell(&self, found: Option<Damage>) {
-        if let Some(damage) = found {
-            self.tell_hook(damage);
-        }
-    }
-
     #[cold]
     #[inline(never)]
-    fn tell_hook(&self, damage: Damage) {
+    fn tell(&self, damage: Damage) {
         if let Some(hooks) = self.hooks() {
             hooks.report_damage(damage);
         }
@@ -89,14 +88,13 @@ impl<L: RawLock, P: Policy> Heap<'_, L, P> {
     /// # Safety
     /// As for [`free`](Self::free).
     unsafe fn free_warded_at(&self, at: Offset, claim: impl Claim) -> Result<Granules, Reason> {
-        let mut blocks = self.lock_blocks()?;
-        let before = blocks.counters.live();
-        let freeing = blocks.free_warded(at, claim);
-        let (found, after) = (blocks.take_found(), blocks.counters.live());
-        drop(blocks);
-        self.tell(found);
+        let (freeing, left) = self.in_blocks(|blocks| {
+            let before = blocks.counters.live();
+            let freeing = blocks.free_warded(at, claim);
+            (freeing, before.minus(blocks.counters.live()))
+        })?;
         let (object, place) = match freeing? {
-            Freeing::Done => return Ok(before.minus(after)),
+            Freeing::Done => return Ok(left),
             Freeing::Clear(object, place) => (object, place),
             Freeing::Hide(object, place) => {
                 // Refused to who is in the heap, which the caller was not.
@@ -106,13 +104,12 @@ impl<L: RawLock, P: Policy> Heap<'_, L, P> {
         };
         // SAFETY: the object was live, is nobody's now, and has so many bytes.
         unsafe { region::fill(place, 0..object.capacity, 0) };
-        let mut blocks = self.lock_blocks()?;
-        let before = blocks.counters.live();
-        blocks.put_away(&object);
-        let (found, after) = (blocks.take_found(), blocks.counters.live());
-        drop(blocks);
-        self.tell(found);
-        Ok(before.minus(after))
+        let left = self.in_blocks(|blocks| {
+            let before = blocks.counters.live();
+            blocks.put_away(&object);
+            before.minus(blocks.counters.live())
+        })?;
+        Ok(left)
     }
 
     /// Gives the object at `ptr`, if it is what the caller claims, a size of `size` bytes and an alignment of `alignment`, a power of two.
@@ -130,12 +127,8 @@ impl<L: RawLock, P: Policy> Heap<'_, L, P> {
         let invalid = |reason| InvalidFree { address: ptr.addr(), reason };
         let Place::Blocks(at) = self.locate(ptr) else { return Err(invalid(self.refuse(ptr)).into()) };
         let stay = ptr.addr() & alignment.wrapping_sub(1) == 0;
-        let mut blocks = self.lock_blocks().map_err(|error| invalid(error.into()))?;
-        let resized = blocks.resize_warded(at, size, stay, claim);
-        let found = blocks.take_found();
-        drop(blocks);
-        self.tell(found);
-        let resized = resized.map_err(invalid)?;
+        let resized = self.in_blocks(|blocks| blocks.resize_warded(at, size, stay, claim));
+        let resized = resized.map_err(Reason::from).and_then(|resized| resized).map_err(invalid)?;
         let old = NonNull::new(ptr).ok_or(invalid(Reason::OutsideHeap))?;
         let old_size = match resized {
             Resize::Move(old_size) => old_size,

@@ -86,12 +86,8 @@ impl<P: Policy> Blocks<'_, P> {
 
     /// Notes that a fenced object of `size` bytes is live, and draws the pattern after it.
     fn finish_fenced(&mut self, fenced: &Fenced, size: usize) {
-        let (at, capacity) = (fenced.object(), fenced.capacity);
-        let rest = self.capacity(at).wrapping_sub(size);
-        let Some(ward) = self.ward.get_mut() else { return };
-        ward.set_fenced(at, rest);
-        let canary = ward.canary(at);
-        self.region.fill(at, size..capacity, canary);
+        let fence = Granules::from_bytes_floor(fenced.pages.size());
+        self.draw(Object { at: fenced.object(), size, capacity: fenced.capacity, fence });
     }
 
     /// Frees the block of a fenced object that is accessible and zeros.
@@ -183,12 +179,12 @@ impl<L: RawLock, P: Policy> Heap<'_, L, P> {
             return Ok(None);
         }
         let object = fenced.place(fenced.pages.size());
-        self.look(object, 0, fenced.touched);
+        self.look(object, fenced.touched);
         self.lock_blocks()?.finish_fenced(&fenced, size);
         Ok(Some(object))
     }
 
-    /// Returns an address for an object of 0 bytes, and makes memory for such addresses first if there is none.
+    /// Returns an address for an object of 0 bytes. The first call sets inaccessible memory aside for all of them.
     fn alloc_nothing(&self, alignment: usize) -> Result<Option<NonNull<u8>>, AllocError> {
         if alignment > GRANULE {
             return Ok(None);

@@ -73,7 +73,7 @@ impl<P: Policy> Blocks<'_, P> {
         Ok(Given { place, unseen: if capacity <= NEAR { 0 } else { size.min(touched) } })
     }
 
-    /// Compares bytes that were free, counted from `at`, with zeros, and clears what is none.
+    /// Compares bytes that were free, counted from `at`, with zeros, and clears those that differ.
     #[inline(always)]
     fn expect_zeros(&mut self, at: Offset, bytes: Range<usize>) {
         if let Some(found) = self.region.differing(at, bytes, 0) {
@@ -108,28 +108,28 @@ impl<P: Policy> Blocks<'_, P> {
         self.alloc_object(size, alignment)
     }
 
-    /// Notes a live object, and draws the pattern from its end to the end of its slot or block.
+    /// Notes a live object, and draws the pattern from its end to the end of its slot or block, or to the fence after it.
     #[inline(always)]
-    fn draw(&mut self, object: Object) {
-        let Object { at, size, capacity, .. } = object;
+    pub(crate) fn draw(&mut self, object: Object) {
+        let Object { at, size, capacity, fence } = object;
+        let is_fenced = fence > Granules::ZERO;
+        let rest = if is_fenced { self.capacity(at) } else { capacity }.wrapping_sub(size);
         let Some(ward) = self.ward.get_mut() else { return };
-        ward.set_live(at, capacity.wrapping_sub(size));
+        if is_fenced {
+            ward.set_fenced(at, rest);
+        } else {
+            ward.set_live(at, rest);
+        }
         let canary = ward.canary(at);
         self.region.fill(at, size..capacity, canary);
     }
 
     /// Does what [`draw`](Self::draw) does for an object that has changed its size.
     fn redraw(&mut self, object: Object) {
-        let Object { at, size, capacity, fence } = object;
-        let rest = self.capacity(at).wrapping_sub(size);
-        let Some(ward) = self.ward.get_mut() else { return };
-        ward.forget(at);
-        if fence == Granules::ZERO {
-            return self.draw(object);
+        if let Some(ward) = self.ward.get_mut() {
+            ward.forget(object.at);
         }
-        ward.set_fenced(at, rest);
-        let canary = ward.canary(at);
-        self.region.fill(at, size..capacity, canary);
+        self.draw(object);
     }
 
     /// Returns the bytes of the slot that starts at `at`, or of the block whose payload does.

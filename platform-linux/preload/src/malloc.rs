@@ -339,7 +339,7 @@ extern "C" fn aligned_alloc_for(alignment: usize, size: usize, frame: usize, add
     if alignment.is_power_of_two() { object(alloc_aligned(alignment, size, caller)) } else { failed(Errno::INVAL) }
 }
 
-/// Allocates at a multiple of the first power of two that is not below `alignment`. `EINVAL` if there is none.
+/// Allocates at a multiple of `alignment`, rounded up to a power of two. `EINVAL` if that overflows.
 // SAFETY: as for `malloc`.
 #[unsafe(no_mangle)]
 pub extern "C" fn memalign(alignment: usize, size: usize) -> *mut c_void {
