@@ -315,14 +315,22 @@ impl<'a> Classes<'a> {
         granules & (run_granules(class).count() as usize).wrapping_sub(1) == 0
     }
 
-    /// Puts slot `index` of a class's magazine on top.
+    /// Takes the slot of a class's magazine that `choose` chooses of so many, as [`pop_near`](Self::pop_near) takes the top.
     #[inline(always)]
-    pub(crate) fn swap_to_top(&mut self, class: usize, index: usize) {
-        let Some(magazine) = self.magazines.get_mut(class) else { return };
-        let top = magazine.count.wrapping_sub(1) as usize;
-        if index < MAGAZINE && top < MAGAZINE {
-            magazine.slots.swap(index, top);
+    pub(crate) fn take(&mut self, class: usize, choose: impl FnOnce(u32) -> u32) -> Option<Offset> {
+        let magazine = self.magazines.get_mut(class)?;
+        let top = magazine.count.wrapping_sub(1);
+        let last = *magazine.slots.get(top as usize)?;
+        let place = magazine.slots.get_mut(choose(magazine.count) as usize)?;
+        let at = Offset::new(*place);
+        if at >= self.tail {
+            return None;
         }
+        *self.marks.get_mut(at.chunk() as usize)? |= bit_of(at);
+        *place = last;
+        magazine.count = top;
+        magazine.allocs = magazine.allocs.wrapping_add(1);
+        Some(at)
     }
 
     fn is_marked(&self, at: Offset) -> bool {

@@ -19,14 +19,14 @@ use crate::units::{GRANULE, Granules, Offset, Resize};
 
 /// An object's address, or a code that says why there is none. Codes are below every object's address, so one register holds either.
 #[derive(Clone, Copy)]
-struct Served(NonNull<u8>);
+pub(crate) struct Served(NonNull<u8>);
 
 impl Served {
     /// The reasons, as declared.
     const REASONS: [AllocError; 4] =
         [AllocError::NotInitialised, AllocError::Full, AllocError::Fragmented, AllocError::Reentered];
 
-    fn because(error: AllocError) -> Self {
+    pub(crate) fn because(error: AllocError) -> Self {
         let address = (error as usize).wrapping_add(1);
         // Not reached: null.
         Self(NonNull::new(ptr::without_provenance_mut(address)).unwrap_or(NonNull::dangling()))
@@ -60,7 +60,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     #[inline]
     pub fn alloc(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
         if P::HARDENED {
-            return self.alloc_warded(size, GRANULE);
+            return self.alloc_hardened(size).result();
         }
         if size == self.bounds.slab_size.load(Ordering::Relaxed) {
             self.alloc_slot(size).result()

@@ -361,11 +361,11 @@ unsafe fn write_allocated(place: *mut u8, header: AllocatedHeader) {
 }
 
 /// Bytes of a word of a pattern.
-const WORD: usize = size_of::<u64>();
+pub(crate) const WORD: usize = size_of::<u64>();
 
 /// Returns the bits of the first word that has a byte at `at` or after it. A word is read with its first byte lowest.
 #[inline(always)]
-const fn bits_from(at: usize) -> u64 {
+pub(crate) const fn bits_from(at: usize) -> u64 {
     u64::MAX.wrapping_shl((at % WORD).wrapping_mul(8) as u32)
 }
 

@@ -8,13 +8,38 @@ use crate::claim::Claim;
 use crate::error::{AllocError, Damage, InvalidFree, ReallocError, Reason, Reentered};
 use crate::hardened::fenced::LARGE;
 use crate::hardened::objects::Freeing;
+use crate::heap::Served;
 use crate::lock::RawLock;
 use crate::policy::Policy;
 use crate::region;
 use crate::segments::{Heap, Place};
-use crate::units::{Granules, Offset, Resize};
+use crate::units::{GRANULE, Granules, Offset, Resize};
 
 impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
+    /// Allocates `size` zero bytes at a multiple of [`GRANULE`].
+    #[inline(never)]
+    pub(crate) fn alloc_hardened(&self, size: usize) -> Served {
+        // For 0 bytes there is more to do.
+        if size > 0 {
+            let Ok(mut blocks) = self.lock_blocks() else { return Served::because(AllocError::Reentered) };
+            let slot = blocks.alloc_slot_warded(size);
+            let found = blocks.take_found();
+            drop(blocks);
+            if let Some(damage) = found {
+                self.tell(damage);
+            }
+            if let Some(slot) = slot {
+                return Served::from(Ok(slot));
+            }
+        }
+        self.alloc_any_hardened(size)
+    }
+
+    #[inline(never)]
+    fn alloc_any_hardened(&self, size: usize) -> Served {
+        self.alloc_warded(size, GRANULE).into()
+    }
+
     /// Allocates `size` zero bytes at a multiple of `alignment`, a power of two.
     #[inline(never)]
     pub(crate) fn alloc_warded(&self, size: usize, alignment: usize) -> Result<NonNull<u8>, AllocError> {
@@ -75,6 +100,21 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     /// As for [`free`](Self::free).
     #[inline(never)]
     pub(crate) unsafe fn free_warded(&self, ptr: *mut u8, claim: impl Claim) -> Result<Granules, InvalidFree> {
+        if let Place::Blocks(at) = self.locate(ptr) {
+            if let Some(left) = self.lock_blocks().ok().and_then(|mut blocks| blocks.free_slot_warded(at, claim)) {
+                return Ok(left);
+            }
+        }
+        // SAFETY: as the caller promises.
+        unsafe { self.free_any_warded(ptr, claim) }
+    }
+
+    /// Does what [`free_warded`](Self::free_warded) does, for any object.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(never)]
+    unsafe fn free_any_warded(&self, ptr: *mut u8, claim: impl Claim) -> Result<Granules, InvalidFree> {
         let freed = match self.locate(ptr) {
             // SAFETY: as the caller promises.
             Place::Blocks(at) => unsafe { self.free_warded_at(at, claim) },

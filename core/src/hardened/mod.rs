@@ -3,5 +3,7 @@
 mod calls;
 mod fenced;
 mod objects;
+mod slots;
+mod span;
 
 pub(crate) use objects::Object;

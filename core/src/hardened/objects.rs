@@ -13,7 +13,7 @@ use core::ptr::NonNull;
 
 use crate::blocks::Blocks;
 use crate::claim::{AnySize, Claim};
-use crate::classes::{Classes, MayHave};
+use crate::classes::MayHave;
 use crate::error::{AllocError, Damage, Reason};
 use crate::hardened::fenced::LARGE;
 use crate::policy::Policy;
@@ -58,14 +58,12 @@ impl<P: Policy> Blocks<'_, P> {
         let zeros_from = self.zeros_from();
         let asked = size.saturating_add(CANARY);
         let class = self.classes.get().and_then(|classes| classes.serving(asked, alignment));
-        let (place, capacity) = match class.and_then(|class| Some((self.take_at_random(class)?, class))) {
-            Some((slot, class)) => (slot, stride(class).bytes()),
-            None => {
-                let object = self.alloc_or_empty(asked, alignment)?;
-                (object, self.capacity(self.region.offset(object)))
-            }
-        };
+        if let Some(place) = class.and_then(|class| self.take_slot(class, size)) {
+            return Ok(Given { place, unseen: 0 });
+        }
+        let place = self.alloc_or_empty(asked, alignment)?;
         let at = self.region.offset(place);
+        let capacity = self.capacity(at);
         let touched = zeros_from.saturating_sub(place.addr().get()).min(capacity);
         let seen = if capacity <= NEAR { 0..touched } else { size.min(touched)..touched };
         self.expect_zeros(at, seen);
@@ -74,8 +72,7 @@ impl<P: Policy> Blocks<'_, P> {
     }
 
     /// Compares bytes that were free, counted from `at`, with zeros, and clears those that differ.
-    #[inline(always)]
-    fn expect_zeros(&mut self, at: Offset, bytes: Range<usize>) {
+    pub(crate) fn expect_zeros(&mut self, at: Offset, bytes: Range<usize>) {
         if let Some(found) = self.region.differing(at, bytes, 0) {
             self.note(Damage::AfterFree { address: self.region.address(at), offset: found.start, bytes: found.len() });
             self.region.fill(at, found, 0);
@@ -86,15 +83,6 @@ impl<P: Policy> Blocks<'_, P> {
     #[inline(always)]
     pub(crate) fn take_found(&mut self) -> Option<Damage> {
         self.ward.get_mut()?.take_found()
-    }
-
-    /// Takes one of the slots at hand of a class, which chance chooses.
-    #[inline(always)]
-    fn take_at_random(&mut self, class: usize) -> Option<NonNull<u8>> {
-        let (classes, ward) = (self.classes.get_mut()?, self.ward.get_mut()?);
-        classes.shuffle(class, |below| ward.random(below));
-        let at = classes.pop_near(class)?;
-        self.region.granule(at)
     }
 
     /// Allocates `size` bytes. Before it fails, the quarantine is emptied.
@@ -246,21 +234,20 @@ impl<P: Policy> Blocks<'_, P> {
 
     /// Returns how many bytes at the end of a slot or block of `capacity` bytes that starts at `start` were written, if they are no
     /// object's: the pattern of a live object, or zeros.
-    #[inline(always)]
-    fn before_slot(&self, start: Offset, capacity: usize) -> Option<usize> {
+    pub(crate) fn before_slot(&self, start: Offset, capacity: usize) -> Option<usize> {
         let ward = self.ward.get()?;
-        let (bytes, word) = match ward.code(start) {
+        let (bytes, pattern) = match ward.code(start) {
             Code::Live(rest) => (capacity.checked_sub(rest)?..capacity, ward.canary(start)),
             Code::Busy | Code::Fence => return None,
             _ => (capacity.saturating_sub(GRANULE)..capacity, 0),
         };
-        let found = self.region.differing(start, bytes, word)?;
+        let found = self.region.differing(start, bytes, pattern)?;
         Some(capacity.wrapping_sub(found.start))
     }
 
     /// Does what [`before_slot`](Self::before_slot) does for what lies before a run that starts at `at`.
     #[inline(never)]
-    fn before_run(&self, at: Offset) -> Option<usize> {
+    pub(crate) fn before_run(&self, at: Offset) -> Option<usize> {
         if at == Offset::ZERO {
             return None;
         }
@@ -438,17 +425,6 @@ impl<P: Policy> Blocks<'_, P> {
         let is_smaller = |object: &Object| size < object.size;
         if let Some(object) = self.object(at).ok().filter(is_smaller) {
             self.redraw(Object { size, ..object });
-        }
-    }
-}
-
-impl Classes<'_> {
-    /// Puts a slot of a class's magazine on its top, which `random` chooses.
-    #[inline(always)]
-    pub(crate) fn shuffle(&mut self, class: usize, random: impl FnOnce(u32) -> u32) {
-        let held = self.held(class);
-        if held > 1 {
-            self.swap_to_top(class, random(held as u32) as usize);
         }
     }
 }

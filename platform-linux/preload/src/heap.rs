@@ -104,6 +104,12 @@ impl ChosenHeap {
         self.policy.load(Ordering::Relaxed) >= HARDENED_GENERAL
     }
 
+    /// The heap of the hardened policy with size classes, if that was chosen: for calls that nearly all come to it.
+    #[inline(always)]
+    pub(crate) fn hardened(&self) -> Option<&ProcessHeap<Hardened<General>>> {
+        (self.policy.load(Ordering::Relaxed) == HARDENED_GENERAL).then_some(&self.hardened_general)
+    }
+
     pub(crate) fn placement(&self) -> Placement {
         match self.policy.load(Ordering::Relaxed) {
             NEXT_FIT => Placement::NextFit,

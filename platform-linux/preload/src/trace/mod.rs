@@ -127,8 +127,9 @@ fn switch_of_process() -> Option<&'static AtomicU32> {
     unsafe { SWITCH.load(Ordering::Acquire).as_ref() }
 }
 
+/// Returns whether calls are recorded.
 #[inline]
-fn is_on() -> bool {
+pub(crate) fn is_on() -> bool {
     switch_of_process().is_some_and(|switch| switch.load(Ordering::Relaxed) != 0)
 }
 
