@@ -363,6 +363,9 @@ unsafe fn write_allocated(place: *mut u8, header: AllocatedHeader) {
 /// Bytes of a word of a pattern.
 pub(crate) const WORD: usize = size_of::<u64>();
 
+/// Words that are compared at once.
+const WORDS: usize = 8;
+
 /// Returns the bits of the first word that has a byte at `at` or after it. A word is read with its first byte lowest.
 #[inline(always)]
 pub(crate) const fn bits_from(at: usize) -> u64 {
@@ -433,6 +436,12 @@ pub(crate) unsafe fn differing(start: NonNull<u8>, bytes: Range<usize>, word: u6
     let (mut at, whole) = (from & !(WORD - 1), end & !(WORD - 1));
     let (mut differ, mut bits) = (0, bits_from(from));
     while at < whole {
+        if bits == u64::MAX && at.wrapping_add(const { WORDS * WORD }) <= whole {
+            // SAFETY: as the caller promises.
+            differ |= unsafe { differences(start, at, word) };
+            at = at.wrapping_add(const { WORDS * WORD });
+            continue;
+        }
         // SAFETY: as the caller promises.
         differ |= unsafe { difference(start, at, word) } & bits;
         (at, bits) = (at.wrapping_add(WORD), u64::MAX);
@@ -475,6 +484,18 @@ unsafe fn difference(start: NonNull<u8>, at: usize, word: u64) -> u64 {
     // SAFETY: valid for reads, aligned: as the caller promises; the heap has written every byte. Volatile, as a wild write may come at
     // any time.
     (unsafe { place.read_volatile() }).to_le() ^ word
+}
+
+/// Returns the bits in which any of the words from `at` on, [`WORDS`] of them, is not `word`.
+///
+/// # Safety
+/// As for [`difference`], for those words.
+#[inline(always)]
+unsafe fn differences(start: NonNull<u8>, at: usize, word: u64) -> u64 {
+    // SAFETY: in bounds: as the caller promises.
+    let place = unsafe { start.add(at) }.cast::<[u64; WORDS]>();
+    // SAFETY: valid for reads, aligned: as the caller promises; the heap has written every byte.
+    unsafe { place.read() }.into_iter().fold(0, |differ, found| differ | found.to_le() ^ word)
 }
 
 /// Copies `count` granules of one payload into another.

@@ -515,8 +515,13 @@ impl<'a> Ward<'a> {
         self.found.get_or_insert(damage);
     }
 
-    /// Takes what was found.
+    /// Returns whether something was found.
     #[inline(always)]
+    pub(crate) fn has_found(&self) -> bool {
+        self.found.is_some()
+    }
+
+    /// Takes what was found.
     pub(crate) fn take_found(&mut self) -> Option<Damage> {
         self.found.take()
     }

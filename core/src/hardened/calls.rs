@@ -9,25 +9,23 @@ use crate::error::{AllocError, Damage, InvalidFree, ReallocError, Reason, Reente
 use crate::hardened::fenced::LARGE;
 use crate::hardened::objects::Freeing;
 use crate::heap::Served;
-use crate::lock::RawLock;
+use crate::lock::{Guard, RawLock};
 use crate::policy::Policy;
 use crate::region;
 use crate::segments::{Heap, Place};
+use crate::size_class::LARGEST;
 use crate::units::{GRANULE, Granules, Offset, Resize};
+use crate::ward::CANARY;
 
 impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     /// Allocates `size` zero bytes at a multiple of [`GRANULE`].
     #[inline(never)]
     pub(crate) fn alloc_hardened(&self, size: usize) -> Served {
-        // For 0 bytes there is more to do.
-        if size > 0 {
+        // For 0 bytes there is more to do, and larger requests are no slot's.
+        if size.wrapping_sub(1) < const { LARGEST - CANARY } {
             let Ok(mut blocks) = self.lock_blocks() else { return Served::because(AllocError::Reentered) };
             let slot = blocks.alloc_slot_warded(size);
-            let found = blocks.take_found();
-            drop(blocks);
-            if let Some(damage) = found {
-                self.tell(damage);
-            }
+            self.unlock(blocks);
             if let Some(slot) = slot {
                 return Served::from(Ok(slot));
             }
@@ -66,12 +64,20 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     fn in_blocks<R>(&self, work: impl FnOnce(&mut Blocks<'a, P>) -> R) -> Result<R, Reentered> {
         let mut blocks = self.lock_blocks()?;
         let result = work(&mut blocks);
-        let found = blocks.take_found();
-        drop(blocks);
-        if let Some(damage) = found {
-            self.tell(damage);
-        }
+        self.unlock(blocks);
         Ok(result)
+    }
+
+    /// Gives the lock back, and tells the hook of what was found under it.
+    #[inline(always)]
+    fn unlock(&self, mut blocks: Guard<'_, L, Blocks<'a, P>>) {
+        if blocks.has_found() {
+            let found = blocks.take_found();
+            drop(blocks);
+            if let Some(damage) = found {
+                self.tell(damage);
+            }
+        }
     }
 
     /// Compares the first `bytes` bytes of a new object with zeros, and clears those that differ.
@@ -100,39 +106,35 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     /// As for [`free`](Self::free).
     #[inline(never)]
     pub(crate) unsafe fn free_warded(&self, ptr: *mut u8, claim: impl Claim) -> Result<Granules, InvalidFree> {
-        if let Place::Blocks(at) = self.locate(ptr) {
-            if let Some(left) = self.lock_blocks().ok().and_then(|mut blocks| blocks.free_slot_warded(at, claim)) {
-                return Ok(left);
-            }
-        }
-        // SAFETY: as the caller promises.
-        unsafe { self.free_any_warded(ptr, claim) }
-    }
-
-    /// Does what [`free_warded`](Self::free_warded) does, for any object.
-    ///
-    /// # Safety
-    /// As there.
-    #[inline(never)]
-    unsafe fn free_any_warded(&self, ptr: *mut u8, claim: impl Claim) -> Result<Granules, InvalidFree> {
         let freed = match self.locate(ptr) {
-            // SAFETY: as the caller promises.
-            Place::Blocks(at) => unsafe { self.free_warded_at(at, claim) },
+            Place::Blocks(at) => match self.lock_blocks() {
+                Ok(mut blocks) => match blocks.free_slot_warded(at, claim) {
+                    Some(left) => return Ok(left),
+                    // SAFETY: as the caller promises.
+                    None => unsafe { self.free_warded_at(blocks, at, claim) },
+                },
+                Err(reentered) => Err(reentered.into()),
+            },
             Place::Slab(_) | Place::Nowhere => Err(self.refuse(ptr)),
         };
         freed.map_err(|reason| InvalidFree { address: ptr.addr(), reason })
     }
 
-    /// Frees the object that starts at `at`.
+    /// Frees the object that starts at `at`, whatever it is.
     ///
     /// # Safety
     /// As for [`free`](Self::free).
-    unsafe fn free_warded_at(&self, at: Offset, claim: impl Claim) -> Result<Granules, Reason> {
-        let (freeing, left) = self.in_blocks(|blocks| {
-            let before = blocks.counters.live();
-            let freeing = blocks.free_warded(at, claim);
-            (freeing, before.minus(blocks.counters.live()))
-        })?;
+    #[inline(never)]
+    unsafe fn free_warded_at(
+        &self,
+        mut blocks: Guard<'_, L, Blocks<'a, P>>,
+        at: Offset,
+        claim: impl Claim,
+    ) -> Result<Granules, Reason> {
+        let before = blocks.counters.live();
+        let freeing = blocks.free_warded(at, claim);
+        let left = before.minus(blocks.counters.live());
+        self.unlock(blocks);
         let (object, place) = match freeing? {
             Freeing::Done => return Ok(left),
             Freeing::Clear(object, place) => (object, place),

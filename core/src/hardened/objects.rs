@@ -79,8 +79,13 @@ impl<P: Policy> Blocks<'_, P> {
         }
     }
 
-    /// Takes what was found, to tell somebody.
+    /// Returns whether something was found that nobody was told of.
     #[inline(always)]
+    pub(crate) fn has_found(&self) -> bool {
+        self.ward.get().is_some_and(Ward::has_found)
+    }
+
+    /// Takes what was found, to tell somebody.
     pub(crate) fn take_found(&mut self) -> Option<Damage> {
         self.ward.get_mut()?.take_found()
     }

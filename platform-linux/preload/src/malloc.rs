@@ -403,7 +403,11 @@ pub extern "C" fn malloc_usable_size(ptr: *mut c_void) -> usize {
 /// Does what [`malloc_usable_size`] does for an object that lies in no cache.
 #[inline(never)]
 fn usable_size_of_any(ptr: *mut c_void) -> usize {
-    HEAP.usable_size(ptr.cast()).unwrap_or(0)
+    let size = match HEAP.hardened() {
+        Some(heap) => heap.usable_size(ptr.cast()),
+        None => HEAP.usable_size(ptr.cast()),
+    };
+    size.unwrap_or(0)
 }
 
 /// Empties the magazines of the size classes, and gives the pages of free blocks back to the kernel: 1 if there are any, resident or not, 0 if there are none. All of
