@@ -8,8 +8,9 @@
 
 use core::ptr::NonNull;
 
-use crate::bits::{self, Near, Place};
+use crate::bits;
 use crate::block_map::{BlockMap, Found, Gap};
+use crate::boundaries::{Near, Place};
 use crate::claim::Claim;
 use crate::classes::MayHave;
 use crate::error::{AllocError, Reason};

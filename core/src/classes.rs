@@ -13,7 +13,8 @@ use core::fmt::Debug;
 #[cfg(not(target_has_atomic = "64"))]
 use core::{ops::Range, ptr::NonNull};
 
-use crate::bits::{BitTree, NO_BIT, below_bit, from_bit};
+use crate::bit_tree::{BitTree, NO_BIT};
+use crate::bits::{below_bit, from_bit};
 use crate::claim::Claim;
 use crate::error::Reason;
 use crate::memory::{ALIGNMENT, Bump, Lent, Plain};
