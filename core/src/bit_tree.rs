@@ -5,7 +5,8 @@
 use core::iter;
 
 use crate::bits::{below_bit, from_bit, highest};
-use crate::memory::{Bump, Lent};
+use crate::lent::Lent;
+use crate::memory::Bump;
 use crate::units::{BITS, Word};
 
 /// Levels of the largest tree. Six suffice for the slots of the largest heap; a power of two lets a mask bring a level into bounds.

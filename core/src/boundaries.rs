@@ -11,7 +11,8 @@
 
 use core::ptr;
 
-use crate::memory::{Bump, Lent};
+use crate::lent::Lent;
+use crate::memory::Bump;
 use crate::units::{BITS, Offset, Word};
 
 /// Words of padding before, between and after the two arrays of [`Boundaries`].

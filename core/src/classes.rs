@@ -17,7 +17,8 @@ use crate::bit_tree::{BitTree, NO_BIT};
 use crate::bits::{below_bit, from_bit};
 use crate::claim::Claim;
 use crate::error::Reason;
-use crate::memory::{ALIGNMENT, Bump, Lent, Plain};
+use crate::lent::{Lent, Plain};
+use crate::memory::{ALIGNMENT, Bump};
 #[cfg(target_has_atomic = "64")]
 use crate::owned::Owned;
 use crate::size_class::{

@@ -237,6 +237,7 @@ mod hooks;
 mod pages;
 mod stats;
 mod sync;
+mod lent;
 mod memory;
 mod bytes;
 mod region;

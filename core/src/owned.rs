@@ -28,7 +28,8 @@ use core::ptr::NonNull;
 use static_assertions::const_assert;
 
 use crate::classes::{MAGAZINE, MOST_CACHES, all_of};
-use crate::memory::{ALIGNMENT, Bump, Shared, Zeroable};
+use crate::lent::{Shared, Zeroable};
+use crate::memory::{ALIGNMENT, Bump};
 use crate::size_class::{Origin, PER_KIB, TABLE, classes_of, kibs_of, stride};
 use crate::stats::CLASSES;
 use crate::sync::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, OwnersU32, OwnersU64, OwnersUsize};
