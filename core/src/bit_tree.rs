@@ -1,6 +1,6 @@
-//! Bits with summaries, which find the next set bit in a step for each level.
+//! Bits with summaries, which find the next set bit in one step a level.
 //!
-//! Used for whatever is numbered and free or not: the chunks of the block map, the slots of the slab, the runs of the size classes.
+//! The block map has one for its chunks, the slab one for its slots, the size classes one for their runs.
 
 use core::iter;
 

@@ -1,12 +1,11 @@
-//! Where blocks start and end: two arrays of bits, and windows onto them, which show almost a word of bits from any boundary on.
+//! Where blocks start and end, as two arrays of bits. A window shows almost a word of either, from any boundary on.
 //!
 //! Bit `i` of an array is bit `i % 8` of byte `i / 8`. So an unaligned load of the word at byte `i / 8`, shifted right by `i % 8`,
 //! shows the bits from `i` on, whatever words they lie in. The arrays are padded at both ends so that every such load is in bounds.
 //! (Where the processor has no unaligned loads, the compiler uses byte loads; two aligned words and a funnel shift take as many
 //! instructions.)
 //!
-//! Apart from [the block map](crate::block_map), which says what the bits mean, because the words are read and written through
-//! pointers.
+//! Apart from [the block map](crate::block_map), which says what the bits mean, because the words are reached through pointers.
 #![allow(unsafe_code)]
 
 use core::ptr;

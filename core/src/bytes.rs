@@ -1,6 +1,7 @@
-//! Bytes of a region, as the bytes they are: cleared, filled with a pattern, compared with one, copied.
+//! Clears, fills, compares and copies bytes of a region.
 //!
-//! Apart from [the region](crate::region), which compares offsets with its bounds first: here the caller promises what may be touched.
+//! Apart from [the region](crate::region), which compares offsets with its bounds: here the caller promises that the bytes may be
+//! touched.
 #![allow(unsafe_code)]
 
 use core::mem::MaybeUninit;

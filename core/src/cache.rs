@@ -8,14 +8,13 @@ use core::ptr::NonNull;
 
 use crate::bytes;
 use crate::claim::{AnySize, Claim, OfSize};
-use crate::classes::HALF;
 use crate::error::{AllocError, CacheError, InvalidFree, ReallocError, Reason, Reentered, Violation};
 use crate::lock::RawLock;
 use crate::owned::{Keep, Owned, Tag};
 use crate::policy::General;
 use crate::region::Places;
 use crate::segments::{DefaultLock, Heap};
-use crate::size_class::{LARGEST, class_for, serves, slot_size, stride};
+use crate::size_class::{HALF, LARGEST, class_for, serves, slot_size, stride};
 use crate::units::{GRANULE, Granules, Offset};
 
 /// A cache: it serves small objects from runs of its own, without the heap's lock. [`Heap::cache`] makes one.

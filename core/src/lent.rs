@@ -1,7 +1,7 @@
-//! Slices of the bookkeeping: of one owner, or shared. Like Rust's own, but that the empty ones are all zeros.
+//! Slices of the bookkeeping, exclusive or shared: like Rust's own, but the empty ones are all zeros.
 //!
-//! Apart from [the memory](crate::memory) that they are taken out of: this is what the rest of the crate holds, and reads and writes
-//! within bounds.
+//! [`Bump`](crate::memory::Bump) hands them out; the rest of the crate holds them. Apart from it, so that only this file can reach
+//! beyond a slice's bounds.
 #![allow(unsafe_code)]
 
 #[cfg(target_has_atomic = "64")]

@@ -1,6 +1,6 @@
-//! What each [error](crate::error) says, in words: to a reader of text, and over defmt where the types' own derived form says too much.
+//! What each [error](crate::error) says: `Display`, and defmt's `Format` where the derived one does not say it well.
 //!
-//! Apart from the types, so that they can be read in one go.
+//! Apart from the types, so that those can be read in one go.
 
 use core::fmt;
 

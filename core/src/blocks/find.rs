@@ -1,4 +1,5 @@
-//! The search for a gap: the rover's moves, the search for an aligned payload, and the gaps next to a boundary.
+//! Finding gaps: the first that serves a request, the first that serves an aligned one, and those next to a boundary. Next fit's rover
+//! moves here.
 
 use super::{Blocks, Rover};
 use crate::bits;

@@ -1,4 +1,4 @@
-//! Freeing a block, or a run: its granules become part of a gap again.
+//! Freeing a block or a run: its granules become part of a gap.
 
 use super::{Blocks, Freed, Rover};
 use crate::bits;

@@ -1,4 +1,4 @@
-//! Taking a block, or a run, out of a gap: for a request, at the gap's start or at a multiple of an alignment.
+//! Taking a block or a run out of a gap: from its start, or from a multiple of an alignment on.
 
 use core::ptr::NonNull;
 
