@@ -8,7 +8,9 @@
 //!
 //! Complexity: O(log) in the segment's size.
 
-use crate::bits::{self, BitTree, Boundaries, NO_BIT, Near, Place, Window};
+use crate::bit_tree::{BitTree, NO_BIT};
+use crate::bits;
+use crate::boundaries::{Boundaries, Near, Place, Window};
 use crate::maxima::{MOST, Maxima};
 use crate::memory::{ALIGNMENT, Bump};
 use crate::units::{Granules, Offset, Word};

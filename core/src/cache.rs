@@ -6,15 +6,15 @@ use core::cell::Cell;
 use core::fmt;
 use core::ptr::NonNull;
 
+use crate::bytes;
 use crate::claim::{AnySize, Claim, OfSize};
-use crate::classes::HALF;
 use crate::error::{AllocError, CacheError, InvalidFree, ReallocError, Reason, Reentered, Violation};
 use crate::lock::RawLock;
 use crate::owned::{Keep, Owned, Tag};
 use crate::policy::General;
-use crate::region::{self, Places};
+use crate::region::Places;
 use crate::segments::{DefaultLock, Heap};
-use crate::size_class::{LARGEST, class_for, serves, slot_size, stride};
+use crate::size_class::{HALF, LARGEST, class_for, serves, slot_size, stride};
 use crate::units::{GRANULE, Granules, Offset};
 
 /// A cache: it serves small objects from runs of its own, without the heap's lock. [`Heap::cache`] makes one.
@@ -146,7 +146,7 @@ impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
     pub fn alloc_zeroed(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
         let object = self.alloc(size)?;
         // SAFETY: just handed out, of `size` bytes, and known to nobody yet.
-        unsafe { region::clear(object, size, usize::MAX) };
+        unsafe { bytes::clear(object, size, usize::MAX) };
         Ok(object)
     }
 
@@ -158,7 +158,7 @@ impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
         let slot = self.class(layout.size(), layout.align()).and_then(|class| self.take_slot(class));
         let Some(slot) = slot else { return self.heap.alloc_layout_zeroed(layout) };
         // SAFETY: just handed out, of the layout's size, and known to nobody yet.
-        unsafe { region::clear(slot, layout.size(), usize::MAX) };
+        unsafe { bytes::clear(slot, layout.size(), usize::MAX) };
         Ok(slot)
     }
 
@@ -381,7 +381,7 @@ impl<'h, 'a, L: RawLock> Cache<'h, 'a, L> {
             Err(error) => return Err(error.into()),
         };
         // SAFETY: both lie in the region, whole granules each: the old one has its class's size, the new one `size`, rounded up.
-        unsafe { region::copy(old, new, Granules::from_bytes_ceil(old_size.min(size))) };
+        unsafe { bytes::copy(old, new, Granules::from_bytes_ceil(old_size.min(size))) };
         // SAFETY: as the caller promises for the old object.
         if let Err(error) = unsafe { self.free(ptr) } {
             // Another thread has freed it meanwhile. The new object is known to nobody yet.

@@ -2,9 +2,10 @@
 //!
 //! `check` tests each invariant that its type states, in the plainest way: it walks over the bits from front to back.
 
-use crate::bits::{NO_BIT, Window};
+use crate::bit_tree::NO_BIT;
 use crate::block_map::{BlockMap, Gap};
 use crate::blocks::Blocks;
+use crate::boundaries::Window;
 use crate::classes::{Classes, MayHave, RunSlots};
 use crate::error::{Reentered, Violation};
 use crate::lock::RawLock;

@@ -13,19 +13,27 @@ use core::fmt::Debug;
 #[cfg(not(target_has_atomic = "64"))]
 use core::{ops::Range, ptr::NonNull};
 
-use crate::bits::{BitTree, NO_BIT, below_bit, from_bit};
+// In order of dependency, as in lib.rs: each uses this file and what stands above it.
+mod find;
+mod refill;
+mod check;
+
+use crate::bit_tree::BitTree;
 use crate::claim::Claim;
-use crate::error::Reason;
-use crate::memory::{ALIGNMENT, Bump, Lent, Plain};
+use crate::lent::{Lent, Plain};
+use crate::memory::{ALIGNMENT, Bump};
 #[cfg(target_has_atomic = "64")]
 use crate::owned::Owned;
 use crate::size_class::{
-    Class, GROUP, LARGEST, MOST_SLOTS, Origin, TABLE, classes_of, kibs_of, run_granules, serves, slot_size,
+    GROUP, LARGEST, MAGAZINE, Origin, TABLE, classes_of, kibs_of, run_granules, serves, slot_size,
 };
 #[cfg(not(target_has_atomic = "64"))]
 use crate::stats::CacheStats;
 use crate::stats::{CLASSES, ClassStats};
 use crate::units::{BITS, Granules, Offset, Word};
+
+pub(crate) use check::RunSlots;
+pub(crate) use find::InRun;
 
 /// Which caches there are.
 #[cfg(target_has_atomic = "64")]
@@ -45,13 +53,6 @@ pub(crate) struct Roll {
 impl Roll {
     const EMPTY: Self = Self { made: 0, next: 0, granules: Granules::ZERO, sent: [0; CLASSES] };
 }
-
-/// Slots that a magazine holds, and those that it gives back when it is full.
-pub(crate) const MAGAZINE: usize = 32;
-pub(crate) const HALF: usize = MAGAZINE / 2;
-
-/// The most caches of a heap: what the tag of a run that one owns can name.
-pub(crate) const MOST_CACHES: usize = 4095;
 
 /// In what is known of a KiB: a cache owns the run. Nothing where there are no caches.
 const OWNED: u8 = if cfg!(target_has_atomic = "64") { 0x80 } else { 0 };
@@ -80,32 +81,6 @@ pub(crate) struct Magazine {
 #[expect(unsafe_code, reason = "that every bit pattern is a value")]
 unsafe impl Plain for Magazine {
     const ZERO: Self = Self { count: 0, out: 0, allocs: 0, runs: 0, peak_runs: 0, opened: 0, slots: [0; MAGAZINE] };
-}
-
-/// An address in a run.
-pub(crate) struct InRun {
-    pub(crate) class: usize,
-    /// The run's first KiB.
-    pub(crate) run: u32,
-    /// The slot that it lies in, or one after the last.
-    pub(crate) slot: u32,
-    /// Whether it is the slot's first byte.
-    is_start: bool,
-    /// Whether a cache owns the run.
-    pub(crate) is_owned: bool,
-}
-
-impl InRun {
-    /// Returns the slot that starts here, or the next one.
-    pub(crate) fn or_next(self) -> Self {
-        let slot = self.slot.wrapping_add(u32::from(!self.is_start));
-        Self { slot, is_start: true, ..self }
-    }
-
-    /// Returns the slot as a bit.
-    const fn bit(&self) -> u64 {
-        1u64.wrapping_shl(self.slot)
-    }
 }
 
 /// The size classes of a heap.
@@ -347,129 +322,13 @@ impl<'a> Classes<'a> {
         if is_owned { self.is_live_in_cache(at) } else { self.is_marked(at) }
     }
 
-    /// Returns what lies at `at`, if that is in a run.
-    pub(crate) fn find(&self, at: Offset) -> Option<InRun> {
-        let kib = self.origin.kib(at);
-        let tag = self.class_of.get(kib);
-        let (class, is_owned) = (usize::from(tag & !OWNED).wrapping_sub(1), tag & OWNED != 0);
-        let Class { stride, mask, .. } = TABLE.get(class)?;
-        let run = kib as u32 & !mask;
-        let within = self.start(run).up_to(at).count();
-        let slot = within.checked_div(stride.count())?;
-        Some(InRun { class, run, slot, is_start: slot.wrapping_mul(stride.count()) == within, is_owned })
-    }
-
-    /// Returns why no live slot starts at `found`, as an error.
-    pub(crate) fn live(&self, found: &InRun) -> Result<(), Reason> {
-        match self.place(found) {
-            None => Err(Reason::NotAStart),
-            Some((start, _)) if !self.is_slot(start, found.is_owned) => Err(Reason::DoubleFree),
-            Some(_) if !found.is_start => Err(Reason::NotAStart),
-            Some(_) => Ok(()),
-        }
-    }
-
-    /// Returns whether a slot is live.
-    pub(crate) fn is_live(&self, found: &InRun) -> bool {
-        self.place(found).is_some_and(|(start, _)| self.is_slot(start, found.is_owned))
-    }
-
-    /// Returns where a slot starts, and its granules; `None` if the run has no such slot.
-    pub(crate) fn place(&self, found: &InRun) -> Option<(Offset, Granules)> {
-        let class = TABLE.get(found.class).filter(|class| found.slot < class.slots)?;
-        Some((self.slot(found.run, found.slot, class), class.stride))
-    }
-
-    /// Returns where a slot of a run starts.
-    fn slot(&self, run: u32, slot: u32, class: &Class) -> Offset {
-        self.start(run).plus(Granules::new(slot.wrapping_mul(class.stride.count())))
-    }
-
     /// Returns where a KiB starts.
     pub(crate) fn start(&self, kib: u32) -> Offset {
         self.origin.start(kib)
     }
 
-    /// Finds the run of lowest address that has a slot neither live nor in the magazine, and fills the class's magazine, which is
-    /// empty, from it.
-    pub(crate) fn refill(&mut self, class: usize) -> Option<()> {
-        let kibs = self.class_of.len() as u32;
-        let first = first_bit(class, kibs);
-        let bit = self.open.next(first);
-        if bit == NO_BIT || bit >= first_bit(class.wrapping_add(1), kibs) {
-            return None;
-        }
-        self.fill(class, bit.wrapping_sub(first).wrapping_shl((class / GROUP) as u32))
-    }
-
-    /// Fills a class's magazine, which is empty, with the lowest slots of a run that are not live, the lowest on top.
-    fn fill(&mut self, class: usize, run: u32) -> Option<()> {
-        let Class { stride, slots, .. } = *TABLE.get(class)?;
-        let mut free = [0; MAGAZINE];
-        let (mut at, mut count, mut left) = (self.start(run), 0, false);
-        for _ in 0..slots {
-            if !self.is_marked(at) {
-                let Some(place) = free.get_mut(count) else {
-                    left = true;
-                    break;
-                };
-                *place = at.index();
-                count = count.wrapping_add(1);
-            }
-            at = at.plus(stride);
-        }
-        free.get_mut(..count)?.reverse();
-        let magazine = self.magazines.get_mut(class)?;
-        (magazine.slots, magazine.count) = (free, count as u32);
-        magazine.out = magazine.out.wrapping_add(count as u32);
-        let bit = self.bit_in_open(class, run);
-        if left {
-            self.open.set(bit);
-        } else if self.open.contains(bit) {
-            // Not without the question: a write would make a page of the tree resident.
-            self.open.clear(bit);
-        }
-        Some(())
-    }
-
-    /// Returns whether a run has a live slot.
-    fn has_live(&self, class: usize, run: u32) -> bool {
-        let start = self.start(run);
-        let end = start.plus(run_granules(class));
-        (start.chunk()..=end.chunk()).any(|chunk| {
-            let below = if chunk == start.chunk() { below_bit(start.bit()) } else { 0 };
-            let above = if chunk == end.chunk() { from_bit(end.bit()) } else { 0 };
-            self.marks.get(chunk as usize) & !below & !above != 0
-        })
-    }
-
     fn bit_in_open(&self, class: usize, run: u32) -> u32 {
         first_bit(class, self.class_of.len() as u32).wrapping_add(run.wrapping_shr((class / GROUP) as u32))
-    }
-
-    /// Makes a block that starts at `at` a run of a class whose magazine is empty, and fills that.
-    pub(crate) fn open(&mut self, class: usize, at: Offset) -> Option<()> {
-        let run = self.origin.kib(at) as u32;
-        self.count_run(run, class, class.wrapping_add(1) as u8)?;
-        self.fill(class, run)
-    }
-
-    /// Sets and counts the class of a run that is opened.
-    fn count_run(&mut self, run: u32, class: usize, tag: u8) -> Option<()> {
-        self.set_class(run, class, tag)?;
-        let magazine = self.magazines.get_mut(class)?;
-        magazine.runs = magazine.runs.wrapping_add(1);
-        magazine.peak_runs = magazine.peak_runs.max(magazine.runs);
-        magazine.opened = magazine.opened.wrapping_add(1);
-        Some(())
-    }
-
-    /// Sets the class of each KiB of a run, which is one of `class`.
-    fn set_class(&mut self, run: u32, class: usize, to: u8) -> Option<()> {
-        for kib in run..=run | TABLE.get(class)?.mask {
-            *self.class_of.get_mut(kib as usize)? = to;
-        }
-        Some(())
     }
 
     /// Returns how many slots a class's magazine holds.
@@ -482,57 +341,10 @@ impl<'a> Classes<'a> {
         self.held(class) == MAGAZINE
     }
 
-    /// Gives slot `index` of a class's magazine back to its run, where it stays until [`drop_oldest`](Self::drop_oldest). Returns the
-    /// run's start if no slot of it is live: it is no run any more, and its block is to be freed.
-    pub(crate) fn give_back(&mut self, class: usize, index: usize) -> Option<Offset> {
-        let at = Offset::new(*self.magazines.get_ref(class)?.slots.get(index)?);
-        let run = self.run(at, class)?;
-        let bit = self.bit_in_open(class, run);
-        if self.has_live(class, run) {
-            self.open.set(bit);
-            return None;
-        }
-        self.open.clear(bit);
-        self.uncount_run(run, class)?;
-        Some(self.start(run))
-    }
-
-    /// Sets and counts the class of a run that is opened for a cache, and returns the run.
+    /// Returns whether a KiB lies in a run that a cache owns.
     #[cfg(target_has_atomic = "64")]
-    pub(crate) fn count_owned(&mut self, at: Offset, class: usize) -> Option<u32> {
-        let run = self.origin.kib(at) as u32;
-        self.count_run(run, class, OWNED | class.wrapping_add(1) as u8)?;
-        Some(run)
-    }
-
-    /// Makes a run one no more.
-    pub(crate) fn uncount_run(&mut self, run: u32, class: usize) -> Option<()> {
-        self.set_class(run, class, 0)?;
-        let magazine = self.magazines.get_mut(class)?;
-        magazine.runs = magazine.runs.wrapping_sub(1);
-        Some(())
-    }
-
-    /// Returns the run of `class` that `at` lies in.
-    fn run(&self, at: Offset, class: usize) -> Option<u32> {
-        let mask = TABLE.get(class)?.mask;
-        (self.class_at(at) == class).then_some(self.origin.kib(at) as u32 & !mask)
-    }
-
-    /// Removes the `count` oldest slots from a class's magazine, and every slot whose run was closed.
-    pub(crate) fn drop_oldest(&mut self, class: usize, count: usize) -> Option<()> {
-        let (slots, held) = (self.magazines.get_ref(class)?.slots, self.held(class));
-        let mut kept = 0u32;
-        for slot in slots.get(count..held)? {
-            if self.class_at(Offset::new(*slot)) == class {
-                *self.magazines.get_mut(class)?.slots.get_mut(kept as usize)? = *slot;
-                kept = kept.wrapping_add(1);
-            }
-        }
-        let magazine = self.magazines.get_mut(class)?;
-        magazine.count = kept;
-        magazine.out = magazine.out.wrapping_sub(held as u32).wrapping_add(kept);
-        Some(())
+    pub(crate) fn is_in_owned(&self, kib: u32) -> bool {
+        self.class_of.get(kib as usize) & OWNED != 0
     }
 
     /// Returns the number of classes that exist.
@@ -587,92 +399,6 @@ impl<'a> Classes<'a> {
     pub(crate) fn cache_stats(&self) -> CacheStats {
         CacheStats::default()
     }
-}
-
-/// What is known of a run, for the checker.
-pub(crate) struct Run {
-    pub(crate) class: usize,
-    pub(crate) kibs: u32,
-    /// Whether it begins here, and each of its KiB has its class.
-    pub(crate) is_whole: bool,
-    pub(crate) is_open: bool,
-    pub(crate) slots: RunSlots,
-}
-
-/// The slots of a run, a bit each.
-pub(crate) struct RunSlots {
-    pub(crate) all: u64,
-    pub(crate) live: u64,
-    /// Those in the magazine.
-    pub(crate) held: u64,
-}
-
-impl Classes<'_> {
-    /// Returns the number of KiB from the origin on.
-    pub(crate) fn kibs(&self) -> u32 {
-        self.class_of.len() as u32
-    }
-
-    /// Returns whether a KiB lies in a run that a cache owns.
-    #[cfg(target_has_atomic = "64")]
-    pub(crate) fn is_in_owned(&self, kib: u32) -> bool {
-        self.class_of.get(kib as usize) & OWNED != 0
-    }
-
-    /// Returns whether `at` lies in a run that a cache owns.
-    #[cfg(target_has_atomic = "64")]
-    pub(crate) fn is_at_owned(&self, at: Offset) -> bool {
-        self.is_in_owned(self.origin.kib(at) as u32)
-    }
-
-    /// Returns whether no cache is attached, so that what all count stands still.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.cache_stats().attached == 0
-    }
-
-    /// Returns whether each KiB of a run has the class of a run that a cache owns.
-    #[cfg(target_has_atomic = "64")]
-    pub(crate) fn is_all_owned(&self, run: u32, kibs: u32, class: usize) -> bool {
-        let tag = OWNED | class.wrapping_add(1) as u8;
-        (run..run.wrapping_add(kibs)).all(|kib| self.class_of.get(kib as usize) == tag)
-    }
-
-    /// Returns the number of marks that are set.
-    pub(crate) fn marked(&self) -> usize {
-        (0..self.marks.len()).map(|word| self.marks.get(word).count_ones() as usize).sum()
-    }
-
-    /// Returns whether a KiB lies in a run.
-    pub(crate) fn is_in_run(&self, kib: u32) -> bool {
-        self.class_of.get(kib as usize) != 0
-    }
-
-    /// Returns the run of which a KiB is the first.
-    pub(crate) fn run_at(&self, kib: u32) -> Option<Run> {
-        let class = usize::from(self.class_of.get(kib as usize)).checked_sub(1)?;
-        let Class { mask, slots, .. } = TABLE.get(class)?;
-        let has_class = |kib: u32| usize::from(self.class_of.get(kib as usize)) == class.wrapping_add(1);
-        let is_whole = kib & mask == 0 && (kib..=kib | mask).all(has_class);
-        let each = (0..*slots).map(|slot| InRun { class, run: kib, slot, is_start: true, is_owned: false });
-        let live = each.filter(|slot| self.is_live(slot)).fold(0, |live, slot| live | slot.bit());
-        let magazine = self.magazines.get_ref(class)?;
-        let in_magazine = magazine.slots.iter().take(self.held(class)).filter_map(|at| self.find(Offset::new(*at)));
-        let in_run = in_magazine.filter(|slot| slot.run == kib && slot.is_start);
-        let held = in_run.fold(0, |held, slot| held | slot.bit());
-        let slots = RunSlots { all: all_of(*slots), live, held };
-        let is_open = self.open.contains(self.bit_in_open(class, kib));
-        Some(Run { class, kibs: mask.wrapping_add(1), is_whole, is_open, slots })
-    }
-
-    /// Returns how many slots a class's magazine claims to hold.
-    pub(crate) fn count_of(&self, class: usize) -> usize {
-        self.magazines.get_ref(class).map_or(0, |magazine| magazine.count as usize)
-    }
-}
-
-/// Returns `slots` slots, a bit each.
-pub(crate) const fn all_of(slots: u32) -> u64 {
-    u64::MAX.wrapping_shr(MOST_SLOTS.wrapping_sub(slots))
 }
 
 /// Returns the mark of a granule, in its chunk's word.

@@ -6,12 +6,12 @@ use core::ptr::{self, NonNull};
 
 use static_assertions::const_assert;
 
+use crate::bytes;
 use crate::claim::{AnySize, Claim, OfSize};
 use crate::error::{AllocError, InvalidFree, ReallocError, Reason};
 use crate::layout::Segment;
 use crate::lock::{Guard, RawLock};
 use crate::policy::Policy;
-use crate::region;
 use crate::segments::{Heap, Place};
 use crate::slab::Slab;
 use crate::sync::Ordering;
@@ -125,7 +125,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     pub fn alloc_zeroed(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
         let object = self.alloc(size)?;
         // SAFETY: just handed out, of `size` bytes, and known to nobody yet.
-        unsafe { region::clear(object, size, usize::MAX) };
+        unsafe { bytes::clear(object, size, usize::MAX) };
         Ok(object)
     }
 
@@ -169,7 +169,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
             if let Some(slot) = slab.alloc() {
                 drop(slab);
                 // SAFETY: just handed out, of the layout's size, and known to nobody yet.
-                unsafe { region::clear(slot, size, zeros_from) };
+                unsafe { bytes::clear(slot, size, zeros_from) };
                 return Ok(slot);
             }
         }
@@ -179,7 +179,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         blocks.spilled = blocks.spilled.wrapping_add(usize::from(for_slab));
         drop(blocks);
         // SAFETY: just handed out, of the layout's size, and known to nobody yet.
-        unsafe { region::clear(object, size, zeros_from) };
+        unsafe { bytes::clear(object, size, zeros_from) };
         Ok(object)
     }
 
@@ -422,7 +422,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
         let count = Granules::from_bytes_ceil(old_size.min(size));
         // SAFETY: both lie in the region, whole granules each: the old one was live with `old_size` bytes when the lock was
         // held, the new one has `size`, rounded up.
-        unsafe { region::copy(old, new, count) };
+        unsafe { bytes::copy(old, new, count) };
         // SAFETY: as the caller promises for the old object.
         if let Err(error) = unsafe { self.free_as(ptr, claim) } {
             // Another thread has freed or overwritten it meanwhile. The new object is known to nobody yet.

@@ -6,12 +6,13 @@ use static_assertions::const_assert;
 
 use crate::block_map::BlockMap;
 use crate::blocks::Blocks;
-use crate::classes::{Classes, MOST_CACHES, MayHave};
+use crate::classes::{Classes, MayHave};
 use crate::error::InitError;
 use crate::hooks::Hooks;
 use crate::memory::Memory;
 use crate::pages::Pages;
 use crate::policy::{NextFit, Policy};
+use crate::size_class::MOST_CACHES;
 use crate::slab::{self, Slab};
 use crate::units::{GRANULE, Granules, MAX_HEAP};
 use crate::ward::Ward;

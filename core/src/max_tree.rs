@@ -9,7 +9,8 @@
 
 use static_assertions::{const_assert, const_assert_eq};
 
-use crate::memory::{ALIGNMENT, Bump, Lent, Plain};
+use crate::lent::{Lent, Plain};
+use crate::memory::{ALIGNMENT, Bump};
 
 /// What a tree is made of: its numbers, and the nodes that they make.
 pub(crate) trait Number: Plain + Ord + 'static {

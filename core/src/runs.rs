@@ -5,10 +5,10 @@ use core::ptr::NonNull;
 
 use crate::blocks::Blocks;
 use crate::claim::{AnySize, Claim};
-use crate::classes::{Classes, HALF, InRun, MayHave};
+use crate::classes::{Classes, InRun, MayHave};
 use crate::error::{AllocError, Reason};
 use crate::policy::Policy;
-use crate::size_class::{class_for, run_granules, stride};
+use crate::size_class::{HALF, class_for, run_granules, stride};
 use crate::units::{GRANULE, Granules, Offset, Resize};
 
 impl<'a, P: Policy> Blocks<'a, P> {

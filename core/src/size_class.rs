@@ -1,4 +1,4 @@
-//! The sixteen size classes: the sizes of their slots, and the lengths of their runs.
+//! The sixteen size classes: the sizes of their slots, the lengths of their runs, and the limits of magazines and caches.
 
 use crate::stats::CLASSES;
 use crate::units::{GRANULE, Granules, Offset};
@@ -11,7 +11,14 @@ pub(crate) const PER_KIB: usize = KIB / GRANULE;
 pub(crate) const GROUP: usize = 4;
 
 /// Slots of a run, at most.
-pub(crate) const MOST_SLOTS: u32 = 64;
+const MOST_SLOTS: u32 = 64;
+
+/// Slots that a magazine holds, and those that it gives back when it is full.
+pub(crate) const MAGAZINE: usize = 32;
+pub(crate) const HALF: usize = MAGAZINE / 2;
+
+/// The most caches of a heap: what the tag of a run that one owns can name.
+pub(crate) const MOST_CACHES: usize = 4095;
 
 /// A class exists where its run is at most this share of the segment.
 const SHARE: usize = 32;
@@ -60,6 +67,11 @@ pub(crate) static TABLE: [Class; CLASSES] = [
     Class::new(448, 8 * KIB),
     Class::new(512, 8 * KIB),
 ];
+
+/// Returns `slots` slots, a bit each.
+pub(crate) const fn all_of(slots: u32) -> u64 {
+    u64::MAX.wrapping_shr(MOST_SLOTS.wrapping_sub(slots))
+}
 
 /// The largest request that a class serves, in bytes.
 pub(crate) const LARGEST: usize = 512;

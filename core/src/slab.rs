@@ -10,7 +10,8 @@ use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr::NonNull;
 
-use crate::bits::{BitTree, NO_BIT, below_bit};
+use crate::bit_tree::{BitTree, NO_BIT};
+use crate::bits::below_bit;
 use crate::error::Reason;
 use crate::memory::{Bump, Piece};
 use crate::policy::Policy;

@@ -8,7 +8,8 @@
 
 use crate::classes::MayHave;
 use crate::error::Damage;
-use crate::memory::{ALIGNMENT, Bump, Lent, Plain};
+use crate::lent::{Lent, Plain};
+use crate::memory::{ALIGNMENT, Bump};
 use crate::pages::Pages;
 use crate::size_class::{classes_of, slot_size};
 use crate::stats::QuarantineStats;

@@ -6,11 +6,11 @@
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
 
+use crate::bytes;
 use crate::claim::OfSize;
 use crate::error::{InvalidFree, ReallocError};
 use crate::lock::RawLock;
 use crate::policy::Policy;
-use crate::region;
 use crate::segments::Heap;
 
 /// Allocates for `layout`, zeros if `zeroed`. A layout of no bytes takes no memory, and freeing it does nothing, which some
@@ -78,7 +78,7 @@ unsafe fn resize<L: RawLock, P: Policy>(
         // SAFETY: in bounds: the object has the new size, which is more than the old one.
         let tail = unsafe { object.add(old.size()) };
         // SAFETY: the bytes after the old size belong to the object now, and nobody knows them yet.
-        unsafe { region::clear(tail, new.size().wrapping_sub(old.size()), usize::MAX) };
+        unsafe { bytes::clear(tail, new.size().wrapping_sub(old.size()), usize::MAX) };
     }
     Some(NonNull::slice_from_raw_parts(object, new.size()))
 }

@@ -6,12 +6,12 @@ use core::fmt;
 use core::ptr::NonNull;
 
 use crate::adapter::StaticHeap;
+use crate::bytes;
 use crate::claim::OfSize;
 use crate::error::{AllocError, InvalidFree, ReallocError, Reason};
 use crate::hooks::{Hooks, without_unwinding};
 use crate::lock::RawLock;
 use crate::policy::Policy;
-use crate::region;
 use crate::segments::Heap;
 use crate::units::Granules;
 
@@ -29,7 +29,7 @@ pub trait Bank: sealed::Sealed {
     {
         let object = self.alloc_in_bank(layout)?;
         // SAFETY: just handed out, of the layout's size, and known to nobody yet.
-        unsafe { region::clear(object, layout.size(), usize::MAX) };
+        unsafe { bytes::clear(object, layout.size(), usize::MAX) };
         Ok(object)
     }
 
@@ -273,7 +273,7 @@ impl<const N: usize> Banks<N> {
         let count = Granules::from_bytes_ceil(layout.size().min(new_size));
         // SAFETY: whole granules of both lie in regions: the old object was live, and of its layout, when its bank was asked; the new
         // one was just handed out.
-        unsafe { region::copy(old, new, count) };
+        unsafe { bytes::copy(old, new, count) };
         // Refused only if another thread has freed it meanwhile.
         // SAFETY: as the caller promises.
         let _ = unsafe { bank.free_in_bank(old.as_ptr(), layout) };

@@ -9,11 +9,11 @@ use core::ptr::{self, NonNull};
 
 use crate::adapter::StaticHeap;
 use crate::adapter::banks::{Bank, Banks};
+use crate::bytes;
 use crate::error::{AllocError, ReallocError};
 use crate::hooks::Hooks;
 use crate::lock::RawLock;
 use crate::policy::Policy;
-use crate::region;
 use crate::segments::Heap;
 
 /// Serves a request, and tries once more if the hook for that asks for it.
@@ -35,7 +35,7 @@ fn alloc_zeroed<B: Bank>(bank: &B, hooks: Option<&Hooks>, layout: Layout) -> *mu
             let object = alloc_again(bank, hooks, layout, error);
             if let Some(object) = NonNull::new(object) {
                 // SAFETY: just handed out, of the layout's size, and known to nobody yet.
-                unsafe { region::clear(object, layout.size(), usize::MAX) };
+                unsafe { bytes::clear(object, layout.size(), usize::MAX) };
             }
             object
         }

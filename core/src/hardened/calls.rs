@@ -4,6 +4,7 @@
 use core::ptr::NonNull;
 
 use crate::blocks::Blocks;
+use crate::bytes;
 use crate::claim::Claim;
 use crate::error::{AllocError, Damage, InvalidFree, ReallocError, Reason, Reentered};
 use crate::hardened::fenced::LARGE;
@@ -11,7 +12,6 @@ use crate::hardened::objects::Freeing;
 use crate::heap::Served;
 use crate::lock::{Guard, RawLock};
 use crate::policy::Policy;
-use crate::region;
 use crate::segments::{Heap, Place};
 use crate::size_class::LARGEST;
 use crate::units::{GRANULE, Granules, Offset, Resize};
@@ -84,10 +84,10 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
     #[inline(always)]
     pub(crate) fn look(&self, object: NonNull<u8>, bytes: usize) {
         // SAFETY: granules of an object that was just handed out, and is known to nobody yet.
-        let Some(found) = (unsafe { region::differing(object, 0..bytes, 0) }) else { return };
+        let Some(found) = (unsafe { bytes::differing(object, 0..bytes, 0) }) else { return };
         let (offset, bytes) = (found.start, found.len());
         // SAFETY: as above.
-        unsafe { region::fill(object, found, 0) };
+        unsafe { bytes::fill(object, found, 0) };
         self.tell(Damage::AfterFree { address: object.addr().get(), offset, bytes });
     }
 
@@ -145,7 +145,7 @@ impl<'a, L: RawLock, P: Policy> Heap<'a, L, P> {
             }
         };
         // SAFETY: the object was live, is nobody's now, and has so many bytes.
-        unsafe { region::fill(place, 0..object.capacity, 0) };
+        unsafe { bytes::fill(place, 0..object.capacity, 0) };
         let left = self.in_blocks(|blocks| {
             let before = blocks.counters.live();
             blocks.put_away(&object);

@@ -7,6 +7,7 @@
 use core::ptr::NonNull;
 
 use crate::blocks::Blocks;
+use crate::bytes;
 use crate::claim::AnySize;
 use crate::classes::MayHave;
 use crate::error::{AllocError, Trap};
@@ -14,7 +15,6 @@ use crate::hardened::objects::Object;
 use crate::lock::RawLock;
 use crate::pages::Pages;
 use crate::policy::Policy;
-use crate::region;
 use crate::segments::{Heap, Place};
 use crate::units::{GRANULE, Granules, Offset};
 use crate::ward::Code;
@@ -221,7 +221,7 @@ impl<L: RawLock, P: Policy> Heap<'_, L, P> {
         let is_hidden = pages.is_some_and(|pages| pages.hide(place, object.capacity));
         if !is_hidden {
             // SAFETY: the object was live, is nobody's now, and has so many bytes.
-            unsafe { region::fill(place, 0..object.capacity, 0) };
+            unsafe { bytes::fill(place, 0..object.capacity, 0) };
         }
         let leaves = self.lock_blocks()?.put_fenced_away(object);
         leaves.map_or(Ok(()), |fenced| self.let_go(&fenced))?;

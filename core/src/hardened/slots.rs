@@ -58,7 +58,8 @@ impl<P: Policy> Blocks<'_, P> {
         Some(leaves.map_or(Granules::ZERO, |leaves| self.release_slot(leaves)))
     }
 
-    /// Returns whether the end of the slot of a run that starts at `at` is as it has to be: what `end_of` says, without a branch.
+    /// Returns whether nothing was written to the end of the slot that starts at `at`: as [`before_slot`](Self::before_slot) says it, but
+    /// with no branch that depends on what the slot holds.
     #[inline(always)]
     fn keeps_end(&mut self, at: Offset, slot: Granules) -> bool {
         let Some((rest, pattern)) = self.ward.get().and_then(|ward| ward.short_rest(at)) else {

@@ -8,7 +8,8 @@ use core::ptr::NonNull;
 
 use static_assertions::const_assert;
 
-use crate::region::{Region, WORD, bits_from};
+use crate::bytes::{WORD, bits_from};
+use crate::region::Region;
 use crate::units::{GRANULE, Granules, Offset};
 
 const_assert!(GRANULE % WORD == 0);

@@ -8,7 +8,8 @@ use std::boxed::Box;
 
 use super::{fill, with_bookkeeping};
 use crate::layout::{Config, Segment, bookkeeping_size};
-use crate::memory::{ALIGNMENT, Bump, Lent, Memory, Piece, RegionArray};
+use crate::lent::Lent;
+use crate::memory::{ALIGNMENT, Bump, Memory, Piece, RegionArray};
 use crate::policy::{FirstFit, NextFit, Policy};
 use crate::region::Region;
 use crate::segments::Heap;

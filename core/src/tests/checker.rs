@@ -9,8 +9,9 @@ use std::boxed::Box;
 use std::vec::Vec;
 
 use super::fill;
-use crate::bits::{BitTree, Boundaries};
+use crate::bit_tree::BitTree;
 use crate::blocks::Blocks;
+use crate::boundaries::Boundaries;
 use crate::error::Violation;
 use crate::layout::{Config, Segment};
 use crate::memory::RegionArray;

@@ -9,9 +9,9 @@ use std::vec;
 use std::vec::Vec;
 
 use super::{Random, with_bookkeeping};
-use crate::bits::Place;
 use crate::block_map::{BlockMap, Gap};
 use crate::blocks::Blocks;
+use crate::boundaries::Place;
 use crate::maxima::MOST;
 use crate::memory::{ALIGNMENT, Piece};
 use crate::policy::{FirstFit, NextFit, Policy};

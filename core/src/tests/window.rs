@@ -5,7 +5,8 @@ use std::vec;
 use std::vec::Vec;
 
 use super::{Random, with_bookkeeping};
-use crate::bits::{self, Boundaries, Window};
+use crate::bits;
+use crate::boundaries::{Boundaries, Window};
 use crate::units::{BITS, Offset, Word};
 
 /// The bits of both kinds, one after the other.

@@ -5,7 +5,7 @@ use std::vec::Vec;
 
 use super::super::{Random, with_bookkeeping};
 use super::{levels, place};
-use crate::bits::{BitTree, NO_BIT};
+use crate::bit_tree::{BitTree, NO_BIT};
 use crate::units::{BITS, Word};
 
 /// Sizes around the ends of words and levels, up to five levels.
