@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::mem::MaybeUninit;
 
 use slabfit::{
     Config, Damage, DefaultLock, FirstFit, GRANULE, General, Hardened, Heap, Hooks, Policy, Reason, RegionArray,
@@ -27,11 +28,9 @@ fn told() -> Option<Damage> {
 
 /// Runs `test` with a hardened heap of `N` bytes, bookkeeping included, full of garbage at first.
 fn with_heap<const N: usize, P: Policy>(test: impl FnOnce(&Heap<'_, DefaultLock, P>)) {
-    let mut array = Box::new(RegionArray::<N>::new());
-    for byte in RegionArray::as_mut(&mut array) {
-        byte.write(0xa5);
-    }
-    let heap = Heap::from_memory(&mut *array, config()).expect("there is room");
+    // Not an array in a box, which without optimisation would be on the stack first.
+    let mut memory = vec![MaybeUninit::new(0xa5); N];
+    let heap = Heap::from_memory(memory.as_mut_slice(), config()).expect("there is room");
     test(&heap);
 }
 
