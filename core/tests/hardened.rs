@@ -132,6 +132,26 @@ fn a_write_after_the_free_of_a_slot_or_block_is_found_when_its_memory_is_handed_
 }
 
 #[test]
+fn a_write_after_the_free_is_found_when_the_slot_comes_back_among_others() {
+    // The last granule of a smaller slot is the whole of it, and its neighbour notices first.
+    for size in SIZES.into_iter().filter(|size| (24..=504).contains(size)) {
+        with_heap::<{ 256 << 10 }, Hardened<General>>(|heap| {
+            let object = alloc(heap, size);
+            assert_eq!(free(heap, object), Ok(()));
+            scribble(object.wrapping_add(size / 2));
+            let comes_back = (0..100_000).any(|_| {
+                let other = alloc(heap, size);
+                assert_eq!(free(heap, other), Ok(()));
+                other == object
+            });
+            assert!(comes_back, "{size} bytes");
+            let Some(Damage::AfterFree { address, offset, bytes }) = told() else { panic!("{size} bytes: not found") };
+            assert_eq!((address + offset, bytes), (object.addr() + size / 2, 1), "{size} bytes");
+        });
+    }
+}
+
+#[test]
 fn an_object_is_in_quarantine_for_64_frees_of_its_class() {
     with_heap::<{ 4 << 20 }, Hardened<General>>(|heap| {
         for size in [16, 100, 500, 700] {
